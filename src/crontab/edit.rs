@@ -1,0 +1,1 @@
+//! Changing one entry of a crontab and leaving every other byte alone.

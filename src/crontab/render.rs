@@ -1,0 +1,1 @@
+//! Faults for people and programs: caret, one line, JSON, SARIF.

@@ -1,0 +1,1 @@
+//! The canonical field strings of the Python service: for the id only.
