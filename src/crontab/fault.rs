@@ -186,8 +186,10 @@ impl Fault {
 /// The column of the character at byte `offset` of a line, from 1.
 fn column_of(text: &[u8], offset: usize) -> u32 {
     let before = &text[..offset.min(text.len())];
-    let characters: usize =
-        before.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum();
+    let characters: usize = before
+        .utf8_chunks()
+        .map(|chunk| chunk.valid().chars().count() + chunk.invalid().len())
+        .sum();
     u32::try_from(characters + 1).unwrap_or(u32::MAX)
 }
 
@@ -198,7 +200,8 @@ mod tests {
     #[test]
     fn codes_tell_their_severity_by_their_letter() {
         for code in Code::ALL {
-            let expected = if code.to_string().starts_with('E') { Severity::Error } else { Severity::Warning };
+            let expected =
+                if code.to_string().starts_with('E') { Severity::Error } else { Severity::Warning };
             assert_eq!(code.severity(), expected, "{code}");
         }
     }

@@ -18,6 +18,9 @@ impl Settings {
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Text> {
-        self.0.iter().find(|setting| setting.name.as_bytes() == name.as_bytes()).map(|setting| &setting.value)
+        self.0
+            .iter()
+            .find(|setting| setting.name.as_bytes() == name.as_bytes())
+            .map(|setting| &setting.value)
     }
 }

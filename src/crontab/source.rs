@@ -82,6 +82,11 @@ impl Dialect {
     /// The table of `user`, without a spool's limits.
     #[must_use]
     pub fn user(user: &str) -> Self {
-        Dialect { format: Format::User, user: user.into(), privileged: user == "root", ..Dialect::system() }
+        Dialect {
+            format: Format::User,
+            user: user.into(),
+            privileged: user == "root",
+            ..Dialect::system()
+        }
     }
 }

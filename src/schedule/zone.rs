@@ -77,13 +77,23 @@ impl Iterator for Fires<'_> {
 
 impl Schedule {
     /// The dues strictly after `cursor`; `anchor` is where `@every` counts from.
-    pub fn fires<'a>(&'a self, zone: &'a Zone, anchor: Timestamp, cursor: impl Into<Cursor>) -> Fires<'a> {
+    pub fn fires<'a>(
+        &'a self,
+        zone: &'a Zone,
+        anchor: Timestamp,
+        cursor: impl Into<Cursor>,
+    ) -> Fires<'a> {
         Fires { _schedule: self, _zone: zone, _anchor: anchor, _cursor: cursor.into() }
     }
 
     /// The first due strictly after `cursor`.
     #[must_use]
-    pub fn next_after(&self, zone: &Zone, anchor: Timestamp, cursor: impl Into<Cursor>) -> Option<Due> {
+    pub fn next_after(
+        &self,
+        zone: &Zone,
+        anchor: Timestamp,
+        cursor: impl Into<Cursor>,
+    ) -> Option<Due> {
         self.fires(zone, anchor, cursor).next()
     }
 
