@@ -9,13 +9,16 @@ pub mod days;
 pub mod describe;
 pub mod extended;
 pub mod interval;
+pub mod set;
+pub mod spelling;
 pub mod zone;
 
 pub use calendar::Calendar;
-pub use days::Days;
-pub use extended::Extended;
+pub use days::{Days, SpecialDays};
+pub use extended::{Extended, ExtendedFields, Years};
 pub use interval::{After, At, Ending, Every};
-pub use zone::{UnknownZone, Zone};
+pub use set::{FieldSet, FieldSets};
+pub use zone::{Fires, UnknownZone, Zone};
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
