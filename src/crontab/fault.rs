@@ -57,13 +57,11 @@ codes! {
     E010 Error "bad time specifier",
     E011 Error "bad command",
     E012 Error "bad option",
-    E013 Error "bad user",
     E014 Error "bad setting",
     E015 Error "NUL byte",
     E016 Error "command too long",
     E017 Error "too many entries",
     E018 Error "too many settings",
-    E019 Error "too much commentary",
     E020 Error "only privileged users may disable logging",
     E021 Error "unknown time zone",
     E022 Error "ambiguous six fields",
@@ -76,6 +74,7 @@ codes! {
     E036 Error "cycle of @after jobs",
     E037 Error "@after names no job",
     E040 Error "setting too long",
+    E050 Error "bad request",
     W001 Warning "never fires",
     W002 Warning "read with seconds",
     W003 Warning "sixth field is a weekday",
@@ -94,7 +93,8 @@ codes! {
     W016 Warning "duplicate entry",
     W017 Warning "same job id",
     W018 Warning "affected by daylight saving",
-    W019 Warning "bad RANDOM_DELAY",
+    W019 Warning "bad random delay",
+    W020 Warning "looks like a directive",
 }
 
 /// A mistake inside one line, before the line's place in its file is known.

@@ -72,14 +72,12 @@ impl fmt::Debug for Text {
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
-        match self.as_str() {
-            Some(text) => serializer.serialize_str(text),
-            None => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("b64", &base64(&self.0))?;
-                map.end()
-            }
+        if let Some(text) = self.as_str() {
+            return serializer.serialize_str(text);
         }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("b64", &base64(&self.0))?;
+        map.end()
     }
 }
 
