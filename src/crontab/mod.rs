@@ -10,7 +10,12 @@ pub mod expression;
 pub mod fault;
 pub mod field;
 pub mod grammar;
+mod hash;
+mod line;
+pub mod option;
 pub mod percent;
+mod reader;
+mod remark;
 pub mod render;
 pub mod setting;
 pub mod source;
@@ -68,8 +73,7 @@ pub enum LineKind {
 /// Reads a crontab. Never fails: what cannot be read is a fault.
 #[must_use]
 pub fn parse(source: &Source) -> Crontab {
-    let _ = source;
-    todo!()
+    reader::Reader::new(source).read()
 }
 
 impl Crontab {
@@ -87,3 +91,6 @@ impl Crontab {
         self.faults.iter().any(Fault::is_error)
     }
 }
+
+#[cfg(test)]
+mod tests;

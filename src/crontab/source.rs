@@ -54,7 +54,7 @@ pub struct Dialect {
     pub user: Arc<str>,
     /// Whether a leading `-` (do not log) is allowed: system tables and tables of root.
     pub privileged: bool,
-    /// Whether the limits of a spool table hold: 10 000 entries, 1 000 settings, 32 768 bytes of commentary.
+    /// Whether the limits of a spool table hold: 10 000 entries, 1 000 settings. Commentary has none.
     pub limited: bool,
     /// How many time fields.
     pub fields: FieldCount,

@@ -1,0 +1,50 @@
+//! Hashing short runs of bytes quickly: a file may have 100 000 entries.
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Makes hashers that fold eight bytes at a time into a secret start: the crontab's author does not know it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seeded(u64);
+
+impl Seeded {
+    /// A start that differs from one crontab to the next.
+    pub(super) fn random() -> Self {
+        Seeded(RandomState::new().hash_one(0))
+    }
+}
+
+impl BuildHasher for Seeded {
+    type Hasher = Fold;
+
+    fn build_hasher(&self) -> Fold {
+        Fold(self.0)
+    }
+}
+
+/// See [`Seeded`].
+pub(super) struct Fold(u64);
+
+impl Fold {
+    fn mix(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15;
+        let high = u64::try_from(product >> 64).unwrap_or(0);
+        let low = u64::try_from(product & u128::from(u64::MAX)).unwrap_or(0);
+        self.0 = (low ^ high).rotate_left(23);
+    }
+}
+
+impl Hasher for Fold {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.mix(u64::from_le_bytes(last));
+        self.mix(bytes.len() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

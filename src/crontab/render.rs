@@ -1,1 +1,0 @@
-//! Faults for people and programs: caret, one line, JSON, SARIF.
