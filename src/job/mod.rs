@@ -3,74 +3,198 @@
 //! Receives [`Crontab`](crate::crontab::Crontab)s, hands on a [`JobTable`] and what changed. Layer 3: pure.
 
 pub mod action;
+mod build;
 pub mod canonical;
 pub mod id;
 pub mod policy;
+mod relation;
 pub mod table;
 
 pub use action::Action;
+pub use canonical::Canonical;
 pub use id::{JobId, JobKey};
 pub use policy::Policy;
-pub use table::{Diff, JobTable};
+pub use table::{Diff, JobTable, Lookup};
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::crontab::{Flags, Settings, Text};
 use crate::schedule::{Cursor, Due, Schedule, Zone};
 
 /// An entry that is scheduled.
+///
+/// There may be 100 000: what neighbours have in common is shared, what few have is boxed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its identity inside: id and occurrence.
     pub key: JobKey,
-    /// The name that a directive gives it.
-    pub name: Option<Arc<str>>,
-    /// Whom it runs as.
-    pub user: Text,
-    /// When it is due; shared by jobs with equal schedules.
-    pub schedule: Arc<Schedule>,
-    /// The schedule as typed, one blank between tokens.
-    pub schedule_text: Text,
-    /// The zone of its wall clock.
-    pub zone: Zone,
+    /// Where it stands in [`Terms::file`], from 1.
+    pub line: u32,
+    /// When it is due; shared by jobs with the same schedule text.
+    pub timing: Arc<Timing>,
     /// What a run does.
     pub action: Action,
-    /// Marks on its line.
-    pub flags: Flags,
-    /// The settings for its environment.
-    pub settings: Arc<Settings>,
-    /// Every option, resolved; shared by jobs with equal policies.
-    pub policy: Arc<Policy>,
-    /// Where it stands.
-    pub origin: Origin,
-    /// The plain comment directly above its line.
-    pub description: Option<Text>,
+    /// What it has in common with its neighbours.
+    pub terms: Arc<Terms>,
+    /// What people call it, if anything.
+    pub naming: Option<Box<Naming>>,
     /// When it was first loaded: nothing due at or before it starts, and `@every` counts from it.
     pub since: Timestamp,
+    /// Marks on its line.
+    pub flags: Flags,
 }
 
-/// Where a job stands in the text.
+/// A schedule and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct Timing {
+    /// When the job is due.
+    pub schedule: Schedule,
+    /// The schedule as typed, one blank between tokens.
+    pub text: Text,
+}
+
+/// What a job has in common with others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
     /// The crontab's path, or `-`.
     pub file: Arc<str>,
-    /// From 1.
-    pub line: u32,
+    /// Whom it runs as.
+    pub user: Text,
+    /// The zone of its wall clock.
+    pub zone: Zone,
+    /// The settings for its environment.
+    pub settings: Arc<Settings>,
+    /// Every option, resolved.
+    pub policy: Arc<Policy>,
+}
+
+/// What people call a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// The name that a directive gives it; unique among its user's jobs.
+    pub name: Option<Arc<str>>,
+    /// The plain comment directly above its line.
+    pub description: Option<Text>,
 }
 
 impl Job {
-    /// The first due strictly after `cursor`, within `from` and `until`; none if the job is not enabled.
+    /// The first due strictly after `cursor`, within `from` (inclusive) and `until` (exclusive); none if the
+    /// job is not enabled.
     #[must_use]
-    pub fn next_after(&self, cursor: Cursor) -> Option<Due> {
-        let _ = cursor;
-        todo!()
+    pub fn next_after(&self, cursor: impl Into<Cursor>) -> Option<Due> {
+        let policy = self.policy();
+        if !policy.enabled {
+            return None;
+        }
+        let mut cursor = cursor.into();
+        if let Some(from) = policy.from {
+            let passed = match cursor {
+                Cursor::Instant(at) | Cursor::Due(Due { at, .. }) => at,
+            };
+            if passed < from {
+                cursor = Cursor::Instant(just_before(from));
+            }
+        }
+        self.schedule()
+            .next_after(self.zone(), self.since, cursor)
+            .filter(|due| policy.until.is_none_or(|until| due.at < until))
     }
 
-    /// What people call it: its name, or the sixteen digits of its id.
+    /// The dues strictly after `cursor`, in order, within `from` and `until`; none if the job is not enabled.
+    pub fn fires(&self, cursor: impl Into<Cursor>) -> impl Iterator<Item = Due> {
+        std::iter::successors(self.next_after(cursor), |&due| self.next_after(due))
+    }
+
+    /// The last due strictly before `before`, within `from` and `until`; none if the job is not enabled.
+    #[must_use]
+    pub fn prev_before(&self, before: Timestamp) -> Option<Due> {
+        let policy = self.policy();
+        if !policy.enabled {
+            return None;
+        }
+        let before = policy.until.map_or(before, |until| before.min(until));
+        self.schedule()
+            .prev_before(self.zone(), self.since, before)
+            .filter(|due| policy.from.is_none_or(|from| due.at >= from))
+    }
+
+    /// What people call it: its name, or the sixteen digits of its id (and `#2` where they are not enough).
     #[must_use]
     pub fn label(&self) -> String {
-        todo!()
+        match (self.name(), self.key.occurrence) {
+            (Some(name), _) => name.to_string(),
+            (None, 1) => self.key.id.digits(),
+            (None, occurrence) => format!("{}#{occurrence}", self.key.id.digits()),
+        }
+    }
+
+    /// When it is due.
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.timing.schedule
+    }
+
+    /// The schedule as typed, one blank between tokens.
+    #[must_use]
+    pub fn schedule_text(&self) -> &Text {
+        &self.timing.text
+    }
+
+    /// Whether cron's rules for wildcard entries hold for it when the clock moves.
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        self.schedule().is_wildcard()
+    }
+
+    /// The name that a directive gives it.
+    #[must_use]
+    pub fn name(&self) -> Option<&Arc<str>> {
+        self.naming.as_ref()?.name.as_ref()
+    }
+
+    /// The plain comment directly above its line.
+    #[must_use]
+    pub fn description(&self) -> Option<&Text> {
+        self.naming.as_ref()?.description.as_ref()
+    }
+
+    /// The crontab's path, or `-`.
+    #[must_use]
+    pub fn file(&self) -> &Arc<str> {
+        &self.terms.file
+    }
+
+    /// Whom it runs as.
+    #[must_use]
+    pub fn user(&self) -> &Text {
+        &self.terms.user
+    }
+
+    /// The zone of its wall clock.
+    #[must_use]
+    pub fn zone(&self) -> &Zone {
+        &self.terms.zone
+    }
+
+    /// The settings for its environment.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.terms.settings
+    }
+
+    /// Every option, resolved.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.terms.policy
     }
 }
+
+/// The last instant before `at`.
+fn just_before(at: Timestamp) -> Timestamp {
+    at.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,15 +3,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Job;
-use crate::crontab::{Crontab, Fault};
+use super::{Job, JobKey, build};
+use crate::crontab::{Crontab, Fault, Options, Source};
 use crate::schedule::Zone;
 
 /// The set of jobs in force; immutable, swapped as a whole.
 #[derive(Debug, Clone, Default)]
 pub struct JobTable {
-    /// In file order.
-    pub jobs: Vec<Arc<Job>>,
+    jobs: Arc<[Arc<Job>]>,
+    /// Places in `jobs`, by key.
+    by_key: Arc<[u32]>,
+    /// Places in `jobs` of those that have a name, by name.
+    by_name: Arc<[u32]>,
 }
 
 /// What became of each job between two tables.
@@ -19,25 +22,152 @@ pub struct JobTable {
 pub struct Diff {
     /// New keys.
     pub added: Vec<Arc<Job>>,
-    /// Same key, but another setting, stdin, option or zone: as it is now.
+    /// Same key, but another setting, stdin, option, name or zone: as it is now.
     pub changed: Vec<Arc<Job>>,
     /// Keys that are gone.
     pub removed: Vec<Arc<Job>>,
-    /// How many jobs stayed as they were.
+    /// How many jobs stayed as they were, wherever they stand now.
     pub unchanged: usize,
 }
 
+/// Which job a text means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lookup<'a> {
+    /// This one.
+    One(&'a Arc<Job>),
+    /// None.
+    None,
+    /// Any of these: a name that several users gave, or a prefix of several ids.
+    Ambiguous(Vec<&'a Arc<Job>>),
+}
+
+impl Diff {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
+}
+
 impl JobTable {
-    /// Makes the jobs of `crontabs` (name and content, in order) runnable. Jobs unchanged from `previous` keep their
-    /// place in time; new ones, and those with another schedule or zone, start at `now`.
+    /// Makes the jobs of `crontabs`, in order, runnable.
+    ///
+    /// `zone` is that of entries which name none, `defaults` are the options that the daemon was given. Jobs
+    /// unchanged from `previous` keep their `since`, also where they only moved to another line; so do those
+    /// that changed in something other than schedule and zone. All others start at `now`. The faults are those
+    /// that no file shows alone: names and ids taken twice, `@after` that leads nowhere or in a circle.
     #[must_use]
     pub fn build(
-        crontabs: &[(Arc<str>, Crontab)],
-        default_zone: &Zone,
+        crontabs: &[(&Source, &Crontab)],
+        zone: &Zone,
+        defaults: &Options,
         previous: &JobTable,
         now: Timestamp,
     ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
-        let _ = (crontabs, default_zone, previous, now);
-        todo!()
+        build::build(crontabs, zone, defaults, previous, now)
+    }
+
+    /// Indexes jobs with distinct keys.
+    pub(super) fn of(jobs: Vec<Arc<Job>>) -> Self {
+        let places = 0..u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        let job = |place: &u32| &jobs[*place as usize];
+        // Sorted beside their keys: looking those up in the jobs would wait for memory.
+        let mut keys: Vec<((u64, u32), u32)> =
+            places.clone().zip(&jobs).map(|(place, job)| (rank(job.key), place)).collect();
+        keys.sort_unstable();
+        let by_key: Vec<u32> = keys.into_iter().map(|(_, place)| place).collect();
+        let mut by_name: Vec<u32> = places.filter(|place| job(place).name().is_some()).collect();
+        by_name.sort_by(|a, b| job(a).name().cmp(&job(b).name()));
+        JobTable { jobs: jobs.into(), by_key: by_key.into(), by_name: by_name.into() }
+    }
+
+    /// A table of those jobs that `keep` says, in the same order; shares everything if that is all of them.
+    #[must_use]
+    pub fn only(&self, mut keep: impl FnMut(&Arc<Job>) -> bool) -> Self {
+        let kept: Vec<Arc<Job>> = self.jobs.iter().filter(|job| keep(job)).cloned().collect();
+        if kept.len() == self.len() { self.clone() } else { JobTable::of(kept) }
+    }
+
+    /// The jobs, in the order of files and lines.
+    #[must_use]
+    pub fn jobs(&self) -> &[Arc<Job>] {
+        &self.jobs
+    }
+
+    /// How many jobs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// The job with this key.
+    #[must_use]
+    pub fn get(&self, key: JobKey) -> Option<&Arc<Job>> {
+        let found =
+            self.by_key.binary_search_by_key(&rank(key), |place| rank(self.at(*place).key)).ok()?;
+        Some(self.at(self.by_key[found]))
+    }
+
+    /// The jobs of this name, one for each user that gave it.
+    pub fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Arc<Job>> + use<'a> {
+        let name_of = |place: &u32| self.at(*place).name().map_or("", |name| &**name);
+        let start = self.by_name.partition_point(|place| name_of(place) < name);
+        let count = self.by_name[start..].partition_point(|place| name_of(place) <= name);
+        self.by_name[start..start + count].iter().map(|place| self.at(*place))
+    }
+
+    /// The job of this name that runs as `user`.
+    #[must_use]
+    pub fn named_of(&self, user: &[u8], name: &str) -> Option<&Arc<Job>> {
+        self.named(name).find(|job| job.user().as_bytes() == user)
+    }
+
+    /// The job that `text` means: a name, else a key, else the beginning of an id with or without its prefix.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Lookup<'_> {
+        let named: Vec<_> = self.named(text).collect();
+        if !named.is_empty() {
+            return Lookup::of(named);
+        }
+        if let Ok(key) = text.parse() {
+            return self.get(key).map_or(Lookup::None, Lookup::One);
+        }
+        let digits = text.strip_prefix("crondServiceTask-").unwrap_or(text).to_ascii_lowercase();
+        let length = u32::try_from(digits.len()).unwrap_or(u32::MAX);
+        let (1..16, Ok(head)) = (length, u64::from_str_radix(&digits, 16)) else {
+            return Lookup::None;
+        };
+        let head_of = |place: &u32| self.at(*place).key.id.seed() >> (64 - 4 * length);
+        let start = self.by_key.partition_point(|place| head_of(place) < head);
+        let count = self.by_key[start..].partition_point(|place| head_of(place) == head);
+        Lookup::of(self.by_key[start..start + count].iter().map(|place| self.at(*place)).collect())
+    }
+
+    fn at(&self, place: u32) -> &Arc<Job> {
+        &self.jobs[place as usize]
+    }
+}
+
+/// What orders keys.
+fn rank(key: JobKey) -> (u64, u32) {
+    (key.id.seed(), key.occurrence)
+}
+
+impl<'a> Lookup<'a> {
+    fn of(mut jobs: Vec<&'a Arc<Job>>) -> Self {
+        match (jobs.pop(), jobs.is_empty()) {
+            (None, _) => Lookup::None,
+            (Some(job), true) => Lookup::One(job),
+            (Some(job), false) => {
+                jobs.push(job);
+                Lookup::Ambiguous(jobs)
+            }
+        }
     }
 }

@@ -1,1 +1,0 @@
-//! The canonical field strings of the Python service: for the id only.
