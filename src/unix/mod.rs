@@ -1,1 +1,19 @@
 //! System calls: the only room with unsafe code.
+//!
+//! Children are started without forking the daemon ([`spawn`]) and waited for in one place ([`reaper`]); signals
+//! arrive as one stream ([`signals`]). Layer 0: knows nothing of jobs.
+
+pub mod identity;
+pub mod memory;
+pub mod pipe;
+pub mod process;
+pub mod reaper;
+pub mod signals;
+pub mod spawn;
+
+pub use identity::Account;
+pub use nix::sys::signal::Signal;
+pub use nix::unistd::Pid;
+pub use reaper::{Ended, Reaper, Status, Usage};
+pub use signals::Signals;
+pub use spawn::Command;

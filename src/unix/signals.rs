@@ -1,0 +1,121 @@
+//! Signals as one stream.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+
+use nix::sys::signal::Signal;
+use signal_hook::iterator::backend::{Pending, SignalDelivery};
+use signal_hook::iterator::exfiltrator::SignalOnly;
+use tokio::net::UnixStream as Readable;
+
+/// The signals that steer the daemon.
+pub const CONTROL: [Signal; 6] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
+
+/// Signals that arrive from now on, one after the other.
+///
+/// From its creation on, none of them has its default effect any more, and as PID 1 the kernel delivers them, which it
+/// does not without a handler. A signal that comes while nobody waits is kept; several of one kind that come before
+/// they are looked at count as one, as with every Unix signal. There may be several streams, even of the same signals.
+#[derive(Debug)]
+pub struct Signals {
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
+    pending: Pending<SignalOnly>,
+    readable: Readable,
+}
+
+impl Signals {
+    /// Begins to receive `signals`. Needs to be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// No descriptor is left, or one of the signals cannot be received (`SIGKILL`, `SIGSTOP`).
+    pub fn new(signals: &[Signal]) -> io::Result<Self> {
+        let refused = |signal: &&Signal| matches!(signal, Signal::SIGKILL | Signal::SIGSTOP);
+        if let Some(signal) = signals.iter().find(refused) {
+            let text = format!("{signal} cannot be received");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let (read, write) = UnixStream::pair()?;
+        read.set_nonblocking(true)?;
+        let readable = Readable::from_std(read.try_clone()?)?;
+        let numbers = signals.iter().map(|&signal| signal as i32);
+        let mut delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers)?;
+        let pending = delivery.pending();
+        Ok(Signals { delivery, pending, readable })
+    }
+
+    /// The signals that tell of children: just `SIGCHLD`.
+    ///
+    /// # Errors
+    /// As [`new`](Signals::new).
+    pub fn of_children() -> io::Result<Self> {
+        Signals::new(&[Signal::SIGCHLD])
+    }
+
+    /// The next signal. Dropping the future loses none.
+    ///
+    /// # Errors
+    /// The runtime is shutting down.
+    pub async fn next(&mut self) -> io::Result<Signal> {
+        loop {
+            for number in self.pending.by_ref() {
+                if let Ok(signal) = Signal::try_from(number) {
+                    return Ok(signal);
+                }
+            }
+            self.readable.readable().await?;
+            // Emptied first: a signal that comes in between makes it readable anew.
+            while self.readable.try_read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+            self.pending = self.delivery.pending();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::raise;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_while_nobody_waits_is_kept() {
+        let mut signals = Signals::new(&[Signal::SIGUSR2, Signal::SIGWINCH]).unwrap();
+        raise(Signal::SIGUSR2).unwrap();
+        assert_eq!(signals.next().await.unwrap(), Signal::SIGUSR2);
+        raise(Signal::SIGWINCH).unwrap();
+        assert_eq!(signals.next().await.unwrap(), Signal::SIGWINCH);
+    }
+
+    #[tokio::test]
+    async fn different_signals_at_once_all_arrive() {
+        let mut signals = Signals::new(&[Signal::SIGURG, Signal::SIGIO]).unwrap();
+        raise(Signal::SIGIO).unwrap();
+        raise(Signal::SIGURG).unwrap();
+        let mut seen = [signals.next().await.unwrap(), signals.next().await.unwrap()];
+        seen.sort_unstable();
+        assert_eq!(seen, [Signal::SIGURG, Signal::SIGIO]);
+    }
+
+    #[tokio::test]
+    async fn a_signal_given_up_on_is_told_to_the_next_who_asks() {
+        let mut signals = Signals::new(&[Signal::SIGPROF]).unwrap();
+        {
+            let mut next = Box::pin(signals.next());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(next.as_mut().poll(&mut context).is_pending());
+            raise(Signal::SIGPROF).unwrap();
+        }
+        assert_eq!(signals.next().await.unwrap(), Signal::SIGPROF);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_received_is_refused() {
+        assert!(Signals::new(&[Signal::SIGKILL]).is_err());
+    }
+}
