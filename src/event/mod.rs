@@ -1,1 +1,177 @@
-//! The event room.
+//! What happened: fires, runs, outcomes, and the bus that carries them to the sinks.
+//!
+//! The scheduler hands [`Fire`]s to the executor; both publish [`Event`]s on the [`Bus`]. Layer 4. Nothing here decides
+//! anything: rooms above publish, sinks read.
+
+pub mod bus;
+pub mod fire;
+pub mod outcome;
+pub mod run;
+
+pub use bus::{Bus, Permit};
+pub use fire::{Fire, Trigger};
+pub use outcome::{Cause, Outcome};
+pub use run::{Ended, Line, Run, RunId, Started, Stream, Usage};
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::crontab::Fault;
+use crate::job::Job;
+use crate::schedule::Due;
+
+/// Something that happened, as sinks see it.
+///
+/// Names of the kinds are stable: see [`Event::name`].
+#[derive(Debug)]
+pub enum Event {
+    /// The daemon runs; nothing is loaded yet.
+    Started {
+        /// The program's version.
+        version: &'static str,
+        /// The default zone.
+        zone: String,
+    },
+    /// A set of crontabs came into force.
+    Loaded(Loaded),
+    /// A crontab was refused as a whole; what was in force stays in force.
+    Rejected {
+        /// The crontab's path.
+        file: Arc<str>,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A mistake in a crontab that was read.
+    Fault {
+        /// The crontab's path.
+        file: Arc<str>,
+        /// The mistake.
+        fault: Fault,
+    },
+    /// Something about watching a crontab that its owner should know.
+    Notice {
+        /// The crontab's path, where it is about one.
+        file: Option<Arc<str>>,
+        /// In words.
+        text: String,
+        /// Whether it needs somebody's attention.
+        warning: bool,
+    },
+    /// These jobs are new. Together, since a load may bring 100 000.
+    JobAdded(Vec<Arc<Job>>),
+    /// These jobs' settings, options, zone or schedule changed.
+    JobChanged(Vec<Arc<Job>>),
+    /// These jobs are gone.
+    JobRemoved(Vec<Arc<Job>>),
+    /// A job is in the table but cannot run here.
+    JobRefused {
+        /// The job.
+        job: Arc<Job>,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A run's process was started.
+    RunStarted(Started),
+    /// A run printed a line.
+    RunOutput(Line),
+    /// A run ended, or could not start.
+    RunEnded(Ended),
+    /// Instants at which a job was due and did not start.
+    RunMissed {
+        /// The job.
+        job: Arc<Job>,
+        /// The first such instant.
+        first: Due,
+        /// The last one.
+        last: Due,
+        /// How many.
+        count: u64,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The wall clock was set.
+    ClockStepped {
+        /// How far; negative: back.
+        by: SignedDuration,
+    },
+    /// The scheduler panicked and was started again from the jobs in force.
+    SchedulerRestarted {
+        /// What it said.
+        panic: String,
+    },
+    /// A signal arrived.
+    Signal {
+        /// `SIGTERM`
+        name: &'static str,
+        /// What is done about it.
+        action: &'static str,
+    },
+    /// The daemon's state, as SIGUSR1 asks for it: one line each.
+    Dump(Vec<String>),
+    /// The daemon ends.
+    Stopping {
+        /// Runs still alive.
+        running: usize,
+    },
+    /// The daemon has ended its work.
+    Stopped {
+        /// Runs that had to be killed.
+        killed: usize,
+        /// Runs left alive.
+        left: usize,
+    },
+}
+
+/// What a load of crontabs came to.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The crontabs read.
+    pub files: Vec<Arc<str>>,
+    /// Jobs in force.
+    pub jobs: usize,
+    /// Jobs of the crontabs that cannot run here.
+    pub refused: usize,
+    /// How many of them are new.
+    pub added: usize,
+    /// Same key, something else changed.
+    pub changed: usize,
+    /// Gone.
+    pub removed: usize,
+    /// As before.
+    pub unchanged: usize,
+    /// Errors in the text.
+    pub errors: usize,
+    /// Warnings in the text.
+    pub warnings: usize,
+    /// When it came into force.
+    pub at: Timestamp,
+}
+
+impl Event {
+    /// The event's stable name, as in the log's `event` field.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Started { .. } => "daemon.started",
+            Event::Loaded(_) => "crontab.loaded",
+            Event::Rejected { .. } => "crontab.rejected",
+            Event::Fault { .. } => "crontab.fault",
+            Event::Notice { .. } => "crontab.notice",
+            Event::JobAdded(_) => "job.added",
+            Event::JobChanged(_) => "job.changed",
+            Event::JobRemoved(_) => "job.removed",
+            Event::JobRefused { .. } => "job.refused",
+            Event::RunStarted(_) => "run.started",
+            Event::RunOutput(_) => "run.output",
+            Event::RunEnded(_) => "run.ended",
+            Event::RunMissed { .. } => "run.missed",
+            Event::ClockStepped { .. } => "clock.stepped",
+            Event::SchedulerRestarted { .. } => "scheduler.restarted",
+            Event::Signal { .. } => "daemon.signal",
+            Event::Dump(_) => "daemon.dump",
+            Event::Stopping { .. } => "daemon.stopping",
+            Event::Stopped { .. } => "daemon.stopped",
+        }
+    }
+}

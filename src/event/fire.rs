@@ -1,0 +1,44 @@
+//! The decision that a job is due.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::job::Job;
+use crate::schedule::Due;
+
+/// The decision that a job is due at a scheduled instant; at most one run comes of it.
+#[derive(Debug, Clone)]
+pub struct Fire {
+    /// The job as it stood when it became due.
+    pub job: Arc<Job>,
+    /// The scheduled instant.
+    pub due: Due,
+    /// Why it happened.
+    pub trigger: Trigger,
+}
+
+/// Why a fire happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// The schedule matched the clock.
+    Schedule,
+    /// The container or the host has started.
+    Reboot,
+}
+
+impl Trigger {
+    /// The trigger's stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Trigger::Schedule => "schedule",
+            Trigger::Reboot => "reboot",
+        }
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,140 @@
+//! How a run ended.
+
+use std::fmt;
+
+/// How a run ended, in the words that log, history and metrics share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its exit code counts as success.
+    Succeeded {
+        /// 0 as a rule.
+        exit: u8,
+    },
+    /// It exited with another code.
+    Failed {
+        /// 1 to 255.
+        exit: u8,
+    },
+    /// A signal ended it.
+    Killed {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// No process came to be.
+    CouldNotStart {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// What a code or signal most likely means, in words for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Exit code 126: the shell found the command, but could not execute it.
+    NotExecutable,
+    /// Exit code 127: the shell did not find the command.
+    NotFound,
+}
+
+impl Outcome {
+    /// The outcome's stable name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Succeeded { .. } => "succeeded",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Killed { .. } => "killed",
+            Outcome::CouldNotStart { .. } => "could not start",
+        }
+    }
+
+    /// Whether it counts as success.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self, Outcome::Succeeded { .. })
+    }
+
+    /// The exit code, if the process exited.
+    #[must_use]
+    pub fn exit(&self) -> Option<u8> {
+        match self {
+            Outcome::Succeeded { exit } | Outcome::Failed { exit } => Some(*exit),
+            _ => None,
+        }
+    }
+
+    /// The signal that ended the process, if one did.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        match self {
+            Outcome::Killed { signal } => Some(*signal),
+            _ => None,
+        }
+    }
+
+    /// What the code most likely means, where it means something to a shell.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Outcome::Failed { exit: 126 } => Some(Cause::NotExecutable),
+            Outcome::Failed { exit: 127 } => Some(Cause::NotFound),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::NotExecutable => "command not executable",
+            Cause::NotFound => "command not found",
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Succeeded { exit: 0 } => f.write_str("succeeded"),
+            Outcome::Succeeded { exit } => write!(f, "succeeded with exit code {exit}"),
+            Outcome::Failed { exit } => {
+                write!(f, "failed with exit code {exit}")?;
+                self.cause().map_or(Ok(()), |cause| write!(f, ", {cause}"))
+            }
+            Outcome::Killed { signal } => match nix::sys::signal::Signal::try_from(*signal) {
+                Ok(signal) => write!(f, "killed by {signal}"),
+                Err(_) => write!(f, "killed by signal {signal}"),
+            },
+            Outcome::CouldNotStart { reason } => write!(f, "could not start: {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_says_in_words_how_the_run_ended() {
+        let cases = [
+            (Outcome::Succeeded { exit: 0 }, "succeeded"),
+            (Outcome::Succeeded { exit: 3 }, "succeeded with exit code 3"),
+            (Outcome::Failed { exit: 1 }, "failed with exit code 1"),
+            (Outcome::Failed { exit: 127 }, "failed with exit code 127, command not found"),
+            (Outcome::Failed { exit: 126 }, "failed with exit code 126, command not executable"),
+            (Outcome::Killed { signal: 9 }, "killed by SIGKILL"),
+            (Outcome::Killed { signal: 40 }, "killed by signal 40"),
+            (Outcome::CouldNotStart { reason: "no shell".into() }, "could not start: no shell"),
+        ];
+        for (outcome, words) in cases {
+            assert_eq!(outcome.to_string(), words);
+        }
+    }
+
+    #[test]
+    fn only_a_process_that_exited_has_an_exit_code() {
+        assert_eq!(Outcome::Failed { exit: 4 }.exit(), Some(4));
+        assert_eq!(Outcome::Killed { signal: 9 }.exit(), None);
+        assert_eq!(Outcome::Killed { signal: 9 }.signal(), Some(9));
+    }
+}

@@ -1,0 +1,139 @@
+//! One execution, from its start to its end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Fire, Outcome, Permit};
+
+/// The name of one run: unique over all time and hosts, sorts by start.
+///
+/// A ULID: 48 bits of milliseconds, 80 random bits, 26 characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(ulid::Ulid);
+
+impl RunId {
+    /// Makes the id of a run that starts `at`; `random` must be fresh.
+    #[must_use]
+    pub fn new(at: Timestamp, random: u128) -> Self {
+        let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        RunId(ulid::Ulid::from_parts(milliseconds, random))
+    }
+
+    /// The last six characters: enough to tell runs of one job apart by eye.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.0.to_string().split_off(20)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// One execution that a fire caused.
+#[derive(Debug)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// What it is an execution of.
+    pub fire: Fire,
+    /// Which try, from 1.
+    pub attempt: u32,
+}
+
+/// A run's process was started.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The run.
+    pub run: Arc<Run>,
+    /// Its main process.
+    pub pid: i32,
+    /// Wall time of the start.
+    pub at: Timestamp,
+}
+
+/// Which of the two output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Descriptor 1.
+    Stdout,
+    /// Descriptor 2.
+    Stderr,
+}
+
+impl Stream {
+    /// The stream's stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
+}
+
+/// A line that a run printed.
+#[derive(Debug)]
+pub struct Line {
+    /// The run.
+    pub run: Arc<Run>,
+    /// Where it was printed.
+    pub stream: Stream,
+    /// The line without its end.
+    pub bytes: Vec<u8>,
+    /// Whether the run had already ended: a background process of its prints on.
+    pub detached: bool,
+    /// Room on the bus, given back when the last sink has dropped the line.
+    pub permit: Permit,
+}
+
+/// A run ended, or could not start.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The run.
+    pub run: Arc<Run>,
+    /// How.
+    pub outcome: Outcome,
+    /// Wall time of the end.
+    pub at: Timestamp,
+    /// From start to end, on the monotonic clock; zero if it could not start.
+    pub duration: Duration,
+    /// What it used, children it waited for included.
+    pub usage: Usage,
+}
+
+/// What a run's processes used, as wait4(2) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// CPU time in user mode.
+    pub user: Duration,
+    /// CPU time in the kernel.
+    pub system: Duration,
+    /// The largest resident set of any one process, KiB.
+    pub max_rss_kib: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids_sort_by_start() {
+        let early = RunId::new(Timestamp::from_second(1_000).unwrap(), u128::MAX);
+        let late = RunId::new(Timestamp::from_second(1_001).unwrap(), 0);
+        assert!(early < late);
+        assert!(early.to_string() < late.to_string());
+    }
+
+    #[test]
+    fn a_short_id_is_the_random_end_of_the_long_one() {
+        let id = RunId::new(Timestamp::UNIX_EPOCH, 31);
+        assert_eq!(id.to_string(), "0000000000000000000000000Z");
+        assert_eq!(id.short(), "00000Z");
+    }
+}
