@@ -1,0 +1,84 @@
+//! Looks that were asked for.
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::time::Duration;
+
+use cronkeep::watch::{Notice, Occasion, Trouble, Watcher};
+use tokio::time::{Instant, sleep};
+
+use crate::harness::{AFTER, BEFORE, SOON, Watched, texts};
+
+#[tokio::test]
+async fn a_request_is_answered_even_if_nothing_changed() {
+    let mut watched = Watched::new().await;
+    watched.watcher.reload();
+    let change = watched.change_within(SOON).await;
+    assert_eq!(change.occasion, Occasion::Reload);
+    assert!(change.texts.is_empty());
+    watched.expect_only_sentinel().await;
+}
+
+#[tokio::test]
+async fn a_request_does_not_wait_for_quiet() {
+    let mut watched = Watched::new().await;
+    let mut file = File::create(&watched.path).unwrap();
+    file.write_all(AFTER.as_bytes()).unwrap();
+    // Still open: unasked, it would be looked at after a second.
+    watched.watcher.reload();
+    let change = watched.change_within(Duration::from_millis(500)).await;
+    assert_eq!(change.occasion, Occasion::Reload);
+    assert_eq!(texts(&change), [AFTER]);
+    drop(file);
+    watched.expect_only_sentinel().await;
+}
+
+#[tokio::test]
+async fn a_request_before_the_first_report_has_a_report_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("crontab");
+    fs::write(&path, BEFORE).unwrap();
+    let mut watched = Watched::on(&path);
+    watched.watcher.reload();
+    watched.expect_start(&[BEFORE]).await;
+    assert_eq!(watched.change_within(SOON).await.occasion, Occasion::Reload);
+}
+
+#[tokio::test]
+async fn a_file_that_never_holds_still_is_given_up_and_taken_when_it_does() {
+    let mut watched = Watched::new().await;
+    let path = watched.path.clone();
+    let writer = tokio::spawn(async move {
+        let mut file = File::create(&path).unwrap();
+        loop {
+            file.write_all(b"#\n").unwrap();
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let notice = watched.expect_notice(Duration::from_secs(8)).await;
+    assert!(matches!(notice, Notice::Degraded { trouble: Trouble::Unsettled, kept: true, .. }));
+    writer.abort();
+    let _ = writer.await;
+    fs::write(&watched.path, AFTER).unwrap();
+    let change = watched.change_within(SOON).await;
+    assert_eq!(texts(&change), [AFTER]);
+    watched.expect_only_sentinel().await;
+}
+
+#[tokio::test]
+async fn the_task_ends_with_its_watcher() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let watched = Watched::new().await;
+    assert_eq!(tasks(), 1);
+    drop(watched);
+    let limit = Instant::now() + SOON;
+    while tasks() > 0 {
+        assert!(Instant::now() < limit, "it still runs");
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_leads_nowhere_is_an_error() {
+    let error = Watcher::start(vec!["".into()]).unwrap_err();
+    assert_eq!(error.to_string(), "cannot tell where `` is");
+}
