@@ -1,1 +1,160 @@
-//! The scheduler room.
+//! Decides when a job is due, on a thread of its own.
+//!
+//! Receives job tables over a watch channel, hands on [`Fire`]s in order of their instants. Layer 6. It sleeps
+//! until the next instant and never wakes in between; it does no I/O, never waits for a sink, an executor or
+//! a store, and a panic in it is caught, told and survived.
+
+pub mod due;
+pub mod step;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use jiff::SignedDuration;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::{Alarm, Clock};
+use crate::event::{Bus, Event, Fire};
+use crate::job::JobTable;
+use due::{Agenda, Dropped, Harvest};
+use step::{Shift, Tide};
+
+/// Differences between the two clocks that are drift, not a step.
+const DRIFT: SignedDuration = SignedDuration::from_secs(2);
+/// The pause after a panic, so that a panic that repeats is no storm.
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
+/// What the scheduler is connected to.
+pub struct Scheduler {
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// What it sleeps on: an alarm of that clock.
+    pub alarm: Box<dyn Alarm>,
+    /// The table in force; whoever replaces it wakes the alarm. Closed: the scheduler ends.
+    pub tables: watch::Receiver<Arc<JobTable>>,
+    /// Where fires go.
+    pub fires: mpsc::UnboundedSender<Fire>,
+    /// Where it tells what it noticed.
+    pub bus: Bus,
+    /// A fault that tests inject.
+    pub fault: Option<Fault>,
+}
+
+/// A fault that only tests inject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Panic once, after this many fires.
+    PanicAfter(usize),
+}
+
+impl Scheduler {
+    /// Starts the thread. It ends when the sender of the tables is gone and the alarm wakes it.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("scheduler".into()).spawn(move || self.run())
+    }
+
+    /// Runs until the sender of the tables is gone.
+    pub fn run(&mut self) {
+        let mut state = State {
+            tide: Tide::new(self.clock.now(), self.clock.monotonic()),
+            agenda: Agenda::default(),
+            pending: Some(Arc::clone(&self.tables.borrow_and_update())),
+            harvest: Harvest::default(),
+        };
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut state))) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(panic) => {
+                    let parked = state.agenda.park_suspect();
+                    let about = parked.map(|job| format!(" (about job {}, left out)", job.label()));
+                    let panic = format!("{}{}", words_of(&*panic), about.unwrap_or_default());
+                    self.bus.publish(Event::SchedulerRestarted { panic });
+                    let until = self.clock.now().saturating_add(PAUSE).ok();
+                    self.alarm.wait_until(until);
+                }
+            }
+        }
+    }
+
+    /// Starts what is due, then sleeps until something may be; false when it is time to end.
+    fn turn(&mut self, state: &mut State) -> bool {
+        match self.tables.has_changed() {
+            Ok(true) => state.pending = Some(Arc::clone(&self.tables.borrow_and_update())),
+            Ok(false) => {}
+            Err(_) => return false,
+        }
+        if let Some(table) = &state.pending {
+            state.agenda.swap(Arc::clone(table), state.tide.handled);
+            state.pending = None;
+        }
+        let now = self.clock.now();
+        let (shift, step) = state.tide.look(now, self.clock.monotonic(), state.agenda.next());
+        if step.abs() > DRIFT {
+            self.bus.publish(Event::ClockStepped { by: step });
+        }
+        state.agenda.harvest(now, shift, &mut state.harvest);
+        state.tide.settle(shift);
+        while let Some(fire) = state.harvest.fires.front() {
+            self.inject_fault();
+            if self.fires.send(fire.clone()).is_err() {
+                return false;
+            }
+            state.harvest.fires.pop_front();
+        }
+        for dropped in state.harvest.dropped.drain(..) {
+            self.bus.publish(missed(dropped, shift));
+        }
+        self.alarm.wait_until(state.agenda.next());
+        true
+    }
+
+    /// Panics if a test has asked for it, once.
+    fn inject_fault(&mut self) {
+        match &mut self.fault {
+            Some(Fault::PanicAfter(0)) => {
+                self.fault = None;
+                panic!("a test asked for this");
+            }
+            Some(Fault::PanicAfter(left)) => *left -= 1,
+            None => {}
+        }
+    }
+}
+
+/// What survives a panic: a turn changes it only where the change is complete.
+#[derive(Debug)]
+struct State {
+    tide: Tide,
+    agenda: Agenda,
+    /// A table that is not in force yet.
+    pending: Option<Arc<JobTable>>,
+    /// Taken from the agenda, not handed on yet.
+    harvest: Harvest,
+}
+
+/// The event that tells of dropped instants.
+fn missed(dropped: Dropped, shift: Shift) -> Event {
+    let reason = match shift {
+        Shift::Jump => "the clock was set ahead by more than three hours",
+        _ => "woken too late",
+    };
+    Event::RunMissed {
+        job: dropped.job,
+        first: dropped.first,
+        last: dropped.last,
+        count: dropped.count,
+        reason: reason.into(),
+    }
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
