@@ -1,1 +1,499 @@
-//! args.
+//! The command line, as parsed: nothing is looked up, resolved or opened here.
+//!
+//! One table of options serves parsing, `--help`, the man page and the completions. [`config`](crate::config) turns the
+//! daemon's part into a validated configuration.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{BoolishValueParser, OsStringValueParser, Resettable, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::crontab::{Compat, expression};
+use crate::sink::record;
+
+const EXAMPLES: &str = "\
+Examples:
+  cronkeep                              run /etc/crontab
+  cronkeep jobs.crontab                 run one file, as yourself
+  cronkeep --format system jobs.cron    the same, with a user column in it
+  cronkeep check                        find the mistakes in /etc/crontab
+  cronkeep next --expr '0 2 * * *'      when will it run?
+
+A crontab that is called like a command is given as ./check.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  cronkeep check                        the crontabs the daemon would run
+  cronkeep check jobs.crontab           a user's crontab
+  crontab -l | cronkeep check -         from standard input
+  cronkeep check --strict --sarif /etc/crontab > faults.sarif
+
+Exit code: 0 no error, 1 an error (with --strict: or a warning) or an unreadable file, 2 usage.";
+
+const NEXT_EXAMPLES: &str = "\
+Examples:
+  cronkeep next                         the next ten fires of /etc/crontab
+  cronkeep next --expr '30 2 * * *' --tz Europe/Berlin --from 2026-03-28 --until 2026-03-31
+  cronkeep next --json --count 100 jobs.crontab
+  echo '{\"expr\":\"@daily\",\"tz\":\"UTC\",\"count\":3}' | cronkeep next --batch -";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  cronkeep explain '*/15 9-17 * * mon-fri'
+  cronkeep explain /etc/crontab:7";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Example:
+  cronkeep completions bash > /etc/bash_completion.d/cronkeep";
+
+const MAN_EXAMPLES: &str = "\
+Example:
+  cronkeep man | man -l -";
+
+/// A crond for containers and hosts that keeps what others lose
+///
+/// Without a command: runs the jobs of the crontabs in the foreground, until it is told to stop. An edit of a crontab
+/// applies at once. As PID 1 it reaps orphans and ends its jobs when it is stopped.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cronkeep",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = EXAMPLES,
+    override_usage = "cronkeep [OPTIONS] [CRONTAB]...\n       cronkeep <COMMAND>",
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do; the daemon if nothing is named.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The daemon's options.
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
+}
+
+/// A command of the program.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find mistakes in crontabs
+    ///
+    /// Reads crontabs as the daemon would and reports each mistake with its line, its column and what to write instead.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// Show when entries fire next
+    ///
+    /// Computed by the daemon's own code: what is printed is what will run. Without --expr and files: the crontabs the
+    /// daemon would run.
+    #[command(after_help = NEXT_EXAMPLES)]
+    Next(NextArgs),
+    /// Say in words what an entry does
+    ///
+    /// When it fires, what daylight saving does to it, and, for a line of a crontab, as whom and with which settings.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Print a shell's completion script
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    #[command(after_help = MAN_EXAMPLES)]
+    Man,
+}
+
+/// How crontabs are read: the same for the daemon and for the commands that look at crontabs.
+#[derive(Debug, Clone, Args, Default)]
+pub struct ReadingArgs {
+    /// The crontabs' format: with or without a user column
+    ///
+    /// auto: system below /etc, else a user's crontab; in a spool directory the file's name is the user.
+    #[arg(long, value_name = "FORMAT", env = "CRONKEEP_FORMAT", hide_env_values = true)]
+    #[arg(value_enum, default_value_t = FormatArg::Auto)]
+    pub format: FormatArg,
+    /// Whose crontab a named file without a user column is [default: the caller's]
+    #[arg(long, value_name = "NAME", env = "CRONKEEP_USER", hide_env_values = true)]
+    pub user: Option<String>,
+    /// The default time zone, an IANA name or a POSIX TZ string [default: TZ, then /etc/localtime]
+    #[arg(long, value_name = "ZONE", env = "CRONKEEP_TZ", hide_env_values = true)]
+    pub tz: Option<String>,
+    /// Follow another program's habits where they contradict ours
+    #[arg(long, value_name = "PROGRAM", env = "CRONKEEP_COMPAT", hide_env_values = true)]
+    #[arg(value_enum)]
+    pub compat: Option<CompatArg>,
+}
+
+/// The daemon's options.
+#[derive(Debug, Clone, Args)]
+pub struct DaemonArgs {
+    /// Crontabs to run [default: /etc/crontab]
+    ///
+    /// A file that does not exist yet is waited for.
+    #[arg(value_name = "CRONTAB")]
+    pub crontabs: Vec<PathBuf>,
+    /// How crontabs are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// Refuse a crontab with an error in any line; what was in force stays in force
+    #[arg(long, env = "CRONKEEP_STRICT", hide_env_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub strict: bool,
+    /// How the log is written
+    #[arg(long, value_name = "FORMAT", env = "CRONKEEP_LOG_FORMAT", hide_env_values = true)]
+    #[arg(value_enum, default_value_t = LogFormatArg::Text)]
+    pub log_format: LogFormatArg,
+    /// The least level that is logged
+    #[arg(long, value_name = "LEVEL", env = "CRONKEEP_LOG_LEVEL", hide_env_values = true)]
+    #[arg(value_enum, default_value_t = LogLevelArg::Info)]
+    pub log_level: LogLevelArg,
+    /// Write the jobs' output as it is: no prefix, no escaping
+    #[arg(long, env = "CRONKEEP_PASSTHROUGH", hide_env_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub passthrough: bool,
+    /// What happens to running jobs when the daemon stops [default: end as PID 1, else leave]
+    #[arg(long, value_name = "WHAT", env = "CRONKEEP_ON_STOP", hide_env_values = true)]
+    #[arg(value_enum)]
+    pub on_stop: Option<OnStopArg>,
+    /// How long jobs may take to end before they are killed, such as 8s or 1m30s
+    #[arg(long, value_name = "DURATION", env = "CRONKEEP_STOP_GRACE", hide_env_values = true)]
+    #[arg(value_parser = duration, default_value = "8s")]
+    pub stop_grace: Duration,
+}
+
+/// What `check` is asked.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("check_output").args(["json", "sarif"]))]
+pub struct CheckArgs {
+    /// Crontabs to check, - for standard input [default: the daemon's]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How crontabs are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// Let warnings fail, too
+    #[arg(long)]
+    pub strict: bool,
+    /// One JSON object per file: every line as it was read, and the faults
+    #[arg(long)]
+    pub json: bool,
+    /// The faults as one SARIF log, for code hosts and editors
+    #[arg(long)]
+    pub sarif: bool,
+}
+
+/// What `next` is asked.
+#[derive(Debug, Clone, Args)]
+pub struct NextArgs {
+    /// Crontabs whose entries to show, - for standard input [default: the daemon's]
+    #[arg(value_name = "FILE", conflicts_with = "expressions")]
+    pub files: Vec<PathBuf>,
+    /// A schedule, such as '*/5 * * * *' or '@daily'; may be given several times
+    #[arg(long = "expr", value_name = "EXPR")]
+    pub expressions: Vec<String>,
+    /// Where to begin, inclusive: RFC 3339, a date or time in the zone, or now [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Where to end, exclusive: as --from
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// How many fires in all [default: 10; with --until no limit]
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
+    /// How crontabs are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// One JSON object per fire
+    #[arg(long)]
+    pub json: bool,
+    /// Answer each JSON line of FILE (- for standard input) with one JSON line
+    #[arg(long, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["files", "expressions", "from", "until", "count"])]
+    pub batch: Option<PathBuf>,
+}
+
+/// What `explain` is asked.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// A schedule; or a crontab's name, a colon, and the number of a line
+    ///
+    /// The crontab may be -, for standard input.
+    #[arg(value_name = "EXPR|FILE:LINE", allow_hyphen_values = true, value_parser = subject())]
+    pub what: OsString,
+    /// How crontabs are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+/// What `completions` is asked.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: ShellArg,
+}
+
+/// The value of `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum FormatArg {
+    /// Judged by the path
+    #[default]
+    Auto,
+    /// With a user column, as /etc/crontab
+    System,
+    /// Without, as crontab -l shows it
+    User,
+}
+
+/// The value of `--compat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompatArg {
+    /// Six fields have the year last
+    Supercronic,
+}
+
+/// The value of `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormatArg {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+    /// key=value pairs
+    Logfmt,
+}
+
+/// The value of `--log-level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevelArg {
+    /// What did not happen that should have
+    Error,
+    /// And what somebody should look at
+    Warn,
+    /// And what happens as a rule
+    Info,
+    /// And why
+    Debug,
+    /// And every step
+    Trace,
+}
+
+/// The value of `--on-stop`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnStopArg {
+    /// Tell them to end, kill those that do not
+    End,
+    /// Let them run on
+    Leave,
+}
+
+/// The value of `completions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names of shells")]
+pub enum ShellArg {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl From<ShellArg> for Shell {
+    fn from(shell: ShellArg) -> Self {
+        match shell {
+            ShellArg::Bash => Shell::Bash,
+            ShellArg::Zsh => Shell::Zsh,
+            ShellArg::Fish => Shell::Fish,
+        }
+    }
+}
+
+impl From<CompatArg> for Compat {
+    fn from(compat: CompatArg) -> Self {
+        match compat {
+            CompatArg::Supercronic => Compat::Supercronic,
+        }
+    }
+}
+
+impl From<LogFormatArg> for record::Format {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Text => record::Format::Text,
+            LogFormatArg::Json => record::Format::Json,
+            LogFormatArg::Logfmt => record::Format::Logfmt,
+        }
+    }
+}
+
+impl From<LogLevelArg> for record::Level {
+    fn from(level: LogLevelArg) -> Self {
+        match level {
+            LogLevelArg::Error => record::Level::Error,
+            LogLevelArg::Warn => record::Level::Warn,
+            LogLevelArg::Info => record::Level::Info,
+            LogLevelArg::Debug => record::Level::Debug,
+            LogLevelArg::Trace => record::Level::Trace,
+        }
+    }
+}
+
+impl Cli {
+    /// Reads the process's command line and `CRONKEEP_…` environment.
+    ///
+    /// # Errors
+    /// A usage mistake, or a wish for help or the version: [`clap::Error::exit_code`] tells them apart.
+    pub fn from_process() -> Result<Self, clap::Error> {
+        Cli::read(std::env::args_os(), |name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
+    }
+
+    /// Reads `arguments`, the program's name first; a variable for which `is_empty` holds counts as absent.
+    fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+        is_empty: impl Fn(&OsStr) -> bool,
+    ) -> Result<Self, clap::Error> {
+        let command = without_empty_variables(Cli::command(), &is_empty);
+        let mut matches = command.try_get_matches_from(arguments)?;
+        let cli = Cli::from_arg_matches_mut(&mut matches)?;
+        match cli.misplaced_command() {
+            None => Ok(cli),
+            Some(name) => Err(Cli::command().error(
+                ErrorKind::ArgumentConflict,
+                format!(
+                    "'{name}' is a command and comes first; a crontab of that name is ./{name}"
+                ),
+            )),
+        }
+    }
+
+    /// A command behind the daemon's options or crontabs, where it would be waited for as a file.
+    fn misplaced_command(&self) -> Option<String> {
+        let command = Cli::command();
+        let names = |path: &PathBuf| {
+            let name = path.to_str()?;
+            command.find_subcommand(name).map(|found| found.get_name().to_owned())
+        };
+        self.daemon.crontabs.iter().find_map(names)
+    }
+}
+
+/// Compose files pass `CRONKEEP_TZ=${TZ}` on as an empty variable: that is no value, not a bad one.
+fn without_empty_variables(
+    command: clap::Command,
+    is_empty: &impl Fn(&OsStr) -> bool,
+) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg }
+        })
+        .mut_subcommands(|inner| without_empty_variables(inner, is_empty))
+}
+
+/// What `explain` is asked: `-:7` is a line of standard input, anything else with a hyphen a mistyped option.
+fn subject() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(|text| match text.as_encoded_bytes() {
+        [b'-', b':', ..] => Ok(text),
+        [b'-', ..] => Err("there is no such option"),
+        _ => Ok(text),
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    expression::duration(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        let arguments = std::iter::once("cronkeep").chain(arguments.iter().copied());
+        Cli::read(arguments.map(OsString::from), |_| false)
+    }
+
+    #[test]
+    fn the_table_of_options_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_path_alone_is_a_crontab_of_the_daemon() {
+        let cli = parse(&["examples/tour.crontab", "b"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.daemon.crontabs.len(), 2);
+    }
+
+    #[test]
+    fn a_crontab_named_like_a_command_is_given_with_its_folder() {
+        assert_eq!(parse(&["./check"]).unwrap().daemon.crontabs, [PathBuf::from("./check")]);
+        assert!(matches!(parse(&["check"]).unwrap().command, Some(Command::Check(_))));
+    }
+
+    #[test]
+    fn a_command_behind_options_or_crontabs_is_no_file_to_wait_for() {
+        for arguments in [&["--strict", "check", "jobs"][..], &["jobs", "next"], &["--", "man"]] {
+            let error = parse(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("comes first"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_standard_input_can_be_explained_and_a_mistyped_option_cannot() {
+        for arguments in [&["explain", "-:1"][..], &["explain", "--tz", "UTC", "-:1"]] {
+            assert!(parse(arguments).is_ok(), "{arguments:?}");
+        }
+        for arguments in [&["explain", "--jsno"][..], &["explain", "-x"], &["explain", "-"]] {
+            assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn json_and_sarif_exclude_each_other() {
+        assert_eq!(parse(&["check", "--json", "--sarif"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_batch_takes_its_questions_from_its_lines_alone() {
+        assert!(parse(&["next", "--batch", "-"]).is_ok());
+        assert_eq!(parse(&["next", "--batch", "-", "--count", "3"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn every_option_of_the_daemon_has_its_variable() {
+        let command = Cli::command();
+        let options = command.get_arguments().filter(|arg| !arg.is_positional());
+        for option in options {
+            let long = option.get_long().unwrap();
+            let name = format!("CRONKEEP_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(option.get_env(), Some(OsStr::new(&name)), "--{long}");
+        }
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("cronkeep"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_in_crontabs() {
+        assert_eq!(duration("8s"), Ok(Duration::from_secs(8)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        for wrong in ["", "8", "s", "8 s", "-8s", "8x", "1..5s", "99999999999999w"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_no_value() {
+        let command = without_empty_variables(Cli::command(), &|name| name == "CRONKEEP_TZ");
+        let variable = |name: &str| {
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(name)).unwrap();
+            arg.get_env().is_some()
+        };
+        assert!(!variable("tz") && variable("user"));
+    }
+}

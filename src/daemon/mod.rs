@@ -1,1 +1,152 @@
-//! The daemon room.
+//! The daemon: puts the rooms together, follows the signals, ends in order.
+//!
+//! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
+
+mod reload;
+mod shutdown;
+mod signal;
+
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
+use tokio::task;
+
+use crate::clock::{Clock, SystemClock, Waker};
+use crate::config::Config;
+use crate::event::{Bus, Event};
+use crate::executor::{Executor, Handle, Host};
+use crate::exit::ExitCode;
+use crate::job::JobTable;
+use crate::scheduler::{Fault, Scheduler};
+use crate::sink::log::{self, Style};
+use crate::unix::{self, Account, Signals};
+use crate::watch::Watcher;
+use reload::Reload;
+
+/// How long the last lines of the log may take at the end, should nobody read them.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Runs the daemon until a signal ends it.
+///
+/// # Errors
+/// Something that it cannot do without is not to be had: a thread, a descriptor.
+pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+    unix::spawn::seal_descriptors()
+        .context("failed to seal the descriptors that were inherited")?;
+    unix::process::set_umask(0o022);
+    unix::memory::return_large_blocks();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("failed to start the runtime")?;
+    let (told, all_told) = std_mpsc::channel();
+    let code = runtime.block_on(serve(config, told));
+    drop(runtime);
+    // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
+    let _ = all_told.recv_timeout(LAST_LINES);
+    code
+}
+
+/// What the daemon's task waits on.
+struct Daemon {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    bus: Bus,
+    signals: Signals,
+    watcher: Watcher,
+    reload: Reload,
+    tables: watch::Sender<Arc<JobTable>>,
+    waker: Waker,
+    executor: Handle,
+}
+
+async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<ExitCode> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // Signals first: one that comes while the rest starts is kept.
+    let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
+    let mut bus = Bus::builder();
+    let events = bus.subscribe();
+    let bus = bus.build();
+    let style = Style {
+        format: config.log.format,
+        passthrough: config.passthrough,
+        zone: config.zone.clone(),
+    };
+    log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
+
+    let (fire_sender, fires) = mpsc::unbounded_channel();
+    let account = Account::current();
+    let host = Host::new(account.clone(), std::env::vars_os());
+    let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
+        .context("failed to start the executor")?;
+    let executing = tokio::spawn(executor.run());
+
+    let (tables, table) = watch::channel(Arc::default());
+    let alarm = clock.alarm().context("failed to make a timer")?;
+    let waker = alarm.waker();
+    let scheduler = Scheduler {
+        clock: Arc::clone(&clock),
+        alarm,
+        tables: table,
+        fires: fire_sender,
+        bus: bus.clone(),
+        fault: injected_fault(),
+    };
+    let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
+
+    let paths = config.sources.iter().map(|source| source.path.clone()).collect();
+    let watcher = Watcher::start(paths).context("failed to watch the crontabs")?;
+    bus.publish(Event::Started {
+        version: env!("CARGO_PKG_VERSION"),
+        zone: config.zone.name().to_owned(),
+    });
+    for warning in &config.warnings {
+        bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
+    }
+    let reload = Reload::new(&config, account, bus.clone());
+    let daemon =
+        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, executor: handle };
+    daemon.follow(scheduler, executing).await
+}
+
+impl Daemon {
+    /// Follows edits and signals until one of them ends the daemon.
+    async fn follow(
+        mut self,
+        scheduler: JoinHandle<()>,
+        mut executing: task::JoinHandle<()>,
+    ) -> anyhow::Result<ExitCode> {
+        loop {
+            tokio::select! {
+                signal = self.signals.next() => {
+                    let signal = signal.context("failed to receive signals")?;
+                    if self.obey(signal).await {
+                        return Ok(self.shut_down(scheduler).await);
+                    }
+                }
+                change = self.watcher.next() => {
+                    self.take(change.context("the watch of the crontabs ended")?);
+                }
+                // Without it nothing runs: better to end, and be started anew, than to seem well.
+                ended = &mut executing => {
+                    ended.context("the executor failed")?;
+                    anyhow::bail!("the executor ended");
+                }
+            }
+        }
+    }
+}
+
+/// The fault that a test asks for; builds without debug assertions know of none.
+fn injected_fault() -> Option<Fault> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    let asked = std::env::var("CRONKEEP_TEST_FAULT").ok()?;
+    let after = asked.strip_prefix("scheduler-panic-after-")?;
+    after.parse().ok().map(Fault::PanicAfter)
+}

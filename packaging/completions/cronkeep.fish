@@ -1,0 +1,91 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_cronkeep_global_optspecs
+    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= h/help V/version
+end
+
+function __fish_cronkeep_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_cronkeep_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_cronkeep_using_subcommand
+    set -l cmd (__fish_cronkeep_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l format -d 'The crontabs\' format: with or without a user column' -r -f -a "auto\t'Judged by the path'
+system\t'With a user column, as /etc/crontab'
+user\t'Without, as crontab -l shows it'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l user -d 'Whose crontab a named file without a user column is [default: the caller\'s]' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l tz -d 'The default time zone, an IANA name or a POSIX TZ string [default: TZ, then /etc/localtime]' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l compat -d 'Follow another program\'s habits where they contradict ours' -r -f -a "supercronic\t'Six fields have the year last'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l log-format -d 'How the log is written' -r -f -a "text\t'For people'
+json\t'One object a line'
+logfmt\t'key=value pairs'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l log-level -d 'The least level that is logged' -r -f -a "error\t'What did not happen that should have'
+warn\t'And what somebody should look at'
+info\t'And what happens as a rule'
+debug\t'And why'
+trace\t'And every step'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l on-stop -d 'What happens to running jobs when the daemon stops [default: end as PID 1, else leave]' -r -f -a "end\t'Tell them to end, kill those that do not'
+leave\t'Let them run on'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l stop-grace -d 'How long jobs may take to end before they are killed, such as 8s or 1m30s' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l strict -d 'Refuse a crontab with an error in any line; what was in force stays in force'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l passthrough -d 'Write the jobs\' output as it is: no prefix, no escaping'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -s V -l version -d 'Print version'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "check" -d 'Find mistakes in crontabs'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "next" -d 'Show when entries fire next'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "explain" -d 'Say in words what an entry does'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "completions" -d 'Print a shell\'s completion script'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "man" -d 'Print the manual page'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand check" -l format -d 'The crontabs\' format: with or without a user column' -r -f -a "auto\t'Judged by the path'
+system\t'With a user column, as /etc/crontab'
+user\t'Without, as crontab -l shows it'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand check" -l user -d 'Whose crontab a named file without a user column is [default: the caller\'s]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand check" -l tz -d 'The default time zone, an IANA name or a POSIX TZ string [default: TZ, then /etc/localtime]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand check" -l compat -d 'Follow another program\'s habits where they contradict ours' -r -f -a "supercronic\t'Six fields have the year last'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand check" -l strict -d 'Let warnings fail, too'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand check" -l json -d 'One JSON object per file: every line as it was read, and the faults'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand check" -l sarif -d 'The faults as one SARIF log, for code hosts and editors'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l expr -d 'A schedule, such as \'*/5 * * * *\' or \'@daily\'; may be given several times' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l from -d 'Where to begin, inclusive: RFC 3339, a date or time in the zone, or now [default: now]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l until -d 'Where to end, exclusive: as --from' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l count -d 'How many fires in all [default: 10; with --until no limit]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l format -d 'The crontabs\' format: with or without a user column' -r -f -a "auto\t'Judged by the path'
+system\t'With a user column, as /etc/crontab'
+user\t'Without, as crontab -l shows it'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l user -d 'Whose crontab a named file without a user column is [default: the caller\'s]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l tz -d 'The default time zone, an IANA name or a POSIX TZ string [default: TZ, then /etc/localtime]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l compat -d 'Follow another program\'s habits where they contradict ours' -r -f -a "supercronic\t'Six fields have the year last'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l batch -d 'Answer each JSON line of FILE (- for standard input) with one JSON line' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -l json -d 'One JSON object per fire'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand next" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -l format -d 'The crontabs\' format: with or without a user column' -r -f -a "auto\t'Judged by the path'
+system\t'With a user column, as /etc/crontab'
+user\t'Without, as crontab -l shows it'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -l user -d 'Whose crontab a named file without a user column is [default: the caller\'s]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -l tz -d 'The default time zone, an IANA name or a POSIX TZ string [default: TZ, then /etc/localtime]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -l compat -d 'Follow another program\'s habits where they contradict ours' -r -f -a "supercronic\t'Six fields have the year last'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand man" -s h -l help -d 'Print help'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain completions man help" -f -a "check" -d 'Find mistakes in crontabs'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain completions man help" -f -a "next" -d 'Show when entries fire next'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain completions man help" -f -a "explain" -d 'Say in words what an entry does'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain completions man help" -f -a "man" -d 'Print the manual page'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
