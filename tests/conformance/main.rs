@@ -1,5 +1,14 @@
 //! What other programs made of thousands of inputs, against what we make of them.
-#![expect(missing_docs, reason = "a test")]
+#![expect(unreachable_pub, reason = "the modules of a test are its own")]
 
+mod corpus;
+mod dst;
+mod every;
 mod excuse;
+mod ext;
+mod ids;
+mod next;
+mod parse;
+mod plain;
+mod tally;
 mod vectors;
