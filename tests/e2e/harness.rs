@@ -1,0 +1,238 @@
+//! Starts the real daemon on real files and waits for what it says.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails; nothing takes that long when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A daemon to be started.
+pub struct Crond {
+    folder: TempDir,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+/// A daemon that runs; killed when dropped.
+pub struct Running {
+    child: Child,
+    events: Receiver<Value>,
+    seen: VecDeque<Value>,
+    folder: TempDir,
+}
+
+impl Crond {
+    /// A daemon on the file `crontab` of a new folder, which is missing until [`Crond::crontab`] writes it.
+    pub fn new() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        Crond { folder, arguments: Vec::new(), environment: Vec::new() }
+    }
+
+    /// The folder that holds the crontab.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes the crontab; `{dir}` in it becomes the folder's path.
+    pub fn crontab(self, text: &str) -> Self {
+        fs::write(self.folder.path().join("crontab"), with_folder(text, self.folder.path()))
+            .unwrap();
+        self
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds a variable to the daemon's environment.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it, without waiting for anything.
+    pub fn spawn(self) -> Running {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cronkeep"))
+            .args(["--log-format", "json", "--log-level", "debug"])
+            .args(&self.arguments)
+            .arg(self.folder.path().join("crontab"))
+            .envs(self.environment)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the daemon starts");
+        let (sender, events) = channel();
+        let streams: [Box<dyn std::io::Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for stream in streams {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).split(b'\n') {
+                    let Ok(line) = line else { break };
+                    let line = String::from_utf8_lossy(&line).into_owned();
+                    let event = serde_json::from_str(&line)
+                        .unwrap_or_else(|_| serde_json::json!({ "event": "", "raw": line }));
+                    if sender.send(event).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Running { child, events, seen: VecDeque::new(), folder: self.folder }
+    }
+
+    /// Starts it and waits until a crontab is in force.
+    pub fn start(self) -> Running {
+        let mut running = self.spawn();
+        running.expect("crontab.loaded");
+        running
+    }
+}
+
+impl Running {
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The path of a file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The daemon's process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// A crontab's text with `{dir}` replaced.
+    pub fn text(&self, text: &str) -> String {
+        with_folder(text, self.folder.path())
+    }
+
+    /// Saves the crontab in place.
+    pub fn write(&self, text: &str) {
+        fs::write(self.path("crontab"), self.text(text)).unwrap();
+    }
+
+    /// Saves the crontab as most editors do: a new file, renamed over the old one.
+    pub fn replace(&self, text: &str) {
+        fs::write(self.path("crontab.new"), self.text(text)).unwrap();
+        fs::rename(self.path("crontab.new"), self.path("crontab")).unwrap();
+    }
+
+    /// Waits for an event of this name; events before it are kept for [`Running::count`], not for later waits.
+    pub fn expect(&mut self, name: &str) -> Value {
+        self.expect_where(name, |_| true)
+    }
+
+    /// Waits for an event of this name that fits.
+    pub fn expect_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(event) => {
+                    self.seen.push_back(event.clone());
+                    if event["event"] == name && fits(&event) {
+                        return event;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("no {name} within {PATIENCE:?}; seen: {:#?}", self.tail())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the daemon ended before {name}; seen: {:#?}", self.tail())
+                }
+            }
+        }
+    }
+
+    /// How many events of this name have been seen so far, those that are waiting included.
+    pub fn count(&mut self, name: &str) -> usize {
+        while let Ok(event) = self.events.try_recv() {
+            self.seen.push_back(event);
+        }
+        self.seen.iter().filter(|event| event["event"] == name).count()
+    }
+
+    /// Every event seen so far.
+    pub fn seen(&mut self) -> Vec<Value> {
+        while let Ok(event) = self.events.try_recv() {
+            self.seen.push_back(event);
+        }
+        self.seen.iter().cloned().collect()
+    }
+
+    /// Waits until a file in the folder holds text that fits.
+    pub fn expect_file(&self, name: &str, fits: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+            if fits(&text) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "{name} holds {text:?}");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends the daemon a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("the daemon is there");
+    }
+
+    /// Waits until the daemon has ended, and returns how, with every event that it told last.
+    pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("the daemon is ours") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "still running; seen: {:#?}", self.tail());
+            std::thread::park_timeout(Duration::from_millis(5));
+        };
+        while let Ok(event) = self.events.recv_timeout(Duration::from_millis(200)) {
+            self.seen.push_back(event);
+        }
+        (status, std::mem::take(&mut self.seen).into())
+    }
+
+    /// Asks the daemon to end, and expects it to with exit code 0.
+    pub fn stop(self) -> Vec<Value> {
+        self.signal(Signal::SIGTERM);
+        let (status, events) = self.wait();
+        assert_eq!(status.code(), Some(0), "{events:#?}");
+        events
+    }
+
+    fn tail(&self) -> Vec<String> {
+        let skip = self.seen.len().saturating_sub(30);
+        self.seen.iter().skip(skip).map(Value::to_string).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn with_folder(text: &str, folder: &Path) -> String {
+    text.replace("{dir}", folder.to_str().expect("a temporary folder's path is UTF-8"))
+}

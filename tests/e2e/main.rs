@@ -1,0 +1,14 @@
+//! The real binary, real files, real processes, real signals.
+#![expect(clippy::unwrap_used, reason = "a test fails where it must not go on")]
+#![expect(unreachable_pub, reason = "a test is read, not used")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test stands outside: it reads clocks and waits for the daemon as any parent does"
+)]
+
+mod fault;
+mod harness;
+mod reload;
+mod run;
+mod shutdown;
+mod watch;

@@ -1,0 +1,8 @@
+//! The executor with real processes: what a command gets, what is told of it, how it is ended.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod ended;
+mod harness;
+mod output;
+mod started;
+mod stopped;
