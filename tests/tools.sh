@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Sees to it that a check has the programs it needs: installs them with apt-get or cargo when root, else says what to install.
+set -euo pipefail
+
+# What each check needs beside the Rust toolchain: program, Debian package.
+packages() {
+  case "$1" in
+    test) printf '%s\n' 'mount mount' 'sed sed' ;;
+    bench) printf '%s\n' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
+    *) echo "tests/tools.sh: no such check: $1" >&2; exit 2 ;;
+  esac
+}
+
+install() {
+  local missing=()
+  while read -r program package; do
+    [ -z "$program" ] || command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$package")
+  done < <(packages "$1")
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "tests/tools.sh: please install: ${missing[*]}" >&2
+    exit 1
+  fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# cargo-deny is no Debian package: it is built once, below target/.
+deny() {
+  command -v cargo-deny >/dev/null || [ -x target/tools/bin/cargo-deny ] ||
+    cargo install --quiet --locked --root target/tools --version 0.20.2 cargo-deny
+}
+
+case "$1" in
+  deny) deny ;;
+  *) install "$1" ;;
+esac
