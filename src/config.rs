@@ -11,8 +11,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use nix::unistd::{User, geteuid};
 
-use crate::args::{DaemonArgs, FormatArg, OnStopArg, ReadingArgs};
-use crate::crontab::{Compat, Dialect, Format};
+use crate::args::{CronDNamesArg, DaemonArgs, FormatArg, LogToArg, OnStopArg, ReadingArgs};
+use crate::crontab::{Compat, Dialect, Format, Options};
 use crate::exit::UsageError;
 use crate::schedule::{UnknownZone, Zone};
 use crate::sink::record;
@@ -28,8 +28,16 @@ pub const SPOOLS: [&str; 2] = ["/var/spool/cron/crontabs", "/var/spool/cron"];
 pub struct Host {
     /// The name of the user the process runs as; the number where it has no name.
     pub user: String,
+    /// The number of that user.
+    pub uid: u32,
     /// The process's id; 1 changes what happens at the end.
     pub pid: u32,
+    /// The variable `HOME`.
+    pub home: Option<PathBuf>,
+    /// The variable `XDG_STATE_HOME`.
+    pub state_home: Option<PathBuf>,
+    /// The variable `XDG_RUNTIME_DIR`.
+    pub runtime_dir: Option<PathBuf>,
     /// The variable `TZ`.
     pub tz: Option<OsString>,
     /// The file that says what the local zone is.
@@ -40,11 +48,17 @@ impl Host {
     /// Reads the process's own surroundings.
     #[must_use]
     pub fn of_process() -> Self {
+        let folder =
+            |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let uid = geteuid();
         let user = User::from_uid(uid).ok().flatten();
         Host {
             user: user.map_or_else(|| uid.to_string(), |user| user.name),
+            uid: uid.as_raw(),
             pid: std::process::id(),
+            home: folder("HOME"),
+            state_home: folder("XDG_STATE_HOME"),
+            runtime_dir: folder("XDG_RUNTIME_DIR"),
             tz: std::env::var_os("TZ"),
             localtime: PathBuf::from("/etc/localtime"),
         }
@@ -104,8 +118,45 @@ pub struct Config {
     pub on_stop: OnStop,
     /// From TERM to KILL at the end; elapsed time.
     pub stop_grace: Duration,
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// The control socket.
+    pub control: PathBuf,
+    /// The options of entries that say nothing of their own.
+    pub defaults: Options,
+    /// How many runs may be alive at once in all.
+    pub max_jobs: Option<u32>,
+    /// Every job gets a clean environment.
+    pub clean_env: bool,
+    /// Names of the daemon's environment that a clean one passes on.
+    pub env_allow: Vec<String>,
+    /// Owner, mode and links of crontabs are not judged.
+    pub permissive: bool,
+    /// Whose rule for names holds in /etc/cron.d; none: as the host suggests.
+    pub cron_d_names: Option<CronDNamesArg>,
+    /// Every command goes through its shell.
+    pub always_shell: bool,
+    /// What takes mails.
+    pub mail: Mail,
+    /// Where the log goes; none: as the way of starting suggests.
+    pub log_to: Option<LogToArg>,
+    /// Orphans are adopted and reaped.
+    pub subreaper: bool,
+    /// Every user's table may use hooks.
+    pub allow_user_hooks: bool,
     /// What the log should say at the start.
     pub warnings: Vec<String>,
+}
+
+/// What takes the mails that tell of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mail {
+    /// Sendmail, if the host has it when a mail is due.
+    Sendmail,
+    /// Nothing.
+    Off,
+    /// This command, cut at blanks; it reads the mail.
+    Command(String),
 }
 
 /// Why there is no default zone.
@@ -167,8 +218,54 @@ impl Config {
                 OnStopArg::Leave => OnStop::Leave,
             }),
             stop_grace: args.stop_grace,
+            state_dir: args.state_dir.clone().unwrap_or_else(|| default_state_dir(host)),
+            control: args.control.clone().unwrap_or_else(|| default_control(host)),
+            defaults: Options {
+                grace: args.grace,
+                catch_up: args.catch_up.map(Into::into),
+                overlap: args.overlap.map(Into::into),
+                max_instances: args.max_instances,
+                timeout: args.timeout,
+                ..Options::default()
+            },
+            max_jobs: args.max_jobs,
+            clean_env: args.clean_env,
+            env_allow: args.env_allow.clone(),
+            permissive: args.permissive,
+            cron_d_names: args.cron_d_names,
+            always_shell: args.always_shell,
+            mail: match args.mail.as_deref() {
+                None => Mail::Sendmail,
+                Some("off") => Mail::Off,
+                Some(command) => Mail::Command(command.to_owned()),
+            },
+            log_to: args.log_to,
+            subreaper: host.pid == 1 || args.subreaper,
+            allow_user_hooks: args.allow_user_hooks,
             warnings,
         })
+    }
+}
+
+/// Where state is kept unless the options say otherwise.
+#[must_use]
+pub fn default_state_dir(host: &Host) -> PathBuf {
+    if host.uid == 0 {
+        return PathBuf::from("/var/lib/cronkeep");
+    }
+    let home = || host.home.clone().unwrap_or_else(|| PathBuf::from("/")).join(".local/state");
+    host.state_home.clone().unwrap_or_else(home).join("cronkeep")
+}
+
+/// Where the control socket is unless the options say otherwise.
+#[must_use]
+pub fn default_control(host: &Host) -> PathBuf {
+    if host.uid == 0 {
+        return PathBuf::from("/run/cronkeep/control.sock");
+    }
+    match &host.runtime_dir {
+        Some(folder) => folder.join("cronkeep/control.sock"),
+        None => default_state_dir(host).join("control.sock"),
     }
 }
 
@@ -212,9 +309,7 @@ pub fn dialect(path: &Path, reading: &ReadingArgs, host: &Host) -> Dialect {
     };
     let mut dialect = match (format, table_of()) {
         (Format::System, _) => Dialect::system(),
-        (Format::User, Some(user)) => {
-            Dialect { limited: true, ..Dialect::user(reading.user.as_deref().unwrap_or(&user)) }
-        }
+        (Format::User, Some(user)) => Dialect::spool(reading.user.as_deref().unwrap_or(&user)),
         (Format::User, None) => Dialect::user(owner()),
     };
     dialect.compat = reading.compat.map_or(Compat::Cronkeep, Compat::from);
@@ -314,7 +409,16 @@ mod tests {
     use crate::args::Cli;
 
     fn host() -> Host {
-        Host { user: "alice".into(), pid: 7, tz: None, localtime: "/nonexistent/localtime".into() }
+        Host {
+            user: "alice".into(),
+            uid: 1000,
+            pid: 7,
+            home: Some("/home/alice".into()),
+            state_home: None,
+            runtime_dir: None,
+            tz: None,
+            localtime: "/nonexistent/localtime".into(),
+        }
     }
 
     fn daemon_args(arguments: &[&str]) -> DaemonArgs {
@@ -354,7 +458,7 @@ mod tests {
         let (format, user) = read_as(&["/var/spool/cron/crontabs/bob"]);
         assert_eq!((format, user.as_str()), (Format::User, "bob"));
         assert_eq!(read_as(&["/var/spool/cron/carol"]).1, "carol");
-        assert!(config(&["/var/spool/cron/carol"]).sources[0].dialect.limited);
+        assert!(config(&["/var/spool/cron/carol"]).sources[0].dialect.is_limited());
     }
 
     #[test]

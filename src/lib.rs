@@ -17,6 +17,7 @@
 //! | 5 | [`watch`] | `event` and below |
 //! | 6 | [`scheduler`], [`executor`] | everything below |
 //! | 7 | [`sink`] | `event`, `job`, `unix`, `clock` |
+//! | 8 | [`control`] | everything below |
 //! | 9 | [`exit`], then [`args`], [`config`], [`telemetry`], then [`command`], then [`daemon`] | those named before, and everything below |
 //! | 10 | `main` | `args`, `config`, `daemon`, `command` |
 //!
@@ -39,6 +40,8 @@ pub mod executor;
 pub mod scheduler;
 
 pub mod sink;
+
+pub mod control;
 
 pub mod args;
 pub mod command;

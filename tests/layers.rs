@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["store", "watch"],
     &["scheduler", "executor"],
     &["sink"],
-    &["http"],
+    &["control"],
     &["exit"],
     &["args"],
     &["config"],

@@ -26,7 +26,7 @@ pub use entry::{Entry, Flags};
 pub use expression::{Expression, When};
 pub use fault::{Code, Fault, Mistake, Severity};
 pub use setting::{Setting, Settings};
-pub use source::{Compat, Dialect, FieldCount, Format, Source};
+pub use source::{Compat, Dialect, FieldCount, Format, Origin, Source};
 pub use text::Text;
 
 use std::ops::Range;

@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
         self.look_at_bytes(ended);
         self.faults.sort_by_key(|fault| (fault.line, fault.column));
         let over = self.entries > MOST_ENTRIES || self.settings > MOST_SETTINGS;
-        let accepted = !(self.dialect.limited && over
+        let accepted = !(self.dialect.is_limited() && over
             || self.dialect.strict && self.faults.iter().any(Fault::is_error));
         Crontab { lines: self.lines, faults: self.faults, accepted }
     }
@@ -238,7 +238,7 @@ impl<'a> Reader<'a> {
             }
         };
         self.entries += 1;
-        if self.entries == MOST_ENTRIES + 1 && self.dialect.limited {
+        if self.entries == MOST_ENTRIES + 1 && self.dialect.is_limited() {
             let message = format!("the file has more than {MOST_ENTRIES} entries");
             self.fault(number, text, Mistake::new(Code::E017, 0..text.len(), message));
         }

@@ -35,6 +35,18 @@ pub enum FieldCount {
     Seven,
 }
 
+/// Where a crontab lies, which decides how far its author is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Origin {
+    /// Named on the command line, whoever owns it.
+    Named,
+    /// Below /etc: written by the administrator.
+    #[default]
+    System,
+    /// In a spool directory: written by the user whose name it has.
+    Spool,
+}
+
 /// Whose habits are followed where they contradict ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compat {
@@ -54,8 +66,8 @@ pub struct Dialect {
     pub user: Arc<str>,
     /// Whether a leading `-` (do not log) is allowed: system tables and tables of root.
     pub privileged: bool,
-    /// Whether the limits of a spool table hold: 10 000 entries, 1 000 settings. Commentary has none.
-    pub limited: bool,
+    /// Where it lies; the limits of a spool table hold there: 10 000 entries, 1 000 settings. Commentary has none.
+    pub origin: Origin,
     /// How many time fields.
     pub fields: FieldCount,
     /// Whose habits.
@@ -72,7 +84,7 @@ impl Dialect {
             format: Format::System,
             user: "root".into(),
             privileged: true,
-            limited: false,
+            origin: Origin::System,
             fields: FieldCount::Auto,
             compat: Compat::Cronkeep,
             strict: false,
@@ -86,7 +98,20 @@ impl Dialect {
             format: Format::User,
             user: user.into(),
             privileged: user == "root",
+            origin: Origin::Named,
             ..Dialect::system()
         }
+    }
+
+    /// The table of `user` in a spool directory.
+    #[must_use]
+    pub fn spool(user: &str) -> Self {
+        Dialect { origin: Origin::Spool, ..Dialect::user(user) }
+    }
+
+    /// Whether the limits of a spool table hold.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.origin == Origin::Spool
     }
 }

@@ -22,7 +22,7 @@ fn system(text: impl AsRef<[u8]>) -> Crontab {
 }
 
 fn spool(text: impl AsRef<[u8]>) -> Crontab {
-    read(text, Dialect { limited: true, ..Dialect::user("alice") })
+    read(text, Dialect::spool("alice"))
 }
 
 fn codes(crontab: &Crontab) -> Vec<String> {

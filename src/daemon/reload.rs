@@ -21,6 +21,8 @@ use crate::watch::{Change, Occasion};
 pub(super) struct Reload {
     sources: Vec<Accepted>,
     zone: Zone,
+    /// The options of entries that say nothing of their own.
+    defaults: Options,
     account: Account,
     bus: Bus,
     /// Every job of the crontabs, those included that cannot run here.
@@ -68,6 +70,7 @@ impl Reload {
         Reload {
             sources,
             zone: config.zone.clone(),
+            defaults: config.defaults.clone(),
             account,
             bus,
             table: JobTable::default(),
@@ -149,7 +152,7 @@ impl Reload {
         let pairs: Vec<(&Source, &Crontab)> =
             crontabs.iter().map(|(source, crontab)| (source, crontab)).collect();
         let (table, diff, across) =
-            JobTable::build(&pairs, &self.zone, &Options::default(), &self.table, now);
+            JobTable::build(&pairs, &self.zone, &self.defaults, &self.table, now);
         (self.errors, self.warnings) = (0, 0);
         for accepted in &mut self.sources {
             let own = crontabs.iter().filter(|(source, _)| source.name == accepted.name);

@@ -24,6 +24,12 @@ pub enum Trigger {
     Schedule,
     /// The container or the host has started.
     Reboot,
+    /// The instant passed while nothing could start it, and `catch-up` has it started later.
+    CatchUp,
+    /// Somebody asked for it.
+    Manual,
+    /// The run of the job that it waits for has ended.
+    After,
 }
 
 impl Trigger {
@@ -33,6 +39,9 @@ impl Trigger {
         match self {
             Trigger::Schedule => "schedule",
             Trigger::Reboot => "reboot",
+            Trigger::CatchUp => "catch-up",
+            Trigger::Manual => "manual",
+            Trigger::After => "after",
         }
     }
 }

@@ -90,6 +90,23 @@ pub enum Event {
         /// Why, in words.
         reason: String,
     },
+    /// Instants at which a job was due and that we chose not to start.
+    RunSkipped {
+        /// The job.
+        job: Arc<Job>,
+        /// The first such instant.
+        first: Due,
+        /// The last one.
+        last: Due,
+        /// How many.
+        count: u64,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Somebody asked that a job does not start until it is resumed.
+    JobPaused(Arc<Job>),
+    /// A job that was paused starts again.
+    JobResumed(Arc<Job>),
     /// The wall clock was set.
     ClockStepped {
         /// How far; negative: back.
@@ -166,6 +183,9 @@ impl Event {
             Event::RunOutput(_) => "run.output",
             Event::RunEnded(_) => "run.ended",
             Event::RunMissed { .. } => "run.missed",
+            Event::RunSkipped { .. } => "run.skipped",
+            Event::JobPaused(_) => "job.paused",
+            Event::JobResumed(_) => "job.resumed",
             Event::ClockStepped { .. } => "clock.stepped",
             Event::SchedulerRestarted { .. } => "scheduler.restarted",
             Event::Signal { .. } => "daemon.signal",

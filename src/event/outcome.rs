@@ -20,6 +20,13 @@ pub enum Outcome {
         /// The signal's number.
         signal: i32,
     },
+    /// It took longer than its `timeout`, and was ended for it.
+    TimedOut {
+        /// The exit code, if it exited on the TERM.
+        exit: Option<u8>,
+        /// The signal's number, if one ended it.
+        signal: Option<i32>,
+    },
     /// No process came to be.
     CouldNotStart {
         /// Why, in words.
@@ -34,6 +41,16 @@ pub enum Cause {
     NotExecutable,
     /// Exit code 127: the shell did not find the command.
     NotFound,
+    /// The kernel ended it, since memory ran out.
+    OutOfMemory,
+    /// It said that no space is left on a device.
+    NoSpace,
+    /// Somebody asked for its end.
+    Stopped,
+    /// A later run took its place (`overlap=replace`).
+    Replaced,
+    /// The daemon ended.
+    Shutdown,
 }
 
 impl Outcome {
@@ -44,6 +61,7 @@ impl Outcome {
             Outcome::Succeeded { .. } => "succeeded",
             Outcome::Failed { .. } => "failed",
             Outcome::Killed { .. } => "killed",
+            Outcome::TimedOut { .. } => "timed out",
             Outcome::CouldNotStart { .. } => "could not start",
         }
     }
@@ -59,6 +77,7 @@ impl Outcome {
     pub fn exit(&self) -> Option<u8> {
         match self {
             Outcome::Succeeded { exit } | Outcome::Failed { exit } => Some(*exit),
+            Outcome::TimedOut { exit, .. } => *exit,
             _ => None,
         }
     }
@@ -68,6 +87,7 @@ impl Outcome {
     pub fn signal(&self) -> Option<i32> {
         match self {
             Outcome::Killed { signal } => Some(*signal),
+            Outcome::TimedOut { signal, .. } => *signal,
             _ => None,
         }
     }
@@ -88,6 +108,11 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Cause::NotExecutable => "command not executable",
             Cause::NotFound => "command not found",
+            Cause::OutOfMemory => "out of memory",
+            Cause::NoSpace => "no space left on device",
+            Cause::Stopped => "stopped on request",
+            Cause::Replaced => "replaced by a later run",
+            Cause::Shutdown => "the daemon was stopped",
         })
     }
 }
@@ -105,6 +130,7 @@ impl fmt::Display for Outcome {
                 Ok(signal) => write!(f, "killed by {signal}"),
                 Err(_) => write!(f, "killed by signal {signal}"),
             },
+            Outcome::TimedOut { .. } => f.write_str("timed out"),
             Outcome::CouldNotStart { reason } => write!(f, "could not start: {reason}"),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Fire, Outcome, Permit};
+use super::{Cause, Fire, Outcome, Permit};
 
 /// The name of one run: unique over all time and hosts, sorts by start.
 ///
@@ -99,6 +99,10 @@ pub struct Ended {
     pub run: Arc<Run>,
     /// How.
     pub outcome: Outcome,
+    /// Why, where the outcome alone does not tell.
+    pub cause: Option<Cause>,
+    /// When the next attempt follows, from this end on; none: this was the last.
+    pub retry: Option<Duration>,
     /// Wall time of the end.
     pub at: Timestamp,
     /// From start to end, on the monotonic clock; zero if it could not start.

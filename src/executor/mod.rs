@@ -13,6 +13,7 @@ mod stop;
 pub use shell::Host;
 pub use stop::{Stop, Stopped};
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -25,7 +26,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::event::{Bus, Ended, Event, Fire, Outcome, RunId, Started, Usage};
-use crate::unix::{self, Reaper, Signals, Status};
+use crate::job::{Job, JobKey};
+use crate::unix::{self, Reaper, Signal, Signals, Status};
 
 /// How many fires are answered in a row before output is read again.
 const BURST: u32 = 4;
@@ -47,6 +49,7 @@ struct Core {
     reaper: Reaper<Open>,
     null: Arc<File>,
     ids: RunIds,
+    paused: HashSet<JobKey>,
     untold: mpsc::Sender<Infallible>,
     all_told: mpsc::Receiver<Infallible>,
 }
@@ -73,6 +76,10 @@ struct Open {
 #[derive(Debug)]
 enum Order {
     State(oneshot::Sender<State>),
+    Fire(Fire, oneshot::Sender<RunId>),
+    End(RunId, oneshot::Sender<bool>),
+    Pause(Arc<Job>, oneshot::Sender<bool>),
+    Resume(Arc<Job>, oneshot::Sender<bool>),
     Stop(Stop, oneshot::Sender<Stopped>),
 }
 
@@ -83,6 +90,8 @@ pub struct State {
     pub running: Vec<Started>,
     /// Processes reaped that the executor had not started: orphans that we adopted.
     pub orphans: u64,
+    /// The jobs that are paused.
+    pub paused: Vec<JobKey>,
 }
 
 /// Talks to an [`Executor`] that runs.
@@ -93,6 +102,26 @@ impl Handle {
     /// What the executor is at; nothing once it has stopped.
     pub async fn state(&self) -> State {
         self.ask(Order::State).await.unwrap_or_default()
+    }
+
+    /// Runs a job now, whatever its schedule says; its id, or nothing once the executor has stopped.
+    pub async fn fire(&self, fire: Fire) -> Option<RunId> {
+        self.ask(|reply| Order::Fire(fire, reply)).await
+    }
+
+    /// Ends a run, as its time-out would; false if there is no such run.
+    pub async fn end(&self, run: RunId) -> bool {
+        self.ask(|reply| Order::End(run, reply)).await.unwrap_or_default()
+    }
+
+    /// Skips every fire of the job from now on, until it is resumed; false if it was paused already.
+    pub async fn pause(&self, job: Arc<Job>) -> bool {
+        self.ask(|reply| Order::Pause(job, reply)).await.unwrap_or_default()
+    }
+
+    /// Ends a pause; false if there was none.
+    pub async fn resume(&self, job: Arc<Job>) -> bool {
+        self.ask(|reply| Order::Resume(job, reply)).await.unwrap_or_default()
     }
 
     /// Stops the executor: no fire is answered from now on, and the runs are treated as `stop` says. Returns when that is
@@ -131,6 +160,7 @@ impl Executor {
             reaper: Reaper::default(),
             null: Arc::new(File::options().read(true).write(true).open("/dev/null")?),
             ids: RunIds::default(),
+            paused: HashSet::new(),
             untold,
             all_told,
         };
@@ -158,7 +188,7 @@ impl Executor {
                                 self.core.miss(fire);
                                 return self.stop(stop, reply).await;
                             }
-                            Ok(Order::State(reply)) => self.core.answer(reply),
+                            Ok(order) => self.core.obey(order),
                             Err(_) => {}
                         }
                         self.core.start(fire);
@@ -170,8 +200,8 @@ impl Executor {
                     None => fires_open = false,
                 },
                 order = self.orders.recv(), if orders_open => match order {
-                    Some(Order::State(reply)) => self.core.answer(reply),
                     Some(Order::Stop(stop, reply)) => return self.stop(stop, reply).await,
+                    Some(order) => self.core.obey(order),
                     None => orders_open = false,
                 },
             }
@@ -194,6 +224,8 @@ impl Core {
                     Status::Exited(exit) => Outcome::Failed { exit },
                     Status::Signalled(signal) => Outcome::Killed { signal },
                 },
+                cause: None,
+                retry: None,
                 run,
                 at: self.clock.now(),
                 duration: self.clock.monotonic().saturating_sub(open.since),
@@ -203,6 +235,38 @@ impl Core {
             if let Err(end) = open.ended.send(end) {
                 self.bus.publish(Event::RunEnded(end));
             }
+        }
+    }
+
+    /// Carries an order out, but for the one to stop.
+    fn obey(&mut self, order: Order) {
+        // Whoever has lost interest need not be told.
+        match order {
+            Order::State(reply) => self.answer(reply),
+            Order::Fire(fire, reply) => {
+                let _ = reply.send(self.start(fire));
+            }
+            Order::End(run, reply) => {
+                let found = self.reaper.children().find(|(_, open)| open.started.run.id == run);
+                let done =
+                    found.is_some_and(|(pid, _)| unix::process::signal_group(pid, Signal::SIGTERM));
+                let _ = reply.send(done);
+            }
+            Order::Pause(job, reply) => {
+                let new = self.paused.insert(job.key);
+                if new {
+                    self.bus.publish(Event::JobPaused(job));
+                }
+                let _ = reply.send(new);
+            }
+            Order::Resume(job, reply) => {
+                let was = self.paused.remove(&job.key);
+                if was {
+                    self.bus.publish(Event::JobResumed(job));
+                }
+                let _ = reply.send(was);
+            }
+            Order::Stop(..) => {}
         }
     }
 
@@ -217,7 +281,11 @@ impl Core {
             self.reaper.children().map(|(_, open)| open.started.clone()).collect();
         running.sort_unstable_by_key(|started| started.run.id);
         // Whoever has lost interest need not be told.
-        let _ = reply.send(State { running, orphans: self.reaper.orphans() });
+        let _ = reply.send(State {
+            running,
+            orphans: self.reaper.orphans(),
+            paused: self.paused.iter().copied().collect(),
+        });
     }
 }
 
@@ -242,8 +310,6 @@ impl RunIds {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]

@@ -161,7 +161,7 @@ mod tests {
     use jiff::tz::{Offset, TimeZone};
 
     use super::*;
-    use crate::crontab::{Flags, Setting, Settings};
+    use crate::crontab::{Flags, Origin, Setting, Settings};
     use crate::event::{Fire, RunId, Trigger};
     use crate::job::{Job, JobId, JobKey, Naming, Policy, Terms, Timing};
     use crate::schedule::{Due, Schedule, Zone};
@@ -169,6 +169,7 @@ mod tests {
     fn host(environment: &[(&str, &str)]) -> Host {
         let account = Account {
             uid: 1000,
+            gid: 1000,
             name: "alice".into(),
             home: b"/home/alice".to_vec(),
             shell: b"/bin/zsh".to_vec(),
@@ -188,6 +189,7 @@ mod tests {
             action: Action::Shell { command: command.into(), stdin: None },
             terms: Arc::new(Terms {
                 file: "/etc/crontab".into(),
+                origin: Origin::System,
                 user: "alice".into(),
                 zone: Zone::from_rules("far", TimeZone::fixed(Offset::constant(2))),
                 settings: Arc::new(Settings(settings.iter().map(setting).collect())),

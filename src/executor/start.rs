@@ -19,23 +19,27 @@ use super::shell::Launch;
 use super::{Core, Open};
 use crate::crontab::Text;
 use crate::crontab::directive::Output;
-use crate::event::{Ended, Event, Fire, Outcome, Run, Started, Usage};
+use crate::event::{Ended, Event, Fire, Outcome, Run, RunId, Started, Usage};
 use crate::unix::{Command, pipe};
 
 impl Core {
     /// Starts the run that `fire` asks for, or tells why not.
-    pub(super) fn start(&mut self, fire: Fire) {
+    pub(super) fn start(&mut self, fire: Fire) -> RunId {
         let at = self.clock.now();
-        let run = Arc::new(Run { id: self.ids.next(at), fire, attempt: 1 });
+        let id = self.ids.next(at);
+        let run = Arc::new(Run { id, fire, attempt: 1 });
         if let Err(reason) = self.try_start(&run, at) {
             self.bus.publish(Event::RunEnded(Ended {
                 run,
                 outcome: Outcome::CouldNotStart { reason },
+                cause: None,
+                retry: None,
                 at,
                 duration: Duration::ZERO,
                 usage: Usage::default(),
             }));
         }
+        id
     }
 
     fn try_start(&mut self, run: &Arc<Run>, at: jiff::Timestamp) -> Result<(), String> {

@@ -84,13 +84,14 @@ impl Executor {
                     self.core.reap();
                 }
                 Some(order) = self.orders.recv() => match order {
-                    Order::State(reply) => self.core.answer(reply),
+                    Order::Fire(fire, _) => self.core.miss(fire),
                     Order::Stop(again, reply) => {
                         replies.push(reply);
                         if let Stop::End { grace } = again {
                             deadline = deadline.min(Instant::now() + grace);
                         }
                     }
+                    order => self.core.obey(order),
                 },
                 () = sleep(look) => {}
                 () = sleep_until(deadline) => {}

@@ -254,6 +254,7 @@ impl<'a> Shared<'a> {
         }
         let terms = Arc::new(Terms {
             file: candidate.source.name.clone(),
+            origin: candidate.source.dialect.origin,
             user: entry.user.clone(),
             zone: zone.clone(),
             settings,

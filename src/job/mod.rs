@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::crontab::{Flags, Settings, Text};
+use crate::crontab::{Flags, Origin, Settings, Text};
 use crate::schedule::{Cursor, Due, Schedule, Zone};
 
 /// An entry that is scheduled.
@@ -60,6 +60,8 @@ pub struct Timing {
 pub struct Terms {
     /// The crontab's path, or `-`.
     pub file: Arc<str>,
+    /// How far the crontab's author is trusted.
+    pub origin: Origin,
     /// Whom it runs as.
     pub user: Text,
     /// The zone of its wall clock.

@@ -247,6 +247,13 @@ fn tell_event(event: &Event, zone: &Zone) {
             let (first, last) = (due_at(*first, zone), due_at(*last, zone));
             warn!(event = name, job = label, first, last, count, reason, "missed");
         }
+        Event::RunSkipped { job, first, last, count, reason } => {
+            let label = job.label();
+            let (first, last) = (due_at(*first, zone), due_at(*last, zone));
+            info!(event = name, job = label, first, last, count, reason, "skipped");
+        }
+        Event::JobPaused(job) => info!(event = name, job = job.label(), "paused"),
+        Event::JobResumed(job) => info!(event = name, job = job.label(), "resumed"),
         Event::ClockStepped { by } => {
             warn!(event = name, by_s = by.as_secs(), "the clock was set");
         }
@@ -361,6 +368,9 @@ fn tell_ended(name: &str, ended: &Ended, zone: &Zone) {
                 event = name,
                 job, run, scheduled, attempt, outcome, signal, duration_ms, "{words}"
             );
+        }
+        Outcome::TimedOut { .. } => {
+            warn!(event = name, job, run, scheduled, attempt, outcome, duration_ms, "{words}");
         }
         Outcome::CouldNotStart { reason } => {
             let reason = escape(reason.as_bytes());

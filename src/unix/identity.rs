@@ -4,13 +4,15 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use nix::unistd::{User, geteuid};
+use nix::unistd::{User, getegid, geteuid};
 
 /// A user as jobs see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The number.
     pub uid: u32,
+    /// The main group.
+    pub gid: u32,
     /// The name; the number in decimal where the user database does not know it.
     pub name: String,
     /// The home directory's path.
@@ -31,6 +33,7 @@ impl Account {
         match User::from_uid(uid) {
             Ok(Some(user)) => Account {
                 uid: uid.as_raw(),
+                gid: user.gid.as_raw(),
                 name: user.name,
                 home: user.dir.as_os_str().as_bytes().to_vec(),
                 shell: user.shell.as_os_str().as_bytes().to_vec(),
@@ -43,6 +46,7 @@ impl Account {
         let home = home.filter(|home| !home.is_empty()).unwrap_or_else(|| "/".into());
         Account {
             uid,
+            gid: getegid().as_raw(),
             name: uid.to_string(),
             home: home.as_bytes().to_vec(),
             shell: b"/bin/sh".to_vec(),

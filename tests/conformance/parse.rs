@@ -89,8 +89,8 @@ fn bytes_of(vector: &Value, key: &str) -> Vec<u8> {
 fn dialect(flavour: &str) -> Dialect {
     match flavour {
         "system" => Dialect::system(),
-        "root" => Dialect { limited: true, ..Dialect::user("root") },
-        _ => Dialect { limited: true, ..Dialect::user("alice") },
+        "root" => Dialect::spool("root"),
+        _ => Dialect::spool("alice"),
     }
 }
 

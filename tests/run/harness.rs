@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cronkeep::clock::SystemClock;
-use cronkeep::crontab::{Flags, Setting, Settings};
+use cronkeep::crontab::{Flags, Origin, Setting, Settings};
 use cronkeep::event::{Bus, Ended, Event, Fire, Stream, Trigger};
 use cronkeep::executor::{Executor, Handle, Host};
 use cronkeep::job::{Action, Job, JobId, JobKey, Naming, Policy, Terms, Timing};
@@ -130,6 +130,7 @@ pub(crate) fn job_with(settings: &[(&str, &str)], command: &str) -> Job {
         action: Action::Shell { command: command.into(), stdin: None },
         terms: Arc::new(Terms {
             file: "/etc/crontab".into(),
+            origin: Origin::System,
             user: Account::current().name.as_str().into(),
             zone: Zone::utc(),
             settings: Arc::new(Settings(settings.iter().map(setting).collect())),

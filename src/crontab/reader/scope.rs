@@ -19,7 +19,7 @@ impl Reader<'_> {
         value: Range<usize>,
     ) -> LineKind {
         self.settings += 1;
-        if self.settings == MOST_SETTINGS + 1 && self.dialect.limited {
+        if self.settings == MOST_SETTINGS + 1 && self.dialect.is_limited() {
             let message = format!("the file has more than {MOST_SETTINGS} settings");
             self.fault(number, line, Mistake::new(Code::E018, name.start..value.end, message));
         }
@@ -37,11 +37,11 @@ impl Reader<'_> {
             name: Text::from(&line[name.clone()]),
             value: Text::from(&line[value.clone()]),
         };
-        if self.settings > MOST_SETTINGS && self.dialect.limited {
+        if self.settings > MOST_SETTINGS && self.dialect.is_limited() {
             // The table does not count; what entries inherit must not grow with the square of its size.
             return LineKind::Setting(setting);
         }
-        if !self.dialect.limited && !self.environment.has_room_for(&setting.name) {
+        if !self.dialect.is_limited() && !self.environment.has_room_for(&setting.name) {
             let mistake = Mistake::new(Code::E018, name, "there are too many settings above")
                 .with_help(
                     "divide the file, or set variables in the commands: this one is not set",

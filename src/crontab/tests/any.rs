@@ -37,7 +37,7 @@ proptest! {
     fn any_bytes_are_a_crontab(bytes in anything(), shape in 0..4u8) {
         let dialect = match shape {
             0 => Dialect::system(),
-            1 => Dialect { limited: true, strict: true, ..Dialect::user("alice") },
+            1 => Dialect { strict: true, ..Dialect::spool("alice") },
             2 => Dialect { compat: Compat::Supercronic, ..Dialect::user("root") },
             _ => Dialect { fields: FieldCount::Six, ..Dialect::user("bob") },
         };

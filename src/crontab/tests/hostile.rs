@@ -51,7 +51,7 @@ fn only_so_many_words_of_a_file_are_searched_for_what_was_meant() {
 #[test]
 fn settings_above_the_limit_are_not_handed_on() {
     let text = (0..1_100).map(|n| format!("A{n}=1\n@daily x\n")).collect::<Vec<_>>().concat();
-    let crontab = read(&text, Dialect { limited: true, ..Dialect::user("alice") });
+    let crontab = read(&text, Dialect::spool("alice"));
     assert!(!crontab.accepted);
     assert_eq!(crontab.entries().last().map(|entry| entry.settings.0.len()), Some(1_000));
 }

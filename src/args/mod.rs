@@ -3,17 +3,21 @@
 //! One table of options serves parsing, `--help`, the man page and the completions. [`config`](crate::config) turns the
 //! daemon's part into a validated configuration.
 
+mod daemon;
+
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, OsStringValueParser, Resettable, TypedValueParser};
+use clap::builder::{OsStringValueParser, Resettable, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::crontab::{Compat, expression};
-use crate::sink::record;
+use crate::crontab::Compat;
+pub use daemon::{
+    CatchUpArg, CronDNamesArg, DaemonArgs, LogFormatArg, LogLevelArg, LogToArg, OnStopArg,
+    OverlapArg,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,43 +128,6 @@ pub struct ReadingArgs {
     pub compat: Option<CompatArg>,
 }
 
-/// The daemon's options.
-#[derive(Debug, Clone, Args)]
-pub struct DaemonArgs {
-    /// Crontabs to run [default: /etc/crontab]
-    ///
-    /// A file that does not exist yet is waited for.
-    #[arg(value_name = "CRONTAB")]
-    pub crontabs: Vec<PathBuf>,
-    /// How crontabs are read.
-    #[command(flatten)]
-    pub reading: ReadingArgs,
-    /// Refuse a crontab with an error in any line; what was in force stays in force
-    #[arg(long, env = "CRONKEEP_STRICT", hide_env_values = true)]
-    #[arg(value_parser = BoolishValueParser::new())]
-    pub strict: bool,
-    /// How the log is written
-    #[arg(long, value_name = "FORMAT", env = "CRONKEEP_LOG_FORMAT", hide_env_values = true)]
-    #[arg(value_enum, default_value_t = LogFormatArg::Text)]
-    pub log_format: LogFormatArg,
-    /// The least level that is logged
-    #[arg(long, value_name = "LEVEL", env = "CRONKEEP_LOG_LEVEL", hide_env_values = true)]
-    #[arg(value_enum, default_value_t = LogLevelArg::Info)]
-    pub log_level: LogLevelArg,
-    /// Write the jobs' output as it is: no prefix, no escaping
-    #[arg(long, env = "CRONKEEP_PASSTHROUGH", hide_env_values = true)]
-    #[arg(value_parser = BoolishValueParser::new())]
-    pub passthrough: bool,
-    /// What happens to running jobs when the daemon stops [default: end as PID 1, else leave]
-    #[arg(long, value_name = "WHAT", env = "CRONKEEP_ON_STOP", hide_env_values = true)]
-    #[arg(value_enum)]
-    pub on_stop: Option<OnStopArg>,
-    /// How long jobs may take to end before they are killed, such as 8s or 1m30s
-    #[arg(long, value_name = "DURATION", env = "CRONKEEP_STOP_GRACE", hide_env_values = true)]
-    #[arg(value_parser = duration, default_value = "8s")]
-    pub stop_grace: Duration,
-}
-
 /// What `check` is asked.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("check_output").args(["json", "sarif"]))]
@@ -252,41 +219,6 @@ pub enum CompatArg {
     Supercronic,
 }
 
-/// The value of `--log-format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormatArg {
-    /// For people
-    Text,
-    /// One object a line
-    Json,
-    /// key=value pairs
-    Logfmt,
-}
-
-/// The value of `--log-level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevelArg {
-    /// What did not happen that should have
-    Error,
-    /// And what somebody should look at
-    Warn,
-    /// And what happens as a rule
-    Info,
-    /// And why
-    Debug,
-    /// And every step
-    Trace,
-}
-
-/// The value of `--on-stop`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OnStopArg {
-    /// Tell them to end, kill those that do not
-    End,
-    /// Let them run on
-    Leave,
-}
-
 /// The value of `completions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names of shells")]
@@ -310,28 +242,6 @@ impl From<CompatArg> for Compat {
     fn from(compat: CompatArg) -> Self {
         match compat {
             CompatArg::Supercronic => Compat::Supercronic,
-        }
-    }
-}
-
-impl From<LogFormatArg> for record::Format {
-    fn from(format: LogFormatArg) -> Self {
-        match format {
-            LogFormatArg::Text => record::Format::Text,
-            LogFormatArg::Json => record::Format::Json,
-            LogFormatArg::Logfmt => record::Format::Logfmt,
-        }
-    }
-}
-
-impl From<LogLevelArg> for record::Level {
-    fn from(level: LogLevelArg) -> Self {
-        match level {
-            LogLevelArg::Error => record::Level::Error,
-            LogLevelArg::Warn => record::Level::Warn,
-            LogLevelArg::Info => record::Level::Info,
-            LogLevelArg::Debug => record::Level::Debug,
-            LogLevelArg::Trace => record::Level::Trace,
         }
     }
 }
@@ -394,10 +304,6 @@ fn subject() -> impl TypedValueParser<Value = OsString> {
         [b'-', ..] => Err("there is no such option"),
         _ => Ok(text),
     })
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    expression::duration(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -473,17 +379,6 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("cronkeep"), "{}", command.get_name());
-        }
-    }
-
-    #[test]
-    fn durations_are_written_as_in_crontabs() {
-        assert_eq!(duration("8s"), Ok(Duration::from_secs(8)));
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
-        for wrong in ["", "8", "s", "8 s", "-8s", "8x", "1..5s", "99999999999999w"] {
-            assert!(duration(wrong).is_err(), "{wrong:?}");
         }
     }
 
