@@ -59,7 +59,7 @@ _cronkeep() {
 
     case "${cmd}" in
         cronkeep)
-            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --help --version check next explain completions man help"
+            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -95,6 +95,54 @@ _cronkeep() {
                     ;;
                 --stop-grace)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --catch-up)
+                    COMPREPLY=($(compgen -W "none latest all" -- "${cur}"))
+                    return 0
+                    ;;
+                --overlap)
+                    COMPREPLY=($(compgen -W "allow skip queue replace" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-instances)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cron-d-names)
+                    COMPREPLY=($(compgen -W "debian cronie" -- "${cur}"))
+                    return 0
+                    ;;
+                --mail)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-to)
+                    COMPREPLY=($(compgen -W "stderr syslog" -- "${cur}"))
                     return 0
                     ;;
                 *)

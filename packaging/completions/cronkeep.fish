@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cronkeep_global_optspecs
-    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= h/help V/version
+    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= state-dir= control= grace= catch-up= overlap= max-instances= max-jobs= timeout= clean-env env-allow= permissive cron-d-names= always-shell mail= log-to= subreaper allow-user-hooks h/help V/version
 end
 
 function __fish_cronkeep_needs_command
@@ -41,8 +41,32 @@ trace\t'And every step'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l on-stop -d 'What happens to running jobs when the daemon stops [default: end as PID 1, else leave]' -r -f -a "end\t'Tell them to end, kill those that do not'
 leave\t'Let them run on'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l stop-grace -d 'How long jobs may take to end before they are killed, such as 8s or 1m30s' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else $XDG_STATE_HOME/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l control -d 'The control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l grace -d 'How late a run may start after a hold or a queue [default: 60s]' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l catch-up -d 'Which of the instants that passed while nothing could start are started later [default: none]' -r -f -a "none\t'As cron'
+latest\t'The latest of them'
+all\t'One after the other'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l overlap -d 'What a fire does while an earlier run of its job is alive [default: allow]' -r -f -a "allow\t'Start another run'
+skip\t'Do not start'
+queue\t'Start one when the earlier has ended'
+replace\t'End the earlier run, then start'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l max-instances -d 'How many runs of one job may be alive at once [default: 3000]' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l max-jobs -d 'How many runs may be alive at once in all; further ones wait [default: no limit]' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l timeout -d 'How long an attempt may take before it is ended [default: for ever]' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l env-allow -d 'Names of the daemon\'s environment that a clean one passes on, too, separated by commas' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l cron-d-names -d 'Whose rule for file names holds in /etc/cron.d [default: debian where Debian\'s cron would be, else cronie]' -r -f -a "debian\t'Letters, digits, underscores and hyphens only'
+cronie\t'All but hidden, backup and package manager\'s files'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l mail -d 'Mail output: off, or the command that takes a mail [default: sendmail, if there is one]' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l log-to -d 'Where the log goes [default: stderr; syslog in the background]' -r -f -a "stderr\t'Standard error; output of jobs to standard output'
+syslog\t'The system\'s log'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l strict -d 'Refuse a crontab with an error in any line; what was in force stays in force'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l passthrough -d 'Write the jobs\' output as it is: no prefix, no escaping'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l clean-env -d 'Give every job the environment that cron gives it: nothing of the daemon\'s but LANG, LC_* and TZ'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l permissive -d 'Take crontabs below /etc and in the spools whatever their owner, mode and links'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l always-shell -d 'Start every command through its shell, plain ones too'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l subreaper -d 'Adopt and reap the orphans of jobs, as PID 1 always does'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l allow-user-hooks -d 'Let every user\'s table use ping and on-failure'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -s V -l version -d 'Print version'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "check" -d 'Find mistakes in crontabs'
