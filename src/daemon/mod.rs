@@ -5,6 +5,7 @@
 mod reload;
 mod shutdown;
 mod signal;
+mod standing;
 
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -58,8 +59,10 @@ struct Daemon {
     bus: Bus,
     signals: Signals,
     watcher: Watcher,
-    reload: Reload,
-    tables: watch::Sender<Arc<JobTable>>,
+    /// Away while a change is taken over.
+    reload: Option<Reload>,
+    /// Shared, so that a thread that hangs does not keep the scheduler from ending.
+    tables: Arc<watch::Sender<Arc<JobTable>>>,
     waker: Waker,
     executor: Handle,
 }
@@ -86,6 +89,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let executing = tokio::spawn(executor.run());
 
     let (tables, table) = watch::channel(Arc::default());
+    let tables = Arc::new(tables);
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
     let scheduler = Scheduler {
@@ -98,8 +102,8 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     };
     let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
 
-    let paths = config.sources.iter().map(|source| source.path.clone()).collect();
-    let watcher = Watcher::start(paths).context("failed to watch the crontabs")?;
+    let places = config.sources.iter().map(|source| source.place.clone());
+    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     bus.publish(Event::Started {
         version: env!("CARGO_PKG_VERSION"),
         zone: config.zone.name().to_owned(),
@@ -107,7 +111,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
-    let reload = Reload::new(&config, account, bus.clone());
+    let reload = Some(Reload::new(&config, account, bus.clone()));
     let daemon =
         Daemon { config, clock, bus, signals, watcher, reload, tables, waker, executor: handle };
     daemon.follow(scheduler, executing).await
@@ -120,6 +124,7 @@ impl Daemon {
         scheduler: JoinHandle<()>,
         mut executing: task::JoinHandle<()>,
     ) -> anyhow::Result<ExitCode> {
+        let mut taking = None;
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -128,8 +133,15 @@ impl Daemon {
                         return Ok(self.shut_down(scheduler).await);
                     }
                 }
-                change = self.watcher.next() => {
-                    self.take(change.context("the watch of the crontabs ended")?);
+                change = self.watcher.next(), if self.reload.is_some() => {
+                    let change = change.context("the watch of the crontabs ended")?;
+                    if let Some(reload) = self.reload.take() {
+                        taking = Some(Box::pin(self.take(reload, change)));
+                    }
+                }
+                taken = async { taking.as_mut()?.await }, if taking.is_some() => {
+                    taking = None;
+                    self.reload = Some(taken.context("taking over a crontab failed")?);
                 }
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
