@@ -2,6 +2,7 @@
 //!
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
+mod reboot;
 mod reload;
 mod shutdown;
 mod signal;
@@ -24,6 +25,7 @@ use crate::scheduler::{Fault, Scheduler};
 use crate::sink::log::{self, Style};
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
+use reboot::Reboot;
 use reload::Reload;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -59,6 +61,7 @@ struct Daemon {
     signals: Signals,
     watcher: Watcher,
     reload: Reload,
+    reboot: Reboot,
     tables: watch::Sender<Arc<JobTable>>,
     waker: Waker,
     executor: Handle,
@@ -79,6 +82,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
     let (fire_sender, fires) = mpsc::unbounded_channel();
+    let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
     let account = Account::current();
     let host = Host::new(account.clone(), std::env::vars_os());
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
@@ -108,8 +112,18 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
     let reload = Reload::new(&config, account, bus.clone());
-    let daemon =
-        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, executor: handle };
+    let daemon = Daemon {
+        config,
+        clock,
+        bus,
+        signals,
+        watcher,
+        reload,
+        reboot,
+        tables,
+        waker,
+        executor: handle,
+    };
     daemon.follow(scheduler, executing).await
 }
 

@@ -232,7 +232,6 @@ impl Reload {
             ));
         }
         match job.schedule() {
-            Schedule::Reboot => Some("@reboot is not carried out by this version".into()),
             Schedule::After(_) => Some("@after is not carried out by this version".into()),
             _ => None,
         }
@@ -283,11 +282,15 @@ impl Daemon {
             let file = notice.path().map(|path| path.display().to_string().into());
             self.bus.publish(Event::Notice { file, text, warning });
         }
+        let starting = change.occasion == Occasion::Start;
         let (tables, waker) = (&self.tables, &self.waker);
         self.reload.apply(change, self.clock.now(), |table| {
             tables.send_replace(table);
             waker.wake();
         });
+        if starting {
+            self.reboot.loaded(&self.tables.borrow());
+        }
     }
 }
 
@@ -306,9 +309,6 @@ fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
     name(policy.overlap != default.overlap && !single, "overlap");
     name(policy.max_instances != default.max_instances, "max-instances");
     name(policy.grace != default.grace, "grace");
-    name(policy.catch_up != default.catch_up, "catch-up");
-    name(policy.catch_up_window != default.catch_up_window, "catch-up-window");
-    name(policy.catch_up_max != default.catch_up_max, "catch-up-max");
     name(policy.retries != default.retries, "retries");
     name(policy.retry_delay != default.retry_delay, "retry-delay");
     name(policy.retry_backoff.to_bits() != default.retry_backoff.to_bits(), "retry-backoff");
