@@ -6,7 +6,10 @@
 
 pub mod due;
 pub mod owed;
+mod pulse;
 pub mod step;
+
+pub use pulse::Pulse;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +41,8 @@ pub struct Scheduler {
     pub fires: mpsc::UnboundedSender<Fire>,
     /// Where it tells what it noticed.
     pub bus: Bus,
+    /// Where it acknowledges that it lives.
+    pub pulse: Pulse,
     /// A fault that tests inject.
     pub fault: Option<Fault>,
 }
@@ -84,6 +89,7 @@ impl Scheduler {
 
     /// Starts what is due, then sleeps until something may be; false when it is time to end.
     fn turn(&mut self, state: &mut State) -> bool {
+        let asked = self.pulse.asked();
         match self.tables.has_changed() {
             Ok(true) => state.pending = Some(Arc::clone(&self.tables.borrow_and_update())),
             Ok(false) => {}
@@ -114,7 +120,9 @@ impl Scheduler {
         for missed in state.harvest.missed.drain(..) {
             self.bus.publish(told(missed, &look));
         }
-        self.alarm.wait_until(state.wakes_at());
+        let next = state.wakes_at();
+        self.pulse.turned(asked, next);
+        self.alarm.wait_until(next);
         true
     }
 

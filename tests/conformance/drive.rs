@@ -9,7 +9,7 @@ use cronkeep::crontab::{Dialect, FieldCount, Options, Source, parse};
 use cronkeep::event::{Bus, Fire};
 use cronkeep::job::JobTable;
 use cronkeep::schedule::Zone;
-use cronkeep::scheduler::Scheduler;
+use cronkeep::scheduler::{Pulse, Scheduler};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde_json::Value;
@@ -41,6 +41,7 @@ impl Drive {
             tables: receiver,
             fires: sender,
             bus: Bus::builder().build(),
+            pulse: Pulse::default(),
             fault: None,
         };
         let thread = Some(scheduler.spawn().expect("a thread"));
