@@ -22,6 +22,7 @@ use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
+use crate::sink::hook::{Hooks, Patience, Permission};
 use crate::sink::log::{self, Style};
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
@@ -75,17 +76,23 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
     let events = bus.subscribe();
+    let hook_events = bus.subscribe();
     let bus = bus.build();
     let style = Style {
         format: config.log.format,
         passthrough: config.passthrough,
         zone: config.zone.clone(),
     };
+    let account = Account::current();
+    let permission =
+        Permission { account: account.clone(), everybody: config.allow_user_hooks };
+    let replica = unix::identity::hostname();
+    let hooks = Hooks::new(permission, replica, bus.clone(), Patience::default(), told.clone());
+    let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
-    let account = Account::current();
     let host = Host::new(account.clone(), std::env::vars_os());
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
@@ -129,7 +136,10 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
         pulse,
         executor: handle,
     };
-    daemon.follow(scheduler, executing).await
+    let code = daemon.follow(scheduler, executing).await?;
+    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    Ok(code)
 }
 
 impl Daemon {

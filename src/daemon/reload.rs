@@ -14,6 +14,7 @@ use crate::crontab::{self, Crontab, Fault, Options, Source};
 use crate::event::{Bus, Event, Loaded};
 use crate::job::{Diff, Job, JobTable, Policy};
 use crate::schedule::{Schedule, Zone};
+use crate::sink::hook::Permission;
 use crate::unix::{Account, memory};
 use crate::watch::{Change, Occasion};
 
@@ -23,6 +24,7 @@ pub(super) struct Reload {
     zone: Zone,
     /// The options of entries that say nothing of their own.
     defaults: Options,
+    hooks: Permission,
     account: Account,
     bus: Bus,
     /// Every job of the crontabs, those included that cannot run here.
@@ -71,6 +73,7 @@ impl Reload {
             sources,
             zone: config.zone.clone(),
             defaults: config.defaults.clone(),
+            hooks: Permission { account: account.clone(), everybody: config.allow_user_hooks },
             account,
             bus,
             table: JobTable::default(),
@@ -197,6 +200,10 @@ impl Reload {
             self.bus.publish(event);
         }
         for job in diff.added.iter().chain(&diff.changed) {
+            if let Some(text) = self.hooks.refusal(job) {
+                let file = Some(Arc::clone(job.file()));
+                self.bus.publish(Event::Notice { file, text, warning: true });
+            }
             let unknown = not_carried_out(job.policy(), job.flags.single_job);
             if self.refusal(job).is_none() && !unknown.is_empty() {
                 let text = format!(
@@ -313,8 +320,6 @@ fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
     name(policy.retry_delay != default.retry_delay, "retry-delay");
     name(policy.retry_backoff.to_bits() != default.retry_backoff.to_bits(), "retry-backoff");
     name(policy.jitter != default.jitter, "jitter or RANDOM_DELAY");
-    name(policy.ping != default.ping, "ping");
-    name(policy.on_failure != default.on_failure, "on-failure");
     name(policy.executor != default.executor, "executor");
     name(policy.expires != default.expires, "expires");
     name(policy.result != default.result, "result");
