@@ -2,6 +2,7 @@
 //!
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
+mod reboot;
 mod reload;
 mod shutdown;
 mod signal;
@@ -21,10 +22,12 @@ use crate::event::{Bus, Event};
 use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
-use crate::scheduler::{Fault, Scheduler};
+use crate::scheduler::{Fault, Pulse, Scheduler};
+use crate::sink::hook::{Hooks, Patience, Permission};
 use crate::sink::log::{self, Style};
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
+use reboot::Reboot;
 use reload::Reload;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -61,9 +64,12 @@ struct Daemon {
     watcher: Watcher,
     /// Away while a change is taken over.
     reload: Option<Reload>,
+    reboot: Reboot,
     /// Shared, so that a thread that hangs does not keep the scheduler from ending.
     tables: Arc<watch::Sender<Arc<JobTable>>>,
     waker: Waker,
+    #[expect(dead_code, reason = "health asks it")]
+    pulse: Pulse,
     executor: Handle,
 }
 
@@ -73,16 +79,23 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
     let events = bus.subscribe();
+    let hook_events = bus.subscribe();
     let bus = bus.build();
     let style = Style {
         format: config.log.format,
         passthrough: config.passthrough,
         zone: config.zone.clone(),
     };
+    let account = Account::current();
+    let permission =
+        Permission { account: account.clone(), everybody: config.allow_user_hooks };
+    let replica = unix::identity::hostname();
+    let hooks = Hooks::new(permission, replica, bus.clone(), Patience::default(), told.clone());
+    let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
     let (fire_sender, fires) = mpsc::unbounded_channel();
-    let account = Account::current();
+    let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
     let host = Host::new(account.clone(), std::env::vars_os());
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
@@ -92,12 +105,14 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let tables = Arc::new(tables);
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
+    let pulse = Pulse::default();
     let scheduler = Scheduler {
         clock: Arc::clone(&clock),
         alarm,
         tables: table,
         fires: fire_sender,
         bus: bus.clone(),
+        pulse: pulse.clone(),
         fault: injected_fault(),
     };
     let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
@@ -112,9 +127,23 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
     let reload = Some(Reload::new(&config, account, bus.clone()));
-    let daemon =
-        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, executor: handle };
-    daemon.follow(scheduler, executing).await
+    let daemon = Daemon {
+        config,
+        clock,
+        bus,
+        signals,
+        watcher,
+        reload,
+        reboot,
+        tables,
+        waker,
+        pulse,
+        executor: handle,
+    };
+    let code = daemon.follow(scheduler, executing).await?;
+    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    Ok(code)
 }
 
 impl Daemon {
@@ -142,6 +171,7 @@ impl Daemon {
                 taken = async { taking.as_mut()?.await }, if taking.is_some() => {
                     taking = None;
                     self.reload = Some(taken.context("taking over a crontab failed")?);
+                    self.reboot.loaded(&self.tables.borrow());
                 }
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
