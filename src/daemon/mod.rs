@@ -69,7 +69,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
-    let events = bus.subscribe();
+    let events = bus.subscribe_bounded();
     let bus = bus.build();
     let style = Style {
         format: config.log.format,

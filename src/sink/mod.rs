@@ -6,3 +6,5 @@
 pub mod log;
 pub mod recent;
 pub mod record;
+mod repeat;
+pub mod trace;
