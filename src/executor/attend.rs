@@ -10,7 +10,7 @@ use tokio::net::unix::pipe::Sender;
 use tokio::sync::{mpsc, oneshot};
 
 use super::output::{Bounds, Reader, Readers, Teller};
-use crate::crontab::Text;
+use super::starter::Ticket;
 use crate::event::{Bus, Cause, Ended, Event, Outcome, Run};
 
 /// The daemon's ends of a run's pipes, and what it waits for.
@@ -23,7 +23,7 @@ pub(super) struct Attendant {
     /// Descriptor 2; none if it is the same pipe.
     pub stderr: Option<Reader>,
     /// What did not fit into the pipe at once, from this byte on.
-    pub stdin: Option<(Sender, Text, usize)>,
+    pub stdin: Option<(Sender, Arc<Ticket>, usize)>,
     /// Comes when the main process has ended.
     pub ended: oneshot::Receiver<Ended>,
     /// Dropped when the end was told.
@@ -95,8 +95,8 @@ async fn one_ready(reader: &mut Option<Reader>) {
 }
 
 /// Writes the rest of the standard input and closes the pipe. A job need not read it.
-async fn feed(stdin: Option<(Sender, Text, usize)>) {
-    if let Some((mut pipe, text, from)) = stdin {
-        let _ = pipe.write_all(&text.as_bytes()[from..]).await;
+pub(super) async fn feed(stdin: Option<(Sender, Arc<Ticket>, usize)>) {
+    if let Some((mut pipe, ticket, from)) = stdin {
+        let _ = pipe.write_all(&ticket.stdin()[from..]).await;
     }
 }

@@ -4,14 +4,17 @@
 //! ends them; each run's output is read by a task of its own. It never blocks on a child, and whatever becomes of a
 //! run, the daemon lives.
 
+mod account;
 mod attend;
 pub mod output;
+mod plain;
 pub mod shell;
 mod start;
+mod starter;
 mod stop;
 
 pub use shell::Host;
-use start::{Child, Open, Report, Starts};
+use start::{Child, Report, Starts};
 pub use stop::{Stop, Stopped};
 
 use std::collections::HashSet;
@@ -19,7 +22,6 @@ use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -43,7 +45,6 @@ pub struct Executor {
 
 /// What starting, reaping and stopping share.
 struct Core {
-    host: Host,
     clock: Arc<dyn Clock>,
     bus: Bus,
     reaper: Reaper<Child>,
@@ -59,7 +60,6 @@ struct Core {
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Core")
-            .field("host", &self.host)
             .field("runs", &self.reaper)
             .finish_non_exhaustive()
     }
@@ -146,9 +146,8 @@ impl Executor {
     ) -> io::Result<(Self, Handle)> {
         let (handle, orders) = mpsc::unbounded_channel();
         let (untold, all_told) = mpsc::channel(1);
-        let (starts, reports) = Starts::new()?;
+        let (starts, reports) = Starts::new(host, Arc::clone(&clock))?;
         let core = Core {
-            host,
             starts,
             reports,
             clock,

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use memchr::{memchr, memchr_iter, memmem, memrchr};
+
 use super::size;
 use crate::event::Stream;
 
@@ -44,9 +46,7 @@ impl Count {
     /// Counts `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        // Summed up in small steps, which the compiler turns into vector instructions.
-        let in_some = |some: &[u8]| some.iter().map(|&byte| u8::from(byte == b'\n')).sum::<u8>();
-        let lines = bytes.chunks(u8::MAX.into()).map(|some| u64::from(in_some(some))).sum();
+        let lines = memchr_iter(b'\n', bytes).count() as u64;
         Count { lines, bytes: bytes.len() as u64 }
     }
 
@@ -194,7 +194,7 @@ impl Kept {
                 words.extend_from_slice(part);
             }
         }
-        words.windows(WORDS.len()).any(|window| window == WORDS)
+        memmem::find(&words, WORDS).is_some()
     }
 }
 
@@ -204,12 +204,12 @@ fn tail_of(bytes: &[u8]) -> &[u8] {
 
 /// Behind the last line feed.
 fn end_of_lines(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().rposition(|&byte| byte == b'\n').map(|place| place + 1)
+    memrchr(b'\n', bytes).map(|place| place + 1)
 }
 
 /// Behind the first line feed, unless nothing stands there.
 fn start_of_lines(bytes: &[u8]) -> Option<usize> {
-    let place = bytes.iter().position(|&byte| byte == b'\n')? + 1;
+    let place = memchr(b'\n', bytes)? + 1;
     (place < bytes.len()).then_some(place)
 }
 

@@ -1,5 +1,7 @@
 //! Cutting a stream into lines.
 
+use memchr::memchr;
+
 use super::Count;
 
 /// The longest line that is kept whole, in bytes.
@@ -30,7 +32,7 @@ impl Lines {
     /// Adds what was read. Take all lines before adding more: that bounds the memory.
     pub fn push(&mut self, mut bytes: &[u8]) {
         if self.skipping {
-            let feed = bytes.iter().position(|&byte| byte == b'\n');
+            let feed = memchr(b'\n', bytes);
             bytes = feed.map_or(&[], |feed| &bytes[feed + 1..]);
             self.skipping = feed.is_none();
         }
@@ -62,7 +64,7 @@ impl Lines {
 
     /// The next line, if one is complete or too long.
     pub fn pop(&mut self) -> Option<Vec<u8>> {
-        let feed = self.buffer[self.scanned..].iter().position(|&byte| byte == b'\n');
+        let feed = memchr(b'\n', &self.buffer[self.scanned..]);
         let end = feed.map_or(self.buffer.len(), |feed| self.scanned + feed);
         let length = end - self.start;
         if self.left_out.is_none() && length > LONGEST_LINE {
