@@ -78,7 +78,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
-    let events = bus.subscribe();
+    let events = bus.subscribe_bounded();
     let hook_events = bus.subscribe();
     let bus = bus.build();
     let style = Style {
@@ -96,7 +96,13 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
 
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
-    let host = Host::new(account.clone(), std::env::vars_os());
+    let host = Host {
+        clean_env: config.clean_env,
+        env_allow: config.env_allow.clone(),
+        always_shell: config.always_shell,
+        descriptors: unix::limit::raise_descriptors(),
+        ..Host::new(account.clone(), std::env::vars_os())
+    };
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let executing = tokio::spawn(executor.run());

@@ -5,4 +5,7 @@
 
 pub mod hook;
 pub mod log;
+pub mod recent;
 pub mod record;
+mod repeat;
+pub mod trace;
