@@ -4,4 +4,5 @@
 //! inside the program. Layer 7. A sink that is slow or broken must never hold up a fire.
 
 pub mod log;
+pub mod recent;
 pub mod record;
