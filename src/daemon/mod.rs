@@ -20,7 +20,7 @@ use crate::event::{Bus, Event};
 use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
-use crate::scheduler::{Fault, Scheduler};
+use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::log::{self, Style};
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
@@ -61,6 +61,8 @@ struct Daemon {
     reload: Reload,
     tables: watch::Sender<Arc<JobTable>>,
     waker: Waker,
+    #[expect(dead_code, reason = "health asks it")]
+    pulse: Pulse,
     executor: Handle,
 }
 
@@ -88,12 +90,14 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let (tables, table) = watch::channel(Arc::default());
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
+    let pulse = Pulse::default();
     let scheduler = Scheduler {
         clock: Arc::clone(&clock),
         alarm,
         tables: table,
         fires: fire_sender,
         bus: bus.clone(),
+        pulse: pulse.clone(),
         fault: injected_fault(),
     };
     let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
@@ -109,7 +113,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     }
     let reload = Reload::new(&config, account, bus.clone());
     let daemon =
-        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, executor: handle };
+        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, pulse, executor: handle };
     daemon.follow(scheduler, executing).await
 }
 

@@ -11,11 +11,11 @@ mod start;
 mod stop;
 
 pub use shell::Host;
+use start::{Child, Open, Report, Starts};
 pub use stop::{Stop, Stopped};
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
@@ -46,8 +46,10 @@ struct Core {
     host: Host,
     clock: Arc<dyn Clock>,
     bus: Bus,
-    reaper: Reaper<Open>,
-    null: Arc<File>,
+    reaper: Reaper<Child>,
+    starts: Starts,
+    /// What became of the starts; given to [`Core::begun`] one by one.
+    reports: mpsc::UnboundedReceiver<Report>,
     ids: RunIds,
     paused: HashSet<JobKey>,
     untold: mpsc::Sender<Infallible>,
@@ -61,15 +63,6 @@ impl std::fmt::Debug for Core {
             .field("runs", &self.reaper)
             .finish_non_exhaustive()
     }
-}
-
-/// A run whose main process lives.
-#[derive(Debug)]
-struct Open {
-    started: Started,
-    /// Elapsed time at its start.
-    since: Duration,
-    ended: oneshot::Sender<Ended>,
 }
 
 /// What the executor can be asked for.
@@ -153,12 +146,14 @@ impl Executor {
     ) -> io::Result<(Self, Handle)> {
         let (handle, orders) = mpsc::unbounded_channel();
         let (untold, all_told) = mpsc::channel(1);
+        let (starts, reports) = Starts::new()?;
         let core = Core {
             host,
+            starts,
+            reports,
             clock,
             bus,
             reaper: Reaper::default(),
-            null: Arc::new(File::options().read(true).write(true).open("/dev/null")?),
             ids: RunIds::default(),
             paused: HashSet::new(),
             untold,
@@ -172,7 +167,7 @@ impl Executor {
     pub async fn run(mut self) {
         let (mut fires_open, mut orders_open) = (true, true);
         let mut in_a_row = 0;
-        while fires_open || orders_open || self.core.reaper.children().len() > 0 {
+        while fires_open || orders_open || self.core.is_busy() {
             tokio::select! {
                 signal = self.children.next() => {
                     if signal.is_err() {
@@ -180,6 +175,7 @@ impl Executor {
                     }
                     self.core.reap();
                 }
+                Some(report) = self.core.reports.recv() => self.core.begun(report),
                 fire = self.fires.recv(), if fires_open => match fire {
                     Some(fire) => {
                         // Whoever asks to stop asks before this fire is answered, however long the queue.
@@ -213,7 +209,7 @@ impl Executor {
 impl Core {
     /// Tells the end of every run whose main process has ended.
     fn reap(&mut self) {
-        while let Some((ended, open)) = self.reaper.reap() {
+        while let Some((ended, open)) = self.next_ended() {
             let run = open.started.run;
             let successes = &run.fire.job.policy().success_codes;
             let end = Ended {
@@ -247,7 +243,7 @@ impl Core {
                 let _ = reply.send(self.start(fire));
             }
             Order::End(run, reply) => {
-                let found = self.reaper.children().find(|(_, open)| open.started.run.id == run);
+                let found = self.runs().find(|(_, open)| open.started.run.id == run);
                 let done =
                     found.is_some_and(|(pid, _)| unix::process::signal_group(pid, Signal::SIGTERM));
                 let _ = reply.send(done);
@@ -277,8 +273,7 @@ impl Core {
     }
 
     fn answer(&self, reply: oneshot::Sender<State>) {
-        let mut running: Vec<_> =
-            self.reaper.children().map(|(_, open)| open.started.clone()).collect();
+        let mut running: Vec<_> = self.runs().map(|(_, open)| open.started.clone()).collect();
         running.sort_unstable_by_key(|started| started.run.id);
         // Whoever has lost interest need not be told.
         let _ = reply.send(State {

@@ -1,6 +1,7 @@
 //! Starting a run.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -11,35 +12,155 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, stat};
 use nix::unistd::{AccessFlags, access};
 use tokio::net::unix::pipe::{Receiver, Sender};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::attend::Attendant;
 use super::output::Reader;
 use super::shell::Launch;
-use super::{Core, Open};
+use super::Core;
 use crate::crontab::Text;
 use crate::crontab::directive::Output;
 use crate::event::{Ended, Event, Fire, Outcome, Run, RunId, Started, Usage};
-use crate::unix::{Command, pipe};
+use crate::unix::{self, Command, Pid, Signal, Status, pipe};
+
+/// A child, and what it belongs to.
+#[derive(Debug)]
+pub(super) enum Child {
+    /// The main process of a run.
+    Run(Open),
+    /// A program beside the runs; its status goes here.
+    Errand(oneshot::Sender<Result<Status, String>>),
+}
+
+/// A run whose main process lives.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub started: Started,
+    /// Elapsed time at its start.
+    pub since: Duration,
+    pub ended: oneshot::Sender<Ended>,
+}
+
+/// A program that is run beside the runs, as the user of one of them: sendmail.
+#[derive(Debug)]
+pub(super) struct Errand {
+    /// Whose user, and whose environment, settings and home it gets.
+    pub run: Arc<Run>,
+    /// The program's path and its arguments, its own name first; it is not looked up in `PATH`, no shell is needed.
+    pub arguments: Vec<CString>,
+    /// What it reads.
+    pub stdin: Vec<u8>,
+    /// Gets its status, or why it could not be started. Its output is thrown away.
+    pub done: oneshot::Sender<Result<Status, String>>,
+}
+
+/// What the actor is told of starts; all of it goes to [`Core::begun`].
+#[derive(Debug)]
+pub(super) enum Report {
+    /// An errand is to be started.
+    Asked(Errand),
+}
+
+/// The starts that were begun and of which nothing was reported yet.
+#[derive(Debug)]
+pub(super) struct Starts {
+    reports: mpsc::UnboundedSender<Report>,
+    null: Arc<File>,
+}
+
+impl Starts {
+    /// Nothing begun, and where the reports will come.
+    ///
+    /// # Errors
+    /// `/dev/null` cannot be opened.
+    pub(super) fn new() -> io::Result<(Self, mpsc::UnboundedReceiver<Report>)> {
+        let (reports, told) = mpsc::unbounded_channel();
+        let null = Arc::new(File::options().read(true).write(true).open("/dev/null")?);
+        Ok((Starts { reports, null }, told))
+    }
+
+    /// Where errands can be asked for, by any task.
+    pub(super) fn errands(&self) -> mpsc::UnboundedSender<Report> {
+        self.reports.clone()
+    }
+
+    /// How many starts were begun and neither succeeded nor failed yet.
+    pub(super) fn len(&self) -> usize {
+        0
+    }
+}
 
 impl Core {
     /// Starts the run that `fire` asks for, or tells why not.
     pub(super) fn start(&mut self, fire: Fire) -> RunId {
         let at = self.clock.now();
         let id = self.ids.next(at);
-        let run = Arc::new(Run { id, fire, attempt: 1 });
-        if let Err(reason) = self.try_start(&run, at) {
-            self.bus.publish(Event::RunEnded(Ended {
-                run,
-                outcome: Outcome::CouldNotStart { reason },
-                cause: None,
-                retry: None,
-                at,
-                duration: Duration::ZERO,
-                usage: Usage::default(),
-            }));
-        }
+        self.begin(Arc::new(Run { id, fire, attempt: 1 }));
         id
+    }
+
+    /// Begins to start one attempt of a run; what becomes of it comes as a [`Report`], sooner or later.
+    pub(super) fn begin(&mut self, run: Arc<Run>) {
+        let at = self.clock.now();
+        if let Err(reason) = self.try_start(&run, at) {
+            self.not_started(run, reason);
+        }
+    }
+
+    /// Takes a report: the run's main process lives from now on, or there will be none.
+    pub(super) fn begun(&mut self, report: Report) {
+        match report {
+            // Whoever has lost interest need not be told.
+            Report::Asked(errand) => {
+                let _ = errand.done.send(Err("not carried out".into()));
+            }
+        }
+    }
+
+    /// Ends a start that has not been reported yet; false if the run is not at its start.
+    ///
+    /// The report comes all the same.
+    pub(super) fn end_start(&mut self, _run: RunId, _signal: Signal) -> bool {
+        false
+    }
+
+    /// The next run whose main process has ended, and how; [`Core::reap`] takes them all.
+    pub(super) fn next_ended(&mut self) -> Option<(unix::Ended, Open)> {
+        while let Some((ended, child)) = self.reaper.reap() {
+            match child {
+                Child::Run(open) => return Some((ended, open)),
+                Child::Errand(done) => {
+                    let _ = done.send(Ok(ended.status));
+                }
+            }
+        }
+        None
+    }
+
+    /// The runs whose main process lives, and that process.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Pid, &Open)> {
+        self.reaper.children().filter_map(|(pid, child)| match child {
+            Child::Run(open) => Some((pid, open)),
+            Child::Errand(_) => None,
+        })
+    }
+
+    /// Whether a child lives or is being started.
+    pub(super) fn is_busy(&self) -> bool {
+        self.reaper.children().len() > 0 || self.starts.len() > 0
+    }
+
+    /// Tells that no process came to be.
+    fn not_started(&mut self, run: Arc<Run>, reason: String) {
+        self.bus.publish(Event::RunEnded(Ended {
+            run,
+            outcome: Outcome::CouldNotStart { reason },
+            cause: None,
+            retry: None,
+            at: self.clock.now(),
+            duration: Duration::ZERO,
+            usage: Usage::default(),
+        }));
     }
 
     fn try_start(&mut self, run: &Arc<Run>, at: jiff::Timestamp) -> Result<(), String> {
@@ -56,7 +177,7 @@ impl Core {
             Output::Log => Some((output().map_err(no_pipe)?, output().map_err(no_pipe)?)),
             Output::None => None,
         };
-        let null = Arc::clone(&self.null);
+        let null = Arc::clone(&self.starts.null);
         let (stdout, stderr) = match &streams {
             Some(((_, stdout), (_, stderr))) => (stdout.as_fd(), stderr.as_fd()),
             None => (null.as_fd(), null.as_fd()),
@@ -133,7 +254,7 @@ impl Core {
         self.reaper.start(&command, |pid| {
             let start = Started { run: Arc::clone(run), pid: pid.as_raw(), at: begin.at };
             started = Some(start.clone());
-            Open { started: start, since: begin.since, ended }
+            Child::Run(Open { started: start, since: begin.since, ended })
         })?;
         if let Some(started) = started {
             self.bus.publish(Event::RunStarted(started));

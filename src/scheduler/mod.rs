@@ -5,7 +5,10 @@
 //! a store, and a panic in it is caught, told and survived.
 
 pub mod due;
+mod pulse;
 pub mod step;
+
+pub use pulse::Pulse;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +41,8 @@ pub struct Scheduler {
     pub fires: mpsc::UnboundedSender<Fire>,
     /// Where it tells what it noticed.
     pub bus: Bus,
+    /// Where it acknowledges that it lives.
+    pub pulse: Pulse,
     /// A fault that tests inject.
     pub fault: Option<Fault>,
 }
@@ -84,6 +89,7 @@ impl Scheduler {
 
     /// Starts what is due, then sleeps until something may be; false when it is time to end.
     fn turn(&mut self, state: &mut State) -> bool {
+        let asked = self.pulse.asked();
         match self.tables.has_changed() {
             Ok(true) => state.pending = Some(Arc::clone(&self.tables.borrow_and_update())),
             Ok(false) => {}
@@ -110,6 +116,7 @@ impl Scheduler {
         for dropped in state.harvest.dropped.drain(..) {
             self.bus.publish(missed(dropped, shift));
         }
+        self.pulse.turned(asked, state.agenda.next());
         self.alarm.wait_until(state.agenda.next());
         true
     }

@@ -4,5 +4,6 @@
 //! inside the program. Layer 7. A sink that is slow or broken must never hold up a fire.
 
 pub mod log;
+pub mod recent;
 pub mod record;
 pub mod syslog;

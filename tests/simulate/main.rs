@@ -10,7 +10,7 @@ use cronkeep::crontab::{Dialect, Options, Source, parse};
 use cronkeep::event::{Bus, Event, Fire};
 use cronkeep::job::JobTable;
 use cronkeep::schedule::Zone;
-use cronkeep::scheduler::{Fault, Scheduler};
+use cronkeep::scheduler::{Fault, Pulse, Scheduler};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
@@ -48,6 +48,7 @@ impl Simulation {
             tables: receiver,
             fires: sender,
             bus: bus.build(),
+            pulse: Pulse::default(),
             fault,
         };
         let thread = scheduler.spawn().unwrap();
