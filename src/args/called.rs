@@ -51,10 +51,7 @@ impl Called {
         Called::read(std::env::args_os().collect(), is_empty)
     }
 
-    fn read(
-        arguments: Vec<OsString>,
-        is_empty: impl Fn(&OsStr) -> bool,
-    ) -> Result<Self, Refused> {
+    fn read(arguments: Vec<OsString>, is_empty: impl Fn(&OsStr) -> bool) -> Result<Self, Refused> {
         let name = arguments.first().and_then(|name| Path::new(name).file_name());
         let name = name.unwrap_or_default().to_owned();
         // A login shell's name for what it starts: -crond.
@@ -156,9 +153,14 @@ mod tests {
 
     #[test]
     fn every_operation_of_crontab_is_read() {
-        for words in
-            ["crontab -", "crontab file", "crontab -u bob -l", "crontab -T -", "crontab -ri", "crontab"]
-        {
+        for words in [
+            "crontab -",
+            "crontab file",
+            "crontab -u bob -l",
+            "crontab -T -",
+            "crontab -ri",
+            "crontab",
+        ] {
             assert!(matches!(read(words), Ok(Called::Crontab(_))), "{words}");
         }
     }

@@ -136,7 +136,9 @@ impl CrondArgs {
             let text = word.to_string_lossy();
             let is_level = self.lsb_names && text.parse::<u8>().is_ok();
             if !is_level {
-                return Err(format!("unexpected argument '{text}': crond runs the system's crontabs; cronkeep FILE runs another"));
+                return Err(format!(
+                    "unexpected argument '{text}': crond runs the system's crontabs; cronkeep FILE runs another"
+                ));
             }
             warnings.push(format!(
                 "-l {text}: a level is given with CRONKEEP_LOG_LEVEL; -l is Debian's rule for names"

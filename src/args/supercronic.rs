@@ -175,9 +175,15 @@ mod tests {
 
     #[test]
     fn other_arguments_stay_as_they_are() {
-        for given in
-            ["c --strict a b", "c check -json", "c -- -json", "c --json", "c", "c -x -inotif", "c next --json"]
-        {
+        for given in [
+            "c --strict a b",
+            "c check -json",
+            "c -- -json",
+            "c --json",
+            "c",
+            "c -x -inotif",
+            "c next --json",
+        ] {
             assert_eq!(words(given, false).unwrap(), given);
         }
     }

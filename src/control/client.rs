@@ -146,6 +146,22 @@ impl Client {
         self.block_on(self.lines(Method::POST, target, each))
     }
 
+    /// Sends a body, and returns that of the answer.
+    ///
+    /// # Errors
+    /// As [`get`](Client::get).
+    pub fn send(&self, method: &str, target: &str, body: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let method = method.parse().map_err(|error| self.broken(&error))?;
+        let answer = async {
+            let answer = self.ask_with(method, target, Taken::Success, body.into()).await?;
+            answer.into_body().collect().await.map_err(|error| self.broken(&error))
+        };
+        let body = self.block_on(async {
+            timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
+        })?;
+        Ok(body.to_bytes().to_vec())
+    }
+
     fn block_on<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_io().enable_time().build()?.block_on(work)
@@ -201,6 +217,16 @@ impl Client {
         target: &str,
         taken: Taken,
     ) -> Result<Response<Incoming>, Error> {
+        self.ask_with(method, target, taken, Body::empty()).await
+    }
+
+    async fn ask_with(
+        &self,
+        method: Method,
+        target: &str,
+        taken: Taken,
+        body: Body,
+    ) -> Result<Response<Incoming>, Error> {
         let stream = UnixStream::connect(&self.path).await.map_err(|e| self.no_connection(&e))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
@@ -210,7 +236,7 @@ impl Client {
             .method(method)
             .uri(target)
             .header("host", "cronkeep")
-            .body(Body::empty())
+            .body(body)
             .map_err(|error| self.broken(&error))?;
         let answer = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
         let status = answer.status();

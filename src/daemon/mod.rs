@@ -2,10 +2,16 @@
 //!
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
+mod background;
+mod crontab;
+mod lock;
+mod notify;
 mod reload;
 mod shutdown;
 mod signal;
+mod surroundings;
 
+use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,8 +28,13 @@ use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::log::{self, Style};
+use crate::sink::syslog::Syslog;
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
+pub use background::{Launch, PID_FILE};
+use background::PidFile;
+use lock::Locks;
+use notify::Notify;
 use reload::Reload;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -33,7 +44,12 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
-pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
+    let locks = Locks::take(&config)?;
+    let Launch { pending, output, pid_file, warnings } = launch;
+    config.warnings.extend(warnings);
+    let pid_file = pid_file.map(|path| PidFile::write(&path, &mut config.warnings)).transpose()?;
+    config.warnings.extend(surroundings::missing(Path::new("/")));
     unix::spawn::seal_descriptors()
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
@@ -44,11 +60,20 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         .build()
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::channel();
-    let code = runtime.block_on(serve(config, told));
+    let outside = Outside { notify: Notify::new(pending), locks, output };
+    let code = runtime.block_on(serve(config, outside, told));
     drop(runtime);
+    drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
     let _ = all_told.recv_timeout(LAST_LINES);
     code
+}
+
+/// What ties the daemon to those outside.
+struct Outside {
+    notify: Notify,
+    locks: Locks,
+    output: Option<Arc<Syslog>>,
 }
 
 /// What the daemon's task waits on.
@@ -64,9 +89,16 @@ struct Daemon {
     #[expect(dead_code, reason = "health asks it")]
     pulse: Pulse,
     executor: Handle,
+    notify: Notify,
+    locks: Locks,
 }
 
-async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    outside: Outside,
+    told: std_mpsc::Sender<()>,
+) -> anyhow::Result<ExitCode> {
+    let Outside { notify, locks, output } = outside;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
@@ -75,6 +107,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let bus = bus.build();
     let style = Style {
         format: config.log.format,
+        syslog: output,
         passthrough: config.passthrough,
         zone: config.zone.clone(),
     };
@@ -113,7 +146,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     }
     let reload = Reload::new(&config, account, bus.clone());
     let daemon =
-        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, pulse, executor: handle };
+        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, pulse, executor: handle, notify, locks };
     daemon.follow(scheduler, executing).await
 }
 
@@ -134,6 +167,11 @@ impl Daemon {
                 }
                 change = self.watcher.next() => {
                     self.take(change.context("the watch of the crontabs ended")?);
+                    self.notify.loaded(self.tables.borrow().len());
+                    if let Err(error) = self.locks.take_more() {
+                        let text = format!("{error:#}: its tables are run twice");
+                        self.bus.publish(Event::Notice { file: None, text, warning: true });
+                    }
                 }
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {

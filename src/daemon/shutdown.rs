@@ -18,6 +18,7 @@ impl Daemon {
     pub(super) async fn shut_down(mut self, scheduler: JoinHandle<()>) -> ExitCode {
         let running = self.executor.state().await.running.len();
         self.bus.publish(Event::Stopping { running });
+        self.notify.stopping();
         // The scheduler ends when nobody can give it a table any more, and looks when it is woken.
         let tables =
             std::mem::replace(&mut self.tables, tokio::sync::watch::channel(Arc::default()).0);

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{debug, error, info, warn};
 
 use super::record::{Format, Level, Record, Value, escape, is_colour_welcome};
+use super::syslog::Syslog;
 use crate::clock::Clock;
 use crate::crontab::render;
 use crate::event::{Ended, Event, Fire, Line, Loaded, Outcome, Run, Started, Stream};
@@ -28,6 +29,8 @@ const ENOUGH: usize = 16 << 10;
 pub struct Style {
     /// Of output lines; events are formatted by the subscriber of `tracing`.
     pub format: Format,
+    /// Where output lines go instead of standard output.
+    pub syslog: Option<Arc<Syslog>>,
     /// Output lines go on as they are, each stream to its own.
     pub passthrough: bool,
     /// Whose offset the times carry.
@@ -139,6 +142,11 @@ impl Log {
     }
 
     fn tell_output(&mut self, line: &Line) {
+        if let Some(syslog) = &self.style.syslog {
+            let at = self.clock.now().to_zoned(self.style.zone.rules().clone());
+            let user = escape(line.run.fire.job.user().as_bytes());
+            return syslog.send_output(&at, &user, &escape(&line.bytes));
+        }
         if self.style.passthrough {
             return self.pass_through(line);
         }

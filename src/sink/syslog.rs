@@ -35,20 +35,26 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// Connects as `name`, with our process's id.
-    ///
-    /// # Errors
-    /// Nobody listens there.
-    pub fn connect(path: &Path, name: &str) -> io::Result<Self> {
-        let socket = connected(path)?;
+    /// The log that listens at `path`, now or later; we speak as `name`, with our process's id.
+    #[must_use]
+    pub fn new(path: &Path, name: &str) -> Self {
         let ident = format!("{name}[{}]", std::process::id());
-        Ok(Syslog { path: path.to_owned(), ident, socket: Mutex::new(Some(socket)) })
+        Syslog { path: path.to_owned(), ident, socket: Mutex::new(connected(path).ok()) }
+    }
+
+    /// Whether somebody listens.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.socket.lock().is_ok_and(|socket| socket.is_some())
     }
 
     /// Sends a message; whether the log has taken it.
     ///
     /// `at` is the wall time that it carries, in its own zone. A log that is gone, or does not read for 200 ms, loses it.
-    #[expect(clippy::must_use_candidate, reason = "a log that cannot be written to has nobody to tell")]
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "a log that cannot be written to has nobody to tell"
+    )]
     pub fn send(&self, level: Level, at: &Zoned, text: &str) -> bool {
         let priority = FACILITY << 3 | severity(level);
         let time = at.strftime("%b %e %H:%M:%S");
@@ -163,7 +169,7 @@ mod tests {
     #[test]
     fn a_message_has_facility_cron_the_time_and_who_speaks() {
         let (_folder, path, listener) = listening();
-        let syslog = Syslog::connect(&path, "crond").unwrap();
+        let syslog = Syslog::new(&path, "crond");
         assert!(syslog.send(Level::Warn, &at(), "words"));
         let pid = std::process::id();
         assert_eq!(received(&listener), format!("<76>Jan 12 13:46:40 crond[{pid}]: words"));
@@ -172,7 +178,7 @@ mod tests {
     #[test]
     fn a_log_that_was_restarted_is_found_again() {
         let (_folder, path, listener) = listening();
-        let syslog = Syslog::connect(&path, "crond").unwrap();
+        let syslog = Syslog::new(&path, "crond");
         drop(listener);
         assert!(!syslog.send(Level::Info, &at(), "lost"));
         std::fs::remove_file(&path).unwrap();
@@ -182,14 +188,21 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_listens_there_is_no_log() {
-        assert!(Syslog::connect(Path::new("/nonexistent/log"), "crond").is_err());
+    fn a_log_that_starts_later_is_found_then() {
+        let (_folder, path, listener) = listening();
+        drop(listener);
+        std::fs::remove_file(&path).unwrap();
+        let syslog = Syslog::new(&path, "crond");
+        assert!(!syslog.is_listening() && !syslog.send(Level::Info, &at(), "lost"));
+        let listener = UnixDatagram::bind(&path).unwrap();
+        assert!(syslog.send(Level::Info, &at(), "found") && syslog.is_listening());
+        assert!(received(&listener).ends_with(": found"));
     }
 
     #[test]
     fn a_log_that_does_not_read_holds_nobody_up_for_long() {
         let (_folder, path, _listener) = listening();
-        let syslog = Syslog::connect(&path, "crond").unwrap();
+        let syslog = Syslog::new(&path, "crond");
         let taken = (0..10_000).take_while(|_| syslog.send(Level::Info, &at(), "x")).count();
         assert!(taken < 10_000);
     }
@@ -198,7 +211,7 @@ mod tests {
     #[test]
     fn a_long_line_of_output_is_cut_as_cronie_cuts_it() {
         let (_folder, path, listener) = listening();
-        let syslog = Syslog::connect(&path, "crond").unwrap();
+        let syslog = Syslog::new(&path, "crond");
         syslog.send_output(&at(), "root", &"ä".repeat(600));
         let words = |text: &str| text.split_once("]: ").unwrap().1.to_owned();
         let first = words(&received(&listener));

@@ -21,7 +21,7 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("otherpid may be {}: {}", holder_text(.0.as_ref()), Errno::EAGAIN.desc())]
+    #[error("otherpid may be {}: Resource temporarily unavailable", holder_text(.0.as_ref()))]
     Held(Option<Holder>),
     /// It cannot be opened or locked.
     #[error(transparent)]
@@ -124,7 +124,9 @@ mod tests {
         let text = error.to_string();
         let LockError::Held(Some(holder)) = error else { panic!("{error}") };
         assert_eq!(holder.pid, i32::try_from(std::process::id()).unwrap());
-        assert!(text.contains(&holder.pid.to_string()) && text.ends_with("temporarily unavailable"));
+        assert!(
+            text.contains(&holder.pid.to_string()) && text.ends_with("temporarily unavailable")
+        );
         drop(first);
         assert!(Lock::of_directory(folder.path()).is_ok());
     }

@@ -66,12 +66,8 @@ impl Draft {
         // As git does: the variable may hold options, the file's name any byte.
         let mut script = editor.clone();
         script.push(" \"$@\"");
-        let status = Command::new("/bin/sh")
-            .arg("-c")
-            .arg(script)
-            .arg("crontab")
-            .arg(&self.file)
-            .status();
+        let status =
+            Command::new("/bin/sh").arg("-c").arg(script).arg("crontab").arg(&self.file).status();
         for handler in handlers {
             signal_hook::low_level::unregister(handler);
         }

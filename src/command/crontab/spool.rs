@@ -114,11 +114,8 @@ impl Spool {
         check_name(user)?;
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!(".cronkeep.{}.{count}", std::process::id());
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let open = || openat(&self.directory, name.as_str(), flags, mode);
         let file = match open() {
@@ -129,9 +126,8 @@ impl Spool {
             }
             outcome => outcome?,
         };
-        let outcome = fill(File::from(file), owner, bytes).and_then(|()| {
-            Ok(renameat(&self.directory, name.as_str(), &self.directory, user)?)
-        });
+        let outcome = fill(File::from(file), owner, bytes)
+            .and_then(|()| Ok(renameat(&self.directory, name.as_str(), &self.directory, user)?));
         if outcome.is_err() {
             let _ = self.unlink(&name);
         }
