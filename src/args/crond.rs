@@ -17,6 +17,7 @@ const DEBUG_FLAGS: [&str; 8] = ["ext", "sch", "proc", "pars", "load", "misc", "t
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "crond",
+    version,
     disable_help_flag = true,
     disable_version_flag = true,
     after_help = EXAMPLES,

@@ -5,6 +5,7 @@
 
 mod batch;
 mod check;
+mod crontab;
 mod explain;
 mod generated;
 mod help;
