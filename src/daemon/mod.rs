@@ -2,6 +2,8 @@
 //!
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
+mod control;
+mod feed;
 mod reload;
 mod shutdown;
 mod signal;
@@ -22,8 +24,11 @@ use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::log::{self, Style};
+use crate::sink::recent::Recent;
+use crate::sink::seen::Seen;
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
+use control::{About, Control, Desk};
 use reload::Reload;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -61,9 +66,9 @@ struct Daemon {
     reload: Reload,
     tables: watch::Sender<Arc<JobTable>>,
     waker: Waker,
-    #[expect(dead_code, reason = "health asks it")]
-    pulse: Pulse,
     executor: Handle,
+    control: Control,
+    desk: Desk,
 }
 
 async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<ExitCode> {
@@ -72,7 +77,10 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
     let events = bus.subscribe();
+    let seen_events = bus.subscribe();
     let bus = bus.build();
+    let (seen, recent) = (Seen::default(), Recent::default());
+    tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
         passthrough: config.passthrough,
@@ -111,9 +119,33 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    let control = Control::start(&config, &account, &bus).await;
+    let about = Arc::new(About::new(&config, &account, &*clock));
+    let desk = Desk {
+        clock: Arc::clone(&clock),
+        tables: tables.subscribe(),
+        executor: handle.clone(),
+        seen,
+        recent,
+        pulse,
+        waker: waker.clone(),
+        about,
+    };
     let reload = Reload::new(&config, account, bus.clone());
-    let daemon =
-        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, pulse, executor: handle };
+    let executor = handle;
+    let daemon = Daemon {
+        config,
+        clock,
+        bus,
+        signals,
+        watcher,
+        reload,
+        tables,
+        waker,
+        executor,
+        control,
+        desk,
+    };
     daemon.follow(scheduler, executing).await
 }
 
@@ -135,6 +167,7 @@ impl Daemon {
                 change = self.watcher.next() => {
                     self.take(change.context("the watch of the crontabs ended")?);
                 }
+                request = self.control.next() => self.answer(request),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
                     ended.context("the executor failed")?;

@@ -6,3 +6,4 @@
 pub mod log;
 pub mod recent;
 pub mod record;
+pub mod seen;
