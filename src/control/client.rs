@@ -153,13 +153,15 @@ impl Client {
     pub fn send(&self, method: &str, target: &str, body: Vec<u8>) -> Result<Vec<u8>, Error> {
         let method = method.parse().map_err(|error| self.broken(&error))?;
         let answer = async {
-            let answer = self.ask_with(method, target, Taken::Success, body.into()).await?;
-            answer.into_body().collect().await.map_err(|error| self.broken(&error))
+            let answer = self.ask_with(method, target, body.into()).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
+            Ok((status, body.to_bytes()))
         };
-        let body = self.block_on(async {
+        let (status, body) = self.block_on(async {
             timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
         })?;
-        Ok(body.to_bytes().to_vec())
+        if status.is_success() { Ok(body.to_vec()) } else { Err(self.refused(status, &body)) }
     }
 
     fn block_on<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -174,13 +176,22 @@ impl Client {
         taken: Taken,
     ) -> Result<T, Error> {
         let answer = async {
-            let answer = self.ask(method, target, taken).await?;
-            answer.into_body().collect().await.map_err(|error| self.broken(&error))
+            let answer = self.ask(method, target).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
+            Ok((status, body.to_bytes()))
         };
-        let body = self.block_on(async {
+        let (status, body) = self.block_on(async {
             timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
         })?;
-        serde_json::from_slice(&body.to_bytes()).map_err(|error| self.broken(&error))
+        let is_unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
+        if !status.is_success() && !(is_unavailable && taken == Taken::Unavailable) {
+            return Err(self.refused(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|error| match status.is_success() {
+            true => self.broken(&error),
+            false => self.refused(status, &body),
+        })
     }
 
     async fn lines(
@@ -189,9 +200,14 @@ impl Client {
         target: &str,
         mut each: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
-        let ask = self.ask(method, target, Taken::Success);
+        let ask = self.ask(method, target);
         let answer = timeout(self.patience, ask).await.unwrap_or_else(|_| Err(self.silent()))?;
+        let status = answer.status();
         let mut body = answer.into_body();
+        if !status.is_success() {
+            let body = body.collect().await.map_err(|error| self.broken(&error))?;
+            return Err(self.refused(status, &body.to_bytes()));
+        }
         let mut rest: Vec<u8> = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| self.broken(&error))?;
@@ -211,26 +227,19 @@ impl Client {
         Ok(())
     }
 
-    async fn ask(
-        &self,
-        method: Method,
-        target: &str,
-        taken: Taken,
-    ) -> Result<Response<Incoming>, Error> {
-        self.ask_with(method, target, taken, Body::empty()).await
+    async fn ask(&self, method: Method, target: &str) -> Result<Response<Incoming>, Error> {
+        self.ask_with(method, target, Body::empty()).await
     }
 
     async fn ask_with(
         &self,
         method: Method,
         target: &str,
-        taken: Taken,
         body: Body,
     ) -> Result<Response<Incoming>, Error> {
         let stream = UnixStream::connect(&self.path).await.map_err(|e| self.no_connection(&e))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.broken(&error))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -238,19 +247,14 @@ impl Client {
             .header("host", "cronkeep")
             .body(body)
             .map_err(|error| self.broken(&error))?;
-        let answer = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
-        let status = answer.status();
-        let is_taken = status.is_success()
-            || (taken == Taken::Unavailable && status == StatusCode::SERVICE_UNAVAILABLE);
-        if is_taken {
-            return Ok(answer);
-        }
-        let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
-        let refusal = serde_json::from_slice(&body.to_bytes());
-        Err(match refusal {
+        sender.send_request(request).await.map_err(|error| self.broken(&error))
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
+        match serde_json::from_slice(body) {
             Ok(refusal) => Error::Refused { refusal },
             Err(_) => self.broken(&format!("it answers with {status}")),
-        })
+        }
     }
 
     fn no_connection(&self, error: &io::Error) -> Error {

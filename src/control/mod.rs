@@ -8,14 +8,15 @@
 //! deadline; nothing of it reaches the schedule.
 
 pub mod client;
-pub mod crontab;
+pub mod find;
 pub mod request;
 pub mod route;
 pub mod server;
 pub mod shape;
 pub mod socket;
-mod stream;
+pub mod stream;
 
-pub use request::{Ask, Reply, Refusal, Request, Requests};
+pub use find::Find;
+pub use request::{Refusal, Reply, Request, Requests, Switched};
 pub use server::{Access, Peer, Server};
 pub use socket::Socket;

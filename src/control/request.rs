@@ -1,7 +1,5 @@
 //! What a client asks the daemon, and how the daemon says no.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -111,7 +109,9 @@ impl Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).help("try again later")
     }
 
-    fn stopping() -> Self {
+    /// The daemon answers nothing any more.
+    #[must_use]
+    pub fn stopping() -> Self {
         let message = "the daemon is about to end";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message)
     }
@@ -127,9 +127,6 @@ impl IntoResponse for Refusal {
 /// The way to the daemon.
 #[derive(Debug, Clone)]
 pub struct Requests(mpsc::Sender<Request>);
-
-/// Makes a request of a place for its answer.
-pub type Ask<T> = fn(Reply<T>) -> Request;
 
 impl Requests {
     /// The way to a daemon, and the daemon's end of it: once that is dropped, every request is refused.
@@ -149,6 +146,3 @@ impl Requests {
         answer.await.map_err(|_| Refusal::stopping())
     }
 }
-
-/// A label that answers carry around.
-pub(super) type Label = Arc<str>;

@@ -7,7 +7,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::crontab::Text;
-use crate::event::{Ended, Run, Started};
+use crate::event::{Ended, Fire, Outcome, Run, RunId, Started};
 use crate::job::{Job, JobKey, JobTable};
 use crate::unix::identity::hostname;
 
@@ -101,14 +101,20 @@ pub struct RunObject {
 
 impl RunObject {
     fn of(run: &Run) -> Self {
-        let job = &run.fire.job;
+        RunObject { attempt: run.attempt, ..RunObject::asked(run.id, &run.fire) }
+    }
+
+    /// A run of which nothing is known but what it is a run of.
+    #[must_use]
+    pub fn asked(id: RunId, fire: &Fire) -> Self {
+        let job = &fire.job;
         RunObject {
-            run: run.id.to_string(),
+            run: id.to_string(),
             key: job.key.to_string(),
             name: job.name().map(ToString::to_string),
-            scheduled: Some(instant(run.fire.due.at, job)),
-            trigger: run.fire.trigger.name().to_owned(),
-            attempt: run.attempt,
+            scheduled: Some(instant(fire.due.at, job)),
+            trigger: fire.trigger.name().to_owned(),
+            attempt: 1,
             replica: Some(hostname()),
             ..RunObject::default()
         }
@@ -130,7 +136,7 @@ impl RunObject {
     pub fn ended(ended: &Ended) -> Self {
         let job = &ended.run.fire.job;
         let milliseconds = |span: std::time::Duration| u64::try_from(span.as_millis()).ok();
-        let was_started = !matches!(ended.outcome, crate::event::Outcome::CouldNotStart { .. });
+        let was_started = !matches!(ended.outcome, Outcome::CouldNotStart { .. });
         let started = ended.at.checked_sub(ended.duration).ok().filter(|_| was_started);
         RunObject {
             started: started.map(|at| instant(at, job)),
@@ -221,7 +227,6 @@ pub struct JobCounts {
 
 /// Whether the daemon does its work.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Health {
     /// False where schedules are not kept.
     pub healthy: bool,

@@ -3,7 +3,9 @@
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
 mod background;
+mod control;
 mod crontab;
+mod feed;
 mod lock;
 mod notify;
 mod reload;
@@ -28,11 +30,14 @@ use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::log::{self, Style};
+use crate::sink::recent::Recent;
+use crate::sink::seen::Seen;
 use crate::sink::syslog::Syslog;
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
-pub use background::{Launch, PID_FILE};
 use background::PidFile;
+pub use background::{Launch, PID_FILE};
+use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
 use reload::Reload;
@@ -86,11 +91,11 @@ struct Daemon {
     reload: Reload,
     tables: watch::Sender<Arc<JobTable>>,
     waker: Waker,
-    #[expect(dead_code, reason = "health asks it")]
-    pulse: Pulse,
     executor: Handle,
     notify: Notify,
     locks: Locks,
+    control: Control,
+    desk: Desk,
 }
 
 async fn serve(
@@ -104,7 +109,10 @@ async fn serve(
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
     let events = bus.subscribe();
+    let seen_events = bus.subscribe();
     let bus = bus.build();
+    let (seen, recent) = (Seen::default(), Recent::default());
+    tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
         syslog: output,
@@ -144,9 +152,35 @@ async fn serve(
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    let control = Control::start(&config, &account, &bus).await;
+    let about = Arc::new(About::new(&config, &account, &*clock));
+    let desk = Desk {
+        clock: Arc::clone(&clock),
+        tables: tables.subscribe(),
+        executor: handle.clone(),
+        seen,
+        recent,
+        pulse,
+        waker: waker.clone(),
+        about,
+    };
     let reload = Reload::new(&config, account, bus.clone());
-    let daemon =
-        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, pulse, executor: handle, notify, locks };
+    let executor = handle;
+    let daemon = Daemon {
+        config,
+        clock,
+        bus,
+        signals,
+        watcher,
+        reload,
+        tables,
+        waker,
+        executor,
+        control,
+        desk,
+        notify,
+        locks,
+    };
     daemon.follow(scheduler, executing).await
 }
 
@@ -173,6 +207,7 @@ impl Daemon {
                         self.bus.publish(Event::Notice { file: None, text, warning: true });
                     }
                 }
+                request = self.control.next() => self.answer(request),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
                     ended.context("the executor failed")?;

@@ -6,4 +6,5 @@
 pub mod log;
 pub mod recent;
 pub mod record;
+pub mod seen;
 pub mod syslog;
