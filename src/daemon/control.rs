@@ -129,7 +129,7 @@ impl About {
 
 impl Daemon {
     /// Answers a request, beside whatever else is to do.
-    pub(super) fn answer(&self, request: Request) {
+    pub(super) fn answer(&mut self, request: Request) {
         if let Request::Reload(reply) = request {
             self.notify.reloading();
             self.watcher.reload();
