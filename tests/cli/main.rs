@@ -10,6 +10,7 @@ mod explain;
 mod generated;
 mod help;
 mod next;
+mod supercronic;
 mod vectors;
 
 use std::path::Path;
