@@ -2,12 +2,20 @@
 //!
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
+mod background;
+mod control;
+mod crontab;
+mod feed;
+mod lock;
+mod notify;
 mod reboot;
 mod reload;
 mod shutdown;
 mod signal;
 mod standing;
+mod surroundings;
 
+use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,8 +33,16 @@ use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::hook::{Hooks, Patience, Permission};
 use crate::sink::log::{self, Style};
+use crate::sink::recent::Recent;
+use crate::sink::seen::Seen;
+use crate::sink::syslog::Syslog;
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
+use background::PidFile;
+pub use background::{Launch, PID_FILE};
+use control::{About, Control, Desk};
+use lock::Locks;
+use notify::Notify;
 use reboot::Reboot;
 use reload::Reload;
 
@@ -37,7 +53,12 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
-pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
+    let locks = Locks::take(&config)?;
+    let Launch { pending, output, pid_file, warnings } = launch;
+    config.warnings.extend(warnings);
+    let pid_file = pid_file.map(|path| PidFile::write(&path, &mut config.warnings)).transpose()?;
+    config.warnings.extend(surroundings::missing(Path::new("/")));
     unix::spawn::seal_descriptors()
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
@@ -48,11 +69,20 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         .build()
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::channel();
-    let code = runtime.block_on(serve(config, told));
+    let outside = Outside { notify: Notify::new(pending), locks, output };
+    let code = runtime.block_on(serve(config, outside, told));
     drop(runtime);
+    drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
     let _ = all_told.recv_timeout(LAST_LINES);
     code
+}
+
+/// What ties the daemon to those outside.
+struct Outside {
+    notify: Notify,
+    locks: Locks,
+    output: Option<Arc<Syslog>>,
 }
 
 /// What the daemon's task waits on.
@@ -68,21 +98,32 @@ struct Daemon {
     /// Shared, so that a thread that hangs does not keep the scheduler from ending.
     tables: Arc<watch::Sender<Arc<JobTable>>>,
     waker: Waker,
-    #[expect(dead_code, reason = "health asks it")]
-    pulse: Pulse,
     executor: Handle,
+    notify: Notify,
+    locks: Locks,
+    control: Control,
+    desk: Desk,
 }
 
-async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    outside: Outside,
+    told: std_mpsc::Sender<()>,
+) -> anyhow::Result<ExitCode> {
+    let Outside { notify, locks, output } = outside;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
     let events = bus.subscribe_bounded();
     let hook_events = bus.subscribe();
+    let seen_events = bus.subscribe();
     let bus = bus.build();
+    let (seen, recent) = (Seen::default(), Recent::default());
+    tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
+        syslog: output,
         passthrough: config.passthrough,
         zone: config.zone.clone(),
     };
@@ -132,7 +173,20 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    let control = Control::start(&config, &account, &bus).await;
+    let about = Arc::new(About::new(&config, &account, &*clock));
+    let desk = Desk {
+        clock: Arc::clone(&clock),
+        tables: tables.subscribe(),
+        executor: handle.clone(),
+        seen,
+        recent,
+        pulse,
+        waker: waker.clone(),
+        about,
+    };
     let reload = Some(Reload::new(&config, account, bus.clone()));
+    let executor = handle;
     let daemon = Daemon {
         config,
         clock,
@@ -143,8 +197,11 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
         reboot,
         tables,
         waker,
-        pulse,
-        executor: handle,
+        executor,
+        control,
+        desk,
+        notify,
+        locks,
     };
     let code = daemon.follow(scheduler, executing).await?;
     // It ends with the last event; requests that are under way by then have the time of the last lines.
@@ -178,7 +235,13 @@ impl Daemon {
                     taking = None;
                     self.reload = Some(taken.context("taking over a crontab failed")?);
                     self.reboot.loaded(&self.tables.borrow());
+                    self.notify.loaded(self.tables.borrow().len());
+                    if let Err(error) = self.locks.take_more() {
+                        let text = format!("{error:#}: its tables are run twice");
+                        self.bus.publish(Event::Notice { file: None, text, warning: true });
+                    }
                 }
+                request = self.control.next() => self.answer(request),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
                     ended.context("the executor failed")?;

@@ -9,3 +9,5 @@ pub mod recent;
 pub mod record;
 mod repeat;
 pub mod trace;
+pub mod seen;
+pub mod syslog;

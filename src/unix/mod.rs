@@ -3,10 +3,12 @@
 //! Children are started without forking the daemon ([`spawn`]) and waited for in one place ([`reaper`]); signals
 //! arrive as one stream ([`signals`]). Layer 0: knows nothing of jobs.
 
+pub mod background;
 pub mod beside;
 mod child;
 pub mod identity;
 pub mod limit;
+pub mod lock;
 pub mod memory;
 pub mod pipe;
 pub mod process;
