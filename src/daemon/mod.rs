@@ -83,7 +83,13 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
 
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let account = Account::current();
-    let host = Host::new(account.clone(), std::env::vars_os());
+    let host = Host {
+        clean_env: config.clean_env,
+        env_allow: config.env_allow.clone(),
+        always_shell: config.always_shell,
+        descriptors: unix::limit::raise_descriptors(),
+        ..Host::new(account.clone(), std::env::vars_os())
+    };
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::cause::SpaceWatch;
 use super::output::Reader;
+use super::starter::Ticket;
 use super::told::Untold;
-use crate::crontab::Text;
 use crate::event::{Bus, Cause, Ended, Event, Line, Run, Stream};
 
 /// The daemon's ends of a run's pipes, and what it waits for.
@@ -24,7 +24,7 @@ pub(super) struct Attendant {
     /// Descriptor 2.
     pub stderr: Option<Reader>,
     /// What did not fit into the pipe at once, from this byte on.
-    pub stdin: Option<(Sender, Text, usize)>,
+    pub stdin: Option<(Sender, Arc<Ticket>, usize)>,
     /// Comes when the main process has ended.
     pub ended: oneshot::Receiver<Ended>,
     /// Used up when the end was told.
@@ -87,9 +87,9 @@ async fn next(reader: &mut Option<Reader>) -> Option<Vec<u8>> {
 }
 
 /// Writes the rest of the standard input and closes the pipe. A job need not read it.
-async fn feed(stdin: Option<(Sender, Text, usize)>) {
-    if let Some((mut pipe, text, from)) = stdin {
-        let _ = pipe.write_all(&text.as_bytes()[from..]).await;
+pub(super) async fn feed(stdin: Option<(Sender, Arc<Ticket>, usize)>) {
+    if let Some((mut pipe, ticket, from)) = stdin {
+        let _ = pipe.write_all(&ticket.stdin()[from..]).await;
     }
 }
 
