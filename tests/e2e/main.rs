@@ -6,8 +6,11 @@
     reason = "a test stands outside: it reads clocks and waits for the daemon as any parent does"
 )]
 
+mod clock;
 mod fault;
 mod harness;
+mod hook;
+mod reboot;
 mod reload;
 mod run;
 mod shutdown;
