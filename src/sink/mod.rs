@@ -5,4 +5,9 @@
 
 pub mod hook;
 pub mod log;
+pub mod recent;
 pub mod record;
+mod repeat;
+pub mod trace;
+pub mod seen;
+pub mod syslog;

@@ -7,6 +7,7 @@
 )]
 
 mod clock;
+mod dropin;
 mod fault;
 mod harness;
 mod hook;
