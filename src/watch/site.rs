@@ -118,7 +118,9 @@ impl Site {
             return;
         }
         let Ok(metadata) = fs::metadata(&self.absolute) else { return };
-        if metadata.is_dir() != self.is_folder {
+        // A crontab in whose stead there is suddenly a directory has disappeared, and keeps its last version.
+        let keeps = !self.is_folder && self.files.values().any(Source::is_accepted);
+        if metadata.is_dir() != self.is_folder && !keeps {
             self.is_folder = metadata.is_dir();
             let files = mem::take(&mut self.files).into_values();
             let accepted = files.filter(Source::is_accepted).map(|source| source.typed);

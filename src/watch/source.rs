@@ -294,10 +294,8 @@ mod tests {
     fn a_file_of_a_directory_that_may_not_be_taken_any_more_is_withdrawn() {
         let mut source = Source::of_folder(0, Path::new("cron.d/job").into());
         let mut notices = Vec::new();
-        let refused = || Failure {
-            trouble: Trouble::Refused(Refusal::Writable(0o666)),
-            stamp: Some(STAMP),
-        };
+        let refused =
+            || Failure { trouble: Trouble::Refused(Refusal::Writable(0o666)), stamp: Some(STAMP) };
         source.judge(text("a"), false, ms(0), &mut notices);
         let verdict = source.judge(Err(refused()), false, ms(1), &mut notices);
         assert!(matches!(verdict, Verdict::Withdrawn));
