@@ -1,10 +1,11 @@
 //! What the program does besides being the daemon: one file for each command.
 //!
 //! Receives the parsed arguments, writes to a [`Console`]; layer 9. A command reads files and the user database,
-//! never changes anything, and never prints but through its console.
+//! changes nothing but users' tables, and never prints but through its console.
 
 pub mod check;
 pub mod completions;
+pub mod crontab;
 pub mod explain;
 pub mod man;
 pub mod next;
@@ -73,6 +74,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Check(args) => check::run(args, console),
         Command::Next(args) => next::run(args, console),
         Command::Explain(args) => explain::run(args, console),
+        Command::Crontab(args) => crontab::run(args, console),
         Command::Completions(args) => completions::run(args, console),
         Command::Man => man::run(console),
     }

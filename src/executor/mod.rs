@@ -4,22 +4,24 @@
 //! ends them; each run's output is read by a task of its own. It never blocks on a child, and whatever becomes of a
 //! run, the daemon lives.
 
+mod account;
 mod attend;
 pub mod output;
+mod plain;
 pub mod shell;
 mod start;
+mod starter;
 mod stop;
 
 pub use shell::Host;
+use start::{Child, Report, Starts};
 pub use stop::{Stop, Stopped};
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -43,11 +45,12 @@ pub struct Executor {
 
 /// What starting, reaping and stopping share.
 struct Core {
-    host: Host,
     clock: Arc<dyn Clock>,
     bus: Bus,
-    reaper: Reaper<Open>,
-    null: Arc<File>,
+    reaper: Reaper<Child>,
+    starts: Starts,
+    /// What became of the starts; given to [`Core::begun`] one by one.
+    reports: mpsc::UnboundedReceiver<Report>,
     ids: RunIds,
     paused: HashSet<JobKey>,
     untold: mpsc::Sender<Infallible>,
@@ -57,19 +60,9 @@ struct Core {
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Core")
-            .field("host", &self.host)
             .field("runs", &self.reaper)
             .finish_non_exhaustive()
     }
-}
-
-/// A run whose main process lives.
-#[derive(Debug)]
-struct Open {
-    started: Started,
-    /// Elapsed time at its start.
-    since: Duration,
-    ended: oneshot::Sender<Ended>,
 }
 
 /// What the executor can be asked for.
@@ -153,12 +146,13 @@ impl Executor {
     ) -> io::Result<(Self, Handle)> {
         let (handle, orders) = mpsc::unbounded_channel();
         let (untold, all_told) = mpsc::channel(1);
+        let (starts, reports) = Starts::new(host, Arc::clone(&clock))?;
         let core = Core {
-            host,
+            starts,
+            reports,
             clock,
             bus,
             reaper: Reaper::default(),
-            null: Arc::new(File::options().read(true).write(true).open("/dev/null")?),
             ids: RunIds::default(),
             paused: HashSet::new(),
             untold,
@@ -172,7 +166,7 @@ impl Executor {
     pub async fn run(mut self) {
         let (mut fires_open, mut orders_open) = (true, true);
         let mut in_a_row = 0;
-        while fires_open || orders_open || self.core.reaper.children().len() > 0 {
+        while fires_open || orders_open || self.core.is_busy() {
             tokio::select! {
                 signal = self.children.next() => {
                     if signal.is_err() {
@@ -180,6 +174,7 @@ impl Executor {
                     }
                     self.core.reap();
                 }
+                Some(report) = self.core.reports.recv() => self.core.begun(report),
                 fire = self.fires.recv(), if fires_open => match fire {
                     Some(fire) => {
                         // Whoever asks to stop asks before this fire is answered, however long the queue.
@@ -213,7 +208,7 @@ impl Executor {
 impl Core {
     /// Tells the end of every run whose main process has ended.
     fn reap(&mut self) {
-        while let Some((ended, open)) = self.reaper.reap() {
+        while let Some((ended, open)) = self.next_ended() {
             let run = open.started.run;
             let successes = &run.fire.job.policy().success_codes;
             let end = Ended {
@@ -247,7 +242,7 @@ impl Core {
                 let _ = reply.send(self.start(fire));
             }
             Order::End(run, reply) => {
-                let found = self.reaper.children().find(|(_, open)| open.started.run.id == run);
+                let found = self.runs().find(|(_, open)| open.started.run.id == run);
                 let done =
                     found.is_some_and(|(pid, _)| unix::process::signal_group(pid, Signal::SIGTERM));
                 let _ = reply.send(done);
@@ -277,8 +272,7 @@ impl Core {
     }
 
     fn answer(&self, reply: oneshot::Sender<State>) {
-        let mut running: Vec<_> =
-            self.reaper.children().map(|(_, open)| open.started.clone()).collect();
+        let mut running: Vec<_> = self.runs().map(|(_, open)| open.started.clone()).collect();
         running.sort_unstable_by_key(|started| started.run.id);
         // Whoever has lost interest need not be told.
         let _ = reply.send(State {

@@ -83,6 +83,7 @@ impl Executor {
                     }
                     self.core.reap();
                 }
+                Some(report) = self.core.reports.recv() => self.core.begun(report),
                 Some(order) = self.orders.recv() => match order {
                     Order::Fire(fire, _) => self.core.miss(fire),
                     Order::Stop(again, reply) => {
