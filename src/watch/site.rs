@@ -368,15 +368,32 @@ impl Site {
                 source.degrade(Trouble::Unsettled, notices);
             }
         }
-        for (name, look) in found.looks {
+        // What is missing last: one that was renamed is known by the text that came under another name.
+        let is_missing =
+            |look: &Look| look.as_ref().is_err_and(|it| it.trouble == Trouble::Missing);
+        let (missing, here): (Vec<_>, Vec<_>) =
+            found.looks.into_iter().partition(|(_, look)| is_missing(look));
+        let mut new = Vec::new();
+        for (name, look) in here.into_iter().chain(missing) {
             let source = self
                 .files
                 .entry(name.clone())
                 .or_insert_with(|| Source::of_folder(place, self.typed.join(&name).into()));
             let path = Arc::clone(&source.typed);
-            match source.judge(look, first, now, notices) {
+            let was_new = !source.is_accepted();
+            let verdict = if is_missing(&look) && source.is_one_of(&new) {
+                Verdict::Gone(true)
+            } else {
+                source.judge(look, first, now, notices)
+            };
+            match verdict {
                 Verdict::Same => {}
-                Verdict::Changed(text) => edits.push(Edit { place, path, text: Some(text.into()) }),
+                Verdict::Changed(text) => {
+                    if was_new {
+                        new.push(text.fingerprint);
+                    }
+                    edits.push(Edit { place, path, text: Some(text.into()) });
+                }
                 Verdict::Withdrawn => edits.push(gone(path)),
                 Verdict::Gone(handed_on) => {
                     self.files.remove(&name);

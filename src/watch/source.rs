@@ -85,6 +85,12 @@ impl Source {
         self.accepted.is_some()
     }
 
+    /// Whether a file of a directory held what one of these holds.
+    pub(super) fn is_one_of(&self, others: &[Fingerprint]) -> bool {
+        let is_same = |last: Fingerprint| others.iter().any(|other| last.same_content(other));
+        !self.keeps && self.accepted.is_some_and(is_same)
+    }
+
     /// Whether its user does not exist yet.
     pub(super) fn is_orphan(&self) -> bool {
         matches!(&self.trouble, Some(Trouble::Refused(refusal)) if refusal.is_passing())

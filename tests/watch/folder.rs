@@ -132,8 +132,7 @@ async fn a_file_appears_changes_and_goes() {
 async fn a_file_is_renamed() {
     let mut folder = Folder::new().await;
     fs::rename(folder.path("job"), folder.path("task")).unwrap();
-    folder.expect(&[("task", Some(BEFORE))]).await;
-    folder.expect(&[("job", None)]).await;
+    folder.expect(&[("task", Some(BEFORE)), ("job", None)]).await;
     folder.expect_only_sentinel().await;
 }
 
