@@ -65,7 +65,7 @@ impl Crond {
 
     /// Starts it, without waiting for anything.
     pub fn spawn(self) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cronkeep"))
+        let child = Command::new(env!("CARGO_BIN_EXE_cronkeep"))
             .args(["--log-format", "json", "--log-level", "debug"])
             .args(&self.arguments)
             .arg(self.folder.path().join("crontab"))
@@ -76,6 +76,20 @@ impl Crond {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
+        Running::of(child, self.folder)
+    }
+
+    /// Starts it and waits until a crontab is in force.
+    pub fn start(self) -> Running {
+        let mut running = self.spawn();
+        running.expect("crontab.loaded");
+        running
+    }
+}
+
+impl Running {
+    /// A daemon that was started, and the folder that it lives on.
+    pub fn of(mut child: Child, folder: TempDir) -> Self {
         let (sender, events) = channel();
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -93,18 +107,9 @@ impl Crond {
                 }
             });
         }
-        Running { child, events, seen: VecDeque::new(), folder: self.folder }
+        Running { child, events, seen: VecDeque::new(), folder }
     }
 
-    /// Starts it and waits until a crontab is in force.
-    pub fn start(self) -> Running {
-        let mut running = self.spawn();
-        running.expect("crontab.loaded");
-        running
-    }
-}
-
-impl Running {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

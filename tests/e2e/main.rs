@@ -9,7 +9,9 @@
 mod dropin;
 mod fault;
 mod harness;
+mod host;
 mod reload;
 mod run;
 mod shutdown;
+mod source;
 mod watch;
