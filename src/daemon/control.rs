@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::standing::{Standing, Standings};
 use super::{Daemon, feed};
 use crate::clock::{Clock, Waker};
 use crate::config::Config;
@@ -96,6 +97,7 @@ fn beside(config: &Config) -> PathBuf {
 pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tables: watch::Receiver<Arc<JobTable>>,
+    pub(super) standings: watch::Receiver<Arc<Standings>>,
     pub(super) executor: Handle,
     pub(super) seen: Seen,
     pub(super) recent: Recent,
@@ -111,7 +113,6 @@ pub(super) struct About {
     pub(super) since: Duration,
     pub(super) zone: Zone,
     pub(super) user: String,
-    pub(super) sources: Vec<PathBuf>,
 }
 
 impl About {
@@ -122,7 +123,6 @@ impl About {
             since: clock.monotonic(),
             zone: config.zone.clone(),
             user: account.name.clone(),
-            sources: config.sources.iter().map(|source| source.place.path.clone()).collect(),
         }
     }
 }
@@ -258,7 +258,8 @@ impl Desk {
             uptime_s: elapsed.as_secs(),
             tz: self.about.zone.name().to_owned(),
             sources: self.sources(),
-            watch: "inotify".to_owned(),
+            watch: if self.standings.borrow().polling.is_some() { "poll" } else { "inotify" }
+                .to_owned(),
             jobs: JobCounts {
                 total: self.table().len(),
                 refused: loaded.map_or(0, |loaded| loaded.refused),
@@ -274,14 +275,20 @@ impl Desk {
         }
     }
 
+    /// The crontabs that are known of.
     fn sources(&self) -> Vec<SourceObject> {
-        let trouble = self.seen.trouble();
-        let object = |path: &PathBuf| {
-            let file = path.display().to_string();
-            let trouble = trouble.get(&*file).cloned();
-            SourceObject { file, trouble, ..SourceObject::default() }
+        let (now, rules) = (self.clock.now(), self.about.zone.rules());
+        let age = |at: Timestamp| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0);
+        let object = |standing: &Standing| SourceObject {
+            file: standing.file.to_string(),
+            hash: standing.hash.map(|hash| format!("{hash:016x}")),
+            loaded: standing.loaded.map(|at| instant_in(at, rules)),
+            age_s: standing.loaded.map(age),
+            errors: standing.errors,
+            warnings: standing.warnings,
+            trouble: standing.trouble.clone(),
         };
-        self.about.sources.iter().map(object).collect()
+        self.standings.borrow().files.iter().map(object).collect()
     }
 
     /// Whether schedules are kept, and what the executor is at, if it answers.
@@ -325,9 +332,12 @@ impl Desk {
             }
             Some(_) => {}
         }
-        reasons.extend(self.seen.trouble().into_iter().map(|(file, what)| {
-            if what.contains(&*file) { what } else { format!("{file}: {what}") }
-        }));
+        let standings = self.standings.borrow();
+        let troubled = standings.files.iter().filter_map(|standing| {
+            let trouble = standing.trouble.as_ref()?;
+            Some(format!("{} {trouble}", standing.file))
+        });
+        reasons.extend(troubled);
         reasons
     }
 }

@@ -179,7 +179,9 @@ async fn serve(
     }
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
+    let reload = Reload::new(&config, account, bus.clone());
     let desk = Desk {
+        standings: reload.standings(),
         clock: Arc::clone(&clock),
         tables: tables.subscribe(),
         executor: handle.clone(),
@@ -189,7 +191,7 @@ async fn serve(
         waker: waker.clone(),
         about,
     };
-    let reload = Some(Reload::new(&config, account, bus.clone()));
+    let reload = Some(reload);
     let executor = handle;
     let daemon = Daemon {
         config,

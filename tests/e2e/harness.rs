@@ -79,7 +79,7 @@ impl Crond {
     pub fn spawn(self) -> Running {
         let mut words = self.wrapper;
         words.push(env!("CARGO_BIN_EXE_cronkeep").into());
-        let mut child = Command::new(&words[0])
+        let child = Command::new(&words[0])
             .args(&words[1..])
             .args(["--log-format", "json", "--log-level", "debug"])
             .args(&self.arguments)
@@ -91,6 +91,20 @@ impl Crond {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
+        Running::of(child, self.folder)
+    }
+
+    /// Starts it and waits until a crontab is in force.
+    pub fn start(self) -> Running {
+        let mut running = self.spawn();
+        running.expect("crontab.loaded");
+        running
+    }
+}
+
+impl Running {
+    /// A daemon that was started, and the folder that it lives on.
+    pub fn of(mut child: Child, folder: TempDir) -> Self {
         let (sender, events) = channel();
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -108,18 +122,9 @@ impl Crond {
                 }
             });
         }
-        Running { child, events, seen: VecDeque::new(), folder: self.folder }
+        Running { child, events, seen: VecDeque::new(), folder }
     }
 
-    /// Starts it and waits until a crontab is in force.
-    pub fn start(self) -> Running {
-        let mut running = self.spawn();
-        running.expect("crontab.loaded");
-        running
-    }
-}
-
-impl Running {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
