@@ -8,6 +8,7 @@
 
 mod fault;
 mod harness;
+mod policy;
 mod reload;
 mod run;
 mod shutdown;

@@ -4,5 +4,6 @@
 mod ended;
 mod harness;
 mod output;
+mod policy;
 mod started;
 mod stopped;
