@@ -16,11 +16,15 @@ impl Daemon {
     ///
     /// TERM, INT or QUIT again meanwhile: at once. Fails where something had to be killed.
     pub(super) async fn shut_down(mut self, scheduler: JoinHandle<()>) -> ExitCode {
+        self.control.close();
         let running = self.executor.state().await.running.len();
         self.bus.publish(Event::Stopping { running });
+        self.notify.stopping();
         // The scheduler ends when nobody can give it a table any more, and looks when it is woken.
-        let tables =
-            std::mem::replace(&mut self.tables, tokio::sync::watch::channel(Arc::default()).0);
+        let tables = std::mem::replace(
+            &mut self.tables,
+            Arc::new(tokio::sync::watch::channel(Arc::default()).0),
+        );
         drop(tables);
         self.waker.wake();
 
