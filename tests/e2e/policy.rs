@@ -60,7 +60,7 @@ fn a_run_that_the_kernel_ends_for_want_of_memory_is_told_so() {
     let end = crond.expect("run.ended");
     drop(crond);
     assert_eq!(end["signal"], "SIGKILL", "{end}");
-    assert_eq!(end["cause"], "out of memory", "{end}");
+    assert_eq!(end["reason"], "out of memory", "{end}");
 }
 
 #[test]
