@@ -13,6 +13,7 @@ mod harness;
 mod hook;
 mod reboot;
 mod host;
+mod policy;
 mod reload;
 mod run;
 mod shutdown;

@@ -6,5 +6,6 @@ mod harness;
 mod identity;
 mod place;
 mod output;
+mod policy;
 mod started;
 mod stopped;
