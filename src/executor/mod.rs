@@ -6,6 +6,7 @@
 
 mod account;
 mod attend;
+pub mod mail;
 pub mod output;
 mod plain;
 pub mod shell;
@@ -146,7 +147,7 @@ impl Executor {
     ) -> io::Result<(Self, Handle)> {
         let (handle, orders) = mpsc::unbounded_channel();
         let (untold, all_told) = mpsc::channel(1);
-        let (starts, reports) = Starts::new(host, Arc::clone(&clock))?;
+        let (starts, reports) = Starts::new(host, Arc::clone(&clock), bus.clone())?;
         let core = Core {
             starts,
             reports,
