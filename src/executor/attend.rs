@@ -1,18 +1,18 @@
 //! Attending one run: feeding it, reading what it prints, telling of its end.
 
-use std::convert::Infallible;
 use std::future;
 use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::mail::Mailer;
 use super::output::{Bounds, Reader, Readers, Teller};
 use super::shell::Base;
 use super::starter::Ticket;
+use super::told::Untold;
 use crate::event::{Bus, Cause, Ended, Event, Outcome, Run};
 
 /// The daemon's ends of a run's pipes, and what it waits for.
@@ -32,8 +32,8 @@ pub(super) struct Attendant {
     pub mailed: bool,
     /// Comes when the main process has ended.
     pub ended: oneshot::Receiver<Ended>,
-    /// Dropped when the end was told.
-    pub untold: mpsc::Sender<Infallible>,
+    /// Used up when the end was told.
+    pub untold: Untold,
 }
 
 impl Attendant {
@@ -71,8 +71,9 @@ impl Attendant {
         if let Some((mailer, base)) = mail {
             mailer.mail(&run, &base, teller.kept(), &end.outcome);
         }
+        let cause = end.cause;
         teller.publish(Event::RunEnded(end));
-        drop(untold);
+        untold.told(cause);
         while readers.iter().flatten().any(Reader::is_open) {
             let which = tokio::select! {
                 which = ready(&mut readers) => which,

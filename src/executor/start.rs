@@ -19,7 +19,7 @@ use super::output::Kept;
 use super::shell::{Base, Host};
 use super::starter::{Starter, Ticket, What};
 use crate::clock::Clock;
-use crate::event::{Bus, Ended, Event, Fire, Outcome, Run, RunId, Started, Stream, Usage};
+use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
 use crate::unix::{self, Errno, Pid, Signal, Status, process};
 
 /// How soon a start that failed for a shortage is made again; twice as late each time, up to [`LONGEST_DELAY`].
@@ -166,11 +166,6 @@ impl Starts {
         self.pending.len()
     }
 
-    /// The runs among them.
-    pub(super) fn runs(&self) -> impl Iterator<Item = &Arc<Run>> {
-        self.pending.values().filter(|pending| pending.done.is_none()).map(|p| p.ticket.run())
-    }
-
     fn begin(
         &mut self,
         what: What,
@@ -201,14 +196,6 @@ impl Starts {
 }
 
 impl Core {
-    /// Starts the run that `fire` asks for, or tells why not.
-    pub(super) fn start(&mut self, fire: Fire) -> RunId {
-        let at = self.clock.now();
-        let id = self.ids.next(at);
-        self.begin(Arc::new(Run { id, fire, attempt: 1 }));
-        id
-    }
-
     /// Begins to start one attempt of a run; what becomes of it comes as a [`Report`], sooner or later.
     pub(super) fn begin(&mut self, run: Arc<Run>) {
         self.starts.begin(What::Run(run), None, self.clock.monotonic());
@@ -272,6 +259,7 @@ impl Core {
                 let started =
                     Started { run: Arc::clone(run), pid: begun.pid.as_raw(), at: begun.at };
                 self.bus.publish(Event::RunStarted(started.clone()));
+                self.lives(&started);
                 let (ended, told) = oneshot::channel();
                 let (stdout, stderr) = begun.output.unzip();
                 let stderr = stderr.flatten();
@@ -285,7 +273,7 @@ impl Core {
                     mail: begun.base.map(|base| (Arc::clone(&self.starts.mailer), base)),
                     mailed: begun.mailed,
                     ended: told,
-                    untold: self.untold.clone(),
+                    untold: self.untold(run),
                 };
                 tokio::spawn(attendant.attend());
                 Child::Run(Open { started, since: begun.since, ended })
@@ -387,14 +375,6 @@ impl Core {
         child
     }
 
-    /// The runs whose main process lives, and that process.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (Pid, &Open)> {
-        self.reaper.children().filter_map(|(pid, child)| match child {
-            Child::Run(open) => Some((pid, open)),
-            Child::Errand(_) | Child::Failed => None,
-        })
-    }
-
     /// Whether a child lives or is being started.
     pub(super) fn is_busy(&self) -> bool {
         self.reaper.children().len() > 0 || self.starts.len() > 0
@@ -436,15 +416,7 @@ impl Core {
 
     /// Tells that no process came to be.
     fn not_started(&mut self, run: Arc<Run>, reason: String) {
-        self.bus.publish(Event::RunEnded(Ended {
-            run,
-            outcome: Outcome::CouldNotStart { reason },
-            cause: None,
-            retry: None,
-            at: self.clock.now(),
-            duration: Duration::ZERO,
-            usage: Usage::default(),
-        }));
+        self.finish(run, Err(reason), (Duration::ZERO, Usage::default()), None);
     }
 }
 

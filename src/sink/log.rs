@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::record::{Format, Level, Record, Value, escape, is_colour_welcome};
 use super::repeat::{Repeated, Repeats};
+use super::syslog::Syslog;
 use super::trace::trace;
 use crate::clock::Clock;
 use crate::event::{Bounded, Event, Line, Stream};
@@ -27,6 +28,8 @@ const ENOUGH: usize = 16 << 10;
 pub struct Style {
     /// Of output lines; events are formatted by the subscriber of `tracing`.
     pub format: Format,
+    /// Where output lines go instead of standard output.
+    pub syslog: Option<Arc<Syslog>>,
     /// Output lines go on as they are, each stream to its own.
     pub passthrough: bool,
     /// Whose offset the times carry.
@@ -115,6 +118,11 @@ impl Log {
     }
 
     fn tell_output(&mut self, line: &Line) {
+        if let Some(syslog) = &self.style.syslog {
+            let at = self.clock.now().to_zoned(self.style.zone.rules().clone());
+            let user = escape(line.run.fire.job.user().as_bytes());
+            return syslog.send_output(&at, &user, &escape(&line.bytes));
+        }
         if self.style.passthrough {
             return self.pass_through(line);
         }

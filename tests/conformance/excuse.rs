@@ -296,6 +296,15 @@ pub const RULES: &[Rule] = &[
         reason: "< and > as limits, digits and blanks beyond ASCII and @ words in capitals are errors, as for cronie",
         applies: |case| case.file == "job-ids.json" && has_foreign_times(case),
     },
+    Rule {
+        name: "home directory",
+        reason: "a job without its home directory runs in / with a warning; cronie does not run it",
+        applies: |case| {
+            let log = case.vector["expect"]["log"].as_array();
+            case.file == "run.jsonl"
+                && log.is_some_and(|log| log.iter().any(|line| line[1] == "ERROR chdir failed"))
+        },
+    },
 ];
 
 /// Whether a line of a crontab is an entry or a setting in our language.

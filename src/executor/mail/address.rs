@@ -77,8 +77,8 @@ mod tests {
     fn variables_are_expanded_as_cronie_does() {
         let value = |name: &[u8]| match name {
             b"WHO" => Some(&b"ops"[..]),
-            b"A_1" => Some(b"one"),
-            b"LONG" => Some(&[b'x'; 300]),
+            b"A_1" => Some(&b"one"[..]),
+            b"LONG" => Some(&[b'x'; 300][..]),
             _ => None,
         };
         let cases = [
