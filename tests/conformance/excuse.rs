@@ -127,7 +127,9 @@ pub const RULES: &[Rule] = &[
         name: "carriage return",
         reason: "carriage returns at the end of a line are left out",
         applies: |case| {
-            case.says("entry") && case.line_of_crontab().is_some_and(|text| text.ends_with('\r'))
+            let ended = case.line_of_crontab().is_some_and(|text| text.ends_with('\r'));
+            let text = case.vector["text"].as_str().unwrap_or_default();
+            case.says("entry") && ended || case.file == "run.jsonl" && text.contains("\r\n")
         },
     },
     Rule {
