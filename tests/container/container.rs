@@ -47,6 +47,13 @@ impl Container {
         self.engine.docker(&["logs", &self.name])
     }
 
+    /// The last lines of it, for a test that failed.
+    pub(crate) fn last_lines(&self) -> String {
+        let logs = self.logs();
+        let lines: Vec<&str> = logs.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+
     /// Waits for a log that fits.
     pub(crate) fn expect_log(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
@@ -55,7 +62,7 @@ impl Container {
             if fits(&text) {
                 return text;
             }
-            assert!(Instant::now() < deadline, "no {what} in the log:\n{text}");
+            assert!(Instant::now() < deadline, "no {what} in the log:\n{}", self.last_lines());
             std::thread::park_timeout(Duration::from_millis(50));
         }
     }
@@ -81,7 +88,11 @@ impl Container {
                 return;
             }
             let detail = self.field("{{json .State}}");
-            assert!(Instant::now() < deadline, "{template}: {found}: {detail}\n{}", self.logs());
+            assert!(
+                Instant::now() < deadline,
+                "{template}: {found}: {detail}\n{}",
+                self.last_lines()
+            );
             std::thread::park_timeout(Duration::from_millis(100));
         }
     }

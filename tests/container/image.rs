@@ -31,7 +31,7 @@ fn a_job_of_a_mounted_folder_runs_and_an_edit_on_the_host_is_followed() {
     container.expect_log("renamed text", |log| log.contains("renamed over"));
     container.expect_field("{{.State.Health.Status}}", "healthy");
     let (took, code) = container.stop();
-    assert!(took < GRACE && code == 0, "{took:?}, exit code {code}:\n{}", container.logs());
+    assert!(took < GRACE && code == 0, "{took:?}, exit code {code}:\n{}", container.last_lines());
 }
 
 /// row 102: no zombie is left by jobs whose children outlive them.
@@ -53,7 +53,7 @@ fn orphans_of_jobs_are_reaped_and_a_deaf_job_does_not_outlast_the_grace() {
     assert_eq!(left, Some(0), "zombies: {}", container.exec(&["ps"]).unwrap());
     let (took, code) = container.stop();
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!(code, 1, "a job had to be killed:\n{}", container.logs());
+    assert_eq!(code, 1, "a job had to be killed:\n{}", container.last_lines());
 }
 
 #[test]
@@ -94,7 +94,11 @@ fn without_root_without_capabilities_on_a_read_only_root_it_runs_its_own_jobs() 
         container.expect_log("the job's identity", |log| log.contains(&format!("] as {user}")));
         container.expect_field("{{.State.Health.Status}}", "healthy");
         let (took, code) = container.stop();
-        assert!(took < GRACE && code == 0, "{took:?}, exit code {code}:\n{}", container.logs());
+        assert!(
+            took < GRACE && code == 0,
+            "{took:?}, exit code {code}:\n{}",
+            container.last_lines()
+        );
     }
 }
 

@@ -8,6 +8,6 @@
 )]
 
 mod base;
+mod container;
 mod engine;
 mod image;
-mod container;
