@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,9 @@ use tempfile::TempDir;
 
 /// How long anything may take before a test fails; nothing takes that long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The control socket, in the daemon's folder.
+const SOCKET: &str = "run/control.sock";
 
 /// A daemon to be started.
 pub struct Crond {
@@ -29,7 +33,8 @@ pub struct Running {
     child: Child,
     events: Receiver<Value>,
     seen: VecDeque<Value>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    socket: PathBuf,
 }
 
 impl Crond {
@@ -65,10 +70,13 @@ impl Crond {
 
     /// Starts it, without waiting for anything.
     pub fn spawn(self) -> Running {
+        let socket = self.environment.iter().rev().find(|(name, _)| name == "CRONKEEP_CONTROL");
+        let socket = socket.map(|(_, path)| PathBuf::from(path));
         let mut child = Command::new(env!("CARGO_BIN_EXE_cronkeep"))
             .args(["--log-format", "json", "--log-level", "debug"])
             .args(&self.arguments)
             .arg(self.folder.path().join("crontab"))
+            .env("CRONKEEP_CONTROL", self.folder.path().join(SOCKET))
             .envs(self.environment)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -93,7 +101,8 @@ impl Crond {
                 }
             });
         }
-        Running { child, events, seen: VecDeque::new(), folder: self.folder }
+        let socket = socket.unwrap_or_else(|| self.folder.path().join(SOCKET));
+        Running { child, events, seen: VecDeque::new(), folder: Arc::new(self.folder), socket }
     }
 
     /// Starts it and waits until a crontab is in force.
@@ -112,6 +121,25 @@ impl Running {
     /// The path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The daemon's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+
+    /// Waits until the daemon can be asked.
+    pub fn wait_for_socket(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
+            assert!(Instant::now() < deadline, "no socket at {}", self.socket.display());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Keeps the folder when the daemon has gone.
+    pub fn keep_folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
     }
 
     /// The daemon's process.

@@ -6,6 +6,7 @@
     reason = "a test stands outside: it reads clocks and waits for the daemon as any parent does"
 )]
 
+mod control;
 mod fault;
 mod harness;
 mod reload;
