@@ -22,8 +22,8 @@ Examples:
   cronkeep run backup                   prints the run's id
   cronkeep run --wait backup && echo done
 
-Exit code: 0 it was started; with --wait that of the job, 128 and the signal's number where one killed it; 1 it could not be
-started; 2 usage.";
+Exit code: 0 it was started; 1 it could not start; 2 usage; with --wait the job's own, or 128 and the
+number of the signal that killed it.";
 
 pub(super) const STOP_EXAMPLES: &str = "\
 Examples:
