@@ -43,6 +43,9 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
     unix::memory::return_large_blocks();
+    if config.subreaper {
+        unix::process::adopt_orphans().context("failed to adopt orphans")?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -93,9 +96,10 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let host = Host::new(account.clone(), std::env::vars_os());
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
+    let (tables, table) = watch::channel(Arc::default());
+    let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executing = tokio::spawn(executor.run());
 
-    let (tables, table) = watch::channel(Arc::default());
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
     let pulse = Pulse::default();

@@ -197,7 +197,7 @@ impl Reload {
             self.bus.publish(event);
         }
         for job in diff.added.iter().chain(&diff.changed) {
-            let unknown = not_carried_out(job.policy(), job.flags.single_job);
+            let unknown = not_carried_out(job.policy());
             if self.refusal(job).is_none() && !unknown.is_empty() {
                 let text = format!(
                     "{}:{}: {} not carried out by this version",
@@ -233,7 +233,6 @@ impl Reload {
         }
         match job.schedule() {
             Schedule::Reboot => Some("@reboot is not carried out by this version".into()),
-            Schedule::After(_) => Some("@after is not carried out by this version".into()),
             _ => None,
         }
     }
@@ -292,7 +291,7 @@ impl Daemon {
 }
 
 /// The options that differ from their defaults and that this version does not carry out.
-fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
+fn not_carried_out(policy: &Policy) -> Vec<&'static str> {
     let default = Policy::default();
     let mut named = Vec::new();
     let mut name = |differs: bool, option: &'static str| {
@@ -300,19 +299,9 @@ fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
             named.push(option);
         }
     };
-    name(single, "-s");
-    name(policy.timeout != default.timeout, "timeout");
-    name(policy.kill_after != default.kill_after, "kill-after");
-    name(policy.overlap != default.overlap && !single, "overlap");
-    name(policy.max_instances != default.max_instances, "max-instances");
-    name(policy.grace != default.grace, "grace");
     name(policy.catch_up != default.catch_up, "catch-up");
     name(policy.catch_up_window != default.catch_up_window, "catch-up-window");
     name(policy.catch_up_max != default.catch_up_max, "catch-up-max");
-    name(policy.retries != default.retries, "retries");
-    name(policy.retry_delay != default.retry_delay, "retry-delay");
-    name(policy.retry_backoff.to_bits() != default.retry_backoff.to_bits(), "retry-backoff");
-    name(policy.jitter != default.jitter, "jitter or RANDOM_DELAY");
     name(policy.ping != default.ping, "ping");
     name(policy.on_failure != default.on_failure, "on-failure");
     name(policy.executor != default.executor, "executor");

@@ -1,17 +1,18 @@
 //! Attending one run: feeding it, reading what it prints, telling of its end.
 
-use std::convert::Infallible;
 use std::future;
 use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use super::cause::SpaceWatch;
 use super::output::Reader;
+use super::told::Untold;
 use crate::crontab::Text;
-use crate::event::{Bus, Ended, Event, Line, Run, Stream};
+use crate::event::{Bus, Cause, Ended, Event, Line, Run, Stream};
 
 /// The daemon's ends of a run's pipes, and what it waits for.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub(super) struct Attendant {
     pub stdin: Option<(Sender, Text, usize)>,
     /// Comes when the main process has ended.
     pub ended: oneshot::Receiver<Ended>,
-    /// Dropped when the end was told.
-    pub untold: mpsc::Sender<Infallible>,
+    /// Used up when the end was told.
+    pub untold: Untold,
 }
 
 impl Attendant {
@@ -39,7 +40,7 @@ impl Attendant {
         let Attendant { run, bus, mut stdout, mut stderr, stdin, mut ended, untold } = self;
         let mut feeding = pin!(feed(stdin));
         let mut fed = false;
-        let teller = Teller { run, bus };
+        let mut teller = Teller { run, bus, space: SpaceWatch::default() };
         let end = loop {
             tokio::select! {
                 end = &mut ended => break end,
@@ -49,7 +50,7 @@ impl Attendant {
             }
         };
         // Without an end the executor has stopped, and the run is left alone.
-        let Ok(end) = end else { return };
+        let Ok(mut end) = end else { return };
         for (reader, stream) in [(&mut stdout, Stream::Stdout), (&mut stderr, Stream::Stderr)] {
             let Some(reader) = reader else { continue };
             let mut waiting = reader.waiting();
@@ -57,8 +58,12 @@ impl Attendant {
                 teller.tell(Some(line), stream, false).await;
             }
         }
+        if teller.space.ran_out() && !end.outcome.is_success() {
+            end.cause = end.cause.or(Some(Cause::NoSpace));
+        }
+        let cause = end.cause;
         teller.bus.publish(Event::RunEnded(end));
-        drop(untold);
+        untold.told(cause);
         while is_open(stdout.as_ref()) || is_open(stderr.as_ref()) {
             tokio::select! {
                 line = next(&mut stdout) => teller.tell(line, Stream::Stdout, true).await,
@@ -91,12 +96,16 @@ async fn feed(stdin: Option<(Sender, Text, usize)>) {
 struct Teller {
     run: Arc<Run>,
     bus: Bus,
+    space: SpaceWatch,
 }
 
 impl Teller {
     /// Publishes a line as soon as there is room for it.
-    async fn tell(&self, line: Option<Vec<u8>>, stream: Stream, detached: bool) {
+    async fn tell(&mut self, line: Option<Vec<u8>>, stream: Stream, detached: bool) {
         let Some(bytes) = line else { return };
+        if stream == Stream::Stderr {
+            self.space.see(&bytes);
+        }
         let permit = self.bus.room_for(bytes.len()).await;
         let run = Arc::clone(&self.run);
         self.bus.publish(Event::RunOutput(Line { run, stream, bytes, detached, permit }));

@@ -20,7 +20,7 @@ use super::shell::Launch;
 use super::Core;
 use crate::crontab::Text;
 use crate::crontab::directive::Output;
-use crate::event::{Ended, Event, Fire, Outcome, Run, RunId, Started, Usage};
+use crate::event::{Ended, Event, Run, RunId, Started};
 use crate::unix::{self, Command, Pid, Signal, Status, pipe};
 
 /// A child, and what it belongs to.
@@ -91,14 +91,6 @@ impl Starts {
 }
 
 impl Core {
-    /// Starts the run that `fire` asks for, or tells why not.
-    pub(super) fn start(&mut self, fire: Fire) -> RunId {
-        let at = self.clock.now();
-        let id = self.ids.next(at);
-        self.begin(Arc::new(Run { id, fire, attempt: 1 }));
-        id
-    }
-
     /// Begins to start one attempt of a run; what becomes of it comes as a [`Report`], sooner or later.
     pub(super) fn begin(&mut self, run: Arc<Run>) {
         let at = self.clock.now();
@@ -152,15 +144,7 @@ impl Core {
 
     /// Tells that no process came to be.
     fn not_started(&mut self, run: Arc<Run>, reason: String) {
-        self.bus.publish(Event::RunEnded(Ended {
-            run,
-            outcome: Outcome::CouldNotStart { reason },
-            cause: None,
-            retry: None,
-            at: self.clock.now(),
-            duration: Duration::ZERO,
-            usage: Usage::default(),
-        }));
+        self.finish(run, Err(reason), Default::default(), None);
     }
 
     fn try_start(&mut self, run: &Arc<Run>, at: jiff::Timestamp) -> Result<(), String> {
@@ -193,7 +177,7 @@ impl Core {
             stderr,
             stdin: rest.zip(text).map(|((pipe, from), text)| (pipe, text.clone(), from)),
             ended,
-            untold: self.untold.clone(),
+            untold: self.untold(run),
         };
         tokio::spawn(attendant.attend());
         Ok(())
@@ -257,6 +241,7 @@ impl Core {
             Child::Run(Open { started: start, since: begin.since, ended })
         })?;
         if let Some(started) = started {
+            self.lives(&started);
             self.bus.publish(Event::RunStarted(started));
         }
         Ok(told)
