@@ -31,6 +31,7 @@ use crate::config::{Host, SourceSpec};
 use crate::crontab::{Fault, Source, render};
 use crate::exit::ExitCode;
 use crate::sink::record::is_colour_welcome;
+use crate::watch::{Surveyed, read_once};
 
 /// The largest crontab that is read: a file without end must not fill the memory.
 const MAX_CRONTAB: u64 = 64 << 20;
@@ -112,6 +113,10 @@ pub(crate) fn read_source(spec: &SourceSpec, console: &mut Console<'_>) -> anyho
     let mut read = |from: &mut dyn Read| from.take(MAX_CRONTAB + 1).read_to_end(&mut bytes);
     let outcome = if is_standard_input(&spec.path) {
         read(console.input)
+    } else if !spec.named {
+        let file = Surveyed { path: spec.path.clone(), trust: spec.trust };
+        bytes = read_once(&file).map_err(|trouble| anyhow::anyhow!("{name} {trouble}"))?;
+        return Ok(Source { name: name.into(), bytes, dialect: spec.dialect.clone() });
     } else {
         File::open(&spec.path).and_then(|mut file| read(&mut file))
     };

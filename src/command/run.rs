@@ -29,7 +29,7 @@ pub(super) fn run(args: &RunArgs, console: &mut Console<'_>) -> anyhow::Result<E
     if !args.wait {
         return Ok(ExitCode::Success);
     }
-    anyhow::ensure!(run.outcome.is_some(), "the daemon ended before the run did");
+    anyhow::ensure!(run.outcome.is_some(), "the run never started, or its end was not seen");
     tell_end(&run, console)?;
     Ok(code_of(&run))
 }

@@ -71,6 +71,13 @@ pub(crate) fn lines(status: &Status, now: Timestamp) -> Vec<(&'static str, Strin
         format!("{} {}{pid} for {since}", run.run, label(run.name.as_deref(), &run.key))
     });
     lines.extend(headed("active", active.collect()));
+    let waiting = status.waiting.iter().map(|run| {
+        let reason = run.reason.as_deref().unwrap_or_default();
+        format!("{} {} {reason}", run.run, label(run.name.as_deref(), &run.key))
+    });
+    if waiting.len() > 0 {
+        lines.extend(headed("waiting", waiting.collect()));
+    }
     lines.push(("store", status.store.clone()));
     lines.push(("broker", status.broker.clone()));
     lines.push(("replicas", status.replicas.join(", ")));

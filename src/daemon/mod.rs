@@ -7,6 +7,7 @@ mod feed;
 mod reload;
 mod shutdown;
 mod signal;
+mod standing;
 
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -66,8 +67,10 @@ struct Daemon {
     bus: Bus,
     signals: Signals,
     watcher: Watcher,
-    reload: Reload,
-    tables: watch::Sender<Arc<JobTable>>,
+    /// Away while a change is taken over.
+    reload: Option<Reload>,
+    /// Shared, so that a thread that hangs does not keep the scheduler from ending.
+    tables: Arc<watch::Sender<Arc<JobTable>>>,
     waker: Waker,
     executor: Handle,
     control: Control,
@@ -97,6 +100,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());
+    let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executing = tokio::spawn(executor.run());
 
@@ -114,8 +118,8 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     };
     let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
 
-    let paths = config.sources.iter().map(|source| source.path.clone()).collect();
-    let watcher = Watcher::start(paths).context("failed to watch the crontabs")?;
+    let places = config.sources.iter().map(|source| source.place.clone());
+    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     bus.publish(Event::Started {
         version: env!("CARGO_PKG_VERSION"),
         zone: config.zone.name().to_owned(),
@@ -123,6 +127,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    let reload = Reload::new(&config, account.clone(), bus.clone());
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
     let desk = Desk {
@@ -133,9 +138,9 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
         recent,
         pulse,
         waker: waker.clone(),
+        crontabs: reload.shown(),
         about,
     };
-    let reload = Reload::new(&config, account, bus.clone());
     let executor = handle;
     let daemon = Daemon {
         config,
@@ -143,7 +148,7 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
         bus,
         signals,
         watcher,
-        reload,
+        reload: Some(reload),
         tables,
         waker,
         executor,
@@ -160,6 +165,7 @@ impl Daemon {
         scheduler: JoinHandle<()>,
         mut executing: task::JoinHandle<()>,
     ) -> anyhow::Result<ExitCode> {
+        let mut taking = None;
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -168,8 +174,15 @@ impl Daemon {
                         return Ok(self.shut_down(scheduler).await);
                     }
                 }
-                change = self.watcher.next() => {
-                    self.take(change.context("the watch of the crontabs ended")?);
+                change = self.watcher.next(), if self.reload.is_some() => {
+                    let change = change.context("the watch of the crontabs ended")?;
+                    if let Some(reload) = self.reload.take() {
+                        taking = Some(Box::pin(self.take(reload, change)));
+                    }
+                }
+                taken = async { taking.as_mut()?.await }, if taking.is_some() => {
+                    taking = None;
+                    self.reload = Some(taken.context("taking over a crontab failed")?);
                 }
                 request = self.control.next() => self.answer(request),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.

@@ -20,8 +20,10 @@ impl Daemon {
         let running = self.executor.state().await.running.len();
         self.bus.publish(Event::Stopping { running });
         // The scheduler ends when nobody can give it a table any more, and looks when it is woken.
-        let tables =
-            std::mem::replace(&mut self.tables, tokio::sync::watch::channel(Arc::default()).0);
+        let tables = std::mem::replace(
+            &mut self.tables,
+            Arc::new(tokio::sync::watch::channel(Arc::default()).0),
+        );
         drop(tables);
         self.waker.wake();
 

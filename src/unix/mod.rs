@@ -3,6 +3,7 @@
 //! Children are started without forking the daemon ([`spawn`]) and waited for in one place ([`reaper`]); signals
 //! arrive as one stream ([`signals`]). Layer 0: knows nothing of jobs.
 
+pub mod beside;
 pub mod identity;
 pub mod memory;
 pub mod pipe;
@@ -11,6 +12,7 @@ pub mod reaper;
 pub mod signals;
 pub mod spawn;
 
+pub use beside::beside;
 pub use identity::Account;
 pub use nix::sys::signal::Signal;
 pub use nix::unistd::Pid;

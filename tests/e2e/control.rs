@@ -191,7 +191,7 @@ fn status_tells_everything_about_the_daemon() {
     let names: Vec<&String> = status.as_object().unwrap().keys().collect();
     let stable = [
         "version", "pid", "user", "started", "uptime_s", "tz", "sources", "watch", "jobs",
-        "active", "store", "broker", "replicas", "orphans", "next", "health",
+        "active", "waiting", "store", "broker", "replicas", "orphans", "next", "health",
     ];
     assert_eq!(names, stable);
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
