@@ -199,9 +199,69 @@ fn status_tells_everything_about_the_daemon() {
     assert_eq!(status["jobs"]["total"], 2);
     assert_eq!((&status["store"], &status["broker"]), (&"memory".into(), &"none".into()));
     assert_eq!(status["sources"][0]["file"], crond.path("crontab").to_str().unwrap());
+    assert_eq!(status["sources"][0]["hash"].as_str().unwrap().len(), 16);
+    assert!(status["sources"][0]["age_s"].is_u64());
     assert_eq!(status["health"]["healthy"], true);
     assert!(status["next"].as_str().unwrap().contains("-01-01T00:00:00"));
     assert!(told(&crond, &["status"]).starts_with("cronkeep"));
+    crond.stop();
+}
+
+#[test]
+fn the_dump_on_usr1_tells_what_status_tells() {
+    let mut crond = Crond::new().crontab(TWO).start();
+    crond.signal(Signal::SIGUSR1);
+    let status = told(&crond, &["status"]);
+    for head in ["health", "crontabs", "watch", "store", "replicas"] {
+        let line = status.lines().find(|line| line.starts_with(head)).unwrap();
+        let text = line[head.len()..].trim().split(", loaded").next().unwrap();
+        let told = format!("{head}: {text}");
+        crond.expect_where("daemon.dump", |event| {
+            event["message"].as_str().is_some_and(|message| message.starts_with(&told))
+        });
+    }
+    crond.stop();
+}
+
+#[test]
+fn a_run_that_the_policy_is_against_is_refused_with_the_reason() {
+    let mut crond = Crond::new()
+        .crontab("# cronkeep: name=one max-instances=1\n0 0 1 1 * exec sleep 1000\n")
+        .start();
+    let run = told(&crond, &["run", "one"]).trim().to_owned();
+    crond.expect("run.started");
+    let text = refused(&crond, &["run", "one"], 1);
+    assert!(text.contains("one is not run: max instances"), "{text}");
+    told(&crond, &["stop", &run]);
+    crond.expect("run.ended");
+    crond.stop();
+}
+
+#[test]
+fn a_run_that_waits_for_its_next_attempt_is_shown_and_can_be_stopped() {
+    let mut crond = Crond::new()
+        .crontab("# cronkeep: name=again retries=3 retry-delay=1h\n0 0 1 1 * exit 1\n")
+        .start();
+    let run = told(&crond, &["run", "again"]).trim().to_owned();
+    crond.expect("run.ended");
+    let status = objects(&told(&crond, &["status", "--json"])).remove(0);
+    assert_eq!(status["waiting"][0]["run"], run.as_str());
+    assert!(told(&crond, &["status"]).contains("waits for its next attempt"));
+    told(&crond, &["stop", &run]);
+    let status = objects(&told(&crond, &["status", "--json"])).remove(0);
+    assert_eq!(status["waiting"], serde_json::json!([]));
+    crond.stop();
+}
+
+#[test]
+fn a_paused_job_is_skipped_and_runs_when_it_is_asked_for() {
+    let mut crond = Crond::new().crontab("# cronkeep: name=tick\n* * * * * * echo tick\n").start();
+    told(&crond, &["pause", "tick"]);
+    crond.expect("run.skipped");
+    let run = told(&crond, &["run", "tick"]).trim().to_owned();
+    crond.expect_where("run.started", |event| event["run"] == run.as_str());
+    told(&crond, &["resume", "tick"]);
+    crond.expect_where("run.started", |event| event["run"] != run.as_str());
     crond.stop();
 }
 
