@@ -58,7 +58,7 @@ Examples:
 /// How the daemon is reached.
 #[derive(Debug, Clone, Args, Default)]
 pub struct ControlArgs {
-    /// The daemon's control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]
+    /// The daemon's control socket [default: /run/cronkeep/control.sock for root, else the caller's own]
     #[arg(long, value_name = "PATH", env = "CRONKEEP_CONTROL", hide_env_values = true)]
     pub control: Option<PathBuf>,
 }

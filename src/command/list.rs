@@ -40,7 +40,10 @@ pub(super) fn run(args: &ListArgs, console: &mut Console<'_>) -> anyhow::Result<
         return Ok(ExitCode::Success);
     }
     let mut rows: Vec<Row> = Vec::new();
-    client.get_lines(&target, |line| Ok(rows.push(serde_json::from_slice(line)?)))?;
+    client.get_lines(&target, |line| {
+        rows.push(serde_json::from_slice(line)?);
+        Ok(())
+    })?;
     if rows.is_empty() {
         writeln!(console.out, "no jobs")?;
         return Ok(ExitCode::Success);

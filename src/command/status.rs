@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::control::{ahead, client, label, since};
 use super::{Console, counted, span_text};
 use crate::args::StatusArgs;
-use crate::control::shape::{SourceObject, Status};
+use crate::control::shape::{JobCounts, SourceObject, Status};
 use crate::exit::ExitCode;
 use crate::sink::record::escape;
 
@@ -51,16 +51,14 @@ pub(crate) fn lines(status: &Status, now: Timestamp) -> Vec<(&'static str, Strin
         health = format!("{health}: {}", escape(status.health.reasons.join("; ").as_bytes()));
     }
     lines.push(("health", health));
-    let mut jobs = status.jobs.total.to_string();
-    if status.jobs.paused > 0 {
-        jobs.push_str(&format!(", {} paused", status.jobs.paused));
-    }
-    if status.jobs.refused > 0 {
-        jobs.push_str(&format!(", {} more cannot run here", status.jobs.refused));
-    }
-    if let Some(next) = ahead(status.next.as_deref(), now) {
-        jobs.push_str(&format!(", next {next}"));
-    }
+    let JobCounts { total, refused, paused } = status.jobs;
+    let jobs = [
+        Some(total.to_string()),
+        (paused > 0).then(|| format!("{paused} paused")),
+        (refused > 0).then(|| format!("{refused} more cannot run here")),
+        ahead(status.next.as_deref(), now).map(|next| format!("next {next}")),
+    ];
+    let jobs = jobs.into_iter().flatten().collect::<Vec<_>>().join(", ");
     lines.push(("jobs", jobs));
     let crontabs = status.sources.iter().map(|source| source_text(source, now));
     lines.extend(headed("crontabs", crontabs.collect()));
@@ -94,29 +92,22 @@ fn headed(head: &'static str, mut texts: Vec<String>) -> Vec<(&'static str, Stri
 }
 
 fn source_text(source: &SourceObject, now: Timestamp) -> String {
-    let mut text = escape(source.file.as_bytes());
-    if let Some(hash) = &source.hash {
-        text.push_str(&format!(" {}", hash.chars().take(12).collect::<String>()));
-    }
-    if let Some(age) = since(source.loaded.as_deref(), now) {
-        text.push_str(&format!(", loaded {age} ago"));
-    }
-    if source.errors > 0 {
-        text.push_str(&format!(", {}", counted(source.errors, "error", "errors")));
-    }
-    if source.warnings > 0 {
-        text.push_str(&format!(", {}", counted(source.warnings, "warning", "warnings")));
-    }
-    if let Some(trouble) = &source.trouble {
-        text.push_str(&format!(": {}", escape(trouble.as_bytes())));
-    }
-    text
+    let hash = source.hash.as_ref().map(|hash| format!(" {hash}")).unwrap_or_default();
+    let counts = [(source.errors, "error", "errors"), (source.warnings, "warning", "warnings")];
+    let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+    let parts: Vec<String> = std::iter::once(format!("{}{hash}", escape(source.file.as_bytes())))
+        .chain(since(source.loaded.as_deref(), now).map(|age| format!("loaded {age} ago")))
+        .chain(counts.map(|(count, one, many)| counted(count, one, many)))
+        .collect();
+    let trouble =
+        source.trouble.as_ref().map(|trouble| format!(": {}", escape(trouble.as_bytes())));
+    parts.join(", ") + &trouble.unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::shape::{Health, JobCounts, RunObject};
+    use crate::control::shape::{Health, RunObject};
 
     #[test]
     fn the_status_is_told_in_a_few_lines() {
@@ -164,7 +155,7 @@ mod tests {
             "cronkeep  1.2.3, up 1d 1h, pid 7, as root, in UTC",
             "health    degraded: a; b",
             "jobs      3, 2 paused, 1 more cannot run here, next in 30s",
-            "crontabs  /etc/crontab 0123456789ab, loaded 2h ago, 1 error",
+            "crontabs  /etc/crontab 0123456789abcdef, loaded 2h ago, 1 error",
             "          /srv/jobs: it is gone",
             "watch     inotify",
             "active    01K9 backup pid 42 for 5m",

@@ -221,10 +221,8 @@ impl Desk {
     async fn switch(&self, text: &str, pause: bool) -> Result<Switched, Refusal> {
         let job = self.find(text)?;
         let (key, label) = (job.key.to_string(), job.label());
-        let changed = match pause {
-            true => self.executor.pause(job).await,
-            false => self.executor.resume(job).await,
-        };
+        let changed =
+            if pause { self.executor.pause(job).await } else { self.executor.resume(job).await };
         Ok(Switched { key, label, paused: pause, changed })
     }
 

@@ -485,7 +485,7 @@ fn raw(socket: &Path, bytes: &[u8]) -> String {
 fn garbage_is_answered_with_an_error_or_not_at_all() {
     let mut crond = Crond::new().crontab("* * * * * * echo tick\n").start();
     let socket = crond.socket();
-    let long = [b"GET /".as_slice(), &[b'a'; 100_000], b" HTTP/1.1\r\n\r\n"].concat();
+    let long = [b"GET /".as_slice(), &b"a".repeat(100_000), b" HTTP/1.1\r\n\r\n"].concat();
     let heads = [b"GET / HTTP/1.1\r\n".as_slice(), &b"x: y\r\n".repeat(10_000), b"\r\n"].concat();
     let cases: [&[u8]; 8] = [
         b"\0\0\0\0\0\0\0\0\r\n\r\n",
@@ -551,7 +551,8 @@ fn two_clients_at_once_are_both_answered() {
 
 #[test]
 fn a_client_that_does_not_read_holds_nobody_up() {
-    let lines: String = (0..20_000).map(|n| format!("0 0 1 1 * echo {n}\n")).collect();
+    let lines: Vec<String> = (0..20_000).map(|n| format!("0 0 1 1 * echo {n}\n")).collect();
+    let lines = lines.concat();
     let mut crond = Crond::new().crontab(&format!("{lines}* * * * * * echo tick\n")).start();
     let mut deaf = UnixStream::connect(crond.socket()).unwrap();
     deaf.write_all(b"GET /api/v1/jobs HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
