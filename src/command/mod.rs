@@ -1,11 +1,12 @@
 //! What the program does besides being the daemon: one file for each command.
 //!
 //! Receives the parsed arguments, writes to a [`Console`]; layer 9. A command reads files and the user database,
-//! asks a daemon over its control socket, and never prints but through its console.
+//! asks a daemon over its control socket, changes nothing but users' tables, and never prints but through its console.
 
 pub mod check;
 pub mod completions;
 mod control;
+pub mod crontab;
 pub mod explain;
 pub mod health;
 pub mod list;
@@ -93,6 +94,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Reload(args) => pause::reload(args, console),
         Command::Health(args) => health::run(args, console),
         Command::Logs(args) => logs::run(args, console),
+        Command::Crontab(args) => crontab::run(args, console),
         Command::Completions(args) => completions::run(args, console),
         Command::Man => man::run(console),
     }

@@ -146,6 +146,24 @@ impl Client {
         block_on(self.lines(Method::POST, target, each))
     }
 
+    /// Sends a body, and returns that of the answer.
+    ///
+    /// # Errors
+    /// As [`get`](Client::get).
+    pub fn send(&self, method: &str, target: &str, body: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let method = method.parse().map_err(|error| self.broken(&error))?;
+        let answer = async {
+            let answer = self.ask_with(method, target, body.into()).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
+            Ok((status, body.to_bytes()))
+        };
+        let (status, body) = block_on(async {
+            timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
+        })?;
+        if status.is_success() { Ok(body.to_vec()) } else { Err(self.refused(status, &body)) }
+    }
+
     fn whole<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -204,6 +222,15 @@ impl Client {
     }
 
     async fn ask(&self, method: Method, target: &str) -> Result<Response<Incoming>, Error> {
+        self.ask_with(method, target, Body::empty()).await
+    }
+
+    async fn ask_with(
+        &self,
+        method: Method,
+        target: &str,
+        body: Body,
+    ) -> Result<Response<Incoming>, Error> {
         let stream = UnixStream::connect(&self.path).await.map_err(|e| self.no_connection(&e))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
@@ -212,7 +239,7 @@ impl Client {
             .method(method)
             .uri(target)
             .header("host", "cronkeep")
-            .body(Body::empty())
+            .body(body)
             .map_err(|error| self.broken(&error))?;
         sender.send_request(request).await.map_err(|error| self.broken(&error))
     }

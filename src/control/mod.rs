@@ -8,7 +8,6 @@
 //! deadline; nothing of it reaches the schedule.
 
 pub mod client;
-pub mod crontab;
 pub mod find;
 pub mod request;
 pub mod route;

@@ -62,7 +62,8 @@ impl Control {
                     match Socket::bind(&beside(config), 0o666).await {
                         Err(error) => refused(error),
                         Ok(socket) => {
-                            let routes = move || control::crontab::routes(requests.clone());
+                            let zone = config.zone.clone();
+                            let routes = move || super::crontab::routes(&zone);
                             serving.spawn(Server::new(socket, Access::Everybody, routes).run());
                         }
                     }
@@ -130,8 +131,9 @@ impl About {
 
 impl Daemon {
     /// Answers a request, beside whatever else is to do.
-    pub(super) fn answer(&self, request: Request) {
+    pub(super) fn answer(&mut self, request: Request) {
         if let Request::Reload(reply) = request {
+            self.notify.reloading();
             self.watcher.reload();
             let _ = reply.send(());
             return;

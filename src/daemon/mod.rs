@@ -2,13 +2,20 @@
 //!
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
+mod background;
 mod control;
+mod crontab;
 mod feed;
+mod lock;
+mod notify;
+mod reboot;
 mod reload;
 mod shutdown;
 mod signal;
 mod standing;
+mod surroundings;
 
+use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,12 +31,19 @@ use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
+use crate::sink::hook::{Hooks, Patience, Permission};
 use crate::sink::log::{self, Style};
 use crate::sink::recent::Recent;
 use crate::sink::seen::Seen;
+use crate::sink::syslog::Syslog;
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
+use background::PidFile;
+pub use background::{Launch, PID_FILE};
 use control::{About, Control, Desk};
+use lock::Locks;
+use notify::Notify;
+use reboot::Reboot;
 use reload::Reload;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -39,7 +53,12 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
-pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
+    let locks = Locks::take(&config)?;
+    let Launch { pending, output, pid_file, warnings } = launch;
+    config.warnings.extend(warnings);
+    let pid_file = pid_file.map(|path| PidFile::write(&path, &mut config.warnings)).transpose()?;
+    config.warnings.extend(surroundings::missing(Path::new("/")));
     unix::spawn::seal_descriptors()
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
@@ -53,11 +72,20 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         .build()
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::channel();
-    let code = runtime.block_on(serve(config, told));
+    let outside = Outside { notify: Notify::new(pending), locks, output };
+    let code = runtime.block_on(serve(config, outside, told));
     drop(runtime);
+    drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
     let _ = all_told.recv_timeout(LAST_LINES);
     code
+}
+
+/// What ties the daemon to those outside.
+struct Outside {
+    notify: Notify,
+    locks: Locks,
+    output: Option<Arc<Syslog>>,
 }
 
 /// What the daemon's task waits on.
@@ -69,34 +97,56 @@ struct Daemon {
     watcher: Watcher,
     /// Away while a change is taken over.
     reload: Option<Reload>,
+    reboot: Reboot,
     /// Shared, so that a thread that hangs does not keep the scheduler from ending.
     tables: Arc<watch::Sender<Arc<JobTable>>>,
     waker: Waker,
     executor: Handle,
+    notify: Notify,
+    locks: Locks,
     control: Control,
     desk: Desk,
 }
 
-async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    outside: Outside,
+    told: std_mpsc::Sender<()>,
+) -> anyhow::Result<ExitCode> {
+    let Outside { notify, locks, output } = outside;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
-    let events = bus.subscribe();
+    let events = bus.subscribe_bounded();
+    let hook_events = bus.subscribe();
     let seen_events = bus.subscribe();
     let bus = bus.build();
     let (seen, recent) = (Seen::default(), Recent::default());
     tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
+        syslog: output,
         passthrough: config.passthrough,
         zone: config.zone.clone(),
     };
+    let account = Account::current();
+    let permission =
+        Permission { account: account.clone(), everybody: config.allow_user_hooks };
+    let replica = unix::identity::hostname();
+    let hooks = Hooks::new(permission, replica, bus.clone(), Patience::default(), told.clone());
+    let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
     let (fire_sender, fires) = mpsc::unbounded_channel();
-    let account = Account::current();
-    let host = Host::new(account.clone(), std::env::vars_os());
+    let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
+    let host = Host {
+        clean_env: config.clean_env,
+        env_allow: config.env_allow.clone(),
+        always_shell: config.always_shell,
+        descriptors: unix::limit::raise_descriptors(),
+        ..Host::new(account.clone(), std::env::vars_os())
+    };
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());
@@ -149,13 +199,19 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
         signals,
         watcher,
         reload: Some(reload),
+        reboot,
         tables,
         waker,
         executor,
         control,
         desk,
+        notify,
+        locks,
     };
-    daemon.follow(scheduler, executing).await
+    let code = daemon.follow(scheduler, executing).await?;
+    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    Ok(code)
 }
 
 impl Daemon {
@@ -183,6 +239,12 @@ impl Daemon {
                 taken = async { taking.as_mut()?.await }, if taking.is_some() => {
                     taking = None;
                     self.reload = Some(taken.context("taking over a crontab failed")?);
+                    self.reboot.loaded(&self.tables.borrow());
+                    self.notify.loaded(self.tables.borrow().len());
+                    if let Err(error) = self.locks.take_more() {
+                        let text = format!("{error:#}: its tables are run twice");
+                        self.bus.publish(Event::Notice { file: None, text, warning: true });
+                    }
                 }
                 request = self.control.next() => self.answer(request),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.

@@ -15,7 +15,8 @@ use crate::config::{Config, PlaceSpec};
 use crate::crontab::{self, Crontab, Fault, Options, Source};
 use crate::event::{Bus, Event, Loaded};
 use crate::job::{Diff, Job, JobTable, Policy};
-use crate::schedule::{Schedule, Zone};
+use crate::schedule::Zone;
+use crate::sink::hook::Permission;
 use crate::unix::{self, Account, memory};
 use crate::watch::{Change, Edit, Notice, Occasion, Text};
 
@@ -27,6 +28,7 @@ pub(super) struct Reload {
     zone: Zone,
     /// The options of entries that say nothing of their own.
     defaults: Options,
+    hooks: Permission,
     account: Account,
     bus: Bus,
     /// Every job of the crontabs, those included that cannot run here.
@@ -57,6 +59,7 @@ impl Reload {
             files: BTreeMap::new(),
             zone: config.zone.clone(),
             defaults: config.defaults.clone(),
+            hooks: Permission { account: account.clone(), everybody: config.allow_user_hooks },
             account,
             bus,
             table: JobTable::default(),
@@ -280,6 +283,10 @@ impl Reload {
             self.bus.publish(event);
         }
         for job in diff.added.iter().chain(&diff.changed) {
+            if let Some(text) = self.hooks.refusal(job) {
+                let file = Some(Arc::clone(job.file()));
+                self.bus.publish(Event::Notice { file, text, warning: true });
+            }
             let unknown = not_carried_out(job.policy());
             if self.refusal(job).is_none() && !unknown.is_empty() {
                 let text = format!(
@@ -307,17 +314,15 @@ impl Reload {
 
     /// Why a job cannot run here, if it cannot.
     fn refusal(&self, job: &Job) -> Option<String> {
-        if !self.account.is(job.user().as_bytes()) {
+        // Whether root knows the user is seen at each start: he may come later (rows 55, 56).
+        if self.account.uid != 0 && !self.account.is(job.user().as_bytes()) {
             return Some(format!(
                 "it belongs to {}, and this daemon runs the jobs of {} only",
                 job.user(),
                 self.account.name
             ));
         }
-        match job.schedule() {
-            Schedule::Reboot => Some("@reboot is not carried out by this version".into()),
-            _ => None,
-        }
+        None
     }
 }
 
@@ -390,11 +395,6 @@ fn not_carried_out(policy: &Policy) -> Vec<&'static str> {
             named.push(option);
         }
     };
-    name(policy.catch_up != default.catch_up, "catch-up");
-    name(policy.catch_up_window != default.catch_up_window, "catch-up-window");
-    name(policy.catch_up_max != default.catch_up_max, "catch-up-max");
-    name(policy.ping != default.ping, "ping");
-    name(policy.on_failure != default.on_failure, "on-failure");
     name(policy.executor != default.executor, "executor");
     name(policy.expires != default.expires, "expires");
     name(policy.result != default.result, "result");

@@ -19,6 +19,7 @@ impl Daemon {
         self.control.close();
         let running = self.executor.state().await.running.len();
         self.bus.publish(Event::Stopping { running });
+        self.notify.stopping();
         // The scheduler ends when nobody can give it a table any more, and looks when it is woken.
         let tables = std::mem::replace(
             &mut self.tables,

@@ -11,14 +11,14 @@ const TAIL: u32 = 20;
 
 /// Whether the tail of a run's standard error says that there is no space; shown each line as it comes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SpaceWatch {
+pub(super) struct SpaceWatch {
     /// Lines since the last one that said so.
     since: Option<u32>,
 }
 
 impl SpaceWatch {
     /// Takes the next line.
-    pub fn see(&mut self, line: &[u8]) {
+    pub(super) fn see(&mut self, line: &[u8]) {
         let says_so = line.len() >= NO_SPACE.len()
             && line.windows(NO_SPACE.len()).any(|window| window == NO_SPACE);
         self.since =
@@ -27,7 +27,7 @@ impl SpaceWatch {
 
     /// Whether one of the last 20 lines says so.
     #[must_use]
-    pub fn ran_out(self) -> bool {
+    pub(super) fn ran_out(self) -> bool {
         self.since.is_some_and(|since| since < TAIL)
     }
 }
@@ -36,12 +36,12 @@ impl SpaceWatch {
 ///
 /// `memory.events` of cgroup v2 or `memory.oom_control` of v1, whichever has the memory controller.
 #[derive(Debug, Clone)]
-pub struct OomCounter(Option<PathBuf>);
+pub(super) struct OomCounter(Option<PathBuf>);
 
 impl OomCounter {
     /// That of this process's cgroup; it stays there.
     #[must_use]
-    pub fn of_process() -> Self {
+    pub(super) fn of_process() -> Self {
         let read = |name: &str| fs::read_to_string(Path::new("/proc/self").join(name));
         let (Ok(cgroups), Ok(mounts)) = (read("cgroup"), read("mountinfo")) else {
             return OomCounter(None);
@@ -51,7 +51,7 @@ impl OomCounter {
 
     /// How many were ended so far; none where the kernel does not count them for us.
     #[must_use]
-    pub fn read(&self) -> Option<u64> {
+    pub(super) fn read(&self) -> Option<u64> {
         count(&fs::read_to_string(self.0.as_ref()?).ok()?)
     }
 }

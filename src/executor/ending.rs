@@ -89,11 +89,19 @@ impl Core {
         self.census
             .look(endings.filter(|ending| !ending.done).filter_map(|ending| ending.tree.as_mut()));
         let now = Instant::now();
-        let (mut over, mut next) = (Vec::new(), None::<Duration>);
+        let (mut over, mut stuck, mut next) = (Vec::new(), Vec::new(), None::<Duration>);
         let (quiet_looks, lives) = (&mut self.quiet_looks, &mut self.lives);
         for (&id, life) in lives {
             let Some(ending) = life.ending.as_mut().filter(|ending| !ending.done) else { continue };
-            let Some(tree) = &ending.tree else { continue };
+            let Some(tree) = &ending.tree else {
+                // It hangs at its start.
+                if now >= ending.kill_at {
+                    stuck.push(id);
+                }
+                let soon = ending.kill_at.saturating_duration_since(now).max(KILLED_LOOK);
+                next = Some(next.map_or(soon, |next| next.min(soon)));
+                continue;
+            };
             if tree.is_gone() {
                 ending.done = true;
                 over.push(id);
@@ -129,6 +137,9 @@ impl Core {
             next = Some(next.map_or(soon, |next| next.min(soon)));
         }
         *quiet_looks = if over.is_empty() { quiet_looks.saturating_add(1).min(8) } else { 0 };
+        for id in stuck {
+            self.end_start(id, Signal::SIGKILL);
+        }
         for id in over {
             self.settle(id);
         }

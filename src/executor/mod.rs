@@ -4,6 +4,7 @@
 //! ends them; each run's output is read by a task of its own. It never blocks on a child, and whatever becomes of a
 //! run, the daemon lives.
 
+mod account;
 pub mod admission;
 mod attend;
 mod cause;
@@ -12,9 +13,11 @@ mod ending;
 pub mod jitter;
 mod life;
 pub mod output;
+mod plain;
 pub mod retry;
 pub mod shell;
 mod start;
+mod starter;
 mod state;
 mod stop;
 mod told;
@@ -62,7 +65,6 @@ pub struct Executor {
 
 /// What starting, reaping and stopping share.
 struct Core {
-    host: Host,
     clock: Arc<dyn Clock>,
     bus: Bus,
     reaper: Reaper<Child>,
@@ -107,7 +109,6 @@ struct Core {
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Core")
-            .field("host", &self.host)
             .field("runs", &self.reaper)
             .finish_non_exhaustive()
     }
@@ -219,11 +220,10 @@ impl Executor {
         fires: mpsc::UnboundedReceiver<Fire>,
     ) -> io::Result<(Self, Handle)> {
         let (handle, orders) = mpsc::unbounded_channel();
-        let (starts, reports) = Starts::new()?;
         let (tell, told_ends) = mpsc::unbounded_channel();
         let oom = OomCounter::of_process();
+        let (starts, reports) = Starts::new(host, Arc::clone(&clock))?;
         let core = Core {
-            host,
             starts,
             reports,
             bus,

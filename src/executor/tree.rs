@@ -11,11 +11,11 @@ use crate::unix::process::{self, Member};
 use crate::unix::{Pid, Signal};
 
 /// The variable that tells to which run a process belongs.
-pub const VARIABLE: &str = "CRONKEEP_RUN_ID";
+pub(super) const VARIABLE: &str = "CRONKEEP_RUN_ID";
 
 /// What is known of one run's processes.
 #[derive(Debug, Clone)]
-pub struct Tree {
+pub(super) struct Tree {
     run: String,
     /// The main process, which began the run's session.
     main: Pid,
@@ -28,30 +28,30 @@ pub struct Tree {
 impl Tree {
     /// The tree of a run whose main process has not been reaped.
     #[must_use]
-    pub fn new(run: RunId, main: Pid) -> Self {
+    pub(super) fn new(run: RunId, main: Pid) -> Self {
         Tree { run: run.to_string(), main, main_is_ours: true, members: HashMap::new() }
     }
 
     /// The main process was reaped: its number may come to be another's.
-    pub fn lose_main(&mut self) {
+    pub(super) fn lose_main(&mut self) {
         self.main_is_ours = false;
     }
 
     /// Whether nothing was found when it was last looked.
     #[must_use]
-    pub fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         !self.main_is_ours && self.members.is_empty()
     }
 
     /// How many processes were found last.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.members.len()
     }
 
     /// Signals each process that was found last: by groups where the whole group is the run's, so that none escapes by
     /// forking.
-    pub fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         let mut groups = BTreeSet::new();
         // Without /proc nothing is found, but the main process still leads its group.
         if self.main_is_ours {
@@ -72,14 +72,14 @@ impl Tree {
 
 /// Looks for the processes of many runs in one pass.
 #[derive(Debug, Default)]
-pub struct Census {
+pub(super) struct Census {
     /// Processes whose environment was read, and whose run it named. Cleared when nothing is looked for any more.
     read: HashMap<(Pid, u64), Option<String>>,
 }
 
 impl Census {
     /// Brings `trees` up to date.
-    pub fn look<'a>(&mut self, trees: impl IntoIterator<Item = &'a mut Tree>) {
+    pub(super) fn look<'a>(&mut self, trees: impl IntoIterator<Item = &'a mut Tree>) {
         let mut trees: Vec<&mut Tree> = trees.into_iter().collect();
         let all = process::all();
         self.read.retain(|known, _| all.iter().any(|member| is(member, *known)));
@@ -102,7 +102,7 @@ impl Census {
     }
 
     /// Forgets what was read.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.read = HashMap::new();
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod control;
+mod dropin;
 mod fault;
 mod harness;
 mod reload;
