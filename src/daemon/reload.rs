@@ -246,6 +246,7 @@ impl Reload {
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {
+        // Whoever sees the event and asks is told of this load.
         self.bus.publish(Event::Loaded(Loaded {
             files,
             jobs: self.runnable,
