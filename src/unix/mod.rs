@@ -3,9 +3,12 @@
 //! Children are started without forking the daemon ([`spawn`]) and waited for in one place ([`reaper`]); signals
 //! arrive as one stream ([`signals`]). Layer 0: knows nothing of jobs.
 
+pub mod background;
+pub mod beside;
 mod child;
 pub mod identity;
 pub mod limit;
+pub mod lock;
 pub mod memory;
 pub mod pipe;
 pub mod process;
@@ -14,6 +17,7 @@ pub mod signals;
 pub mod spawn;
 mod strings;
 
+pub use beside::beside;
 pub use identity::{Account, NoAccount, Subject};
 pub use limit::Limit;
 pub use nix::errno::Errno;

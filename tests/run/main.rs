@@ -8,5 +8,6 @@ mod identity;
 mod place;
 mod plain;
 mod output;
+mod policy;
 mod started;
 mod stopped;
