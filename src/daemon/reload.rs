@@ -5,16 +5,17 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::Daemon;
-use super::standing::{Accepted, Key, Standing, Told};
+use super::standing::{Accepted, Key, Standings, Told};
 use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
 use crate::config::{Config, PlaceSpec};
 use crate::crontab::{self, Crontab, Fault, Options, Source};
 use crate::event::{Bus, Event, Loaded};
 use crate::job::{Diff, Job, JobTable, Policy};
-use crate::schedule::{Schedule, Zone};
+use crate::schedule::Zone;
 use crate::sink::hook::Permission;
 use crate::unix::{self, Account, memory};
 use crate::watch::{Change, Edit, Notice, Occasion, Text};
@@ -36,6 +37,9 @@ pub(super) struct Reload {
     runnable: usize,
     errors: usize,
     warnings: usize,
+    /// Why edits are found by looking every second, where they are not announced.
+    polling: Option<String>,
+    standings: watch::Sender<Arc<Standings>>,
 }
 
 /// Faults of one file that a load tells one by one; `check` shows the rest.
@@ -55,12 +59,22 @@ impl Reload {
             runnable: 0,
             errors: 0,
             warnings: 0,
+            polling: None,
+            standings: watch::Sender::new(Arc::default()),
         }
     }
 
-    /// How every crontab stands that is known of.
-    pub(super) fn standings(&self) -> impl Iterator<Item = &Standing> {
-        self.files.values().map(|accepted| &accepted.standing)
+    /// How every crontab stands, now and after each change.
+    pub(super) fn standings(&self) -> watch::Receiver<Arc<Standings>> {
+        self.standings.subscribe()
+    }
+
+    /// Takes over a change, and tells how the crontabs stand after it.
+    fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+        self.apply(change, now, put);
+        let files = self.files.values().map(|accepted| accepted.standing.clone()).collect();
+        let polling = self.polling.clone();
+        self.standings.send_replace(Arc::new(Standings { files, polling }));
     }
 
     /// Reads what changed and hands the jobs to be scheduled from now on to `put`, unless they stay as they are.
@@ -176,6 +190,8 @@ impl Reload {
             Notice::FileMount { place, path } => {
                 accepted(&mut self.files, &(*place, Arc::clone(path))).standing.is_mount = true;
             }
+            Notice::Polling(cause) => self.polling = Some(cause.to_string()),
+            Notice::Announced => self.polling = None,
             _ => {}
         }
     }
@@ -230,6 +246,7 @@ impl Reload {
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {
+        // Whoever sees the event and asks is told of this load.
         self.bus.publish(Event::Loaded(Loaded {
             files,
             jobs: self.runnable,
@@ -258,7 +275,7 @@ impl Reload {
                 let file = Some(Arc::clone(job.file()));
                 self.bus.publish(Event::Notice { file, text, warning: true });
             }
-            let unknown = not_carried_out(job.policy(), job.flags.single_job);
+            let unknown = not_carried_out(job.policy());
             if self.refusal(job).is_none() && !unknown.is_empty() {
                 let text = format!(
                     "{}:{}: {} not carried out by this version",
@@ -293,10 +310,7 @@ impl Reload {
                 self.account.name
             ));
         }
-        match job.schedule() {
-            Schedule::After(_) => Some("@after is not carried out by this version".into()),
-            _ => None,
-        }
+        None
     }
 }
 
@@ -348,7 +362,7 @@ impl Daemon {
                 let file = notice.path().map(|path| path.display().to_string().into());
                 reload.bus.publish(Event::Notice { file, text, warning });
             }
-            reload.apply(change, now, |table| {
+            reload.follow(change, now, |table| {
                 if let Some(tables) = tables.upgrade() {
                     tables.send_replace(table);
                     waker.wake();
@@ -360,7 +374,7 @@ impl Daemon {
 }
 
 /// The options that differ from their defaults and that this version does not carry out.
-fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
+fn not_carried_out(policy: &Policy) -> Vec<&'static str> {
     let default = Policy::default();
     let mut named = Vec::new();
     let mut name = |differs: bool, option: &'static str| {
@@ -368,16 +382,6 @@ fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
             named.push(option);
         }
     };
-    name(single, "-s");
-    name(policy.timeout != default.timeout, "timeout");
-    name(policy.kill_after != default.kill_after, "kill-after");
-    name(policy.overlap != default.overlap && !single, "overlap");
-    name(policy.max_instances != default.max_instances, "max-instances");
-    name(policy.grace != default.grace, "grace");
-    name(policy.retries != default.retries, "retries");
-    name(policy.retry_delay != default.retry_delay, "retry-delay");
-    name(policy.retry_backoff.to_bits() != default.retry_backoff.to_bits(), "retry-backoff");
-    name(policy.jitter != default.jitter, "jitter or RANDOM_DELAY");
     name(policy.executor != default.executor, "executor");
     name(policy.expires != default.expires, "expires");
     name(policy.result != default.result, "result");

@@ -7,12 +7,16 @@
 )]
 
 mod clock;
+mod control;
 mod dropin;
 mod fault;
 mod harness;
 mod hook;
 mod reboot;
+mod host;
+mod policy;
 mod reload;
 mod run;
 mod shutdown;
+mod source;
 mod watch;
