@@ -15,6 +15,7 @@ mod signal;
 mod standing;
 mod surroundings;
 
+use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -25,8 +26,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task;
 
 use crate::clock::{Clock, SystemClock, Waker};
-use crate::config::Config;
+use crate::config::{Config, Mail};
 use crate::event::{Bus, Event};
+use crate::executor::mail::{Post, SENDMAIL, Via};
 use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
@@ -63,6 +65,9 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
     unix::memory::return_large_blocks();
+    if config.subreaper {
+        unix::process::adopt_orphans().context("failed to adopt orphans")?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -142,13 +147,15 @@ async fn serve(
         env_allow: config.env_allow.clone(),
         always_shell: config.always_shell,
         descriptors: unix::limit::raise_descriptors(),
+        post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
     };
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
+    let (tables, table) = watch::channel(Arc::default());
+    let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executing = tokio::spawn(executor.run());
 
-    let (tables, table) = watch::channel(Arc::default());
     let tables = Arc::new(tables);
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
@@ -252,6 +259,16 @@ impl Daemon {
             }
         }
     }
+}
+
+/// What takes mails, as the options say.
+fn post(config: &Config) -> Post {
+    let via = match &config.mail {
+        Mail::Off => Via::Off,
+        Mail::Sendmail => CString::new(SENDMAIL).map_or(Via::Off, Via::Sendmail),
+        Mail::Command(line) => Via::command(line).unwrap_or_default(),
+    };
+    Post::new(via, config.passthrough)
 }
 
 /// The fault that a test asks for; builds without debug assertions know of none.

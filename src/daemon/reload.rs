@@ -15,7 +15,7 @@ use crate::config::{Config, PlaceSpec};
 use crate::crontab::{self, Crontab, Fault, Options, Source};
 use crate::event::{Bus, Event, Loaded};
 use crate::job::{Diff, Job, JobTable, Policy};
-use crate::schedule::{Schedule, Zone};
+use crate::schedule::Zone;
 use crate::sink::hook::Permission;
 use crate::unix::{self, Account, memory};
 use crate::watch::{Change, Edit, Notice, Occasion, Text};
@@ -274,7 +274,7 @@ impl Reload {
                 let file = Some(Arc::clone(job.file()));
                 self.bus.publish(Event::Notice { file, text, warning: true });
             }
-            let unknown = not_carried_out(job.policy(), job.flags.single_job);
+            let unknown = not_carried_out(job.policy());
             if self.refusal(job).is_none() && !unknown.is_empty() {
                 let text = format!(
                     "{}:{}: {} not carried out by this version",
@@ -309,10 +309,7 @@ impl Reload {
                 self.account.name
             ));
         }
-        match job.schedule() {
-            Schedule::After(_) => Some("@after is not carried out by this version".into()),
-            _ => None,
-        }
+        None
     }
 }
 
@@ -378,7 +375,7 @@ impl Daemon {
 }
 
 /// The options that differ from their defaults and that this version does not carry out.
-fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
+fn not_carried_out(policy: &Policy) -> Vec<&'static str> {
     let default = Policy::default();
     let mut named = Vec::new();
     let mut name = |differs: bool, option: &'static str| {
@@ -386,16 +383,6 @@ fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
             named.push(option);
         }
     };
-    name(single, "-s");
-    name(policy.timeout != default.timeout, "timeout");
-    name(policy.kill_after != default.kill_after, "kill-after");
-    name(policy.overlap != default.overlap && !single, "overlap");
-    name(policy.max_instances != default.max_instances, "max-instances");
-    name(policy.grace != default.grace, "grace");
-    name(policy.retries != default.retries, "retries");
-    name(policy.retry_delay != default.retry_delay, "retry-delay");
-    name(policy.retry_backoff.to_bits() != default.retry_backoff.to_bits(), "retry-backoff");
-    name(policy.jitter != default.jitter, "jitter or RANDOM_DELAY");
     name(policy.executor != default.executor, "executor");
     name(policy.expires != default.expires, "expires");
     name(policy.result != default.result, "result");

@@ -46,12 +46,13 @@ impl Daemon {
         tokio::pin!(stopping);
         loop {
             tokio::select! {
+                biased;
                 stopped = &mut stopping => return stopped,
                 signal = self.signals.next() => match signal {
                     Ok(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
                         self.bus.publish(Event::Signal { name: signal.as_str(), action: "kill" });
                         // Whoever asked first is answered with this, too.
-                        let _ = executor.stop(Stop::End { grace: Duration::ZERO }).await;
+                        drop(executor.stop(Stop::End { grace: Duration::ZERO }));
                     }
                     Ok(signal) => {
                         self.bus.publish(Event::Signal { name: signal.as_str(), action: "none: stopping" });

@@ -6,10 +6,14 @@
     reason = "a test stands outside: it reads clocks and waits for the daemon as any parent does"
 )]
 
+mod clock;
 mod dropin;
 mod fault;
 mod harness;
+mod hook;
+mod reboot;
 mod host;
+mod policy;
 mod reload;
 mod run;
 mod shutdown;
