@@ -3,8 +3,10 @@
 
 mod ended;
 mod harness;
+mod hung;
 mod identity;
 mod place;
+mod plain;
 mod output;
 mod policy;
 mod started;
