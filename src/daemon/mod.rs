@@ -15,6 +15,7 @@ mod signal;
 mod standing;
 mod surroundings;
 
+use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -25,8 +26,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task;
 
 use crate::clock::{Clock, SystemClock, Waker};
-use crate::config::Config;
+use crate::config::{Config, Mail};
 use crate::event::{Bus, Event};
+use crate::executor::mail::{Post, SENDMAIL, Via};
 use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
@@ -145,15 +147,16 @@ async fn serve(
         env_allow: config.env_allow.clone(),
         always_shell: config.always_shell,
         descriptors: unix::limit::raise_descriptors(),
+        post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
     };
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());
+    let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executing = tokio::spawn(executor.run());
 
-    let tables = Arc::new(tables);
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
     let pulse = Pulse::default();
@@ -179,7 +182,9 @@ async fn serve(
     }
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
+    let reload = Reload::new(&config, account, bus.clone());
     let desk = Desk {
+        standings: reload.standings(),
         clock: Arc::clone(&clock),
         tables: tables.subscribe(),
         executor: handle.clone(),
@@ -189,7 +194,6 @@ async fn serve(
         waker: waker.clone(),
         about,
     };
-    let reload = Some(Reload::new(&config, account, bus.clone()));
     let executor = handle;
     let daemon = Daemon {
         config,
@@ -197,7 +201,7 @@ async fn serve(
         bus,
         signals,
         watcher,
-        reload,
+        reload: Some(reload),
         reboot,
         tables,
         waker,
@@ -254,6 +258,16 @@ impl Daemon {
             }
         }
     }
+}
+
+/// What takes mails, as the options say.
+fn post(config: &Config) -> Post {
+    let via = match &config.mail {
+        Mail::Off => Via::Off,
+        Mail::Sendmail => CString::new(SENDMAIL).map_or(Via::Off, Via::Sendmail),
+        Mail::Command(line) => Via::command(line).unwrap_or_default(),
+    };
+    Post::new(via, config.passthrough)
 }
 
 /// The fault that a test asks for; builds without debug assertions know of none.

@@ -11,6 +11,7 @@ mod deadline;
 mod ending;
 pub mod jitter;
 mod life;
+pub mod mail;
 mod oom;
 pub mod output;
 mod plain;
@@ -224,7 +225,7 @@ impl Executor {
         let (handle, orders) = mpsc::unbounded_channel();
         let (tell, told_ends) = mpsc::unbounded_channel();
         let oom = OomCounter::of_process();
-        let (starts, reports) = Starts::new(host, Arc::clone(&clock))?;
+        let (starts, reports) = Starts::new(host, Arc::clone(&clock), bus.clone())?;
         let core = Core {
             starts,
             reports,

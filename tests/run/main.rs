@@ -3,6 +3,8 @@
 
 mod ended;
 mod harness;
+mod identity;
+mod place;
 mod output;
 mod policy;
 mod started;
