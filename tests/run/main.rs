@@ -3,6 +3,7 @@
 
 mod ended;
 mod harness;
+mod mail;
 mod output;
 mod started;
 mod stopped;
