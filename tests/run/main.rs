@@ -3,6 +3,7 @@
 
 mod ended;
 mod harness;
+mod log;
 mod mail;
 mod output;
 mod started;
