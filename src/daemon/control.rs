@@ -10,8 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::reload::Shown;
-use super::standing::Standing;
+use super::standing::{Standing, Standings};
 use super::{Daemon, feed};
 use crate::clock::{Clock, Waker};
 use crate::config::Config;
@@ -99,12 +98,12 @@ fn beside(config: &Config) -> PathBuf {
 pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tables: watch::Receiver<Arc<JobTable>>,
+    pub(super) standings: watch::Receiver<Arc<Standings>>,
     pub(super) executor: Handle,
     pub(super) seen: Seen,
     pub(super) recent: Recent,
     pub(super) pulse: Pulse,
     pub(super) waker: Waker,
-    pub(super) crontabs: watch::Receiver<Shown>,
     pub(super) about: Arc<About>,
 }
 
@@ -248,7 +247,6 @@ impl Desk {
         let state = state.unwrap_or_default();
         let rules = self.about.zone.rules();
         let loaded = self.seen.loaded();
-        let polling = self.crontabs.borrow().polling.clone();
         let elapsed = self.clock.monotonic().saturating_sub(self.about.since);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -258,7 +256,8 @@ impl Desk {
             uptime_s: elapsed.as_secs(),
             tz: self.about.zone.name().to_owned(),
             sources: self.sources(),
-            watch: if polling.is_some() { "poll" } else { "inotify" }.to_owned(),
+            watch: if self.standings.borrow().polling.is_some() { "poll" } else { "inotify" }
+                .to_owned(),
             jobs: JobCounts {
                 total: self.table().len(),
                 refused: loaded.map_or(0, |loaded| loaded.refused),
@@ -275,21 +274,21 @@ impl Desk {
         }
     }
 
+    /// The crontabs that are known of.
     fn sources(&self) -> Vec<SourceObject> {
         let (now, rules) = (self.clock.now(), self.about.zone.rules());
+        let age = |at: Timestamp| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0);
         let object = |standing: &Standing| SourceObject {
             file: standing.file.to_string(),
             hash: standing.hash.map(|hash| format!("{hash:016x}")),
             loaded: standing.loaded.map(|at| instant_in(at, rules)),
-            age_s: standing
-                .loaded
-                .and_then(|at| u64::try_from(now.duration_since(at).as_secs()).ok()),
+            age_s: standing.loaded.map(age),
             errors: standing.errors,
             warnings: standing.warnings,
             faults: standing.faults.iter().map(fault_text).collect(),
             trouble: standing.trouble.clone(),
         };
-        self.crontabs.borrow().standings.iter().map(object).collect()
+        self.standings.borrow().files.iter().map(object).collect()
     }
 
     /// Whether schedules are kept, and what the executor is at, if it answers.
@@ -333,10 +332,12 @@ impl Desk {
             }
             Some(_) => {}
         }
-        let crontabs = self.crontabs.borrow();
-        reasons.extend(crontabs.standings.iter().filter_map(|standing| {
-            Some(format!("{}: {}", standing.file, standing.trouble.as_ref()?))
-        }));
+        let standings = self.standings.borrow();
+        let troubled = standings.files.iter().filter_map(|standing| {
+            let trouble = standing.trouble.as_ref()?;
+            Some(format!("{} {trouble}", standing.file))
+        });
+        reasons.extend(troubled);
         reasons
     }
 }

@@ -15,6 +15,7 @@ mod signal;
 mod standing;
 mod surroundings;
 
+use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -25,8 +26,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task;
 
 use crate::clock::{Clock, SystemClock, Waker};
-use crate::config::Config;
+use crate::config::{Config, Mail};
 use crate::event::{Bus, Event};
+use crate::executor::mail::{Post, SENDMAIL, Via};
 use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
@@ -145,6 +147,7 @@ async fn serve(
         env_allow: config.env_allow.clone(),
         always_shell: config.always_shell,
         descriptors: unix::limit::raise_descriptors(),
+        post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
     };
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
@@ -177,10 +180,11 @@ async fn serve(
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
-    let reload = Reload::new(&config, account.clone(), bus.clone());
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
+    let reload = Reload::new(&config, account, bus.clone());
     let desk = Desk {
+        standings: reload.standings(),
         clock: Arc::clone(&clock),
         tables: tables.subscribe(),
         executor: handle.clone(),
@@ -188,7 +192,6 @@ async fn serve(
         recent,
         pulse,
         waker: waker.clone(),
-        crontabs: reload.shown(),
         about,
     };
     let executor = handle;
@@ -255,6 +258,16 @@ impl Daemon {
             }
         }
     }
+}
+
+/// What takes mails, as the options say.
+fn post(config: &Config) -> Post {
+    let via = match &config.mail {
+        Mail::Off => Via::Off,
+        Mail::Sendmail => CString::new(SENDMAIL).map_or(Via::Off, Via::Sendmail),
+        Mail::Command(line) => Via::command(line).unwrap_or_default(),
+    };
+    Post::new(via, config.passthrough)
 }
 
 /// The fault that a test asks for; builds without debug assertions know of none.

@@ -8,7 +8,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
 use tokio::sync::oneshot;
 
+use super::mail::Mailer;
 use super::output::{Bounds, Reader, Readers, Teller};
+use super::shell::Base;
 use super::starter::Ticket;
 use super::told::Untold;
 use crate::event::{Bus, Cause, Ended, Event, Outcome, Run};
@@ -24,6 +26,10 @@ pub(super) struct Attendant {
     pub stderr: Option<Reader>,
     /// What did not fit into the pipe at once, from this byte on.
     pub stdin: Option<(Sender, Arc<Ticket>, usize)>,
+    /// What sends mails, and what those about this run need; none where mail is off.
+    pub mail: Option<(Arc<Mailer>, Arc<Base>)>,
+    /// Whether a mail will be due if it prints something.
+    pub mailed: bool,
     /// Comes when the main process has ended.
     pub ended: oneshot::Receiver<Ended>,
     /// Used up when the end was told.
@@ -36,12 +42,12 @@ impl Attendant {
     /// The run ends with its main process. What is in the pipes by then is its output; what comes later is told as
     /// detached.
     pub(super) async fn attend(self) {
-        let Attendant { run, bus, stdout, stderr, stdin, mut ended, untold } = self;
+        let Attendant { run, bus, stdout, stderr, stdin, mail, mailed, mut ended, untold } = self;
         let merged = stderr.is_none();
         let mut readers: Readers = [stdout, stderr];
         let mut feeding = pin!(feed(stdin));
         let mut fed = false;
-        let mut teller = Teller::new(run, bus, Bounds::default(), false);
+        let mut teller = Teller::new(Arc::clone(&run), bus, Bounds::default(), mailed);
         let end = loop {
             let which = tokio::select! {
                 end = &mut ended => break end,
@@ -61,6 +67,9 @@ impl Attendant {
             && teller.kept().says_no_space(merged)
         {
             end.cause = Some(Cause::NoSpace);
+        }
+        if let Some((mailer, base)) = mail {
+            mailer.mail(&run, &base, teller.kept(), &end.outcome);
         }
         let cause = end.cause;
         teller.publish(Event::RunEnded(end));

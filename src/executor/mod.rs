@@ -7,11 +7,12 @@
 mod account;
 pub mod admission;
 mod attend;
-mod cause;
 mod deadline;
 mod ending;
 pub mod jitter;
 mod life;
+pub mod mail;
+mod oom;
 pub mod output;
 mod plain;
 pub mod retry;
@@ -44,9 +45,9 @@ use crate::event::{Bus, Cause, Ended, Event, Fire, Run, RunId, Usage};
 use crate::job::{Job, JobKey, JobTable};
 use crate::unix::{self, Reaper, Signals};
 use admission::Admission;
-use cause::OomCounter;
 use deadline::{Deadlines, Set};
 use life::Life;
+use oom::OomCounter;
 use state::LastEnds;
 use told::Told;
 use tree::Census;
@@ -85,6 +86,8 @@ struct Core {
     deadlines: Deadlines,
     /// When it is looked next for the processes of runs that are to end.
     look: Option<(Set, Instant)>,
+    /// Whether it is to be once all that has ended was reaped.
+    look_now: bool,
     /// How often that was in vain.
     quiet_looks: u32,
     census: Census,
@@ -222,7 +225,7 @@ impl Executor {
         let (handle, orders) = mpsc::unbounded_channel();
         let (tell, told_ends) = mpsc::unbounded_channel();
         let oom = OomCounter::of_process();
-        let (starts, reports) = Starts::new(host, Arc::clone(&clock))?;
+        let (starts, reports) = Starts::new(host, Arc::clone(&clock), bus.clone())?;
         let core = Core {
             starts,
             reports,
@@ -236,6 +239,7 @@ impl Executor {
             graces: HashMap::new(),
             deadlines: Deadlines::default(),
             look: None,
+            look_now: false,
             quiet_looks: 0,
             census: Census::default(),
             killed: 0,
@@ -276,6 +280,8 @@ impl Executor {
         let mut in_a_row = 0;
         while fires_open || orders_open || self.core.is_engaged() {
             tokio::select! {
+                // What has ended counts as such before anything new is judged.
+                biased;
                 signal = self.children.next() => {
                     if signal.is_err() {
                         return;
@@ -329,6 +335,9 @@ impl Core {
             let duration = self.clock.monotonic().saturating_sub(open.since);
             let used = (duration, usage(ended.usage));
             self.finish(open.started.run, Ok(ended.status), used, Some(open.ended));
+        }
+        if std::mem::take(&mut self.look_now) {
+            self.look();
         }
     }
 

@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 
+use super::mail::{Envelope, Post};
 use super::plain::{Plain, Search};
 use crate::crontab::Origin;
 use crate::event::Run;
@@ -43,6 +45,8 @@ pub struct Host {
     pub always_shell: bool,
     /// The limit of descriptors that runs get; none: the daemon's.
     pub descriptors: Option<Limit>,
+    /// How mails are sent.
+    pub post: Arc<Post>,
 }
 
 impl Host {
@@ -66,6 +70,7 @@ impl Host {
             env_allow: Vec::new(),
             always_shell: false,
             descriptors: None,
+            post: Arc::default(),
         }
     }
 
@@ -100,6 +105,8 @@ pub struct Base {
     pub home: CString,
     /// Where commands are found that need no shell; none: all need it.
     search: Option<Search>,
+    /// Of mails about what they print; none where mail is off.
+    pub envelope: Option<Envelope>,
 }
 
 impl Base {
@@ -123,7 +130,7 @@ impl Base {
         }
         let mut search = None;
         if !host.always_shell {
-            search = Search::new(variables.0.iter().map(|(name, value)| (*name, &**value)))
+            search = Search::new(variables.pairs())
                 .filter(|_| is_plain(OsStr::from_bytes(shell)));
         }
         Ok(Base {
@@ -131,6 +138,7 @@ impl Base {
             home: c_string(value("HOME"), "HOME")?,
             environment,
             search,
+            envelope: Envelope::new(host, terms, account, variables.pairs()),
         })
     }
 
@@ -208,6 +216,10 @@ impl<'a> Variables<'a> {
         variables.set(b"LOGNAME", account.name.as_bytes());
         variables.set(b"USER", account.name.as_bytes());
         variables
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        self.0.iter().map(|(name, value)| (*name, &**value))
     }
 
     fn get(&self, name: &str) -> Option<&[u8]> {

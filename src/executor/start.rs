@@ -14,10 +14,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::Core;
 use super::attend::Attendant;
 use super::output::Reader;
-use super::shell::Host;
+use super::mail::Mailer;
+use super::output::Kept;
+use super::shell::{Base, Host};
 use super::starter::{Starter, Ticket, What};
 use crate::clock::Clock;
-use crate::event::{Ended, Event, Run, RunId, Started, Usage};
+use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
 use crate::unix::{self, Errno, Pid, Signal, Status, process};
 
 /// How soon a start that failed for a shortage is made again; twice as late each time, up to [`LONGEST_DELAY`].
@@ -70,6 +72,8 @@ pub(super) enum Report {
     Failed(Failure),
     /// A start that had failed for a shortage is to be made again.
     Again(u64),
+    /// Nobody waits any more for the errands whose receiver is gone.
+    Abandoned,
 }
 
 /// A child that executes its program.
@@ -84,8 +88,12 @@ pub(super) struct Begun {
     pub since: Duration,
     /// The directory that it could not enter, and why: it is in `/`.
     pub astray: Option<(String, Errno)>,
-    /// Where to read descriptors 1 and 2; non-blocking.
-    pub output: Option<(OwnedFd, OwnedFd)>,
+    /// Where to read descriptors 1 and 2, the second if it is another pipe; non-blocking.
+    pub output: Option<(OwnedFd, Option<OwnedFd>)>,
+    /// What mails about it need, unless mail is off.
+    pub base: Option<Arc<Base>>,
+    /// Whether a mail will be due if it prints something.
+    pub mailed: bool,
     /// Where to write what it reads, from which byte on; non-blocking.
     pub stdin: Option<(OwnedFd, usize)>,
 }
@@ -100,6 +108,8 @@ pub(super) struct Failure {
     pub reason: String,
     /// Whether something had run out that may be given back.
     pub is_passing: bool,
+    /// What mails need about a run whose shell could not be executed.
+    pub base: Option<Arc<Base>>,
 }
 
 /// The starts that were begun and of which nothing was reported yet.
@@ -107,6 +117,7 @@ pub(super) struct Failure {
 pub(super) struct Starts {
     starter: Starter,
     reports: mpsc::UnboundedSender<Report>,
+    mailer: Arc<Mailer>,
     pending: HashMap<u64, Pending>,
     numbers: u64,
     /// Children that were reaped before their start was reported.
@@ -134,9 +145,12 @@ impl Starts {
     pub(super) fn new(
         host: Host,
         clock: Arc<dyn Clock>,
+        bus: Bus,
     ) -> io::Result<(Self, mpsc::UnboundedReceiver<Report>)> {
         let (reports, told) = mpsc::unbounded_channel();
+        let mailer = Arc::new(Mailer::new(Arc::clone(&host.post), reports.clone(), bus));
         let starts = Starts {
+            mailer,
             starter: Starter::new(host, clock, reports.clone())?,
             reports,
             pending: HashMap::new(),
@@ -145,11 +159,6 @@ impl Starts {
             ready: VecDeque::new(),
         };
         Ok((starts, told))
-    }
-
-    /// Where errands can be asked for, by any task.
-    pub(super) fn errands(&self) -> mpsc::UnboundedSender<Report> {
-        self.reports.clone()
     }
 
     /// How many starts were begun and neither succeeded nor failed yet, errands included.
@@ -180,7 +189,7 @@ impl Starts {
 
     /// Reports a failure to ourselves.
     fn fail(&self, number: u64, reason: String, is_passing: bool) {
-        let failure = Failure { number, pid: None, reason, is_passing };
+        let failure = Failure { number, pid: None, reason, is_passing, base: None };
         // Whoever is here can be told.
         let _ = self.reports.send(Report::Failed(failure));
     }
@@ -211,6 +220,7 @@ impl Core {
                     self.starts.submit(Arc::clone(&pending.ticket));
                 }
             }
+            Report::Abandoned => self.kill_abandoned(),
             Report::Started(begun) => self.open(begun),
             Report::Failed(failure) => self.fail(failure),
         }
@@ -252,6 +262,7 @@ impl Core {
                 self.lives(&started);
                 let (ended, told) = oneshot::channel();
                 let (stdout, stderr) = begun.output.unzip();
+                let stderr = stderr.flatten();
                 let reader = |pipe| Receiver::from_owned_fd_unchecked(pipe).ok().map(Reader::new);
                 let attendant = Attendant {
                     run: Arc::clone(run),
@@ -259,6 +270,8 @@ impl Core {
                     stdout: stdout.and_then(reader),
                     stderr: stderr.and_then(reader),
                     stdin,
+                    mail: begun.base.map(|base| (Arc::clone(&self.starts.mailer), base)),
+                    mailed: begun.mailed,
                     ended: told,
                     untold: self.untold(run),
                 };
@@ -299,7 +312,13 @@ impl Core {
             Some(done) => {
                 let _ = done.send(Err(failure.reason));
             }
-            None => self.not_started(Arc::clone(pending.ticket.run()), failure.reason),
+            None => {
+                let run = Arc::clone(pending.ticket.run());
+                if let Some(base) = failure.base {
+                    self.mail_failure(&run, &base, &failure.reason);
+                }
+                self.not_started(run, failure.reason);
+            }
         }
     }
 
@@ -359,6 +378,40 @@ impl Core {
     /// Whether a child lives or is being started.
     pub(super) fn is_busy(&self) -> bool {
         self.reaper.children().len() > 0 || self.starts.len() > 0
+    }
+
+    /// Mails that a shell could not be executed, in cronie's words.
+    fn mail_failure(&self, run: &Arc<Run>, base: &Base, reason: &str) {
+        let shell = base.shell.to_string_lossy();
+        let why = reason.rsplit(": ").next().unwrap_or_default();
+        let mut words = Kept::new(true);
+        let text = format!("execl: couldn't exec `{shell}'\nexecl: {why}\n");
+        words.push(Stream::Stderr, text.as_bytes());
+        let outcome = Outcome::CouldNotStart { reason: reason.to_owned() };
+        self.starts.mailer.mail(run, base, &words, &outcome);
+    }
+
+    /// Kills errands for which nobody waits any more.
+    fn kill_abandoned(&mut self) {
+        let abandoned = |done: &oneshot::Sender<_>| done.is_closed();
+        for (pid, child) in self.reaper.children() {
+            if let Child::Errand(done) = child
+                && abandoned(done)
+            {
+                process::signal_group(pid, Signal::SIGKILL);
+            }
+        }
+        for pending in self.starts.pending.values() {
+            if pending.done.as_ref().is_some_and(abandoned)
+                && let Some(pid) = pending.ticket.pid_or_cancel()
+            {
+                process::signal(pid, Signal::SIGKILL);
+            }
+        }
+        // Those that were given up before there was a child are reported by nobody.
+        self.starts.pending.retain(|_, pending| {
+            !(pending.done.as_ref().is_some_and(abandoned) && pending.ticket.is_cancelled())
+        });
     }
 
     /// Tells that no process came to be.

@@ -19,6 +19,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::sync::mpsc;
 
 use super::account::{self, Accounts, Answer, Known};
+use super::mail::Envelope;
 use super::shell::{self, Base, Host};
 use super::start::{Begun, Failure, Report};
 use crate::clock::Clock;
@@ -99,6 +100,11 @@ impl Ticket {
                 _ => return None,
             }
         }
+    }
+
+    /// Whether it was given up before there was a child.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == CANCELLED
     }
 }
 
@@ -295,17 +301,19 @@ struct Refusal {
     pid: Option<Pid>,
     reason: String,
     is_passing: bool,
+    /// Of a run whose shell could not be executed.
+    base: Option<Arc<Base>>,
 }
 
 impl Refusal {
     fn new(reason: String) -> Self {
-        Refusal { pid: None, reason, is_passing: false }
+        Refusal { pid: None, reason, is_passing: false, base: None }
     }
 
     fn no_pipe(error: &io::Error) -> Self {
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
         let reason = format!("no pipe: {}", errno.desc());
-        Refusal { pid: None, reason, is_passing: is_shortage(errno) }
+        Refusal { pid: None, reason, is_passing: is_shortage(errno), base: None }
     }
 }
 
@@ -356,6 +364,7 @@ impl Setup {
                     pid: refusal.pid,
                     reason: refusal.reason,
                     is_passing: refusal.is_passing,
+                    base: refusal.base,
                 })
             }
         };
@@ -369,7 +378,7 @@ impl Setup {
         &self,
         ticket: &Ticket,
         known: &Known,
-        base: &Base,
+        base: &Arc<Base>,
         spawner: &mut Spawner,
     ) -> Result<Option<Begun>, Refusal> {
         let run = ticket.run();
@@ -394,13 +403,19 @@ impl Setup {
         let about = shell::about(run).map_err(Refusal::new)?;
         let no_pipe = |error: io::Error| Refusal::no_pipe(&error);
         let stdin = Self::stdin(text).map_err(no_pipe)?;
+        let awaited = |envelope: &Envelope| self.host.post.awaits(envelope, run);
+        let mailed = is_read && base.envelope.as_ref().is_some_and(awaited);
         let streams = if is_read {
-            Some((output().map_err(no_pipe)?, output().map_err(no_pipe)?))
+            let apart = !mailed || self.host.post.apart;
+            let stderr = if apart { Some(output().map_err(no_pipe)?) } else { None };
+            Some((output().map_err(no_pipe)?, stderr))
         } else {
             None
         };
         let (stdout, stderr) = match &streams {
-            Some((stdout, stderr)) => (stdout.theirs.as_fd(), stderr.theirs.as_fd()),
+            Some((stdout, stderr)) => {
+                (stdout.theirs.as_fd(), stderr.as_ref().unwrap_or(stdout).theirs.as_fd())
+            }
             None => (self.null.as_fd(), self.null.as_fd()),
         };
         let command = Command {
@@ -432,6 +447,7 @@ impl Setup {
                 Step::Execute => words(program, error.errno),
                 _ => error.to_string(),
             },
+            base: (error.step == Step::Execute && is_read).then(|| Arc::clone(base)),
         })?;
         let home = || base.home.to_string_lossy().into_owned();
         Ok(Some(Begun {
@@ -440,7 +456,9 @@ impl Setup {
             at,
             since,
             astray: spawned.astray.map(|errno| (home(), errno)),
-            output: streams.map(|(stdout, stderr)| (stdout.ours, stderr.ours)),
+            output: streams.map(|(stdout, stderr)| (stdout.ours, stderr.map(|pipe| pipe.ours))),
+            base: base.envelope.is_some().then(|| Arc::clone(base)),
+            mailed,
             // What has gone into the pipe at once needs nobody to feed it.
             stdin: stdin
                 .filter(|(_, written)| *written < text.len())

@@ -12,5 +12,6 @@ mod ids;
 mod next;
 mod parse;
 mod plain;
+mod run;
 mod tally;
 mod vectors;

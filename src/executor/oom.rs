@@ -1,36 +1,7 @@
-//! Why a run ended as it did, where its status alone does not tell: memory and space that ran out.
+//! Whether the kernel ended a process since memory ran out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// What a program says when a disk is full: strerror(ENOSPC), which tools print unless they are translated.
-const NO_SPACE: &[u8] = b"No space left on device";
-
-/// How many lines from the end of the standard error count as its tail.
-const TAIL: u32 = 20;
-
-/// Whether the tail of a run's standard error says that there is no space; shown each line as it comes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct SpaceWatch {
-    /// Lines since the last one that said so.
-    since: Option<u32>,
-}
-
-impl SpaceWatch {
-    /// Takes the next line.
-    pub(super) fn see(&mut self, line: &[u8]) {
-        let says_so = line.len() >= NO_SPACE.len()
-            && line.windows(NO_SPACE.len()).any(|window| window == NO_SPACE);
-        self.since =
-            if says_so { Some(0) } else { self.since.map(|since| since.saturating_add(1)) };
-    }
-
-    /// Whether one of the last 20 lines says so.
-    #[must_use]
-    pub(super) fn ran_out(self) -> bool {
-        self.since.is_some_and(|since| since < TAIL)
-    }
-}
 
 /// The file in which the kernel counts the processes of our cgroup that it ended for want of memory.
 ///
@@ -96,20 +67,6 @@ fn places(cgroups: &str, mounts: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_tail_of_the_standard_error_counts() {
-        let mut watch = SpaceWatch::default();
-        assert!(!watch.ran_out());
-        watch.see(b"cp: error writing '/x': No space left on device");
-        assert!(watch.ran_out());
-        for _ in 0..19 {
-            watch.see(b"another line");
-        }
-        assert!(watch.ran_out());
-        watch.see(b"No space left on devic");
-        assert!(!watch.ran_out());
-    }
 
     #[test]
     fn both_formats_of_the_counter_are_read() {
