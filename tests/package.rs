@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 /// Enters a copy of the root and runs the script there, as the first process of a namespace.
 const ENTER: &str = r#"
@@ -34,7 +35,7 @@ mkdir -p /etc/cron.d
 # Beside Debian's cron it does not go; in its place it does.
 if dpkg -s cron 2>/dev/null | grep -q '^Status: install ok installed'; then
   ! dpkg --install /tmp/cronkeep.deb 2> /tmp/refusal
-  grep -qi conflict /tmp/refusal
+  cat /tmp/refusal; grep -qi conflict /tmp/refusal
   dpkg --remove --force-depends cron cron-daemon-common
 fi
 dpkg --install --force-confnew /tmp/cronkeep.deb
@@ -81,17 +82,24 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The package, built once for all tests of this process, and not compressed.
+fn package() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(build)
+}
+
 fn build() -> PathBuf {
     let output = Command::new(root().join("packaging/deb/build.sh"))
         .arg(env!("CARGO_BIN_EXE_cronkeep"))
+        .env("DEB_COMPRESSION", "none")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let folder = std::fs::read_dir(root().join("target/debian")).unwrap();
-    let packages = folder.map(|item| item.unwrap().path());
+    let mut packages = folder.map(|item| item.unwrap().path());
     let name = format!("cronkeep_{}_", env!("CARGO_PKG_VERSION"));
     let is_ours = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(&name);
-    packages.filter(is_ours).next_back().unwrap()
+    packages.find(is_ours).unwrap()
 }
 
 fn text(output: &Output) -> String {
@@ -103,12 +111,12 @@ fn text(output: &Output) -> String {
 #[test]
 fn the_package_takes_crons_place_runs_and_goes_without_a_trace() {
     assert!(nix::unistd::geteuid().is_root(), "the package's test needs root: it mounts");
-    let package = build();
+    let package = package();
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new("unshare")
         .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "sh"])
         .arg(folder.path())
-        .arg(&package)
+        .arg(package)
         .arg(SCRIPT)
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env_remove("NOTIFY_SOCKET")
@@ -121,8 +129,8 @@ fn the_package_takes_crons_place_runs_and_goes_without_a_trace() {
 
 #[test]
 fn what_is_in_the_package_is_roots_and_every_configuration_file_is_declared() {
-    let package = build();
-    let list = Command::new("dpkg-deb").arg("--contents").arg(&package).output().unwrap();
+    let package = package();
+    let list = Command::new("dpkg-deb").arg("--contents").arg(package).output().unwrap();
     let list = String::from_utf8(list.stdout).unwrap();
     for line in list.lines() {
         assert!(line.contains(" root/root "), "{line}");
@@ -135,7 +143,7 @@ fn what_is_in_the_package_is_roots_and_every_configuration_file_is_declared() {
         assert!(list.contains(path), "{path}: {list}");
     }
     let declared =
-        Command::new("dpkg-deb").arg("--info").arg(&package).arg("conffiles").output().unwrap();
+        Command::new("dpkg-deb").arg("--info").arg(package).arg("conffiles").output().unwrap();
     let declared = String::from_utf8(declared.stdout).unwrap();
     let files = list
         .lines()

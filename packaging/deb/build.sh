@@ -13,6 +13,7 @@ chmod 0755 "$root"
 
 put() { install -D -m "$1" "$2" "$root/$3"; }
 put 0755 "$binary" usr/bin/cronkeep
+! command -v strip >/dev/null || strip "$root/usr/bin/cronkeep"
 # Shorter names of the same program: what it does follows from the name.
 mkdir -p "$root/usr/sbin"
 ln -s cronkeep "$root/usr/bin/crontab"
@@ -47,4 +48,4 @@ depends=$(ldd "$binary" | grep -q libc.so.6 && echo 'libc6 (>= 2.34)' || true)
   [ -z "$depends" ] || echo "Depends: $depends"
 } > "$root/DEBIAN/control"
 mkdir -p "$out"
-dpkg-deb --root-owner-group --build "$root" "$out/cronkeep_${version}_$arch.deb"
+dpkg-deb --root-owner-group -Z"${DEB_COMPRESSION:-xz}" --build "$root" "$out/cronkeep_${version}_$arch.deb"
