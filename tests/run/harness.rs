@@ -81,15 +81,10 @@ pub(crate) fn start_on(host: Host) -> Daemon {
 }
 
 /// An executor on a host that is set up as `set_up` says.
-pub(crate) fn start_on(set_up: impl FnOnce(&mut Host)) -> Daemon {
-    let mut bus = Bus::builder();
-    let events = bus.subscribe();
-    let (fires, taken) = mpsc::unbounded_channel();
+pub(crate) fn start_set_up(set_up: impl FnOnce(&mut Host)) -> Daemon {
     let mut host = Host::new(Account::current(), []);
     set_up(&mut host);
-    let (executor, handle) =
-        Executor::new(host, Arc::new(SystemClock), bus.build(), taken).unwrap();
-    Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }
+    start_on(host)
 }
 
 impl Daemon {

@@ -14,7 +14,7 @@ use cronkeep::executor::mail::{Post, Via};
 use cronkeep::job::{Job, Policy};
 use cronkeep::unix::Account;
 
-use crate::harness::{Daemon, Told, alone, job, job_with, start_on, under, until};
+use crate::harness::{Daemon, Told, alone, job, job_with, start_set_up, under, until};
 
 /// A folder with a program that keeps the mails it is given, once `arrive` has put it there.
 struct Mailbox(tempfile::TempDir);
@@ -61,7 +61,7 @@ impl Mailbox {
 }
 
 fn start_with(post: Post) -> Daemon {
-    start_on(|host| host.post = Arc::new(post))
+    start_set_up(|host| host.post = Arc::new(post))
 }
 
 /// Runs a job to its end and everything beside it, and lets the executor go.
@@ -257,7 +257,7 @@ fn the_daemons_own_environment_is_not_mailed() {
             host.inherited.push((b"LANG".to_vec(), b"C.UTF-8".to_vec()));
             host.post = post;
         };
-        let told = run_all(start_on(secret), job("echo $DB_PASSWORD >/dev/null; echo x")).await;
+        let told = run_all(start_set_up(secret), job("echo $DB_PASSWORD >/dev/null; echo x")).await;
         assert!(told.end.outcome.is_success());
         let mail = mailbox.mail().await;
         assert!(!mail.contains("secret") && mail.contains("X-Cron-Env: <LANG=C.UTF-8>"), "{mail}");
