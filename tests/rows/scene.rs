@@ -12,6 +12,8 @@ pub(crate) enum Life {
     Empty,
     /// /etc/cron.d goes after the first minute, and HUP comes.
     Disturbed,
+    /// The spool holds what nobody should open.
+    Trapped,
     /// The root file system is read-only, and there is no /run.
     ReadOnly,
 }
