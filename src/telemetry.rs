@@ -6,6 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::io;
 use std::panic::PanicHookInfo;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -20,6 +21,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::LogConfig;
 use crate::schedule::Zone;
 use crate::sink::record::{Format, Level, Record, Value, escape, is_colour_welcome};
+use crate::sink::syslog::{self, Syslog};
 use crate::unix::pipe::write_patiently;
 
 /// Another subscriber is in force already.
@@ -27,21 +29,27 @@ use crate::unix::pipe::write_patiently;
 #[error("failed to start the log: another subscriber is in force")]
 pub struct AlreadyStarted;
 
-/// Starts writing traces to standard error, times in `zone`.
+/// Starts writing traces to standard error, or to the system's log, times in `zone`.
 ///
 /// Colours appear on a terminal without `NO_COLOR`. Other crates' traces below `warn` are dropped.
 ///
 /// # Errors
 /// It was called before in this process.
-pub fn init(config: LogConfig, zone: &Zone) -> Result<(), AlreadyStarted> {
+pub fn init(
+    config: LogConfig,
+    zone: &Zone,
+    syslog: Option<Arc<Syslog>>,
+) -> Result<(), AlreadyStarted> {
+    let is_terminal = syslog.is_none() && is_colour_welcome(&io::stderr());
     let layer = RecordLayer {
         format: config.format,
-        coloured: config.format == Format::Text && is_colour_welcome(&io::stderr()),
+        coloured: config.format == Format::Text && is_terminal,
         zone: zone.rules().clone(),
         // A log that cannot be written to has nobody to tell.
         write: Box::new(|line| {
             let _ = write_patiently(&mut io::stderr().lock(), line);
         }),
+        syslog,
         now: || SystemClock.now(),
     };
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter(config.level)));
@@ -87,6 +95,8 @@ struct RecordLayer {
     coloured: bool,
     zone: TimeZone,
     write: Writer,
+    /// Where records go instead.
+    syslog: Option<Arc<Syslog>>,
     now: fn() -> Timestamp,
 }
 
@@ -106,9 +116,20 @@ where
             message: &fields.message,
             fields: &fields.pairs,
         };
+        if let Some(syslog) = &self.syslog
+            && self.format == Format::Text
+        {
+            syslog.send(record.level, &at, &syslog::text_of(&record));
+            return;
+        }
         let mut line = String::with_capacity(160);
         record.write(self.format, self.coloured, &mut line);
-        (self.write)(line.as_bytes());
+        match &self.syslog {
+            Some(syslog) => {
+                syslog.send(record.level, &at, line.trim_end());
+            }
+            None => (self.write)(line.as_bytes()),
+        }
     }
 }
 
@@ -194,6 +215,7 @@ mod tests {
             format,
             coloured: false,
             zone: TimeZone::get("Europe/Berlin").unwrap(),
+            syslog: None,
             write: Box::new({
                 let page = page.clone();
                 move |line| page.0.lock().unwrap().extend_from_slice(line)

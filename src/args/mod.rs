@@ -3,7 +3,11 @@
 //! One table of options serves parsing, `--help`, the man page and the completions. [`config`](crate::config) turns the
 //! daemon's part into a validated configuration.
 
+mod called;
+mod crond;
+mod crontab;
 mod daemon;
+mod supercronic;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -14,6 +18,9 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, V
 use clap_complete::Shell;
 
 use crate::crontab::Compat;
+pub use called::{Called, Refused, crontab_usage};
+pub use crond::Crond;
+pub use crontab::CrontabArgs;
 pub use daemon::{
     CatchUpArg, CronDNamesArg, DaemonArgs, LogFormatArg, LogLevelArg, LogToArg, OnStopArg,
     OverlapArg,
@@ -99,6 +106,12 @@ pub enum Command {
     /// When it fires, what daylight saving does to it, and, for a line of a crontab, as whom and with which settings.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
+    /// Maintain the crontabs of users
+    ///
+    /// The table of the caller, or with -u of another user. What is wrong with it is told, and installed it is not. The
+    /// daemon takes it over by itself. Who may not write there goes through the daemon, which writes their own table.
+    #[command(after_help = crontab::EXAMPLES)]
+    Crontab(CrontabArgs),
     /// Print a shell's completion script
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -247,14 +260,6 @@ impl From<CompatArg> for Compat {
 }
 
 impl Cli {
-    /// Reads the process's command line and `CRONKEEP_…` environment.
-    ///
-    /// # Errors
-    /// A usage mistake, or a wish for help or the version: [`clap::Error::exit_code`] tells them apart.
-    pub fn from_process() -> Result<Self, clap::Error> {
-        Cli::read(std::env::args_os(), |name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
-    }
-
     /// Reads `arguments`, the program's name first; a variable for which `is_empty` holds counts as absent.
     fn read(
         arguments: impl IntoIterator<Item = OsString>,

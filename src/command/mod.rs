@@ -1,10 +1,11 @@
 //! What the program does besides being the daemon: one file for each command.
 //!
 //! Receives the parsed arguments, writes to a [`Console`]; layer 9. A command reads files and the user database,
-//! never changes anything, and never prints but through its console.
+//! changes nothing but users' tables, and never prints but through its console.
 
 pub mod check;
 pub mod completions;
+pub mod crontab;
 pub mod explain;
 pub mod man;
 pub mod next;
@@ -23,6 +24,7 @@ use crate::config::{Host, SourceSpec};
 use crate::crontab::{Fault, Source, render};
 use crate::exit::ExitCode;
 use crate::sink::record::is_colour_welcome;
+use crate::watch::{Surveyed, read_once};
 
 /// The largest crontab that is read: a file without end must not fill the memory.
 const MAX_CRONTAB: u64 = 64 << 20;
@@ -72,6 +74,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Check(args) => check::run(args, console),
         Command::Next(args) => next::run(args, console),
         Command::Explain(args) => explain::run(args, console),
+        Command::Crontab(args) => crontab::run(args, console),
         Command::Completions(args) => completions::run(args, console),
         Command::Man => man::run(console),
     }
@@ -87,6 +90,10 @@ pub(crate) fn read_source(spec: &SourceSpec, console: &mut Console<'_>) -> anyho
     let mut read = |from: &mut dyn Read| from.take(MAX_CRONTAB + 1).read_to_end(&mut bytes);
     let outcome = if is_standard_input(&spec.path) {
         read(console.input)
+    } else if !spec.named {
+        let file = Surveyed { path: spec.path.clone(), trust: spec.trust };
+        bytes = read_once(&file).map_err(|trouble| anyhow::anyhow!("{name} {trouble}"))?;
+        return Ok(Source { name: name.into(), bytes, dialect: spec.dialect.clone() });
     } else {
         File::open(&spec.path).and_then(|mut file| read(&mut file))
     };

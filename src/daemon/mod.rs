@@ -2,10 +2,21 @@
 //!
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
+mod background;
+mod control;
+mod crontab;
+mod feed;
+mod lock;
+mod notify;
+mod reboot;
 mod reload;
 mod shutdown;
 mod signal;
+mod standing;
+mod surroundings;
 
+use std::ffi::CString;
+use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,15 +26,26 @@ use tokio::sync::{mpsc, watch};
 use tokio::task;
 
 use crate::clock::{Clock, SystemClock, Waker};
-use crate::config::Config;
+use crate::config::{Config, Mail};
 use crate::event::{Bus, Event};
+use crate::executor::mail::{Post, SENDMAIL, Via};
 use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
-use crate::scheduler::{Fault, Scheduler};
+use crate::scheduler::{Fault, Pulse, Scheduler};
+use crate::sink::hook::{Hooks, Patience, Permission};
 use crate::sink::log::{self, Style};
+use crate::sink::recent::Recent;
+use crate::sink::seen::Seen;
+use crate::sink::syslog::Syslog;
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
+use background::PidFile;
+pub use background::{Launch, PID_FILE};
+use control::{About, Control, Desk};
+use lock::Locks;
+use notify::Notify;
+use reboot::Reboot;
 use reload::Reload;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -33,22 +55,39 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
-pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
+    let locks = Locks::take(&config)?;
+    let Launch { pending, output, pid_file, warnings } = launch;
+    config.warnings.extend(warnings);
+    let pid_file = pid_file.map(|path| PidFile::write(&path, &mut config.warnings)).transpose()?;
+    config.warnings.extend(surroundings::missing(Path::new("/")));
     unix::spawn::seal_descriptors()
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
     unix::memory::return_large_blocks();
+    if config.subreaper {
+        unix::process::adopt_orphans().context("failed to adopt orphans")?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::channel();
-    let code = runtime.block_on(serve(config, told));
+    let outside = Outside { notify: Notify::new(pending), locks, output };
+    let code = runtime.block_on(serve(config, outside, told));
     drop(runtime);
+    drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
     let _ = all_told.recv_timeout(LAST_LINES);
     code
+}
+
+/// What ties the daemon to those outside.
+struct Outside {
+    notify: Notify,
+    locks: Locks,
+    output: Option<Arc<Syslog>>,
 }
 
 /// What the daemon's task waits on.
@@ -58,48 +97,82 @@ struct Daemon {
     bus: Bus,
     signals: Signals,
     watcher: Watcher,
-    reload: Reload,
-    tables: watch::Sender<Arc<JobTable>>,
+    /// Away while a change is taken over.
+    reload: Option<Reload>,
+    reboot: Reboot,
+    /// Shared, so that a thread that hangs does not keep the scheduler from ending.
+    tables: Arc<watch::Sender<Arc<JobTable>>>,
     waker: Waker,
     executor: Handle,
+    notify: Notify,
+    locks: Locks,
+    control: Control,
+    desk: Desk,
 }
 
-async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    outside: Outside,
+    told: std_mpsc::Sender<()>,
+) -> anyhow::Result<ExitCode> {
+    let Outside { notify, locks, output } = outside;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
-    let events = bus.subscribe();
+    let events = bus.subscribe_bounded();
+    let hook_events = bus.subscribe();
+    let seen_events = bus.subscribe();
     let bus = bus.build();
+    let (seen, recent) = (Seen::default(), Recent::default());
+    tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
+        syslog: output,
         passthrough: config.passthrough,
         zone: config.zone.clone(),
     };
+    let account = Account::current();
+    let permission =
+        Permission { account: account.clone(), everybody: config.allow_user_hooks };
+    let replica = unix::identity::hostname();
+    let hooks = Hooks::new(permission, replica, bus.clone(), Patience::default(), told.clone());
+    let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
     let (fire_sender, fires) = mpsc::unbounded_channel();
-    let account = Account::current();
-    let host = Host::new(account.clone(), std::env::vars_os());
+    let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
+    let host = Host {
+        clean_env: config.clean_env,
+        env_allow: config.env_allow.clone(),
+        always_shell: config.always_shell,
+        descriptors: unix::limit::raise_descriptors(),
+        post: Arc::new(post(&config)),
+        ..Host::new(account.clone(), std::env::vars_os())
+    };
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
+    let (tables, table) = watch::channel(Arc::default());
+    let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executing = tokio::spawn(executor.run());
 
-    let (tables, table) = watch::channel(Arc::default());
+    let tables = Arc::new(tables);
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
+    let pulse = Pulse::default();
     let scheduler = Scheduler {
         clock: Arc::clone(&clock),
         alarm,
         tables: table,
         fires: fire_sender,
         bus: bus.clone(),
+        pulse: pulse.clone(),
         fault: injected_fault(),
     };
     let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
 
-    let paths = config.sources.iter().map(|source| source.path.clone()).collect();
-    let watcher = Watcher::start(paths).context("failed to watch the crontabs")?;
+    let places = config.sources.iter().map(|source| source.place.clone());
+    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     bus.publish(Event::Started {
         version: env!("CARGO_PKG_VERSION"),
         zone: config.zone.name().to_owned(),
@@ -107,10 +180,42 @@ async fn serve(config: Config, told: std_mpsc::Sender<()>) -> anyhow::Result<Exi
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    let control = Control::start(&config, &account, &bus).await;
+    let about = Arc::new(About::new(&config, &account, &*clock));
     let reload = Reload::new(&config, account, bus.clone());
-    let daemon =
-        Daemon { config, clock, bus, signals, watcher, reload, tables, waker, executor: handle };
-    daemon.follow(scheduler, executing).await
+    let desk = Desk {
+        standings: reload.standings(),
+        clock: Arc::clone(&clock),
+        tables: tables.subscribe(),
+        executor: handle.clone(),
+        seen,
+        recent,
+        pulse,
+        waker: waker.clone(),
+        about,
+    };
+    let reload = Some(reload);
+    let executor = handle;
+    let daemon = Daemon {
+        config,
+        clock,
+        bus,
+        signals,
+        watcher,
+        reload,
+        reboot,
+        tables,
+        waker,
+        executor,
+        control,
+        desk,
+        notify,
+        locks,
+    };
+    let code = daemon.follow(scheduler, executing).await?;
+    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    Ok(code)
 }
 
 impl Daemon {
@@ -120,6 +225,7 @@ impl Daemon {
         scheduler: JoinHandle<()>,
         mut executing: task::JoinHandle<()>,
     ) -> anyhow::Result<ExitCode> {
+        let mut taking = None;
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -128,9 +234,23 @@ impl Daemon {
                         return Ok(self.shut_down(scheduler).await);
                     }
                 }
-                change = self.watcher.next() => {
-                    self.take(change.context("the watch of the crontabs ended")?);
+                change = self.watcher.next(), if self.reload.is_some() => {
+                    let change = change.context("the watch of the crontabs ended")?;
+                    if let Some(reload) = self.reload.take() {
+                        taking = Some(Box::pin(self.take(reload, change)));
+                    }
                 }
+                taken = async { taking.as_mut()?.await }, if taking.is_some() => {
+                    taking = None;
+                    self.reload = Some(taken.context("taking over a crontab failed")?);
+                    self.reboot.loaded(&self.tables.borrow());
+                    self.notify.loaded(self.tables.borrow().len());
+                    if let Err(error) = self.locks.take_more() {
+                        let text = format!("{error:#}: its tables are run twice");
+                        self.bus.publish(Event::Notice { file: None, text, warning: true });
+                    }
+                }
+                request = self.control.next() => self.answer(request),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
                     ended.context("the executor failed")?;
@@ -139,6 +259,16 @@ impl Daemon {
             }
         }
     }
+}
+
+/// What takes mails, as the options say.
+fn post(config: &Config) -> Post {
+    let via = match &config.mail {
+        Mail::Off => Via::Off,
+        Mail::Sendmail => CString::new(SENDMAIL).map_or(Via::Off, Via::Sendmail),
+        Mail::Command(line) => Via::command(line).unwrap_or_default(),
+    };
+    Post::new(via, config.passthrough)
 }
 
 /// The fault that a test asks for; builds without debug assertions know of none.

@@ -5,10 +5,12 @@
 
 mod batch;
 mod check;
+mod crontab;
 mod explain;
 mod generated;
 mod help;
 mod next;
+mod supercronic;
 mod vectors;
 
 use std::path::Path;

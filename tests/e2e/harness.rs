@@ -21,6 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Crond {
     folder: TempDir,
     arguments: Vec<OsString>,
+    wrapper: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
 
@@ -36,7 +37,12 @@ impl Crond {
     /// A daemon on the file `crontab` of a new folder, which is missing until [`Crond::crontab`] writes it.
     pub fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        Crond { folder, arguments: Vec::new(), environment: Vec::new() }
+        Crond {
+            folder,
+            arguments: Vec::new(),
+            wrapper: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// The folder that holds the crontab.
@@ -57,6 +63,12 @@ impl Crond {
         self
     }
 
+    /// Has another program start it, such as unshare(1).
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(Into::into).collect();
+        self
+    }
+
     /// Adds a variable to the daemon's environment.
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
@@ -65,7 +77,10 @@ impl Crond {
 
     /// Starts it, without waiting for anything.
     pub fn spawn(self) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cronkeep"))
+        let mut words = self.wrapper;
+        words.push(env!("CARGO_BIN_EXE_cronkeep").into());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["--log-format", "json", "--log-level", "debug"])
             .args(&self.arguments)
             .arg(self.folder.path().join("crontab"))
@@ -76,6 +91,20 @@ impl Crond {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
+        Running::of(child, self.folder)
+    }
+
+    /// Starts it and waits until a crontab is in force.
+    pub fn start(self) -> Running {
+        let mut running = self.spawn();
+        running.expect("crontab.loaded");
+        running
+    }
+}
+
+impl Running {
+    /// A daemon that was started, and the folder that it lives on.
+    pub fn of(mut child: Child, folder: TempDir) -> Self {
         let (sender, events) = channel();
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -93,18 +122,9 @@ impl Crond {
                 }
             });
         }
-        Running { child, events, seen: VecDeque::new(), folder: self.folder }
+        Running { child, events, seen: VecDeque::new(), folder }
     }
 
-    /// Starts it and waits until a crontab is in force.
-    pub fn start(self) -> Running {
-        let mut running = self.spawn();
-        running.expect("crontab.loaded");
-        running
-    }
-}
-
-impl Running {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

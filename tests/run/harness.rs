@@ -62,10 +62,14 @@ pub(crate) fn start() -> Daemon {
 pub(crate) fn start_with(environment: &[(&str, &str)]) -> Daemon {
     let environment = environment.iter().map(|&(name, value)| (name.into(), value.into()));
     let environment = environment.collect::<Vec<(OsString, OsString)>>();
+    start_on(Host::new(Account::current(), environment))
+}
+
+/// An executor on this host.
+pub(crate) fn start_on(host: Host) -> Daemon {
     let mut bus = Bus::builder();
     let events = bus.subscribe();
     let (fires, taken) = mpsc::unbounded_channel();
-    let host = Host::new(Account::current(), environment);
     let (executor, handle) =
         Executor::new(host, Arc::new(SystemClock), bus.build(), taken).unwrap();
     Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }

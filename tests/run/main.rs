@@ -3,6 +3,9 @@
 
 mod ended;
 mod harness;
+mod identity;
+mod place;
 mod output;
+mod policy;
 mod started;
 mod stopped;

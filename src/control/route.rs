@@ -1,0 +1,149 @@
+//! The routes of `control.sock`: the HTTP interface, version 1.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+
+use super::request::{Refusal, Request, Requests};
+use super::server::{Lasting, nothing_here};
+use super::shape::{Health, Listing};
+use super::stream::{Written, lines};
+
+/// What a query may ask for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Wishes {
+    /// Tell of the run's end, too.
+    wait: bool,
+    /// Go on with what comes.
+    follow: bool,
+}
+
+/// The routes.
+pub fn routes(requests: Requests) -> Router {
+    let api = Router::new()
+        .route("/jobs", get(jobs))
+        .route("/jobs/{job}", get(job))
+        .route("/jobs/{job}/run", post(run))
+        .route("/jobs/{job}/pause", post(pause))
+        .route("/jobs/{job}/resume", post(resume))
+        .route("/runs", get(runs))
+        .route("/runs/{run}/stop", post(stop))
+        .route("/logs/{what}", get(logs))
+        .route("/status", get(status))
+        .route("/reload", post(reload));
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .nest("/api/v1", api)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(other_method)
+        .with_state(requests)
+}
+
+async fn other_method() -> Response {
+    let refusal = Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method",
+        "this is not asked with that method",
+    );
+    refusal.into_response()
+}
+
+type Answer<T> = Result<T, Refusal>;
+
+async fn jobs(State(requests): State<Requests>) -> Answer<Response> {
+    Ok(listed(requests.ask(Request::Jobs).await?))
+}
+
+async fn job(State(requests): State<Requests>, Path(job): Path<String>) -> Answer<Response> {
+    Ok(listed(requests.ask(|reply| Request::Job(job, reply)).await??))
+}
+
+/// The jobs of a listing, one object a line, made as the client reads them.
+fn listed(listing: Listing) -> Response {
+    let listing = Arc::new(listing);
+    let places = 0..listing.table.len();
+    let write = move |place, out: &mut Vec<u8>| listing.write(place, out);
+    lines(Body::new(Written::new(places, write)))
+}
+
+async fn runs(State(requests): State<Requests>) -> Answer<Response> {
+    let runs = requests.ask(Request::Runs).await?;
+    let write = |run, out: &mut Vec<u8>| {
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(out, &run);
+    };
+    Ok(lines(Body::new(Written::new(runs.into_iter(), write))))
+}
+
+async fn status(State(requests): State<Requests>) -> Answer<Response> {
+    Ok(Json(requests.ask(Request::Status).await?).into_response())
+}
+
+async fn run(
+    State(requests): State<Requests>,
+    Path(job): Path<String>,
+    Query(Wishes { wait, .. }): Query<Wishes>,
+    Extension(lasting): Extension<Lasting>,
+) -> Answer<Response> {
+    let feed = requests.ask(|reply| Request::Run { job, wait, reply }).await??;
+    if wait {
+        lasting.set();
+    }
+    Ok(feed.into_response())
+}
+
+async fn pause(State(requests): State<Requests>, Path(job): Path<String>) -> Answer<Response> {
+    Ok(Json(requests.ask(|reply| Request::Pause(job, reply)).await??).into_response())
+}
+
+async fn resume(State(requests): State<Requests>, Path(job): Path<String>) -> Answer<Response> {
+    Ok(Json(requests.ask(|reply| Request::Resume(job, reply)).await??).into_response())
+}
+
+async fn stop(State(requests): State<Requests>, Path(run): Path<String>) -> Answer<Response> {
+    Ok(Json(requests.ask(|reply| Request::Stop(run, reply)).await??).into_response())
+}
+
+async fn reload(State(requests): State<Requests>) -> Answer<Response> {
+    requests.ask(Request::Reload).await?;
+    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "reload": "asked for" }))).into_response())
+}
+
+async fn logs(
+    State(requests): State<Requests>,
+    Path(what): Path<String>,
+    Query(Wishes { follow, .. }): Query<Wishes>,
+    Extension(lasting): Extension<Lasting>,
+) -> Answer<Response> {
+    let feed = requests.ask(|reply| Request::Logs { what, follow, reply }).await??;
+    if follow {
+        lasting.set();
+    }
+    Ok(feed.into_response())
+}
+
+async fn healthz(State(requests): State<Requests>) -> Answer<Response> {
+    let health = requests.ask(Request::Health).await?;
+    let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(told(status, &health))
+}
+
+async fn readyz(State(requests): State<Requests>) -> Answer<Response> {
+    let health = requests.ask(Request::Health).await?;
+    let ready = health.healthy && !health.degraded;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(told(status, &health))
+}
+
+fn told(status: StatusCode, health: &Health) -> Response {
+    (status, Json(health)).into_response()
+}

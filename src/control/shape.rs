@@ -1,0 +1,263 @@
+//! What answers look like: the stable JSON of `list`, `status`, `history` and `health`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use crate::crontab::Text;
+use crate::event::{Ended, Fire, Outcome, Run, RunId, Started};
+use crate::job::{Job, JobKey, JobTable};
+use crate::unix::identity::hostname;
+
+/// The jobs in force, and what is known of each beside its line.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The jobs.
+    pub table: Arc<JobTable>,
+    /// The wall clock: what is due next is due after it.
+    pub now: Timestamp,
+    /// The run of each job that ended last, where one did.
+    pub last: HashMap<JobKey, Ended>,
+    /// The jobs that are paused.
+    pub paused: HashSet<JobKey>,
+}
+
+/// A job, as `list --json` has it.
+#[derive(Debug, Serialize)]
+struct JobObject<'a> {
+    key: String,
+    id: String,
+    name: Option<&'a str>,
+    user: &'a Text,
+    file: &'a str,
+    line: u32,
+    schedule: &'a Text,
+    tz: &'a str,
+    command: &'a Text,
+    description: Option<&'a Text>,
+    next: Option<String>,
+    last: Option<RunObject>,
+    paused: bool,
+    enabled: bool,
+}
+
+impl Listing {
+    /// Appends the object of the job at this place of the table.
+    pub(super) fn write(&self, place: usize, out: &mut Vec<u8>) {
+        let Some(job) = self.table.jobs().get(place) else { return };
+        let next = job.next_after(self.now).map(|due| instant(due.at, job));
+        let object = JobObject {
+            key: job.key.to_string(),
+            id: job.key.id.to_string(),
+            name: job.name().map(|name| &**name),
+            user: job.user(),
+            file: job.file(),
+            line: job.line,
+            schedule: job.schedule_text(),
+            tz: job.zone().name(),
+            command: job.action.command(),
+            description: job.description(),
+            next,
+            last: self.last.get(&job.key).map(RunObject::ended),
+            paused: self.paused.contains(&job.key),
+            enabled: job.policy().enabled,
+        };
+        // Writing to memory does not fail, and every key is text.
+        let _ = serde_json::to_writer(out, &object);
+    }
+}
+
+/// A run, as `history --json` has it; what is not known, or not yet, is null.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the names are those of the event room; times are RFC 3339")]
+pub struct RunObject {
+    pub run: String,
+    pub key: String,
+    pub name: Option<String>,
+    pub scheduled: Option<String>,
+    pub trigger: String,
+    pub attempt: u32,
+    pub queued: Option<String>,
+    pub started: Option<String>,
+    pub ended: Option<String>,
+    /// The outcome's stable name; null while the run is alive.
+    pub outcome: Option<String>,
+    pub exit: Option<u8>,
+    pub signal: Option<i32>,
+    /// The outcome in words.
+    pub reason: Option<String>,
+    pub duration_ms: Option<u64>,
+    pub user_cpu_ms: Option<u64>,
+    pub system_cpu_ms: Option<u64>,
+    pub max_rss_kib: Option<u64>,
+    pub replica: Option<String>,
+    pub output_bytes: Option<u64>,
+    /// The main process, while it lives.
+    pub pid: Option<i32>,
+}
+
+impl RunObject {
+    fn of(run: &Run) -> Self {
+        RunObject { attempt: run.attempt, ..RunObject::asked(run.id, &run.fire) }
+    }
+
+    /// A run of which nothing is known but what it is a run of.
+    #[must_use]
+    pub fn asked(id: RunId, fire: &Fire) -> Self {
+        let job = &fire.job;
+        RunObject {
+            run: id.to_string(),
+            key: job.key.to_string(),
+            name: job.name().map(ToString::to_string),
+            scheduled: Some(instant(fire.due.at, job)),
+            trigger: fire.trigger.name().to_owned(),
+            attempt: 1,
+            replica: Some(hostname()),
+            ..RunObject::default()
+        }
+    }
+
+    /// A run that is alive.
+    #[must_use]
+    pub fn active(started: &Started) -> Self {
+        let job = &started.run.fire.job;
+        RunObject {
+            started: Some(instant(started.at, job)),
+            pid: Some(started.pid),
+            ..RunObject::of(&started.run)
+        }
+    }
+
+    /// A run that ended, or could not start.
+    #[must_use]
+    pub fn ended(ended: &Ended) -> Self {
+        let job = &ended.run.fire.job;
+        let milliseconds = |span: std::time::Duration| u64::try_from(span.as_millis()).ok();
+        let was_started = !matches!(ended.outcome, Outcome::CouldNotStart { .. });
+        let started = ended.at.checked_sub(ended.duration).ok().filter(|_| was_started);
+        RunObject {
+            started: started.map(|at| instant(at, job)),
+            ended: Some(instant(ended.at, job)),
+            outcome: Some(ended.outcome.name().to_owned()),
+            exit: ended.outcome.exit(),
+            signal: ended.outcome.signal(),
+            reason: Some(words(ended)),
+            duration_ms: milliseconds(ended.duration),
+            user_cpu_ms: milliseconds(ended.usage.user),
+            system_cpu_ms: milliseconds(ended.usage.system),
+            max_rss_kib: Some(ended.usage.max_rss_kib),
+            ..RunObject::of(&ended.run)
+        }
+    }
+}
+
+/// How a run ended, in words.
+fn words(ended: &Ended) -> String {
+    let outcome = ended.outcome.to_string();
+    match ended.cause {
+        Some(cause) if !outcome.contains(&cause.to_string()) => format!("{outcome}, {cause}"),
+        _ => outcome,
+    }
+}
+
+/// The daemon, as `status --json` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the names say it; times are RFC 3339, ages whole seconds")]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub user: String,
+    pub started: String,
+    pub uptime_s: u64,
+    pub tz: String,
+    pub sources: Vec<SourceObject>,
+    /// How edits are noticed: `inotify`, or `poll`.
+    pub watch: String,
+    pub jobs: JobCounts,
+    /// The runs that are alive, in the order of their start.
+    pub active: Vec<RunObject>,
+    /// Where state is kept: `memory`.
+    pub store: String,
+    /// Where messages go: `none`.
+    pub broker: String,
+    /// The hosts that share the schedule.
+    pub replicas: Vec<String>,
+    /// Processes reaped that were nobody's.
+    pub orphans: u64,
+    /// The instant of the next fire.
+    pub next: Option<String>,
+    pub health: Health,
+}
+
+/// A crontab of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceObject {
+    /// Its path.
+    pub file: String,
+    /// Of its text, as it is in force; null where no version is.
+    pub hash: Option<String>,
+    /// When that text was taken over.
+    pub loaded: Option<String>,
+    /// How many seconds ago.
+    pub age_s: Option<u64>,
+    /// How many errors are in it.
+    pub errors: usize,
+    /// How many warnings.
+    pub warnings: usize,
+    /// What is wrong with it as a whole, where something is.
+    pub trouble: Option<String>,
+}
+
+/// How many jobs there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobCounts {
+    /// In force.
+    pub total: usize,
+    /// Of the crontabs, that cannot run here.
+    pub refused: usize,
+    /// Paused ones.
+    pub paused: usize,
+}
+
+/// Whether the daemon does its work.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Health {
+    /// False where schedules are not kept.
+    pub healthy: bool,
+    /// Whether something else needs a look.
+    pub degraded: bool,
+    /// Why, in words: what makes it unhealthy first.
+    pub reasons: Vec<String>,
+}
+
+impl Health {
+    /// In a word: `healthy`, `degraded`, `unhealthy`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match (self.healthy, self.degraded) {
+            (false, _) => "unhealthy",
+            (true, true) => "degraded",
+            (true, false) => "healthy",
+        }
+    }
+}
+
+/// An instant in RFC 3339, with the offset of the job's zone; to the millisecond where it is not whole.
+fn instant(at: Timestamp, job: &Job) -> String {
+    instant_in(at, job.zone().rules())
+}
+
+/// An instant in RFC 3339 with the offset of a zone; to the millisecond where it is not whole.
+#[must_use]
+pub fn instant_in(at: Timestamp, zone: &TimeZone) -> String {
+    let zoned = at.to_zoned(zone.clone());
+    let whole = at.subsec_nanosecond() / 1_000_000 == 0;
+    let format = if whole { "%Y-%m-%dT%H:%M:%S%:z" } else { "%Y-%m-%dT%H:%M:%S%.3f%:z" };
+    zoned.strftime(format).to_string()
+}

@@ -1,0 +1,343 @@
+//! Answers what clients ask over the control socket.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::standing::{Standing, Standings};
+use super::{Daemon, feed};
+use crate::clock::{Clock, Waker};
+use crate::config::Config;
+use crate::control::shape::{
+    Health, JobCounts, Listing, RunObject, SourceObject, Status, instant_in,
+};
+use crate::control::{self, Access, Find, Refusal, Request, Requests, Server, Socket, Switched};
+use crate::event::{Bus, Event, Fire, Trigger};
+use crate::executor::{Handle, State};
+use crate::job::{Job, JobTable};
+use crate::schedule::{Due, Zone};
+use crate::scheduler::Pulse;
+use crate::sink::recent::Recent;
+use crate::sink::seen::Seen;
+use crate::unix::Account;
+use crate::unix::identity::hostname;
+
+/// How long a part of the daemon may take to say that it lives.
+const ALIVE: Duration = Duration::from_secs(1);
+/// How far an instant may have passed before it counts as overdue.
+const LATE: SignedDuration = SignedDuration::from_secs(5);
+
+/// The sockets, and who waits at them.
+pub(super) struct Control {
+    requests: mpsc::Receiver<Request>,
+    // Dropped, they end, and the sockets are removed.
+    _serving: JoinSet<Infallible>,
+}
+
+impl Control {
+    /// Opens the sockets. Where that fails, the daemon goes on without: the schedule matters more.
+    pub(super) async fn start(config: &Config, account: &Account, bus: &Bus) -> Self {
+        let (requests, receiver) = Requests::channel();
+        let mut serving = JoinSet::new();
+        let refused = |error: control::socket::BindError| {
+            let text = format!("nobody can control this daemon: {error}");
+            bus.publish(Event::Notice { file: None, text, warning: true });
+        };
+        match Socket::bind(&config.control, 0o600).await {
+            Err(error) => refused(error),
+            Ok(socket) => {
+                let ways = requests.clone();
+                let routes = move || control::route::routes(ways.clone());
+                serving.spawn(Server::new(socket, Access::Owner(account.uid), routes).run());
+                // Only root can put a table into the spool for somebody else.
+                if account.uid == 0 {
+                    match Socket::bind(&beside(config), 0o666).await {
+                        Err(error) => refused(error),
+                        Ok(socket) => {
+                            let zone = config.zone.clone();
+                            let routes = move || super::crontab::routes(&zone);
+                            serving.spawn(Server::new(socket, Access::Everybody, routes).run());
+                        }
+                    }
+                }
+            }
+        }
+        Control { requests: receiver, _serving: serving }
+    }
+
+    /// The next request.
+    pub(super) async fn next(&mut self) -> Request {
+        match self.requests.recv().await {
+            Some(request) => request,
+            // No socket is open, so nobody will ask.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Refuses every request from now on.
+    pub(super) fn close(&mut self) {
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
+    }
+}
+
+/// The second socket's path.
+fn beside(config: &Config) -> PathBuf {
+    config.control.with_file_name("crontab.sock")
+}
+
+/// What answers are made of; a clone answers on its own, so that no client holds up the daemon.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tables: watch::Receiver<Arc<JobTable>>,
+    pub(super) standings: watch::Receiver<Arc<Standings>>,
+    pub(super) executor: Handle,
+    pub(super) seen: Seen,
+    pub(super) recent: Recent,
+    pub(super) pulse: Pulse,
+    pub(super) waker: Waker,
+    pub(super) about: Arc<About>,
+}
+
+/// What does not change while the daemon runs.
+pub(super) struct About {
+    pub(super) started: Timestamp,
+    /// Elapsed time at the start.
+    pub(super) since: Duration,
+    pub(super) zone: Zone,
+    pub(super) user: String,
+}
+
+impl About {
+    /// To be called at the start.
+    pub(super) fn new(config: &Config, account: &Account, clock: &dyn Clock) -> Self {
+        About {
+            started: clock.now(),
+            since: clock.monotonic(),
+            zone: config.zone.clone(),
+            user: account.name.clone(),
+        }
+    }
+}
+
+impl Daemon {
+    /// Answers a request, beside whatever else is to do.
+    pub(super) fn answer(&mut self, request: Request) {
+        if let Request::Reload(reply) = request {
+            self.notify.reloading();
+            self.watcher.reload();
+            let _ = reply.send(());
+            return;
+        }
+        tokio::spawn(self.desk.clone().answer(request));
+    }
+}
+
+impl Desk {
+    async fn answer(self, request: Request) {
+        // Whoever has lost interest need not be told.
+        match request {
+            Request::Jobs(reply) => {
+                let table = self.table();
+                let _ = reply.send(self.listing(table).await);
+            }
+            Request::Job(text, reply) => {
+                let answer = match self.find(&text) {
+                    Err(refusal) => Err(refusal),
+                    Ok(job) => {
+                        let table = self.table().only(|other| other.key == job.key);
+                        Ok(self.listing(Arc::new(table)).await)
+                    }
+                };
+                let _ = reply.send(answer);
+            }
+            Request::Runs(reply) => {
+                let state = self.executor.state().await;
+                let active = state.running.iter().rev().map(RunObject::active);
+                let ended = self.seen.ended();
+                let _ = reply.send(active.chain(ended.iter().map(RunObject::ended)).collect());
+            }
+            Request::Status(reply) => {
+                let _ = reply.send(self.status().await);
+            }
+            Request::Health(reply) => {
+                let _ = reply.send(self.health().await.0);
+            }
+            Request::Run { job, wait, reply } => {
+                let answer = match self.find(&job) {
+                    Err(refusal) => Err(refusal),
+                    Ok(job) => {
+                        feed::run(&self.executor, &self.recent, self.manual(job), wait).await
+                    }
+                };
+                let _ = reply.send(answer);
+            }
+            Request::Pause(text, reply) => {
+                let _ = reply.send(self.switch(&text, true).await);
+            }
+            Request::Resume(text, reply) => {
+                let _ = reply.send(self.switch(&text, false).await);
+            }
+            Request::Stop(text, reply) => {
+                let _ = reply.send(self.stop(&text).await);
+            }
+            Request::Logs { what, follow, reply } => {
+                let of = self.find(&what).map(|job| job.key);
+                let state = self.executor.state().await;
+                let _ = reply.send(feed::logs(&self.recent, &what, of, &state.running, follow));
+            }
+            // The daemon's own.
+            Request::Reload(_) => {}
+        }
+    }
+
+    fn table(&self) -> Arc<JobTable> {
+        Arc::clone(&self.tables.borrow())
+    }
+
+    fn find(&self, text: &str) -> Result<Arc<Job>, Refusal> {
+        control::find::job(&self.table(), text)
+    }
+
+    /// A fire that somebody asked for.
+    fn manual(&self, job: Arc<Job>) -> Fire {
+        let now = self.clock.now();
+        let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let due = Due { at, civil: job.zone().civil(at) };
+        Fire { job, due, trigger: Trigger::Manual }
+    }
+
+    async fn listing(&self, table: Arc<JobTable>) -> Listing {
+        let state = self.executor.state().await;
+        let paused = state.paused.into_iter().collect();
+        Listing { table, now: self.clock.now(), last: self.seen.last(), paused }
+    }
+
+    async fn switch(&self, text: &str, pause: bool) -> Result<Switched, Refusal> {
+        let job = self.find(text)?;
+        let (key, label) = (job.key.to_string(), job.label());
+        let changed = match pause {
+            true => self.executor.pause(job).await,
+            false => self.executor.resume(job).await,
+        };
+        Ok(Switched { key, label, paused: pause, changed })
+    }
+
+    async fn stop(&self, text: &str) -> Result<RunObject, Refusal> {
+        let state = self.executor.state().await;
+        let started = match control::find::run(&state.running, text, |started| started.run.id) {
+            Find::One(started) => started,
+            Find::None => return Err(control::find::no_run(text, &self.table())),
+            Find::Several => return Err(control::find::several_runs(text)),
+        };
+        if self.executor.end(started.run.id).await {
+            Ok(RunObject::active(started))
+        } else {
+            Err(control::find::no_run(text, &self.table()))
+        }
+    }
+
+    pub(super) async fn status(&self) -> Status {
+        let (health, state) = self.health().await;
+        let state = state.unwrap_or_default();
+        let rules = self.about.zone.rules();
+        let loaded = self.seen.loaded();
+        let elapsed = self.clock.monotonic().saturating_sub(self.about.since);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            user: self.about.user.clone(),
+            started: instant_in(self.about.started, rules),
+            uptime_s: elapsed.as_secs(),
+            tz: self.about.zone.name().to_owned(),
+            sources: self.sources(),
+            watch: if self.standings.borrow().polling.is_some() { "poll" } else { "inotify" }
+                .to_owned(),
+            jobs: JobCounts {
+                total: self.table().len(),
+                refused: loaded.map_or(0, |loaded| loaded.refused),
+                paused: state.paused.len(),
+            },
+            active: state.running.iter().map(RunObject::active).collect(),
+            store: "memory".to_owned(),
+            broker: "none".to_owned(),
+            replicas: vec![hostname()],
+            orphans: state.orphans,
+            next: self.pulse.next().map(|at| instant_in(at, rules)),
+            health,
+        }
+    }
+
+    /// The crontabs that are known of.
+    fn sources(&self) -> Vec<SourceObject> {
+        let (now, rules) = (self.clock.now(), self.about.zone.rules());
+        let age = |at: Timestamp| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0);
+        let object = |standing: &Standing| SourceObject {
+            file: standing.file.to_string(),
+            hash: standing.hash.map(|hash| format!("{hash:016x}")),
+            loaded: standing.loaded.map(|at| instant_in(at, rules)),
+            age_s: standing.loaded.map(age),
+            errors: standing.errors,
+            warnings: standing.warnings,
+            trouble: standing.trouble.clone(),
+        };
+        self.standings.borrow().files.iter().map(object).collect()
+    }
+
+    /// Whether schedules are kept, and what the executor is at, if it answers.
+    async fn health(&self) -> (Health, Option<State>) {
+        let mut reasons = Vec::new();
+        let (scheduler, state) = tokio::join!(
+            timeout(ALIVE, self.pulse.ping(&self.waker)),
+            timeout(ALIVE, self.executor.state())
+        );
+        let now = self.clock.now();
+        if scheduler.is_err() {
+            reasons.push("the scheduler does not answer".to_owned());
+        } else if let Some(next) = self.pulse.next().filter(|next| now.duration_since(*next) > LATE)
+        {
+            let next = instant_in(next, self.about.zone.rules());
+            reasons.push(format!("what was due at {next} has not been started"));
+        }
+        if state.is_err() {
+            reasons.push("the executor does not answer".to_owned());
+        }
+        let healthy = reasons.is_empty();
+        let serious = reasons.len();
+        reasons.extend(self.degraded());
+        (Health { healthy, degraded: reasons.len() > serious, reasons }, state.ok())
+    }
+
+    /// What needs a look, though schedules are kept.
+    fn degraded(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        match self.seen.loaded() {
+            None => reasons.push("no crontab is loaded yet".to_owned()),
+            Some(loaded) if loaded.files.is_empty() => {
+                reasons.push("no crontab is loaded yet".to_owned());
+            }
+            Some(loaded) if loaded.errors > 0 => {
+                let lines = if loaded.errors == 1 { "error" } else { "errors" };
+                reasons.push(format!(
+                    "{} {lines} in the crontabs; `cronkeep check` shows them",
+                    loaded.errors
+                ));
+            }
+            Some(_) => {}
+        }
+        let standings = self.standings.borrow();
+        let troubled = standings.files.iter().filter_map(|standing| {
+            let trouble = standing.trouble.as_ref()?;
+            Some(format!("{} {trouble}", standing.file))
+        });
+        reasons.extend(troubled);
+        reasons
+    }
+}

@@ -1,0 +1,83 @@
+//! One daemon for each spool.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::background::{PID_FILE, refuse_other_crond};
+use crate::config::{Config, SPOOLS};
+use crate::unix::lock::{Lock, LockError};
+
+/// The locks on the spool directories that are read; none for named files.
+#[derive(Debug)]
+pub(super) struct Locks {
+    held: Vec<Lock>,
+    /// The directories that did not exist yet.
+    missing: Vec<PathBuf>,
+}
+
+impl Locks {
+    /// Locks every spool directory that there is, if the default sources are run.
+    ///
+    /// # Errors
+    /// Another daemon has one, or another crond runs the system's crontabs: the error says which.
+    pub(super) fn take(config: &Config) -> anyhow::Result<Self> {
+        let is_default = config.sources.iter().any(|source| !source.named);
+        let directories: &[&str] = if is_default { &SPOOLS } else { &[] };
+        if is_default && nix::unistd::geteuid().is_root() {
+            refuse_other_crond(Path::new(PID_FILE))?;
+        }
+        Locks::of(directories.iter().map(PathBuf::from).collect())
+    }
+
+    fn of(directories: Vec<PathBuf>) -> anyhow::Result<Self> {
+        let mut locks = Locks { held: Vec::new(), missing: directories };
+        locks.take_more()?;
+        Ok(locks)
+    }
+
+    /// Locks the directories that have appeared since.
+    ///
+    /// # Errors
+    /// Another daemon has one.
+    pub(super) fn take_more(&mut self) -> anyhow::Result<()> {
+        let mut missing = Vec::new();
+        for directory in std::mem::take(&mut self.missing) {
+            match Lock::of_directory(&directory) {
+                Ok(lock) => self.held.push(lock),
+                Err(held @ LockError::Held(_)) => {
+                    return Err(held)
+                        .with_context(|| format!("can't lock {}", directory.display()));
+                }
+                Err(LockError::Io(error)) if error.kind() == ErrorKind::NotFound => {
+                    missing.push(directory);
+                }
+                // A directory that cannot be read has no jobs for us; one without locks (NFS) is nobody's to guard.
+                Err(LockError::Io(_)) => {}
+            }
+        }
+        self.missing = missing;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Row 105.
+    #[test]
+    fn a_directory_that_appears_is_locked_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = folder.path().join("spool");
+        let mut first = Locks::of(vec![spool.clone()]).unwrap();
+        let mut second = Locks::of(vec![spool.clone()]).unwrap();
+        std::fs::create_dir(&spool).unwrap();
+        first.take_more().unwrap();
+        let error = format!("{:#}", second.take_more().unwrap_err());
+        assert!(error.starts_with("can't lock ") && error.contains("otherpid may be"), "{error}");
+        first.take_more().unwrap();
+        assert_eq!(first.held.len(), 1);
+    }
+}

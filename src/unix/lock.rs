@@ -1,0 +1,139 @@
+//! Locks between processes, and who holds one.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+/// A lock of flock(2) on a file or directory; it ends with this value, or with the process however that ends.
+///
+/// Not inherited by programs that are executed.
+#[derive(Debug)]
+pub struct Lock {
+    file: Flock<File>,
+}
+
+/// Why a lock is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("otherpid may be {}: Resource temporarily unavailable", holder_text(.0.as_ref()))]
+    Held(Option<Holder>),
+    /// It cannot be opened or locked.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A process that holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id in our namespace.
+    pub pid: i32,
+    /// Its program's name, at most 15 bytes; empty if it cannot be read.
+    pub name: String,
+}
+
+fn holder_text(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(Holder { pid, name }) if name.is_empty() => pid.to_string(),
+        Some(Holder { pid, name }) => format!("{pid} ({name})"),
+        None => "unknown (a process outside this container?)".into(),
+    }
+}
+
+impl Lock {
+    /// Locks a directory, at once or not at all.
+    ///
+    /// # Errors
+    /// Another process holds it; it is no directory that may be read.
+    pub fn of_directory(path: &Path) -> Result<Self, LockError> {
+        let flags = libc::O_DIRECTORY | libc::O_NONBLOCK;
+        Lock::of(File::options().read(true).custom_flags(flags).open(path)?)
+    }
+
+    /// Locks an open file, at once or not at all.
+    ///
+    /// # Errors
+    /// Another process holds it.
+    pub fn of(file: File) -> Result<Self, LockError> {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Ok(Lock { file }),
+            Err((file, Errno::EAGAIN)) => Err(LockError::Held(holder(&file)?)),
+            Err((_, errno)) => Err(LockError::Io(errno.into())),
+        }
+    }
+
+    /// The file that is locked.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Who holds a lock on `file`, as `/proc/locks` tells it; none without `/proc` or if it is in another namespace.
+fn holder(file: &File) -> io::Result<Option<Holder>> {
+    let inode = file.metadata()?.ino();
+    let table = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let Some(pid) = pid_of(&table, inode) else { return Ok(None) };
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Ok(Some(Holder { pid, name: name.trim_end().to_owned() }))
+}
+
+/// The process in the text of `/proc/locks` that has an inode locked.
+///
+/// Devices are not compared: on an overlay the table has the number of a lower one.
+fn pid_of(table: &str, inode: u64) -> Option<i32> {
+    // 1: FLOCK  ADVISORY  WRITE 1234 08:01:12345 0 EOF; one that waits has an arrow behind the number.
+    table.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        if words.next()? != "FLOCK" {
+            return None;
+        }
+        let pid: i32 = words.nth(2)?.parse().ok()?;
+        let number: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
+        (number == inode && pid > 0).then_some(pid)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_found_by_inode_and_one_that_waits_is_none() {
+        let table = "1: POSIX  ADVISORY  WRITE 10 08:01:7 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 20 08:01:7 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 30 08:01:8 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 0 08:01:9 0 EOF\n";
+        assert_eq!(pid_of(table, 7), Some(20));
+        assert_eq!(pid_of(table, 8), None);
+        assert_eq!(pid_of(table, 9), None);
+        assert_eq!(pid_of("", 7), None);
+    }
+
+    /// Row 105.
+    #[test]
+    fn the_second_one_learns_who_has_it_and_gets_it_when_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::of_directory(folder.path()).unwrap();
+        let error = Lock::of_directory(folder.path()).unwrap_err();
+        let text = error.to_string();
+        let LockError::Held(Some(holder)) = error else { panic!("{error}") };
+        assert_eq!(holder.pid, i32::try_from(std::process::id()).unwrap());
+        assert!(
+            text.contains(&holder.pid.to_string()) && text.ends_with("temporarily unavailable")
+        );
+        drop(first);
+        assert!(Lock::of_directory(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(Lock::of_directory(file.path()), Err(LockError::Io(_))));
+    }
+}
