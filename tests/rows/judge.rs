@@ -58,12 +58,10 @@ fn live() -> Option<Verdicts> {
     let day = Day::begin();
     let mut verdicts = Verdicts::new();
     std::thread::scope(|scope| {
-        let lives = [Life::Whole, Life::Empty, Life::Disturbed, Life::Trapped, Life::ReadOnly].map(
-            |life| {
-                let (rows, day) = (&rows, day.clone());
-                scope.spawn(move || live_one(crond, day, life, rows))
-            },
-        );
+        let lives = Life::ALL.map(|life| {
+            let (rows, day) = (&rows, day.clone());
+            scope.spawn(move || live_one(crond, day, life, rows))
+        });
         for life in lives {
             verdicts.extend(life.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
@@ -157,7 +155,7 @@ fn compare(key: &str, table: &Table, first: &Traces, last: &Traces) -> Vec<Strin
             let found = String::from_utf8_lossy(&after);
             let found: String = found.chars().take(200).collect();
             wrong.push(format!(
-                "{key}, job {index} of\n{text}\nexpected {expect:?}, ran {runs:?}, left {found:?}"
+                "{key}, job {index} of\n{text}\nexpected {expect}, ran {runs:?}, left {found:?}"
             ));
         }
     }
