@@ -5,9 +5,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::Daemon;
-use super::standing::{Accepted, Key, Standing, Told};
+use super::standing::{Accepted, Key, Standings, Told};
 use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
 use crate::config::{Config, PlaceSpec};
@@ -36,6 +37,9 @@ pub(super) struct Reload {
     runnable: usize,
     errors: usize,
     warnings: usize,
+    /// Why edits are found by looking every second, where they are not announced.
+    polling: Option<String>,
+    standings: watch::Sender<Arc<Standings>>,
 }
 
 /// Faults of one file that a load tells one by one; `check` shows the rest.
@@ -55,12 +59,22 @@ impl Reload {
             runnable: 0,
             errors: 0,
             warnings: 0,
+            polling: None,
+            standings: watch::Sender::new(Arc::default()),
         }
     }
 
-    /// How every crontab stands that is known of.
-    pub(super) fn standings(&self) -> impl Iterator<Item = &Standing> {
-        self.files.values().map(|accepted| &accepted.standing)
+    /// How every crontab stands, now and after each change.
+    pub(super) fn standings(&self) -> watch::Receiver<Arc<Standings>> {
+        self.standings.subscribe()
+    }
+
+    /// Takes over a change, and tells how the crontabs stand after it.
+    fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+        self.apply(change, now, put);
+        let files = self.files.values().map(|accepted| accepted.standing.clone()).collect();
+        let polling = self.polling.clone();
+        self.standings.send_replace(Arc::new(Standings { files, polling }));
     }
 
     /// Reads what changed and hands the jobs to be scheduled from now on to `put`, unless they stay as they are.
@@ -176,6 +190,8 @@ impl Reload {
             Notice::FileMount { place, path } => {
                 accepted(&mut self.files, &(*place, Arc::clone(path))).standing.is_mount = true;
             }
+            Notice::Polling(cause) => self.polling = Some(cause.to_string()),
+            Notice::Announced => self.polling = None,
             _ => {}
         }
     }
@@ -230,6 +246,7 @@ impl Reload {
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {
+        // Whoever sees the event and asks is told of this load.
         self.bus.publish(Event::Loaded(Loaded {
             files,
             jobs: self.runnable,
@@ -345,7 +362,7 @@ impl Daemon {
                 let file = notice.path().map(|path| path.display().to_string().into());
                 reload.bus.publish(Event::Notice { file, text, warning });
             }
-            reload.apply(change, now, |table| {
+            reload.follow(change, now, |table| {
                 if let Some(tables) = tables.upgrade() {
                     tables.send_replace(table);
                     waker.wake();

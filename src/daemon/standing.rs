@@ -43,6 +43,15 @@ pub(super) struct Standing {
     pub(super) is_mount: bool,
 }
 
+/// How all crontabs stand, as it was after the last change.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Standings {
+    /// Those that are known of, in the order in which they are read.
+    pub(super) files: Vec<Standing>,
+    /// Why edits are found by looking every second, where they are not announced.
+    pub(super) polling: Option<String>,
+}
+
 /// One crontab as last accepted.
 pub(super) struct Accepted {
     pub(super) standing: Standing,

@@ -222,7 +222,6 @@ impl Core {
         if let Some(set) = life.timer.take() {
             self.deadlines.cancel(set);
         }
-        let mut look = false;
         match &mut life.ending {
             Some(ending) => {
                 end.cause = ending.cause;
@@ -233,7 +232,7 @@ impl Core {
                 match &mut ending.tree {
                     Some(tree) => {
                         tree.lose_main();
-                        look = true;
+                        self.look_now = true;
                     }
                     None => ending.done = true,
                 }
@@ -256,9 +255,6 @@ impl Core {
             life.timer = Some(self.deadlines.set(Deadline::Untold(id, attempt), PATIENCE));
         }
         life.phase = Phase::Ended { end, told };
-        if look {
-            self.look_within(Duration::ZERO);
-        }
         self.settle(id);
     }
 

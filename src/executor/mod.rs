@@ -7,12 +7,12 @@
 mod account;
 pub mod admission;
 mod attend;
-mod cause;
 mod deadline;
 mod ending;
 pub mod jitter;
 mod life;
 pub mod mail;
+mod oom;
 pub mod output;
 mod plain;
 pub mod retry;
@@ -45,9 +45,9 @@ use crate::event::{Bus, Cause, Ended, Event, Fire, Run, RunId, Usage};
 use crate::job::{Job, JobKey, JobTable};
 use crate::unix::{self, Reaper, Signals};
 use admission::Admission;
-use cause::OomCounter;
 use deadline::{Deadlines, Set};
 use life::Life;
+use oom::OomCounter;
 use state::LastEnds;
 use told::Told;
 use tree::Census;
@@ -86,6 +86,8 @@ struct Core {
     deadlines: Deadlines,
     /// When it is looked next for the processes of runs that are to end.
     look: Option<(Set, Instant)>,
+    /// Whether it is to be once all that has ended was reaped.
+    look_now: bool,
     /// How often that was in vain.
     quiet_looks: u32,
     census: Census,
@@ -237,6 +239,7 @@ impl Executor {
             graces: HashMap::new(),
             deadlines: Deadlines::default(),
             look: None,
+            look_now: false,
             quiet_looks: 0,
             census: Census::default(),
             killed: 0,
@@ -277,6 +280,8 @@ impl Executor {
         let mut in_a_row = 0;
         while fires_open || orders_open || self.core.is_engaged() {
             tokio::select! {
+                // What has ended counts as such before anything new is judged.
+                biased;
                 signal = self.children.next() => {
                     if signal.is_err() {
                         return;
@@ -330,6 +335,9 @@ impl Core {
             let duration = self.clock.monotonic().saturating_sub(open.since);
             let used = (duration, usage(ended.usage));
             self.finish(open.started.run, Ok(ended.status), used, Some(open.ended));
+        }
+        if std::mem::take(&mut self.look_now) {
+            self.look();
         }
     }
 

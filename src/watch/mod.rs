@@ -15,7 +15,7 @@
 //!   one; at the latest 5 s after the first. Other files in the same directories are not even woken up for.
 //! - Text is handed on when two reads are equal and it differs from what was handed on before. An empty file must stay
 //!   empty for 2 s. A file that was named, and /etc/crontab, keeps its last version when it cannot be had. A file that
-//!   disappears from a directory is gone after 1 s; one that may not be taken any more is withdrawn at once.
+//!   disappears from a directory is gone after 1 s, one that was renamed at once; one that may not be taken any more is withdrawn at once.
 //! - Files of directories are opened by the directory's descriptor and judged once they are open; in a spool, never
 //!   through a symbolic link.
 //!
@@ -70,7 +70,7 @@ pub struct Change {
     /// What the administrator should know; to be told before the texts are taken over.
     pub notices: Vec<Notice>,
     /// The files whose text differs from what was last handed on. In the order of the places given; in a directory by
-    /// name, but what disappeared from it first.
+    /// name, what disappeared from it last.
     pub edits: Vec<Edit>,
 }
 

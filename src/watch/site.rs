@@ -118,7 +118,9 @@ impl Site {
             return;
         }
         let Ok(metadata) = fs::metadata(&self.absolute) else { return };
-        if metadata.is_dir() != self.is_folder {
+        // A crontab in whose stead there is suddenly a directory has disappeared, and keeps its last version.
+        let keeps = !self.is_folder && self.files.values().any(Source::is_accepted);
+        if metadata.is_dir() != self.is_folder && !keeps {
             self.is_folder = metadata.is_dir();
             let files = mem::take(&mut self.files).into_values();
             let accepted = files.filter(Source::is_accepted).map(|source| source.typed);
@@ -366,15 +368,32 @@ impl Site {
                 source.degrade(Trouble::Unsettled, notices);
             }
         }
-        for (name, look) in found.looks {
+        // What is missing last: one that was renamed is known by the text that came under another name.
+        let is_missing =
+            |look: &Look| look.as_ref().is_err_and(|it| it.trouble == Trouble::Missing);
+        let (missing, here): (Vec<_>, Vec<_>) =
+            found.looks.into_iter().partition(|(_, look)| is_missing(look));
+        let mut new = Vec::new();
+        for (name, look) in here.into_iter().chain(missing) {
             let source = self
                 .files
                 .entry(name.clone())
                 .or_insert_with(|| Source::of_folder(place, self.typed.join(&name).into()));
             let path = Arc::clone(&source.typed);
-            match source.judge(look, first, now, notices) {
+            let was_new = !source.is_accepted();
+            let verdict = if is_missing(&look) && source.is_one_of(&new) {
+                Verdict::Gone(true)
+            } else {
+                source.judge(look, first, now, notices)
+            };
+            match verdict {
                 Verdict::Same => {}
-                Verdict::Changed(text) => edits.push(Edit { place, path, text: Some(text.into()) }),
+                Verdict::Changed(text) => {
+                    if was_new {
+                        new.push(text.fingerprint);
+                    }
+                    edits.push(Edit { place, path, text: Some(text.into()) });
+                }
                 Verdict::Withdrawn => edits.push(gone(path)),
                 Verdict::Gone(handed_on) => {
                     self.files.remove(&name);

@@ -85,6 +85,12 @@ impl Source {
         self.accepted.is_some()
     }
 
+    /// Whether a file of a directory held what one of these holds.
+    pub(super) fn is_one_of(&self, others: &[Fingerprint]) -> bool {
+        let is_same = |last: Fingerprint| others.iter().any(|other| last.same_content(other));
+        !self.keeps && self.accepted.is_some_and(is_same)
+    }
+
     /// Whether its user does not exist yet.
     pub(super) fn is_orphan(&self) -> bool {
         matches!(&self.trouble, Some(Trouble::Refused(refusal)) if refusal.is_passing())
@@ -294,10 +300,8 @@ mod tests {
     fn a_file_of_a_directory_that_may_not_be_taken_any_more_is_withdrawn() {
         let mut source = Source::of_folder(0, Path::new("cron.d/job").into());
         let mut notices = Vec::new();
-        let refused = || Failure {
-            trouble: Trouble::Refused(Refusal::Writable(0o666)),
-            stamp: Some(STAMP),
-        };
+        let refused =
+            || Failure { trouble: Trouble::Refused(Refusal::Writable(0o666)), stamp: Some(STAMP) };
         source.judge(text("a"), false, ms(0), &mut notices);
         let verdict = source.judge(Err(refused()), false, ms(1), &mut notices);
         assert!(matches!(verdict, Verdict::Withdrawn));

@@ -62,22 +62,14 @@ pub(crate) fn start() -> Daemon {
 pub(crate) fn start_with(environment: &[(&str, &str)]) -> Daemon {
     let environment = environment.iter().map(|&(name, value)| (name.into(), value.into()));
     let environment = environment.collect::<Vec<(OsString, OsString)>>();
-    let mut bus = Bus::builder();
-    let events = bus.subscribe();
-    let (fires, taken) = mpsc::unbounded_channel();
-    let host = Host::new(Account::current(), environment);
-    let (executor, handle) =
-        Executor::new(host, Arc::new(SystemClock), bus.build(), taken).unwrap();
-    Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }
+    start_on(Host::new(Account::current(), environment))
 }
 
-/// An executor on a host that is set up as `set_up` says.
-pub(crate) fn start_on(set_up: impl FnOnce(&mut Host)) -> Daemon {
+/// An executor on this host.
+pub(crate) fn start_on(host: Host) -> Daemon {
     let mut bus = Bus::builder();
     let events = bus.subscribe();
     let (fires, taken) = mpsc::unbounded_channel();
-    let mut host = Host::new(Account::current(), []);
-    set_up(&mut host);
     let (executor, handle) =
         Executor::new(host, Arc::new(SystemClock), bus.build(), taken).unwrap();
     Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }

@@ -3,8 +3,11 @@
 
 mod ended;
 mod harness;
+mod identity;
 mod log;
 mod mail;
 mod output;
+mod place;
+mod policy;
 mod started;
 mod stopped;

@@ -60,7 +60,10 @@ fn a_date_that_passed_unseen_is_caught_up_unless_told_otherwise() {
     let mut simulation = Simulation::new(text, "UTC", "2026-01-01T00:05:00Z");
     simulation.sleep_through("2026-01-01T05:00:00Z");
     assert_eq!(simulation.fired_for(), ["once 01-01 01:00:00 catch-up"]);
-    assert_eq!(simulation.missed(), ["never 1 01:00:00 01:00:00: woken more than three hours late"]);
+    assert_eq!(
+        simulation.missed(),
+        ["never 1 01:00:00 01:00:00: woken more than three hours late"]
+    );
     assert_eq!(simulation.clock.wait_until_asleep(), None);
 }
 

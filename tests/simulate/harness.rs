@@ -11,6 +11,7 @@ use cronkeep::job::JobTable;
 use cronkeep::schedule::Zone;
 use cronkeep::scheduler::{Fault, Pulse, Scheduler};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use tokio::sync::{mpsc, watch};
 
 /// A scheduler that runs.
@@ -56,6 +57,11 @@ impl Simulation {
             Simulation { clock, zone, table, tables, waker, fires, events, thread: Some(thread) };
         let _ = simulation.clock.wait_until_asleep();
         simulation
+    }
+
+    /// What the wall clock shows.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Puts another crontab in force.
@@ -110,6 +116,14 @@ impl Simulation {
             format!("{command} {} {}", at.strftime("%m-%d %H:%M:%S"), fire.trigger)
         };
         std::iter::from_fn(|| self.fires.try_recv().ok()).map(fire).collect()
+    }
+
+    /// What has fired since the last look: what the clock showed then, the command, the minute for which it ran.
+    pub fn ran(&mut self) -> Vec<(i64, String, DateTime)> {
+        let _ = self.clock.wait_until_asleep();
+        let now = self.clock.now().as_second();
+        let run = |fire: Fire| (now, fire.job.action.command().to_string(), fire.due.civil);
+        std::iter::from_fn(|| self.fires.try_recv().ok()).map(run).collect()
     }
 
     /// The ranges missed since the last look, as `command count first last: reason`.

@@ -6,6 +6,7 @@ mod catch_up;
 mod harness;
 mod late;
 mod step;
+mod walk;
 
 use cronkeep::event::Event;
 use cronkeep::scheduler::Fault;

@@ -1,4 +1,4 @@
-//! Why a run ended as it did, where its status alone does not tell: memory that ran out.
+//! Whether the kernel ended a process since memory ran out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
