@@ -256,7 +256,7 @@ fn the_daemons_own_environment_is_not_mailed() {
         let environment = environment.map(|(name, value)| (name.into(), value.into()));
         let post = Arc::new(mailbox.post());
         let host = Host { post, ..Host::new(Account::current(), environment) };
-        let command = "test \"$DB_PASSWORD\" = secret && echo x";
+        let command = "test ${#DB_PASSWORD} = 6 && echo x";
         let told = run_all(start_on(host), job(command)).await;
         assert!(told.end.outcome.is_success());
         let mail = mailbox.mail().await;
