@@ -104,13 +104,15 @@ class Daemon:
 
 class Cronkeep(Daemon):
     name = "cronkeep"
+    options = ()
 
     def prepare(self, text):
         self.crontab = self.folder / "crontab"
         self.crontab.write_text(text)
 
     def command(self):
-        program = [str(CRONKEEP), "--log-format", "json", "--tz", "UTC", str(self.crontab)]
+        state = ["--state-dir", str(self.folder / "state"), "--control", str(self.folder / "control.sock")]
+        program = [str(CRONKEEP), "--log-format", "json", "--tz", "UTC", *state, *self.options, str(self.crontab)]
         return [SHELL, "-c", HALT, "halt", *program]
 
     def edit(self, text):
@@ -129,6 +131,12 @@ class Cronkeep(Daemon):
             record = json.loads(line)
             if record["event"] == "crontab.loaded":
                 return moment, record
+
+
+class CronkeepSystem(Cronkeep):
+    """With a user column in its crontab."""
+
+    options = ("--format", "system")
 
 
 class DebianCron(Daemon):
@@ -159,6 +167,10 @@ class Busybox(Daemon):
 
 
 ALL = (Cronkeep, DebianCron, Busybox)
+
+# Whom jobs run as where the user is switched: in every Debian system, with nothing of its own.
+OTHER = "nobody"
+OTHER_ID = 65534
 
 
 class Limit:

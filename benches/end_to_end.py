@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures cronkeep beside Debian's cron, busybox's crond and a program that only starts a command.
 
-    benches/end_to_end.py [--quick] [--only PHASE]... [--micro FILE] [--no-document]
+    benches/end_to_end.py [--quick] [--only PHASE]... [--peer-starts N] [--micro FILE] [--no-document]
 
 Needs root (a mount namespace for Debian's cron), Linux, gcc, the packages cron and busybox-static, and the release
 binary. Writes docs/performance.json and docs/performance.svg, and the tables of docs/performance.md. FILE is what
@@ -19,11 +19,13 @@ from pathlib import Path
 
 import daemon
 import report
-from daemon import ALL, CRONKEEP, PROBE, SHELL, Busybox, Cronkeep, DebianCron, Limit
+from daemon import ALL, CRONKEEP, PROBE, SHELL, Busybox, Cronkeep, CronkeepSystem, DebianCron, Limit
 
 MS = 1e6
 # Debian's cron reads no table of more than this many lines.
 DEBIAN_LINES = 10_000
+# Starts of a job that is due each minute.
+STARTS = 20
 # No measurement of a moment begins this close to a full minute, when every crond wakes up.
 EDGE = 8
 
@@ -121,10 +123,14 @@ def late(file, period, offset_ms=0, due=None):
 
 
 LIMIT_WAYS = (("vfork", False), ("spawn", False), ("vfork", True), ("spawn", True))
+# A user switch cannot be had from posix_spawn.
+SWITCH = f"vfork:{daemon.OTHER_ID}"
+BURST_WAYS = (*LIMIT_WAYS, (SWITCH, False), (SWITCH, True))
 
 
 def limit_name(way, shell):
-    return f"limit {way}{' sh' if shell else ''}"
+    words = way.replace(SWITCH, f"vfork as {daemon.OTHER}")
+    return f"limit {words}{' sh' if shell else ''}"
 
 
 def limit_command(file, shell):
@@ -132,18 +138,24 @@ def limit_command(file, shell):
 
 
 def lone_minute(quick, folder):
-    """One job a minute, all programs at once. The limit and our second run have seconds of their own."""
-    minutes = 2 if quick else 9
-    files = {program.name: folder / f"minute-{program.__name__}" for program in ALL}
-    running = [
-        program(folder / f"lone-{program.__name__}", f"* * * * * {PROBE} {files[program.name]}\n")
-        for program in ALL
-    ]
-    offsets = dict.fromkeys(files, 0)
-    # Away from the full minute, where nobody else wakes up; with a redirection, which needs a shell.
-    quiet = "cronkeep, at :10, needs sh"
-    files[quiet], offsets[quiet] = folder / "minute-quiet", 10_000
-    running.append(Cronkeep(folder / "lone-quiet", f"10 * * * * * {PROBE} {files[quiet]} 2>&1\n"))
+    """One job a minute, 20 starts. Peers one after another: all of them wake up at the full minute.
+
+    Ours and the limit share minutes, each with seconds of its own.
+    """
+    minutes = 2 if quick else STARTS
+    found = {}
+    for program in (DebianCron, Busybox):
+        file = folder / f"minute-{program.__name__}"
+        with program(folder / f"lone-{program.__name__}", f"* * * * * {PROBE} {file}\n"):
+            wait_for_stamps(file, 2 if quick else lone_minute.peer_starts)
+        found[program.name] = late(file, 60)
+    # A redirection needs a shell.
+    ours = {"cronkeep": ("0", ""), "cronkeep, needs sh": ("10", " 2>&1")}
+    files, offsets, running = {}, {}, []
+    for name, (second, suffix) in ours.items():
+        files[name], offsets[name] = folder / f"minute-{second}", int(second) * 1000
+        text = f"{second} * * * * * {PROBE} {files[name]}{suffix}\n"
+        running.append(Cronkeep(folder / f"lone-{second}", text))
     limits = []
     for turn, (way, shell) in enumerate(LIMIT_WAYS):
         name = limit_name(way, shell)
@@ -151,16 +163,25 @@ def lone_minute(quick, folder):
         limits.append(Limit(way, 60, offsets[name], minutes, 1, limit_command(files[name], shell)))
     for limit in limits:
         limit.finish()
-    while time.time() % 60 > 10:
-        time.sleep(1)
+    for name in ours:
+        wait_for_stamps(files[name], minutes)
     for one in running:
         one.stop()
-    return {name: late(file, 60, offsets[name])[-minutes:] for name, file in files.items()}
+    found.update((name, late(file, 60, offsets[name])[-minutes:]) for name, file in files.items())
+    return found
+
+
+lone_minute.peer_starts = STARTS
+
+
+def wait_for_stamps(file, count):
+    while len(stamps(file)) < count:
+        time.sleep(0.5)
 
 
 def lone_second_and_idle(quick, folder):
     """One job a second, ours and the limit; meanwhile the wake-ups of three programs that have nothing to do."""
-    seconds, span = (10, 15) if quick else (120, 180)
+    seconds, span = (10, 15) if quick else (60, 180)
     idlers = [program(folder / f"idle-{program.__name__}", idle_text(1)) for program in ALL]
     for idler in idlers:
         idler.settle()
@@ -200,12 +221,13 @@ def lone_second_and_idle(quick, folder):
 def burst(quick, folder):
     """Many jobs at one instant: when the last has started, CPU time a job, how many were lost or doubled."""
     rows = []
-    for count in (100,) if quick else (1000, 5000):
+    for count in (100,) if quick else (100, 1000, 5000):
         rounds = 1 if quick or count > 1000 else 3
         for _ in range(rounds):
-            for suffix, name in (("", "cronkeep"), (" 2>&1", "cronkeep, needs sh")):
-                rows.append({"jobs": count, "program": name, **our_burst(folder, count, suffix)})
-            for way, shell in LIMIT_WAYS:
+            for user in ("root", daemon.OTHER):
+                for shell in (False, True):
+                    rows.append(our_burst(folder, count, user, shell))
+            for way, shell in BURST_WAYS:
                 file = fresh(folder / "burst")
                 begin = time.time_ns() // 1_000_000_000
                 limit = Limit(way, 1, 0, 1, count, limit_command(file, shell))
@@ -218,7 +240,10 @@ def burst(quick, folder):
 
 
 def fresh(file):
+    """The file, empty, which every user may write to."""
     file.unlink(missing_ok=True)
+    file.touch()
+    file.chmod(0o666)
     return file
 
 
@@ -227,22 +252,35 @@ def burst_row(file, count, due, name, cpu):
     return {
         "jobs": count,
         "program": name,
-        "last_ms": max(found),
+        "last_ms": max(found, default=float("inf")),
         "cpu_ms_a_job": cpu / MS / count,
         "lost": count - len(found),
     }
 
 
-def our_burst(folder, count, suffix):
+def soon(seconds=4):
+    """An instant a few seconds ahead, and the fields that mean it."""
+    at = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+    schedule = f"{at.second} {at.minute} {at.hour} {at.day} {at.month} *"
+    return int(at.timestamp()) * 1_000_000_000, schedule
+
+
+def our_name(user, shell):
+    return f"cronkeep{f' as {user}' if user != 'root' else ''}{', needs sh' if shell else ''}"
+
+
+def our_burst(folder, count, user, shell):
     file = fresh(folder / "burst")
     avoid_minute_edge(10)
-    at = datetime.now(timezone.utc) + timedelta(seconds=4)
-    schedule = f"{at.second} {at.minute} {at.hour} {at.day} {at.month} *"
-    text = f"{schedule} {PROBE} {file}{suffix}\n" * count
-    with Cronkeep(folder / "burst-cronkeep", text) as running:
+    due, schedule = soon()
+    text = f"{schedule} {user} {PROBE} {file}{' 2>&1' if shell else ''}\n" * count
+    with CronkeepSystem(folder / "burst-cronkeep", text) as running:
         running.loaded()
-        due = int(at.timestamp()) * 1_000_000_000
-        return finish_burst(running, file, count, due, "")
+        running.settle()
+        before = daemon.pss_kib(running.pid)
+        row = finish_burst(running, file, count, due, our_name(user, shell))
+        row.update(pss_before_kib=before, pss_after_kib=daemon.pss_kib(running.pid))
+        return row
 
 
 def peer_burst(program, folder, count):
@@ -262,10 +300,33 @@ def finish_burst(running, file, count, due, name):
         time.sleep(0.1)
     running.settle()
     cpu = daemon.cpu_with_children_ns(running.pid) - cpu
-    row = burst_row(file, count, due, name, cpu)
-    if not name:
-        del row["program"]
-    return row
+    return burst_row(file, count, due, name, cpu)
+
+
+def lasting(quick, folder):
+    """1 000 jobs that run at the same time: memory while they do, and CPU time of the daemon alone."""
+    count, seconds = (50, 4) if quick else (1000, 15)
+    rows = []
+    for user in ("root", daemon.OTHER):
+        file = fresh(folder / "lasting")
+        avoid_minute_edge(10)
+        due, schedule = soon()
+        text = f"{schedule} {user} {PROBE} {file} {seconds}\n" * count
+        with CronkeepSystem(folder / "lasting-cronkeep", text) as running:
+            running.loaded()
+            running.settle()
+            before, cpu = daemon.pss_kib(running.pid), running.cpu()
+            time.sleep(max(0.0, due / 1e9 - time.time()))
+            end = time.monotonic() + seconds
+            while len(stamps(file)) < count and time.monotonic() < end:
+                time.sleep(0.05)
+            during = daemon.pss_kib(running.pid)
+            row = burst_row(file, count, due, our_name(user, False), running.cpu() - cpu)
+            time.sleep(max(0.0, due / 1e9 + seconds + 1 - time.time()))
+            running.settle()
+            row.update(pss_before_kib=before, pss_during_kib=during, pss_after_kib=daemon.pss_kib(running.pid))
+            rows.append(row)
+    return rows
 
 
 def preview(quick, _folder):
@@ -300,6 +361,7 @@ PHASES = {
     "lone_minute": lone_minute,
     "seconds": lone_second_and_idle,
     "burst": burst,
+    "lasting": lasting,
 }
 
 
@@ -345,6 +407,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="short runs: shows that everything works")
     parser.add_argument("--only", action="append", choices=PHASES, help="this phase only; the rest stays as it was")
+    parser.add_argument("--peer-starts", type=int, default=STARTS, help="minutes for each peer's lone job")
     parser.add_argument("--micro", type=Path, help="what cargo bench printed")
     parser.add_argument("--no-document", action="store_true", help="print the tables and write nothing")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the documents anew")
@@ -353,6 +416,7 @@ def main():
         results = json.loads(report.JSON.read_text())
         report.write(results)
         return
+    lone_minute.peer_starts = args.peer_starts
     results = {}
     if args.only and report.JSON.exists():
         results = json.loads(report.JSON.read_text())

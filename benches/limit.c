@@ -2,17 +2,20 @@
  *
  * limit WAY PERIOD OFFSET COUNT BURST COMMAND [ARGUMENT]...
  *
- * WAY is spawn (posix_spawn(3)) or vfork (vfork(2) and execve(2)). The instants are those multiples of PERIOD seconds
+ * WAY is spawn (posix_spawn(3)), vfork (vfork(2) and execve(2)) or vfork:ID, which becomes the user and the group of that
+ * number in between. The instants are those multiples of PERIOD seconds
  * plus OFFSET milliseconds that lie ahead, COUNT of them; at each, COMMAND is started BURST times and then waited for.
  * COMMAND is executed as it stands: give /bin/sh -c '…' to see what a shell adds.
  * It prints, for each instant, how late it woke and its own and its children's CPU time so far, in nanoseconds. */
 #define _GNU_SOURCE
+#include <grp.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,12 +38,14 @@ static int64_t used(int who) {
         + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000LL;
 }
 
-static int start(int by_vfork, char **command) {
+static int start(int by_vfork, long user, char **command) {
     pid_t child;
     if (!by_vfork)
         return posix_spawn(&child, command[0], NULL, NULL, command, environ);
     child = vfork();
     if (child == 0) {
+        if (user && (syscall(SYS_setgroups, 0, NULL) || syscall(SYS_setgid, user) || syscall(SYS_setuid, user)))
+            _exit(126);
         execve(command[0], command, environ);
         _exit(127);
     }
@@ -49,10 +54,11 @@ static int start(int by_vfork, char **command) {
 
 int main(int argc, char **argv) {
     if (argc < 7) {
-        fputs("usage: limit spawn|vfork PERIOD OFFSET COUNT BURST COMMAND [ARGUMENT]...\n", stderr);
+        fputs("usage: limit spawn|vfork[:ID] PERIOD OFFSET COUNT BURST COMMAND [ARGUMENT]...\n", stderr);
         return 2;
     }
-    int by_vfork = strcmp(argv[1], "vfork") == 0;
+    int by_vfork = strncmp(argv[1], "vfork", 5) == 0;
+    long user = strchr(argv[1], ':') ? atol(strchr(argv[1], ':') + 1) : 0;
     int64_t period = atoll(argv[2]) * SECOND, offset = atoll(argv[3]) * 1000000LL;
     int count = atoi(argv[4]), burst = atoi(argv[5]);
     int timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
@@ -67,7 +73,7 @@ int main(int argc, char **argv) {
             return 1;
         int64_t late = now() - due;
         for (int i = 0; i < burst; i++)
-            if (start(by_vfork, argv + 6))
+            if (start(by_vfork, user, argv + 6))
                 return 1;
         while (wait(NULL) > 0)
             ;

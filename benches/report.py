@@ -103,13 +103,17 @@ def verdicts(results):
     """Every figure that this version has, against what it must be."""
     out = Verdicts(disturbed_phases(results))
     if minute := results.get("lone_minute"):
-        plain, quiet = median(minute["cronkeep"]), median(minute["cronkeep, at :10, needs sh"])
+        plain, quiet = median(minute["cronkeep"]), median(minute["cronkeep, needs sh"])
         direct, shell = limits(minute, False), limits(minute, True)
         peers = [(name, median(minute[name])) for name in ("Debian cron", "busybox")]
         out.add("lone job each minute, plain command, median", 1.5 * direct, "1.5× limit", plain, "ms",
                 [("limit", direct), ("limit through sh", shell), *peers], phase="lone_minute")
         out.add("lone job each minute, needs a shell, median", 1.5 * shell, "1.5× limit through sh", quiet, "ms",
                 [("limit through sh", shell)], phase="lone_minute")
+        for name, words, sh in (("cronkeep", "plain command", False), ("cronkeep, needs sh", "needs a shell", True)):
+            worst = limits(minute, sh, 1)
+            out.add(f"lone job each minute, {words}, latest of {len(minute[name])}", 3 * worst, "3× limit's latest",
+                    max(minute[name]), "ms", [("limit", worst)], phase="lone_minute")
     if second := results.get("lone_second"):
         ours, direct, shell = second["cronkeep"], limits(second, False), limits(second, True)
         out.add("lone job each second, median", 1.5 * direct, "1.5× limit", median(ours), "ms",
@@ -120,18 +124,23 @@ def verdicts(results):
                 [("limit", far_direct), ("limit through sh", far_shell)], phase="seconds")
     for count, value, what, *targets in BURSTS:
         rows = [row for row in results.get("burst", []) if row["jobs"] == count]
-        ways = (("cronkeep", "plain commands", ""), ("cronkeep, needs sh", "need a shell", " sh"))
-        for (name, words, sh), (target, times) in zip(ways, targets):
+        ways = (
+            ("cronkeep", "plain commands", ("vfork", "spawn"), targets[0]),
+            ("cronkeep, needs sh", "need a shell", ("vfork sh", "spawn sh"), targets[1]),
+            ("cronkeep as nobody", "plain commands, another user", ("vfork as nobody",), targets[0]),
+            ("cronkeep as nobody, needs sh", "need a shell, another user", ("vfork as nobody sh",), targets[1]),
+        )
+        for name, words, ways_of_limit, (target, times) in ways:
+            sh = words.startswith("need")
             measured = pick(rows, value, program=name)
             if measured is None:
                 continue
-            ways_of_limit = (f"limit {way}{sh}" for way in ("vfork", "spawn"))
-            limit = min(pick(rows, value, program=way) for way in ways_of_limit)
+            limit = min(pick(rows, value, program=f"limit {way}") for way in ways_of_limit)
             beside = [("limit through sh" if sh else "limit", limit)]
             beside += [(peer, pick(rows, value, program=peer)) for peer in ("Debian cron", "busybox")]
             out.add(f"{count} jobs at one instant, {words}, {what}", target,
                     f"{target} ms, or {times}× limit", measured, "ms", beside, times * limit)
-    for count in (1000, 5000):
+    for count in (100, 1000, 5000):
         rows = [row for row in results.get("burst", []) if row["jobs"] == count]
         for row in rows:
             if row["lost"] != 0 and row["program"].startswith("cronkeep"):
@@ -235,6 +244,21 @@ def bursts(results):
     return table(("jobs", "program", "rounds", "last start ms", "CPU a job ms", "lost"), rows)
 
 
+def lasting(results):
+    """Memory around bursts: before, while all of them run, after they have ended."""
+    rows = []
+    for key, words in (("burst", "end at once"), ("lasting", "run at the same time")):
+        found = [row for row in results.get(key, []) if "pss_after_kib" in row]
+        for jobs, name in dict.fromkeys((row["jobs"], row["program"]) for row in found):
+            same = [row for row in found if (row["jobs"], row["program"]) == (jobs, name)]
+            sizes = [
+                median([row[at] for row in same if at in row])
+                for at in ("pss_before_kib", "pss_during_kib", "pss_after_kib")
+            ]
+            rows.append((jobs, words, name, *(number(size and size / 1024) for size in sizes)))
+    return table(("jobs", "that", "program", "PSS MiB before", "during", "after"), rows)
+
+
 def micro(results):
     rows = [(f"`{name}`", time(value)) for name, value in results.get("micro", {}).items()]
     return table(("benchmark", "median"), rows)
@@ -254,6 +278,7 @@ SECTIONS = {
     "loads": loads,
     "idle": idle,
     "bursts": bursts,
+    "lasting": lasting,
     "micro": micro,
 }
 

@@ -256,6 +256,15 @@ impl ManualClock {
         self.0.changed.notify_all();
     }
 
+    /// Lets `span` pass unseen, then sets the wall clock: sleepers learn of both at once.
+    pub fn pass_and_step(&self, span: Duration, to: Timestamp) {
+        let mut state = self.0.state();
+        state.elapsed += span;
+        state.now = to;
+        state.steps += 1;
+        self.0.changed.notify_all();
+    }
+
     /// Blocks until every alarm sleeps with nothing to wake it; returns the first instant one of them sleeps for.
     ///
     /// A thread that makes its alarm later than this is called is not waited for, unless it makes the only one.

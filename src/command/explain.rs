@@ -19,6 +19,7 @@ use crate::job::Job;
 use crate::schedule::describe::{describe, remarks};
 use crate::schedule::{Due, Schedule, Zone};
 use crate::sink::record::escape;
+use crate::watch::Trust;
 
 /// How many fires are shown.
 const FIRES: usize = 5;
@@ -60,7 +61,7 @@ pub(super) fn run(args: &ExplainArgs, console: &mut Console<'_>) -> anyhow::Resu
         Subject::Expression(text) => explain_expression(&text, compat, &found.zone, console),
         Subject::Line(path, line) => {
             let dialect = dialect(&path, &args.reading, console.host);
-            let spec = SourceSpec { path, dialect, named: true };
+            let spec = SourceSpec { path, dialect, named: true, trust: Trust::Named };
             explain_line(&spec, line, &found.zone, console)
         }
     }

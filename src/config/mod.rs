@@ -16,8 +16,8 @@ use crate::schedule::Zone;
 use crate::sink::record;
 
 pub use host::{Host, default_control, default_state_dir};
-use source::drop_repeated;
-pub use source::{DEFAULT_CRONTAB, SPOOLS, SourceSpec, dialect, sources};
+pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
+use source::{Strictness, drop_repeated, places};
 pub use zone::{FoundZone, ZoneError, default_zone};
 
 /// What happens to running jobs when the daemon stops.
@@ -41,8 +41,8 @@ pub struct LogConfig {
 /// What the daemon runs by.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The crontabs, in the order given; at least one.
-    pub sources: Vec<SourceSpec>,
+    /// Where crontabs are, in the order given; at least one.
+    pub sources: Vec<PlaceSpec>,
     /// The zone of entries that name none.
     pub zone: Zone,
     /// The log.
@@ -105,10 +105,12 @@ impl Config {
             let text = "the daemon cannot read a crontab from standard input: name a file";
             return Err(UsageError(text.into()));
         }
-        let mut sources = sources(&args.crontabs, &args.reading, host);
-        for source in &mut sources {
-            source.dialect.strict = args.strict;
-        }
+        let strictness = Strictness {
+            permissive: args.permissive,
+            strict: args.strict,
+            cron_d_names: args.cron_d_names,
+        };
+        let mut sources = places(&args.crontabs, &args.reading, host, strictness);
         let mut warnings: Vec<String> = warning.into_iter().collect();
         warnings.extend(drop_repeated(&mut sources));
         let default_on_stop = if host.pid == 1 { OnStop::End } else { OnStop::Leave };

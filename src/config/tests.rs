@@ -1,11 +1,11 @@
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use clap::Parser as _;
 
 use super::*;
 use crate::args::Cli;
 use crate::crontab::{Compat, Format};
+use crate::watch::{Names, Shape, Trust};
 
 fn host() -> Host {
     Host {
@@ -31,17 +31,76 @@ fn config(arguments: &[&str]) -> Config {
 
 fn read_as(arguments: &[&str]) -> (Format, String) {
     let config = config(arguments);
-    let dialect = &config.sources[0].dialect;
+    let spec = &config.sources[0];
+    let dialect = spec.dialect(&spec.place.path);
     (dialect.format, dialect.user.to_string())
 }
 
 #[test]
-fn without_a_name_the_systems_crontab_is_run() {
-    let config = config(&[]);
-    assert_eq!(config.sources.len(), 1);
-    assert_eq!(config.sources[0].path, Path::new("/etc/crontab"));
-    assert_eq!(config.sources[0].dialect.format, Format::System);
-    assert!(!config.sources[0].named);
+fn without_a_name_the_systems_crontabs_are_run() {
+    let config = config(&["--cron-d-names", "cronie"]);
+    let places: Vec<_> = config.sources.iter().map(|spec| &spec.place).collect();
+    let told: Vec<_> = places.iter().map(|place| (place.shape, place.names, place.trust)).collect();
+    assert_eq!(
+        told,
+        [
+            (Shape::File, Names::Cronie, Trust::System),
+            (Shape::Folder, Names::Cronie, Trust::System),
+            (Shape::Folder, Names::Users, Trust::Spool),
+            (Shape::Folder, Names::Users, Trust::Spool),
+        ]
+    );
+    let paths: Vec<_> = places.iter().map(|place| place.path.to_str().unwrap()).collect();
+    assert_eq!(
+        paths,
+        ["/etc/crontab", "/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron"]
+    );
+    assert!(config.sources.iter().all(|spec| !spec.named));
+    let job = config.sources[1].dialect("/etc/cron.d/job".as_ref());
+    assert_eq!(job.format, Format::System);
+    let bobs = config.sources[2].dialect("/var/spool/cron/crontabs/bob".as_ref());
+    assert_eq!((bobs.format, &*bobs.user), (Format::User, "bob"));
+}
+
+#[test]
+fn row_69_the_rule_for_names_can_be_chosen() {
+    let names = |rule| config(&["--cron-d-names", rule]).sources[1].place.names;
+    assert_eq!((names("debian"), names("cronie")), (Names::Debian, Names::Cronie));
+}
+
+#[test]
+fn permissive_takes_all_but_keeps_what_was_named() {
+    let trusts = |arguments: &[&str]| -> Vec<Trust> {
+        config(arguments).sources.iter().map(|spec| spec.place.trust).collect()
+    };
+    assert_eq!(trusts(&["--permissive"]), [Trust::Any; 4]);
+    assert_eq!(trusts(&["--permissive", "jobs"]), [Trust::Named]);
+}
+
+#[test]
+fn a_default_directory_that_is_named_keeps_its_rules() {
+    let rules = |path| {
+        let place = config(&["--cron-d-names", "debian", path]).sources[0].place.clone();
+        (place.shape, place.names, place.trust)
+    };
+    assert_eq!(rules("/var/spool/cron/"), (Shape::Folder, Names::Users, Trust::Spool));
+    assert_eq!(rules("/etc/cron.d"), (Shape::Folder, Names::Debian, Trust::System));
+    assert_eq!(rules("/etc/cron.d/job"), (Shape::Either, Names::Cronie, Trust::Named));
+    assert_eq!(rules("/config"), (Shape::Either, Names::Cronie, Trust::Named));
+}
+
+#[test]
+fn a_command_reads_every_crontab_of_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["b", "a.cron", "c~", ".d"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    std::fs::create_dir(folder.path().join("e")).unwrap();
+    let reading = daemon_args(&[]).reading;
+    let found = sources(&[folder.path().to_owned()], &reading, &host());
+    let names: Vec<_> = found.iter().map(|spec| spec.path.file_name().unwrap()).collect();
+    assert_eq!(names, ["a.cron", "b"]);
+    assert!(found.iter().all(|spec| spec.named && spec.trust == Trust::Named));
 }
 
 #[test]
@@ -57,7 +116,8 @@ fn a_file_in_a_spool_is_the_table_of_its_name() {
     let (format, user) = read_as(&["/var/spool/cron/crontabs/bob"]);
     assert_eq!((format, user.as_str()), (Format::User, "bob"));
     assert_eq!(read_as(&["/var/spool/cron/carol"]).1, "carol");
-    assert!(config(&["/var/spool/cron/carol"]).sources[0].dialect.is_limited());
+    let spec = &config(&["/var/spool/cron/carol"]).sources[0];
+    assert!(spec.dialect(&spec.place.path).is_limited());
 }
 
 #[test]
@@ -72,8 +132,9 @@ fn the_options_reach_every_dialect() {
     let config = config(&["--strict", "--compat", "supercronic", "a", "b", "./a"]);
     assert!(config.warnings.contains(&"./a is named twice; it is read once".to_owned()));
     for source in &config.sources {
-        assert!(source.dialect.strict);
-        assert_eq!(source.dialect.compat, Compat::Supercronic);
+        let dialect = source.dialect(&source.place.path);
+        assert!(dialect.strict);
+        assert_eq!(dialect.compat, Compat::Supercronic);
     }
 }
 

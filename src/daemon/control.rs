@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::standing::{Standing, Standings};
 use super::{Daemon, feed};
 use crate::clock::{Clock, Waker};
 use crate::config::Config;
@@ -17,8 +18,9 @@ use crate::control::shape::{
     Health, JobCounts, Listing, RunObject, SourceObject, Status, instant_in,
 };
 use crate::control::{self, Access, Find, Refusal, Request, Requests, Server, Socket, Switched};
-use crate::event::{Bus, Event, Fire, Trigger};
-use crate::executor::{Handle, State};
+use crate::crontab::Fault;
+use crate::event::{Bus, Event, Fire, Run, Trigger};
+use crate::executor::{Handle, Place, State};
 use crate::job::{Job, JobTable};
 use crate::schedule::{Due, Zone};
 use crate::scheduler::Pulse;
@@ -96,6 +98,7 @@ fn beside(config: &Config) -> PathBuf {
 pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tables: watch::Receiver<Arc<JobTable>>,
+    pub(super) standings: watch::Receiver<Arc<Standings>>,
     pub(super) executor: Handle,
     pub(super) seen: Seen,
     pub(super) recent: Recent,
@@ -111,7 +114,6 @@ pub(super) struct About {
     pub(super) since: Duration,
     pub(super) zone: Zone,
     pub(super) user: String,
-    pub(super) sources: Vec<PathBuf>,
 }
 
 impl About {
@@ -122,7 +124,6 @@ impl About {
             since: clock.monotonic(),
             zone: config.zone.clone(),
             user: account.name.clone(),
-            sources: config.sources.iter().map(|source| source.path.clone()).collect(),
         }
     }
 }
@@ -173,9 +174,7 @@ impl Desk {
             Request::Run { job, wait, reply } => {
                 let answer = match self.find(&job) {
                     Err(refusal) => Err(refusal),
-                    Ok(job) => {
-                        feed::run(&self.executor, &self.recent, self.manual(job), wait).await
-                    }
+                    Ok(job) => feed::run(&self.executor, self.manual(job), wait).await,
                 };
                 let _ = reply.send(answer);
             }
@@ -217,28 +216,27 @@ impl Desk {
     async fn listing(&self, table: Arc<JobTable>) -> Listing {
         let state = self.executor.state().await;
         let paused = state.paused.into_iter().collect();
-        Listing { table, now: self.clock.now(), last: self.seen.last(), paused }
+        Listing { table, now: self.clock.now(), last: self.executor.last_ends().await, paused }
     }
 
     async fn switch(&self, text: &str, pause: bool) -> Result<Switched, Refusal> {
         let job = self.find(text)?;
         let (key, label) = (job.key.to_string(), job.label());
-        let changed = match pause {
-            true => self.executor.pause(job).await,
-            false => self.executor.resume(job).await,
-        };
+        let changed =
+            if pause { self.executor.pause(job).await } else { self.executor.resume(job).await };
         Ok(Switched { key, label, paused: pause, changed })
     }
 
     async fn stop(&self, text: &str) -> Result<RunObject, Refusal> {
         let state = self.executor.state().await;
-        let started = match control::find::run(&state.running, text, |started| started.run.id) {
-            Find::One(started) => started,
+        let runs = runs_of(&state);
+        let run = match control::find::run(&runs, text, |run| run.id) {
+            Find::One(run) => run,
             Find::None => return Err(control::find::no_run(text, &self.table())),
             Find::Several => return Err(control::find::several_runs(text)),
         };
-        if self.executor.end(started.run.id).await {
-            Ok(RunObject::active(started))
+        if self.executor.end(run.id).await {
+            Ok(RunObject::of(run))
         } else {
             Err(control::find::no_run(text, &self.table()))
         }
@@ -258,13 +256,15 @@ impl Desk {
             uptime_s: elapsed.as_secs(),
             tz: self.about.zone.name().to_owned(),
             sources: self.sources(),
-            watch: "inotify".to_owned(),
+            watch: if self.standings.borrow().polling.is_some() { "poll" } else { "inotify" }
+                .to_owned(),
             jobs: JobCounts {
                 total: self.table().len(),
                 refused: loaded.map_or(0, |loaded| loaded.refused),
                 paused: state.paused.len(),
             },
             active: state.running.iter().map(RunObject::active).collect(),
+            waiting: waiting(&state),
             store: "memory".to_owned(),
             broker: "none".to_owned(),
             replicas: vec![hostname()],
@@ -274,14 +274,21 @@ impl Desk {
         }
     }
 
+    /// The crontabs that are known of.
     fn sources(&self) -> Vec<SourceObject> {
-        let trouble = self.seen.trouble();
-        let object = |path: &PathBuf| {
-            let file = path.display().to_string();
-            let trouble = trouble.get(&*file).cloned();
-            SourceObject { file, trouble, ..SourceObject::default() }
+        let (now, rules) = (self.clock.now(), self.about.zone.rules());
+        let age = |at: Timestamp| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0);
+        let object = |standing: &Standing| SourceObject {
+            file: standing.file.to_string(),
+            hash: standing.hash.map(|hash| format!("{hash:016x}")),
+            loaded: standing.loaded.map(|at| instant_in(at, rules)),
+            age_s: standing.loaded.map(age),
+            errors: standing.errors,
+            warnings: standing.warnings,
+            faults: standing.faults.iter().map(fault_text).collect(),
+            trouble: standing.trouble.clone(),
         };
-        self.about.sources.iter().map(object).collect()
+        self.standings.borrow().files.iter().map(object).collect()
     }
 
     /// Whether schedules are kept, and what the executor is at, if it answers.
@@ -325,9 +332,43 @@ impl Desk {
             }
             Some(_) => {}
         }
-        reasons.extend(self.seen.trouble().into_iter().map(|(file, what)| {
-            if what.contains(&*file) { what } else { format!("{file}: {what}") }
-        }));
+        let standings = self.standings.borrow();
+        let troubled = standings.files.iter().filter_map(|standing| {
+            let trouble = standing.trouble.as_ref()?;
+            Some(format!("{} {trouble}", standing.file))
+        });
+        reasons.extend(troubled);
         reasons
     }
+}
+
+/// Every run that has not ended for good.
+fn runs_of(state: &State) -> Vec<Arc<Run>> {
+    let running = state.running.iter().map(|started| &started.run);
+    let resting = state.resting.iter().map(|rest| &rest.run);
+    let waiting = state.waiting.iter().map(|waits| &waits.run);
+    running.chain(&state.starting).chain(resting).chain(waiting).cloned().collect()
+}
+
+/// The runs without a process, with what each waits for.
+fn waiting(state: &State) -> Vec<RunObject> {
+    let object = |run: &Run, reason: &str| RunObject {
+        reason: Some(reason.to_owned()),
+        ..RunObject::of(run)
+    };
+    let starting = state.starting.iter().map(|run| object(run, "is being started"));
+    let resting = state.resting.iter().map(|rest| object(&rest.run, "waits for its next attempt"));
+    let waiting = state.waiting.iter().map(|waits| {
+        let reason = match waits.place {
+            Place::Held => "waits for an earlier run of its job",
+            Place::Backlog => "waits to be caught up",
+            Place::Line => "waits for its turn among all runs",
+        };
+        object(&waits.run, reason)
+    });
+    starting.chain(resting).chain(waiting).collect()
+}
+
+fn fault_text(fault: &Fault) -> String {
+    format!("line {}: {}", fault.line, fault.message)
 }

@@ -8,11 +8,14 @@ mod crontab;
 mod feed;
 mod lock;
 mod notify;
+mod reboot;
 mod reload;
 mod shutdown;
 mod signal;
+mod standing;
 mod surroundings;
 
+use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -23,12 +26,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task;
 
 use crate::clock::{Clock, SystemClock, Waker};
-use crate::config::Config;
+use crate::config::{Config, Mail};
 use crate::event::{Bus, Event};
+use crate::executor::mail::{Post, SENDMAIL, Via};
 use crate::executor::{Executor, Handle, Host};
 use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
+use crate::sink::hook::{Hooks, Patience, Permission};
 use crate::sink::log::{self, Style};
 use crate::sink::recent::Recent;
 use crate::sink::seen::Seen;
@@ -40,6 +45,7 @@ pub use background::{Launch, PID_FILE};
 use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
+use reboot::Reboot;
 use reload::Reload;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -59,6 +65,9 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
     unix::memory::return_large_blocks();
+    if config.subreaper {
+        unix::process::adopt_orphans().context("failed to adopt orphans")?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -88,8 +97,11 @@ struct Daemon {
     bus: Bus,
     signals: Signals,
     watcher: Watcher,
-    reload: Reload,
-    tables: watch::Sender<Arc<JobTable>>,
+    /// Away while a change is taken over.
+    reload: Option<Reload>,
+    reboot: Reboot,
+    /// Shared, so that a thread that hangs does not keep the scheduler from ending.
+    tables: Arc<watch::Sender<Arc<JobTable>>>,
     waker: Waker,
     executor: Handle,
     notify: Notify,
@@ -108,7 +120,8 @@ async fn serve(
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
     let mut bus = Bus::builder();
-    let events = bus.subscribe();
+    let events = bus.subscribe_bounded();
+    let hook_events = bus.subscribe();
     let seen_events = bus.subscribe();
     let bus = bus.build();
     let (seen, recent) = (Seen::default(), Recent::default());
@@ -119,16 +132,31 @@ async fn serve(
         passthrough: config.passthrough,
         zone: config.zone.clone(),
     };
+    let account = Account::current();
+    let permission =
+        Permission { account: account.clone(), everybody: config.allow_user_hooks };
+    let replica = unix::identity::hostname();
+    let hooks = Hooks::new(permission, replica, bus.clone(), Patience::default(), told.clone());
+    let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
     let (fire_sender, fires) = mpsc::unbounded_channel();
-    let account = Account::current();
-    let host = Host::new(account.clone(), std::env::vars_os());
+    let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
+    let host = Host {
+        clean_env: config.clean_env,
+        env_allow: config.env_allow.clone(),
+        always_shell: config.always_shell,
+        descriptors: unix::limit::raise_descriptors(),
+        post: Arc::new(post(&config)),
+        ..Host::new(account.clone(), std::env::vars_os())
+    };
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
+    let (tables, table) = watch::channel(Arc::default());
+    let tables = Arc::new(tables);
+    let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executing = tokio::spawn(executor.run());
 
-    let (tables, table) = watch::channel(Arc::default());
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
     let pulse = Pulse::default();
@@ -143,8 +171,8 @@ async fn serve(
     };
     let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
 
-    let paths = config.sources.iter().map(|source| source.path.clone()).collect();
-    let watcher = Watcher::start(paths).context("failed to watch the crontabs")?;
+    let places = config.sources.iter().map(|source| source.place.clone());
+    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     bus.publish(Event::Started {
         version: env!("CARGO_PKG_VERSION"),
         zone: config.zone.name().to_owned(),
@@ -154,7 +182,9 @@ async fn serve(
     }
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
+    let reload = Reload::new(&config, account, bus.clone());
     let desk = Desk {
+        standings: reload.standings(),
         clock: Arc::clone(&clock),
         tables: tables.subscribe(),
         executor: handle.clone(),
@@ -164,7 +194,6 @@ async fn serve(
         waker: waker.clone(),
         about,
     };
-    let reload = Reload::new(&config, account, bus.clone());
     let executor = handle;
     let daemon = Daemon {
         config,
@@ -172,7 +201,8 @@ async fn serve(
         bus,
         signals,
         watcher,
-        reload,
+        reload: Some(reload),
+        reboot,
         tables,
         waker,
         executor,
@@ -181,7 +211,10 @@ async fn serve(
         notify,
         locks,
     };
-    daemon.follow(scheduler, executing).await
+    let code = daemon.follow(scheduler, executing).await?;
+    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    Ok(code)
 }
 
 impl Daemon {
@@ -191,6 +224,7 @@ impl Daemon {
         scheduler: JoinHandle<()>,
         mut executing: task::JoinHandle<()>,
     ) -> anyhow::Result<ExitCode> {
+        let mut taking = None;
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -199,8 +233,16 @@ impl Daemon {
                         return Ok(self.shut_down(scheduler).await);
                     }
                 }
-                change = self.watcher.next() => {
-                    self.take(change.context("the watch of the crontabs ended")?);
+                change = self.watcher.next(), if self.reload.is_some() => {
+                    let change = change.context("the watch of the crontabs ended")?;
+                    if let Some(reload) = self.reload.take() {
+                        taking = Some(Box::pin(self.take(reload, change)));
+                    }
+                }
+                taken = async { taking.as_mut()?.await }, if taking.is_some() => {
+                    taking = None;
+                    self.reload = Some(taken.context("taking over a crontab failed")?);
+                    self.reboot.loaded(&self.tables.borrow());
                     self.notify.loaded(self.tables.borrow().len());
                     if let Err(error) = self.locks.take_more() {
                         let text = format!("{error:#}: its tables are run twice");
@@ -216,6 +258,16 @@ impl Daemon {
             }
         }
     }
+}
+
+/// What takes mails, as the options say.
+fn post(config: &Config) -> Post {
+    let via = match &config.mail {
+        Mail::Off => Via::Off,
+        Mail::Sendmail => CString::new(SENDMAIL).map_or(Via::Off, Via::Sendmail),
+        Mail::Command(line) => Via::command(line).unwrap_or_default(),
+    };
+    Post::new(via, config.passthrough)
 }
 
 /// The fault that a test asks for; builds without debug assertions know of none.

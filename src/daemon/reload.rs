@@ -1,28 +1,34 @@
 //! From changed text to jobs in force.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::Daemon;
+use super::standing::{Accepted, Key, Standings, Told};
 use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
-use crate::config::{Config, SourceSpec};
+use crate::config::{Config, PlaceSpec};
 use crate::crontab::{self, Crontab, Fault, Options, Source};
 use crate::event::{Bus, Event, Loaded};
 use crate::job::{Diff, Job, JobTable, Policy};
-use crate::schedule::{Schedule, Zone};
-use crate::unix::{Account, memory};
-use crate::watch::{Change, Occasion};
+use crate::schedule::Zone;
+use crate::sink::hook::Permission;
+use crate::unix::{self, Account, memory};
+use crate::watch::{Change, Edit, Notice, Occasion, Text};
 
 /// The crontabs as last accepted, and the jobs made of them.
 pub(super) struct Reload {
-    sources: Vec<Accepted>,
+    places: Vec<PlaceSpec>,
+    /// By place and path, in the order in which they are read.
+    files: BTreeMap<Key, Accepted>,
     zone: Zone,
     /// The options of entries that say nothing of their own.
     defaults: Options,
+    hooks: Permission,
     account: Account,
     bus: Bus,
     /// Every job of the crontabs, those included that cannot run here.
@@ -31,114 +37,178 @@ pub(super) struct Reload {
     runnable: usize,
     errors: usize,
     warnings: usize,
+    /// Why edits are found by looking every second, where they are not announced.
+    polling: Option<String>,
+    standings: watch::Sender<Arc<Standings>>,
 }
-
-/// One crontab as last accepted.
-struct Accepted {
-    spec: SourceSpec,
-    name: Arc<str>,
-    /// Kept to be read again when another crontab changes; empty where there is just one.
-    bytes: Option<Vec<u8>>,
-    /// Whether a version of it is in force.
-    in_force: bool,
-    /// What was told of its text, so that it is not told again.
-    told: HashSet<Told>,
-    /// What was told of the users and commands that it names.
-    told_of_host: HashSet<Told>,
-}
-
-/// A fault as it was told: a hash of what and where, since there may be 100 000.
-type Told = u64;
 
 /// Faults of one file that a load tells one by one; `check` shows the rest.
 const TOLD: usize = 100;
 
 impl Reload {
     pub(super) fn new(config: &Config, account: Account, bus: Bus) -> Self {
-        let sources = config
-            .sources
-            .iter()
-            .map(|spec| Accepted {
-                spec: spec.clone(),
-                name: spec.path.display().to_string().into(),
-                bytes: None,
-                in_force: false,
-                told: HashSet::new(),
-                told_of_host: HashSet::new(),
-            })
-            .collect();
         Reload {
-            sources,
+            places: config.sources.clone(),
+            files: BTreeMap::new(),
             zone: config.zone.clone(),
             defaults: config.defaults.clone(),
+            hooks: Permission { account: account.clone(), everybody: config.allow_user_hooks },
             account,
             bus,
             table: JobTable::default(),
             runnable: 0,
             errors: 0,
             warnings: 0,
+            polling: None,
+            standings: watch::Sender::new(Arc::default()),
         }
+    }
+
+    /// How every crontab stands, now and after each change.
+    pub(super) fn standings(&self) -> watch::Receiver<Arc<Standings>> {
+        self.standings.subscribe()
+    }
+
+    /// Takes over a change, and tells how the crontabs stand after it.
+    fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+        self.apply(change, now, put);
+        let files = self.files.values().map(|accepted| accepted.standing.clone()).collect();
+        let polling = self.polling.clone();
+        self.standings.send_replace(Arc::new(Standings { files, polling }));
     }
 
     /// Reads what changed and hands the jobs to be scheduled from now on to `put`, unless they stay as they are.
     fn apply(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
-        let single = self.sources.len() == 1;
-        let mut read: Vec<Option<(Source, Crontab)>> = self.sources.iter().map(|_| None).collect();
+        for notice in &change.notices {
+            self.heed(notice);
+        }
+        let mut read = BTreeMap::new();
         let mut files = Vec::new();
-        for (index, bytes) in change.texts {
-            let Some(accepted) = self.sources.get_mut(index) else { continue };
-            let (source, crontab) = accepted.read(bytes);
-            if crontab.accepted {
-                files.push(Arc::clone(&accepted.name));
-                accepted.in_force = true;
-                accepted.bytes = (!single).then(|| source.bytes.clone());
-                read[index] = Some((source, crontab));
-            } else {
-                tell(&accepted.name, &mut accepted.told, &self.bus, crontab.faults.iter());
-                let reason = if accepted.in_force {
-                    "refused as a whole; its last good version stays in force"
-                } else {
-                    "refused as a whole; it has no earlier version, so no job of it runs"
-                };
-                let reason = reason.into();
-                self.bus.publish(Event::Rejected { file: Arc::clone(&accepted.name), reason });
+        for Edit { place, path, text } in change.edits {
+            let name: Arc<str> = path.display().to_string().into();
+            let key = (place, path);
+            match text {
+                Some(text) => {
+                    if let Some(parsed) = self.read(&key, &name, text, now) {
+                        files.push(name);
+                        read.insert(key, parsed);
+                    }
+                }
+                None => {
+                    if self.files.get_mut(&key).is_some_and(Accepted::withdraw) {
+                        files.push(name);
+                    }
+                }
             }
         }
+        self.files.retain(|_, accepted| accepted.is_known());
         if files.is_empty() {
             if matches!(change.occasion, Occasion::Start | Occasion::Reload) {
-                let all = self.sources.iter().map(|accepted| Arc::clone(&accepted.name)).collect();
-                self.tell_loaded(
-                    all,
-                    &Diff { unchanged: self.table.len(), ..Diff::default() },
-                    now,
-                );
+                let all = self.files.values().map(|accepted| Arc::clone(&accepted.standing.file));
+                let unchanged = Diff { unchanged: self.table.len(), ..Diff::default() };
+                self.tell_loaded(all.collect(), &unchanged, now);
             }
             return;
         }
-        let crontabs: Vec<(Source, Crontab)> = self
-            .sources
+        let changed: BTreeSet<_> = read.keys().cloned().collect();
+        let crontabs: Vec<(Key, Source, Crontab)> = self
+            .files
             .iter()
-            .zip(read)
-            .filter_map(|(accepted, read)| {
-                read.or_else(|| Some(accepted.read(accepted.bytes.clone()?)))
+            .filter_map(|(key, accepted)| {
+                let (source, crontab) = match read.remove(key) {
+                    Some(parsed) => parsed,
+                    None => self.read_again(key, accepted)?,
+                };
+                Some((key.clone(), source, crontab))
             })
             .collect();
         put(self.put_in_force(files, &crontabs, now));
         // Asking the host takes time that an edit need not wait for.
-        self.look_up(&crontabs, now);
-        drop(crontabs);
+        self.look_up(&crontabs, &changed, now);
+        for (key, source, _) in crontabs {
+            if changed.contains(&key)
+                && let Some(accepted) = self.files.get_mut(&key)
+            {
+                accepted.keep(source.bytes);
+            }
+        }
         memory::release();
     }
 
+    /// Reads the new text of a file; tells why, if it is refused as a whole.
+    fn read(
+        &mut self,
+        key: &Key,
+        name: &Arc<str>,
+        text: Text,
+        now: Timestamp,
+    ) -> Option<(Source, Crontab)> {
+        let dialect = self.places.get(key.0)?.dialect(&key.1);
+        let hash = text.fingerprint.hash;
+        let source = Source { name: Arc::clone(name), bytes: text.bytes, dialect };
+        let crontab = crontab::parse(&source);
+        let accepted = accepted(&mut self.files, key);
+        if crontab.accepted {
+            accepted.take(hash, now);
+            return Some((source, crontab));
+        }
+        tell(name, &mut accepted.told, &self.bus, crontab.faults.iter());
+        let reason = if accepted.is_in_force() {
+            "refused as a whole; its last good version stays in force"
+        } else {
+            "refused as a whole; it has no earlier version, so no job of it runs"
+        };
+        accepted.standing.note_faults(crontab.faults.iter());
+        accepted.standing.trouble = Some(reason.to_owned());
+        let (file, reason) = (Arc::clone(name), reason.to_owned());
+        self.bus.publish(Event::Rejected { file, reason });
+        None
+    }
+
+    /// Reads the text in force of a file that did not change.
+    fn read_again(&self, key: &Key, accepted: &Accepted) -> Option<(Source, Crontab)> {
+        let bytes = accepted.text()?;
+        let dialect = self.places.get(key.0)?.dialect(&key.1);
+        let source = Source { name: Arc::clone(&accepted.standing.file), bytes, dialect };
+        let crontab = crontab::parse(&source);
+        Some((source, crontab))
+    }
+
+    /// Takes note of what the watch says of a file.
+    fn heed(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Degraded { place, path, trouble, .. } => {
+                let standing = &mut accepted(&mut self.files, &(*place, Arc::clone(path))).standing;
+                standing.trouble = Some(trouble.to_string());
+                standing.is_away = true;
+            }
+            Notice::Restored { place, path, .. } => {
+                let standing = &mut accepted(&mut self.files, &(*place, Arc::clone(path))).standing;
+                standing.trouble = None;
+                standing.is_away = false;
+            }
+            Notice::FileMount { place, path } => {
+                accepted(&mut self.files, &(*place, Arc::clone(path))).standing.is_mount = true;
+            }
+            Notice::Polling(cause) => self.polling = Some(cause.to_string()),
+            Notice::Announced => self.polling = None,
+            _ => {}
+        }
+    }
+
     /// Tells of users and commands that the host does not have, and of entries whose time is over.
-    fn look_up(&mut self, crontabs: &[(Source, Crontab)], now: Timestamp) {
+    fn look_up(
+        &mut self,
+        crontabs: &[(Key, Source, Crontab)],
+        changed: &BTreeSet<Key>,
+        now: Timestamp,
+    ) {
         let host = HostLookup::default();
-        for (source, crontab) in crontabs {
-            let accepted = self.sources.iter_mut().find(|accepted| accepted.name == source.name);
-            if let Some(Accepted { name, told_of_host, .. }) = accepted {
+        for (key, source, crontab) in crontabs.iter().filter(|(key, ..)| changed.contains(key)) {
+            if let Some(Accepted { standing, told_of_host, .. }) = self.files.get_mut(key) {
                 let mut faults = lookup::faults(source, crontab, &host);
                 faults.extend(expiry::faults(source, crontab, &self.table, now));
-                tell(name, told_of_host, &self.bus, faults.iter());
+                tell(&standing.file, told_of_host, &self.bus, faults.iter());
             }
         }
     }
@@ -146,23 +216,26 @@ impl Reload {
     fn put_in_force(
         &mut self,
         files: Vec<Arc<str>>,
-        crontabs: &[(Source, Crontab)],
+        crontabs: &[(Key, Source, Crontab)],
         now: Timestamp,
     ) -> Arc<JobTable> {
         let pairs: Vec<(&Source, &Crontab)> =
-            crontabs.iter().map(|(source, crontab)| (source, crontab)).collect();
+            crontabs.iter().map(|(_, source, crontab)| (source, crontab)).collect();
         let (table, diff, across) =
             JobTable::build(&pairs, &self.zone, &self.defaults, &self.table, now);
+        let mut across_files: HashMap<&str, Vec<&Fault>> = HashMap::new();
+        for (file, fault) in &across {
+            across_files.entry(file).or_default().push(fault);
+        }
         (self.errors, self.warnings) = (0, 0);
-        for accepted in &mut self.sources {
-            let own = crontabs.iter().filter(|(source, _)| source.name == accepted.name);
-            let own = own.flat_map(|(_, crontab)| &crontab.faults);
-            let across = across.iter().filter(|(file, _)| *file == accepted.name);
-            let faults: Vec<&Fault> = own.chain(across.map(|(_, fault)| fault)).collect();
-            let errors = faults.iter().filter(|fault| fault.is_error()).count();
-            self.errors += errors;
-            self.warnings += faults.len() - errors;
-            tell(&accepted.name, &mut accepted.told, &self.bus, faults.into_iter());
+        for (key, source, crontab) in crontabs {
+            let Some(accepted) = self.files.get_mut(key) else { continue };
+            let mut faults: Vec<&Fault> = crontab.faults.iter().collect();
+            faults.extend(across_files.remove(&*source.name).unwrap_or_default());
+            accepted.standing.note_faults(faults.iter().copied());
+            self.errors += accepted.standing.errors;
+            self.warnings += accepted.standing.warnings;
+            tell(&source.name, &mut accepted.told, &self.bus, faults.into_iter());
         }
         self.table = table;
         self.tell_jobs(&diff);
@@ -173,6 +246,7 @@ impl Reload {
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {
+        // Whoever sees the event and asks is told of this load.
         self.bus.publish(Event::Loaded(Loaded {
             files,
             jobs: self.runnable,
@@ -197,7 +271,11 @@ impl Reload {
             self.bus.publish(event);
         }
         for job in diff.added.iter().chain(&diff.changed) {
-            let unknown = not_carried_out(job.policy(), job.flags.single_job);
+            if let Some(text) = self.hooks.refusal(job) {
+                let file = Some(Arc::clone(job.file()));
+                self.bus.publish(Event::Notice { file, text, warning: true });
+            }
+            let unknown = not_carried_out(job.policy());
             if self.refusal(job).is_none() && !unknown.is_empty() {
                 let text = format!(
                     "{}:{}: {} not carried out by this version",
@@ -224,28 +302,21 @@ impl Reload {
 
     /// Why a job cannot run here, if it cannot.
     fn refusal(&self, job: &Job) -> Option<String> {
-        if !self.account.is(job.user().as_bytes()) {
+        // Whether root knows the user is seen at each start: he may come later (rows 55, 56).
+        if self.account.uid != 0 && !self.account.is(job.user().as_bytes()) {
             return Some(format!(
                 "it belongs to {}, and this daemon runs the jobs of {} only",
                 job.user(),
                 self.account.name
             ));
         }
-        match job.schedule() {
-            Schedule::Reboot => Some("@reboot is not carried out by this version".into()),
-            Schedule::After(_) => Some("@after is not carried out by this version".into()),
-            _ => None,
-        }
+        None
     }
 }
 
-impl Accepted {
-    fn read(&self, bytes: Vec<u8>) -> (Source, Crontab) {
-        let name = Arc::clone(&self.name);
-        let source = Source { name, bytes, dialect: self.spec.dialect.clone() };
-        let crontab = crontab::parse(&source);
-        (source, crontab)
-    }
+/// What is known of a file.
+fn accepted<'a>(files: &'a mut BTreeMap<Key, Accepted>, key: &Key) -> &'a mut Accepted {
+    files.entry(key.clone()).or_insert_with(|| Accepted::new(key.1.display().to_string().into()))
 }
 
 /// Tells the faults of a file that it did not have before.
@@ -276,23 +347,36 @@ fn tell<'a>(
 }
 
 impl Daemon {
-    /// Takes over what the watch has seen.
-    pub(super) fn take(&mut self, mut change: Change) {
-        for notice in std::mem::take(&mut change.notices) {
-            let (text, warning) = (notice.to_string(), notice.is_warning());
-            let file = notice.path().map(|path| path.display().to_string().into());
-            self.bus.publish(Event::Notice { file, text, warning });
-        }
-        let (tables, waker) = (&self.tables, &self.waker);
-        self.reload.apply(change, self.clock.now(), |table| {
-            tables.send_replace(table);
-            waker.wake();
-        });
+    /// Takes over what the watch has seen, on a thread beside: what is due meanwhile starts in time, and a signal is
+    /// followed at once. Gives what did it back, to be awaited; `None` only if it panicked.
+    pub(super) fn take(
+        &self,
+        mut reload: Reload,
+        change: Change,
+    ) -> impl Future<Output = Option<Reload>> + use<> {
+        let (tables, waker) = (Arc::downgrade(&self.tables), self.waker.clone());
+        let now = self.clock.now();
+        unix::beside(move || {
+            for notice in &change.notices {
+                let (text, warning) = (notice.to_string(), notice.is_warning());
+                let file = notice.path().map(|path| path.display().to_string().into());
+                reload.bus.publish(Event::Notice { file, text, warning });
+            }
+            reload.follow(change, now, |table| {
+                if let Some(tables) = tables.upgrade() {
+                    tables.send_replace(table);
+                    // Let go of first: should it be the last, the scheduler ends when it is woken.
+                    drop(tables);
+                    waker.wake();
+                }
+            });
+            reload
+        })
     }
 }
 
 /// The options that differ from their defaults and that this version does not carry out.
-fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
+fn not_carried_out(policy: &Policy) -> Vec<&'static str> {
     let default = Policy::default();
     let mut named = Vec::new();
     let mut name = |differs: bool, option: &'static str| {
@@ -300,21 +384,6 @@ fn not_carried_out(policy: &Policy, single: bool) -> Vec<&'static str> {
             named.push(option);
         }
     };
-    name(single, "-s");
-    name(policy.timeout != default.timeout, "timeout");
-    name(policy.kill_after != default.kill_after, "kill-after");
-    name(policy.overlap != default.overlap && !single, "overlap");
-    name(policy.max_instances != default.max_instances, "max-instances");
-    name(policy.grace != default.grace, "grace");
-    name(policy.catch_up != default.catch_up, "catch-up");
-    name(policy.catch_up_window != default.catch_up_window, "catch-up-window");
-    name(policy.catch_up_max != default.catch_up_max, "catch-up-max");
-    name(policy.retries != default.retries, "retries");
-    name(policy.retry_delay != default.retry_delay, "retry-delay");
-    name(policy.retry_backoff.to_bits() != default.retry_backoff.to_bits(), "retry-backoff");
-    name(policy.jitter != default.jitter, "jitter or RANDOM_DELAY");
-    name(policy.ping != default.ping, "ping");
-    name(policy.on_failure != default.on_failure, "on-failure");
     name(policy.executor != default.executor, "executor");
     name(policy.expires != default.expires, "expires");
     name(policy.result != default.result, "result");

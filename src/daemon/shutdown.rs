@@ -21,8 +21,10 @@ impl Daemon {
         self.bus.publish(Event::Stopping { running });
         self.notify.stopping();
         // The scheduler ends when nobody can give it a table any more, and looks when it is woken.
-        let tables =
-            std::mem::replace(&mut self.tables, tokio::sync::watch::channel(Arc::default()).0);
+        let tables = std::mem::replace(
+            &mut self.tables,
+            Arc::new(tokio::sync::watch::channel(Arc::default()).0),
+        );
         drop(tables);
         self.waker.wake();
 
@@ -44,12 +46,13 @@ impl Daemon {
         tokio::pin!(stopping);
         loop {
             tokio::select! {
+                biased;
                 stopped = &mut stopping => return stopped,
                 signal = self.signals.next() => match signal {
                     Ok(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
                         self.bus.publish(Event::Signal { name: signal.as_str(), action: "kill" });
                         // Whoever asked first is answered with this, too.
-                        let _ = executor.stop(Stop::End { grace: Duration::ZERO }).await;
+                        drop(executor.stop(Stop::End { grace: Duration::ZERO }));
                     }
                     Ok(signal) => {
                         self.bus.publish(Event::Signal { name: signal.as_str(), action: "none: stopping" });

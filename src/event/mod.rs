@@ -8,7 +8,7 @@ pub mod fire;
 pub mod outcome;
 pub mod run;
 
-pub use bus::{Bus, Permit};
+pub use bus::{Bounded, Bus, Permit};
 pub use fire::{Fire, Trigger};
 pub use outcome::{Cause, Outcome};
 pub use run::{Ended, Line, Run, RunId, Started, Stream, Usage};
@@ -124,6 +124,13 @@ pub enum Event {
         /// What is done about it.
         action: &'static str,
     },
+    /// Events that a sink was not told of, since it did not fetch what waited for it.
+    LeftOut {
+        /// How many.
+        count: u64,
+        /// How many of them somebody should have looked at.
+        warnings: u64,
+    },
     /// The daemon's state, as SIGUSR1 asks for it: one line each.
     Dump(Vec<String>),
     /// The daemon ends.
@@ -189,6 +196,7 @@ impl Event {
             Event::ClockStepped { .. } => "clock.stepped",
             Event::SchedulerRestarted { .. } => "scheduler.restarted",
             Event::Signal { .. } => "daemon.signal",
+            Event::LeftOut { .. } => "log.left_out",
             Event::Dump(_) => "daemon.dump",
             Event::Stopping { .. } => "daemon.stopping",
             Event::Stopped { .. } => "daemon.stopped",

@@ -1,17 +1,19 @@
 //! Attending one run: feeding it, reading what it prints, telling of its end.
 
-use std::convert::Infallible;
 use std::future;
 use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::output::Reader;
-use crate::crontab::Text;
-use crate::event::{Bus, Ended, Event, Line, Run, Stream};
+use super::mail::Mailer;
+use super::output::{Bounds, Reader, Readers, Teller};
+use super::shell::Base;
+use super::starter::Ticket;
+use super::told::Untold;
+use crate::event::{Bus, Cause, Ended, Event, Outcome, Run};
 
 /// The daemon's ends of a run's pipes, and what it waits for.
 #[derive(Debug)]
@@ -20,14 +22,18 @@ pub(super) struct Attendant {
     pub bus: Bus,
     /// Descriptor 1; none if output is thrown away.
     pub stdout: Option<Reader>,
-    /// Descriptor 2.
+    /// Descriptor 2; none if it is the same pipe.
     pub stderr: Option<Reader>,
     /// What did not fit into the pipe at once, from this byte on.
-    pub stdin: Option<(Sender, Text, usize)>,
+    pub stdin: Option<(Sender, Arc<Ticket>, usize)>,
+    /// What sends mails, and what those about this run need; none where mail is off.
+    pub mail: Option<(Arc<Mailer>, Arc<Base>)>,
+    /// Whether a mail will be due if it prints something.
+    pub mailed: bool,
     /// Comes when the main process has ended.
     pub ended: oneshot::Receiver<Ended>,
-    /// Dropped when the end was told.
-    pub untold: mpsc::Sender<Infallible>,
+    /// Used up when the end was told.
+    pub untold: Untold,
 }
 
 impl Attendant {
@@ -36,69 +42,71 @@ impl Attendant {
     /// The run ends with its main process. What is in the pipes by then is its output; what comes later is told as
     /// detached.
     pub(super) async fn attend(self) {
-        let Attendant { run, bus, mut stdout, mut stderr, stdin, mut ended, untold } = self;
+        let Attendant { run, bus, stdout, stderr, stdin, mail, mailed, mut ended, untold } = self;
+        let merged = stderr.is_none();
+        let mut readers: Readers = [stdout, stderr];
         let mut feeding = pin!(feed(stdin));
         let mut fed = false;
-        let teller = Teller { run, bus };
+        let mut teller = Teller::new(Arc::clone(&run), bus, Bounds::default(), mailed);
         let end = loop {
-            tokio::select! {
+            let which = tokio::select! {
                 end = &mut ended => break end,
-                line = next(&mut stdout) => teller.tell(line, Stream::Stdout, false).await,
-                line = next(&mut stderr) => teller.tell(line, Stream::Stderr, false).await,
-                () = &mut feeding, if !fed => fed = true,
-            }
+                which = ready(&mut readers) => which,
+                () = &mut feeding, if !fed => {
+                    fed = true;
+                    continue;
+                }
+            };
+            teller.take(&mut readers, which, false).await;
         };
         // Without an end the executor has stopped, and the run is left alone.
-        let Ok(end) = end else { return };
-        for (reader, stream) in [(&mut stdout, Stream::Stdout), (&mut stderr, Stream::Stderr)] {
-            let Some(reader) = reader else { continue };
-            let mut waiting = reader.waiting();
-            while let Some(line) = reader.next_waiting(&mut waiting) {
-                teller.tell(Some(line), stream, false).await;
-            }
+        let Ok(mut end) = end else { return };
+        teller.take_last_words(&mut readers).await;
+        if end.cause.is_none()
+            && matches!(end.outcome, Outcome::Failed { .. })
+            && teller.kept().says_no_space(merged)
+        {
+            end.cause = Some(Cause::NoSpace);
         }
-        teller.bus.publish(Event::RunEnded(end));
-        drop(untold);
-        while is_open(stdout.as_ref()) || is_open(stderr.as_ref()) {
-            tokio::select! {
-                line = next(&mut stdout) => teller.tell(line, Stream::Stdout, true).await,
-                line = next(&mut stderr) => teller.tell(line, Stream::Stderr, true).await,
-                () = &mut feeding, if !fed => fed = true,
-            }
+        if let Some((mailer, base)) = mail {
+            mailer.mail(&run, &base, teller.kept(), &end.outcome);
         }
+        let cause = end.cause;
+        teller.publish(Event::RunEnded(end));
+        untold.told(cause);
+        while readers.iter().flatten().any(Reader::is_open) {
+            let which = tokio::select! {
+                which = ready(&mut readers) => which,
+                () = &mut feeding, if !fed => {
+                    fed = true;
+                    continue;
+                }
+            };
+            teller.take(&mut readers, which, true).await;
+        }
+        teller.finish(&mut readers, true).await;
     }
 }
 
-fn is_open(reader: Option<&Reader>) -> bool {
-    reader.is_some_and(Reader::is_open)
+/// Which stream has something to read, or has come to its end; never ready once both have ended.
+async fn ready(readers: &mut Readers) -> usize {
+    let [stdout, stderr] = readers;
+    tokio::select! {
+        () = one_ready(stdout) => 0,
+        () = one_ready(stderr) => 1,
+    }
 }
 
-/// The stream's next line, or none at its end; never ready after that.
-async fn next(reader: &mut Option<Reader>) -> Option<Vec<u8>> {
+async fn one_ready(reader: &mut Option<Reader>) {
     match reader {
-        Some(reader) if reader.is_open() => reader.next().await,
+        Some(reader) if reader.is_open() => reader.ready().await,
         _ => future::pending().await,
     }
 }
 
 /// Writes the rest of the standard input and closes the pipe. A job need not read it.
-async fn feed(stdin: Option<(Sender, Text, usize)>) {
-    if let Some((mut pipe, text, from)) = stdin {
-        let _ = pipe.write_all(&text.as_bytes()[from..]).await;
-    }
-}
-
-struct Teller {
-    run: Arc<Run>,
-    bus: Bus,
-}
-
-impl Teller {
-    /// Publishes a line as soon as there is room for it.
-    async fn tell(&self, line: Option<Vec<u8>>, stream: Stream, detached: bool) {
-        let Some(bytes) = line else { return };
-        let permit = self.bus.room_for(bytes.len()).await;
-        let run = Arc::clone(&self.run);
-        self.bus.publish(Event::RunOutput(Line { run, stream, bytes, detached, permit }));
+pub(super) async fn feed(stdin: Option<(Sender, Arc<Ticket>, usize)>) {
+    if let Some((mut pipe, ticket, from)) = stdin {
+        let _ = pipe.write_all(&ticket.stdin()[from..]).await;
     }
 }

@@ -4,30 +4,53 @@
 //! ends them; each run's output is read by a task of its own. It never blocks on a child, and whatever becomes of a
 //! run, the daemon lives.
 
+mod account;
+pub mod admission;
 mod attend;
+mod deadline;
+mod ending;
+pub mod jitter;
+mod life;
+pub mod mail;
+mod oom;
 pub mod output;
+mod plain;
+pub mod retry;
 pub mod shell;
 mod start;
+mod starter;
+mod state;
 mod stop;
+mod told;
+mod tree;
 
+pub use admission::{Place, Skip};
 pub use shell::Host;
-use start::{Child, Open, Report, Starts};
+use start::{Child, Report, Starts};
+pub use state::{Counts, Rest, State, Waits};
 pub use stop::{Stop, Stopped};
 
-use std::collections::HashSet;
-use std::convert::Infallible;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::event::{Bus, Ended, Event, Fire, Outcome, RunId, Started, Usage};
-use crate::job::{Job, JobKey};
-use crate::unix::{self, Reaper, Signal, Signals, Status};
+use crate::event::{Bus, Cause, Ended, Event, Fire, Run, RunId, Usage};
+use crate::job::{Job, JobKey, JobTable};
+use crate::unix::{self, Reaper, Signals};
+use admission::Admission;
+use deadline::{Deadlines, Set};
+use life::Life;
+use oom::OomCounter;
+use state::LastEnds;
+use told::Told;
+use tree::Census;
 
 /// How many fires are answered in a row before output is read again.
 const BURST: u32 = 4;
@@ -43,7 +66,6 @@ pub struct Executor {
 
 /// What starting, reaping and stopping share.
 struct Core {
-    host: Host,
     clock: Arc<dyn Clock>,
     bus: Bus,
     reaper: Reaper<Child>,
@@ -51,15 +73,45 @@ struct Core {
     /// What became of the starts; given to [`Core::begun`] one by one.
     reports: mpsc::UnboundedReceiver<Report>,
     ids: RunIds,
-    paused: HashSet<JobKey>,
-    untold: mpsc::Sender<Infallible>,
-    all_told: mpsc::Receiver<Infallible>,
+    /// Which run may start when.
+    admission: Admission,
+    /// Whether runs may have to wait for others than those of their job.
+    limited: bool,
+    /// What was admitted and has not ended for good.
+    lives: HashMap<RunId, Life>,
+    /// What its job's jitter puts off.
+    put_off: HashMap<RunId, (Arc<Run>, Set)>,
+    /// Until when those that wait may.
+    graces: HashMap<RunId, Set>,
+    deadlines: Deadlines,
+    /// When it is looked next for the processes of runs that are to end.
+    look: Option<(Set, Instant)>,
+    /// Whether it is to be once all that has ended was reaped.
+    look_now: bool,
+    /// How often that was in vain.
+    quiet_looks: u32,
+    census: Census,
+    /// Of how many runs something had to be killed.
+    killed: usize,
+    /// The attendants' end of `told_ends`.
+    tell: mpsc::UnboundedSender<Told>,
+    told_ends: mpsc::UnboundedReceiver<Told>,
+    /// Who waits for the end of a run.
+    waits: HashMap<RunId, Vec<oneshot::Sender<Ended>>>,
+    last: LastEnds,
+    counts: Counts,
+    /// The jobs in force.
+    tables: watch::Receiver<Arc<JobTable>>,
+    oom: OomCounter,
+    /// When that was read last, and what it said.
+    oom_read: (Duration, Option<u64>),
+    /// Whether nothing is to follow any more.
+    stopping: bool,
 }
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Core")
-            .field("host", &self.host)
             .field("runs", &self.reaper)
             .finish_non_exhaustive()
     }
@@ -69,22 +121,13 @@ impl std::fmt::Debug for Core {
 #[derive(Debug)]
 enum Order {
     State(oneshot::Sender<State>),
-    Fire(Fire, oneshot::Sender<RunId>),
+    LastEnds(oneshot::Sender<HashMap<JobKey, Ended>>),
+    Fire(Fire, oneshot::Sender<Result<RunId, Skip>>),
+    Wait(RunId, oneshot::Sender<Ended>),
     End(RunId, oneshot::Sender<bool>),
     Pause(Arc<Job>, oneshot::Sender<bool>),
     Resume(Arc<Job>, oneshot::Sender<bool>),
     Stop(Stop, oneshot::Sender<Stopped>),
-}
-
-/// What the executor is at.
-#[derive(Debug, Clone, Default)]
-pub struct State {
-    /// The runs whose main process lives, in the order of their start.
-    pub running: Vec<Started>,
-    /// Processes reaped that the executor had not started: orphans that we adopted.
-    pub orphans: u64,
-    /// The jobs that are paused.
-    pub paused: Vec<JobKey>,
 }
 
 /// Talks to an [`Executor`] that runs.
@@ -97,17 +140,37 @@ impl Handle {
         self.ask(Order::State).await.unwrap_or_default()
     }
 
-    /// Runs a job now, whatever its schedule says; its id, or nothing once the executor has stopped.
+    /// The last final end of each job that ran; of the 10 000 jobs that ended last.
+    pub async fn last_ends(&self) -> HashMap<JobKey, Ended> {
+        self.ask(Order::LastEnds).await.unwrap_or_default()
+    }
+
+    /// Runs a job now, whatever its schedule says and though it is paused; the id of its run, which may have to wait
+    /// for others. None if the job's policy is against it, or the executor has stopped.
     pub async fn fire(&self, fire: Fire) -> Option<RunId> {
+        self.try_fire(fire).await?.ok()
+    }
+
+    /// As [`fire`](Handle::fire), and why not; none once the executor has stopped.
+    pub async fn try_fire(&self, fire: Fire) -> Option<Result<RunId, Skip>> {
         self.ask(|reply| Order::Fire(fire, reply)).await
     }
 
-    /// Ends a run, as its time-out would; false if there is no such run.
+    /// Waits for the final end of a run, after its last attempt; none if there is no such run, or it never starts.
+    ///
+    /// The last run of each job can be asked for though it has ended.
+    pub async fn wait(&self, run: RunId) -> Option<Ended> {
+        self.ask(|reply| Order::Wait(run, reply)).await
+    }
+
+    /// Ends a run: TERM to all its processes, KILL to what is left after `kill-after`; one that waits does not start. False
+    /// if there is no such run. Returns at once.
     pub async fn end(&self, run: RunId) -> bool {
         self.ask(|reply| Order::End(run, reply)).await.unwrap_or_default()
     }
 
-    /// Skips every fire of the job from now on, until it is resumed; false if it was paused already.
+    /// Skips every fire of the job that is not asked for by name, until it is resumed; false if it was paused
+    /// already. What is alive goes on, its further attempts included.
     pub async fn pause(&self, job: Arc<Job>) -> bool {
         self.ask(|reply| Order::Pause(job, reply)).await.unwrap_or_default()
     }
@@ -117,16 +180,31 @@ impl Handle {
         self.ask(|reply| Order::Resume(job, reply)).await.unwrap_or_default()
     }
 
-    /// Stops the executor: no fire is answered from now on, and the runs are treated as `stop` says. Returns when that is
+    /// Stops the executor: no fire is answered from now on, and the runs are treated as `stop` says. Ready when that is
     /// done and every end was told. Asked again meanwhile, the shorter grace counts.
-    pub async fn stop(&self, stop: Stop) -> Stopped {
-        self.ask(|reply| Order::Stop(stop, reply)).await.unwrap_or_default()
+    ///
+    /// It is asked when this is called, not when the future is first polled: what is asked first comes first.
+    pub fn stop(&self, stop: Stop) -> impl Future<Output = Stopped> + use<> {
+        let answer = self.send(|reply| Order::Stop(stop, reply));
+        async move {
+            match answer {
+                Some(answer) => answer.await.unwrap_or_default(),
+                None => Stopped::default(),
+            }
+        }
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+        self.send(order)?.await.ok()
+    }
+
+    fn send<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> Option<oneshot::Receiver<T>> {
         let (reply, answer) = oneshot::channel();
         self.0.send(order(reply)).ok()?;
-        answer.await.ok()
+        Some(answer)
     }
 }
 
@@ -145,30 +223,65 @@ impl Executor {
         fires: mpsc::UnboundedReceiver<Fire>,
     ) -> io::Result<(Self, Handle)> {
         let (handle, orders) = mpsc::unbounded_channel();
-        let (untold, all_told) = mpsc::channel(1);
-        let (starts, reports) = Starts::new()?;
+        let (tell, told_ends) = mpsc::unbounded_channel();
+        let oom = OomCounter::of_process();
+        let (starts, reports) = Starts::new(host, Arc::clone(&clock), bus.clone())?;
         let core = Core {
-            host,
             starts,
             reports,
-            clock,
             bus,
             reaper: Reaper::default(),
             ids: RunIds::default(),
-            paused: HashSet::new(),
-            untold,
-            all_told,
+            admission: Admission::default(),
+            limited: false,
+            lives: HashMap::new(),
+            put_off: HashMap::new(),
+            graces: HashMap::new(),
+            deadlines: Deadlines::default(),
+            look: None,
+            look_now: false,
+            quiet_looks: 0,
+            census: Census::default(),
+            killed: 0,
+            tell,
+            told_ends,
+            waits: HashMap::new(),
+            last: LastEnds::default(),
+            counts: Counts::default(),
+            tables: watch::channel(Arc::default()).1,
+            oom_read: (clock.monotonic(), oom.read()),
+            oom,
+            stopping: false,
+            clock,
         };
         let children = Signals::of_children()?;
         Ok((Executor { core, fires, orders, children }, Handle(handle)))
+    }
+
+    /// At most this many runs have a process at once (`--max-jobs`); further ones wait in order, within their grace.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Option<u32>) -> Self {
+        let limit = limit.map(|limit| limit as usize);
+        self.core.admission = Admission::new(limit);
+        self.core.limited = limit.is_some();
+        self
+    }
+
+    /// The jobs in force: among them those that wait for the end of another (`@after`) are looked for.
+    #[must_use]
+    pub fn with_tables(mut self, tables: watch::Receiver<Arc<JobTable>>) -> Self {
+        self.core.tables = tables;
+        self
     }
 
     /// Answers fires until it is told to stop, or until nobody is left who could tell it anything and every run has ended.
     pub async fn run(mut self) {
         let (mut fires_open, mut orders_open) = (true, true);
         let mut in_a_row = 0;
-        while fires_open || orders_open || self.core.is_busy() {
+        while fires_open || orders_open || self.core.is_engaged() {
             tokio::select! {
+                // What has ended counts as such before anything new is judged.
+                biased;
                 signal = self.children.next() => {
                     if signal.is_err() {
                         return;
@@ -176,18 +289,21 @@ impl Executor {
                     self.core.reap();
                 }
                 Some(report) = self.core.reports.recv() => self.core.begun(report),
+                Some(told) = self.core.told_ends.recv() => self.core.told(told),
+                Some(deadline) = self.core.deadlines.next() => self.core.expire(deadline),
                 fire = self.fires.recv(), if fires_open => match fire {
                     Some(fire) => {
                         // Whoever asks to stop asks before this fire is answered, however long the queue.
                         match self.orders.try_recv() {
                             Ok(Order::Stop(stop, reply)) => {
-                                self.core.miss(fire);
+                                self.core.miss_fire(&fire, stop::STOPPED);
                                 return self.stop(stop, reply).await;
                             }
                             Ok(order) => self.core.obey(order),
                             Err(_) => {}
                         }
-                        self.core.start(fire);
+                        // Why it is skipped was told.
+                        let _ = self.core.arrive(fire);
                         in_a_row += 1;
                         if in_a_row % BURST == 0 {
                             tokio::task::yield_now().await;
@@ -201,36 +317,27 @@ impl Executor {
                     None => orders_open = false,
                 },
             }
+            self.core.pump();
         }
-        self.core.tell_all().await;
+        self.tell_all().await;
     }
 }
 
 impl Core {
-    /// Tells the end of every run whose main process has ended.
+    /// Whether anything is alive, is to be, or is to be told.
+    fn is_engaged(&self) -> bool {
+        self.is_busy() || !self.lives.is_empty() || !self.put_off.is_empty() || !self.admission.is_idle()
+    }
+
+    /// Takes the end of every run whose main process has ended.
     fn reap(&mut self) {
         while let Some((ended, open)) = self.next_ended() {
-            let run = open.started.run;
-            let successes = &run.fire.job.policy().success_codes;
-            let end = Ended {
-                outcome: match ended.status {
-                    Status::Exited(exit) if successes.contains(&exit) => {
-                        Outcome::Succeeded { exit }
-                    }
-                    Status::Exited(exit) => Outcome::Failed { exit },
-                    Status::Signalled(signal) => Outcome::Killed { signal },
-                },
-                cause: None,
-                retry: None,
-                run,
-                at: self.clock.now(),
-                duration: self.clock.monotonic().saturating_sub(open.since),
-                usage: usage(ended.usage),
-            };
-            // The run's own task tells it, after the output that came before it.
-            if let Err(end) = open.ended.send(end) {
-                self.bus.publish(Event::RunEnded(end));
-            }
+            let duration = self.clock.monotonic().saturating_sub(open.since);
+            let used = (duration, usage(ended.usage));
+            self.finish(open.started.run, Ok(ended.status), used, Some(open.ended));
+        }
+        if std::mem::take(&mut self.look_now) {
+            self.look();
         }
     }
 
@@ -238,25 +345,28 @@ impl Core {
     fn obey(&mut self, order: Order) {
         // Whoever has lost interest need not be told.
         match order {
-            Order::State(reply) => self.answer(reply),
-            Order::Fire(fire, reply) => {
-                let _ = reply.send(self.start(fire));
+            Order::State(reply) => {
+                let _ = reply.send(self.state());
             }
+            Order::LastEnds(reply) => {
+                let _ = reply.send(self.last.all());
+            }
+            Order::Fire(fire, reply) => {
+                let _ = reply.send(self.arrive(fire));
+            }
+            Order::Wait(run, reply) => self.wait(run, reply),
             Order::End(run, reply) => {
-                let found = self.runs().find(|(_, open)| open.started.run.id == run);
-                let done =
-                    found.is_some_and(|(pid, _)| unix::process::signal_group(pid, Signal::SIGTERM));
-                let _ = reply.send(done);
+                let _ = reply.send(self.end_run(run, Some(Cause::Stopped)) || self.call_off(run));
             }
             Order::Pause(job, reply) => {
-                let new = self.paused.insert(job.key);
+                let new = self.admission.pause(job.key);
                 if new {
                     self.bus.publish(Event::JobPaused(job));
                 }
                 let _ = reply.send(new);
             }
             Order::Resume(job, reply) => {
-                let was = self.paused.remove(&job.key);
+                let was = self.admission.resume(job.key);
                 if was {
                     self.bus.publish(Event::JobResumed(job));
                 }
@@ -265,53 +375,48 @@ impl Core {
             Order::Stop(..) => {}
         }
     }
-
-    /// Tells of a fire that is not answered any more.
-    fn miss(&self, Fire { job, due, .. }: Fire) {
-        let reason = "the daemon was stopped".into();
-        self.bus.publish(Event::RunMissed { job, first: due, last: due, count: 1, reason });
-    }
-
-    fn answer(&self, reply: oneshot::Sender<State>) {
-        let mut running: Vec<_> = self.runs().map(|(_, open)| open.started.clone()).collect();
-        running.sort_unstable_by_key(|started| started.run.id);
-        // Whoever has lost interest need not be told.
-        let _ = reply.send(State {
-            running,
-            orphans: self.reaper.orphans(),
-            paused: self.paused.iter().copied().collect(),
-        });
-    }
 }
 
 fn usage(used: unix::Usage) -> Usage {
     Usage { user: used.user, system: used.system, max_rss_kib: used.max_rss_kib }
 }
 
-/// Makes run ids: random keys from the system, hashed with a count.
+/// Makes run ids: random ones, each greater than the one before as long as the clock does not go back.
 #[derive(Debug, Default)]
 struct RunIds {
     keys: RandomState,
-    made: u64,
+    /// The millisecond of the last one, and its random bits.
+    last: Option<(i64, u128)>,
 }
 
 impl RunIds {
     fn next(&mut self, at: Timestamp) -> RunId {
-        self.made += 1;
-        let half = |which: u8| u128::from(self.keys.hash_one((self.made, which)));
-        RunId::new(at, half(0) << 64 | half(1))
+        let now = at.as_millisecond();
+        let half = |which: u8| u128::from(self.keys.hash_one((now, which)));
+        let random = match self.last {
+            // Of one instant: the next number, as ULIDs are counted up.
+            Some((last, random)) if last == now => random.wrapping_add(1),
+            // Not the largest, so that there is always a next one.
+            _ => (half(0) << 64 | half(1)) & (u128::MAX >> 49),
+        };
+        self.last = Some((now, random));
+        RunId::new(at, random)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
-    fn run_ids_of_one_instant_differ() {
+    fn run_ids_of_one_instant_differ_and_keep_their_order() {
         let mut ids = RunIds::default();
-        let made: HashSet<_> = (0..10_000).map(|_| ids.next(Timestamp::UNIX_EPOCH)).collect();
-        assert_eq!(made.len(), 10_000);
-        assert!(!made.contains(&RunIds::default().next(Timestamp::UNIX_EPOCH)));
+        let made: Vec<_> = (0..10_000).map(|_| ids.next(Timestamp::UNIX_EPOCH)).collect();
+        assert!(made.is_sorted());
+        let distinct: HashSet<_> = made.into_iter().collect();
+        assert_eq!(distinct.len(), 10_000);
+        assert!(!distinct.contains(&RunIds::default().next(Timestamp::UNIX_EPOCH)));
     }
 }

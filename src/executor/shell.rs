@@ -1,15 +1,19 @@
-//! What a run's shell is given: its arguments and its environment. Pure.
+//! What a run's command is given: its arguments and its environment. Pure.
 //!
 //! The rules are cronie's (`do_command.c`, `env.c`; vectors in `run.jsonl`), except that the daemon's own environment may
 //! be passed on, which is what users of containers expect.
 
 use std::borrow::Cow;
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 
+use super::mail::{Envelope, Post};
+use super::plain::{Plain, Search};
+use crate::crontab::Origin;
 use crate::event::Run;
-use crate::job::Action;
-use crate::unix::Account;
+use crate::job::{Action, Terms};
+use crate::unix::{Account, Limit, Strings};
 
 /// `PATH` where neither the daemon nor the crontab has one; cronie's default.
 pub const DEFAULT_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
@@ -17,24 +21,32 @@ pub const DEFAULT_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 /// `SHELL` where the crontab has none.
 pub const DEFAULT_SHELL: &str = "/bin/sh";
 
+/// What every run learns of itself; nobody else sets these.
+const ABOUT: [&str; 5] = [
+    "CRONKEEP_JOB_ID",
+    "CRONKEEP_JOB_NAME",
+    "CRONKEEP_RUN_ID",
+    "CRONKEEP_SCHEDULED_AT",
+    "CRONKEEP_ATTEMPT",
+];
+
 /// What all runs have in common.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// The user all of them run as.
+    /// The daemon's own user.
     pub account: Account,
-    /// What is passed on of the daemon's environment, in its order.
+    /// What may be passed on of the daemon's environment, in its order.
     pub inherited: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-/// A run made ready for exec(3).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launch {
-    /// `SHELL`, `-c` and the command; the first is also the program's path, taken as it is.
-    pub arguments: [CString; 3],
-    /// `NAME=value` each, no name twice.
-    pub environment: Vec<CString>,
-    /// Where it is to run: the resulting `HOME`.
-    pub home: CString,
+    /// Whether every job gets a clean environment.
+    pub clean_env: bool,
+    /// Names that a clean environment passes on besides `LANG`, `LC_…` and `TZ`.
+    pub env_allow: Vec<String>,
+    /// Whether even a plain command goes through its shell.
+    pub always_shell: bool,
+    /// The limit of descriptors that runs get; none: the daemon's.
+    pub descriptors: Option<Limit>,
+    /// How mails are sent.
+    pub post: Arc<Post>,
 }
 
 impl Host {
@@ -51,7 +63,28 @@ impl Host {
             .map(|(name, value)| (name.into_vec(), value.into_vec()))
             .filter(|(name, _)| is_passed_on(name))
             .collect();
-        Host { account, inherited }
+        Host {
+            account,
+            inherited,
+            clean_env: false,
+            env_allow: Vec::new(),
+            always_shell: false,
+            descriptors: None,
+            post: Arc::default(),
+        }
+    }
+
+    /// Whether a job of these terms, run as `account`, gets all of the daemon's environment: its own user's, and what
+    /// tables of /etc and named ones hold; other users' tables do not.
+    fn passes_all_on(&self, terms: &Terms, account: &Account) -> bool {
+        !self.clean_env && (terms.origin != Origin::Spool || account.uid == self.account.uid)
+    }
+
+    /// Whether even a clean environment has this variable of the daemon's.
+    fn is_clean(&self, name: &[u8]) -> bool {
+        matches!(name, b"LANG" | b"TZ")
+            || name.starts_with(b"LC_")
+            || self.env_allow.iter().any(|allowed| allowed.as_bytes() == name)
     }
 }
 
@@ -61,93 +94,150 @@ fn is_passed_on(name: &[u8]) -> bool {
     !NAMES.contains(&name) && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-impl Launch {
-    /// Makes `run` ready.
+/// What all runs of the same terms and user have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// `NAME=value` each, no name twice.
+    pub environment: Strings,
+    /// The program's path, taken as it is.
+    pub shell: CString,
+    /// Where they run: the resulting `HOME`.
+    pub home: CString,
+    /// Where commands are found that need no shell; none: all need it.
+    search: Option<Search>,
+    /// Of mails about what they print; none where mail is off.
+    pub envelope: Option<Envelope>,
+}
+
+impl Base {
+    /// What runs of these terms as `account` have in common; `is_plain` tells whether a shell is a plain one.
     ///
     /// # Errors
     /// Something in it holds a NUL byte; the text says what.
-    pub fn new(host: &Host, run: &Run) -> Result<Self, String> {
-        let job = &*run.fire.job;
-        let Action::Shell { command, .. } = &job.action;
-        let environment = environment(host, run);
-        let value = |name: &str| environment.get(name).unwrap_or_default();
-        Ok(Launch {
-            arguments: [
-                c_string(value("SHELL"), "SHELL")?,
-                c_string(b"-c", "-c")?,
-                c_string(command.as_bytes(), "the command")?,
-            ],
+    pub fn new(
+        host: &Host,
+        terms: &Terms,
+        account: &Account,
+        is_plain: impl FnOnce(&OsStr) -> bool,
+    ) -> Result<Self, String> {
+        let variables = Variables::new(host, terms, account);
+        let value = |name: &str| variables.get(name).unwrap_or_default();
+        let shell = value("SHELL");
+        let mut environment = Strings::default();
+        for (name, value) in &variables.0 {
+            let nul = |_| format!("{} holds a NUL byte", String::from_utf8_lossy(name));
+            environment.push(&[name, b"=", value]).map_err(nul)?;
+        }
+        let mut search = None;
+        if !host.always_shell {
+            search = Search::new(variables.pairs())
+                .filter(|_| is_plain(OsStr::from_bytes(shell)));
+        }
+        Ok(Base {
+            shell: c_string(shell, "SHELL")?,
             home: c_string(value("HOME"), "HOME")?,
-            environment: environment
-                .variables
-                .iter()
-                .map(|(name, value)| {
-                    let text = [*name, b"=", value].concat();
-                    CString::new(text)
-                        .map_err(|_| format!("{} holds a NUL byte", String::from_utf8_lossy(name)))
-                })
-                .collect::<Result<_, _>>()?,
+            environment,
+            search,
+            envelope: Envelope::new(host, terms, account, variables.pairs()),
         })
     }
+
+    /// The command as it is executed without a shell; none where it needs one.
+    pub(super) fn plain(&self, run: &Run) -> Option<Plain> {
+        let Action::Shell { command, .. } = &run.fire.job.action;
+        self.search.as_ref()?.plain(command.as_bytes())
+    }
+}
+
+/// The arguments of the shell that carries `run` out.
+///
+/// # Errors
+/// The command holds a NUL byte.
+pub fn arguments(shell: &CStr, run: &Run) -> Result<Strings, String> {
+    let Action::Shell { command, .. } = &run.fire.job.action;
+    let mut arguments = Strings::default();
+    for argument in [shell.to_bytes(), b"-c", command.as_bytes()] {
+        arguments.push(&[argument]).map_err(|_| "the command holds a NUL byte".to_owned())?;
+    }
+    Ok(arguments)
+}
+
+/// What a run learns of itself, to be added to its environment.
+///
+/// # Errors
+/// The job's name holds a NUL byte.
+pub fn about(run: &Run) -> Result<Strings, String> {
+    let job = &*run.fire.job;
+    let at = run.fire.due.at;
+    let offset = job.zone().rules().to_offset(at);
+    let values = [
+        job.key.id.to_string(),
+        job.label(),
+        run.id.to_string(),
+        at.display_with_offset(offset).to_string(),
+        run.attempt.to_string(),
+    ];
+    let mut about = Strings::default();
+    for (name, value) in ABOUT.iter().zip(values) {
+        about
+            .push(&[name.as_bytes(), b"=", value.as_bytes()])
+            .map_err(|_| format!("{name} holds a NUL byte"))?;
+    }
+    Ok(about)
 }
 
 fn c_string(bytes: &[u8], what: &str) -> Result<CString, String> {
     CString::new(bytes).map_err(|_| format!("{what} holds a NUL byte"))
 }
 
-/// A run's environment, in cronie's order: settings, then the defaults they lack, then who we are, then the run.
-fn environment<'a>(host: &'a Host, run: &'a Run) -> Variables<'a> {
-    let job = &*run.fire.job;
-    let mut variables = Variables::default();
-    for (name, value) in &host.inherited {
-        variables.set(name, value);
-    }
-    for setting in &job.settings().0 {
-        variables.set(setting.name.as_bytes(), setting.value.as_bytes());
-    }
-    variables.fall_back("SHELL", DEFAULT_SHELL.as_bytes());
-    variables.fall_back("HOME", &host.account.home);
-    variables.fall_back("PATH", DEFAULT_PATH.as_bytes());
-    variables.set(b"LOGNAME", host.account.name.as_bytes());
-    variables.set(b"USER", host.account.name.as_bytes());
-    let at = run.fire.due.at;
-    let offset = job.zone().rules().to_offset(at);
-    let about = [
-        ("CRONKEEP_JOB_ID", job.key.id.to_string()),
-        ("CRONKEEP_JOB_NAME", job.label()),
-        ("CRONKEEP_RUN_ID", run.id.to_string()),
-        ("CRONKEEP_SCHEDULED_AT", at.display_with_offset(offset).to_string()),
-        ("CRONKEEP_ATTEMPT", run.attempt.to_string()),
-    ];
-    for (name, value) in about {
-        variables.set(name.as_bytes(), value.into_bytes());
-    }
-    variables
-}
-
 /// Names and values; a name that is set again keeps its place.
 #[derive(Default)]
-struct Variables<'a> {
-    variables: Vec<(&'a [u8], Cow<'a, [u8]>)>,
-}
+struct Variables<'a>(Vec<(&'a [u8], Cow<'a, [u8]>)>);
 
 impl<'a> Variables<'a> {
+    /// In cronie's order: settings, then the defaults they lack, then who the user is.
+    fn new(host: &'a Host, terms: &'a Terms, account: &'a Account) -> Self {
+        let mut variables = Variables::default();
+        let all = host.passes_all_on(terms, account);
+        for (name, value) in &host.inherited {
+            if all || host.is_clean(name) {
+                variables.set(name, value);
+            }
+        }
+        for setting in &terms.settings.0 {
+            let name = setting.name.as_bytes();
+            if !ABOUT.iter().any(|about| about.as_bytes() == name) {
+                variables.set(name, setting.value.as_bytes());
+            }
+        }
+        variables.fall_back("SHELL", DEFAULT_SHELL.as_bytes());
+        variables.fall_back("HOME", &account.home);
+        variables.fall_back("PATH", DEFAULT_PATH.as_bytes());
+        variables.set(b"LOGNAME", account.name.as_bytes());
+        variables.set(b"USER", account.name.as_bytes());
+        variables
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        self.0.iter().map(|(name, value)| (*name, &**value))
+    }
+
     fn get(&self, name: &str) -> Option<&[u8]> {
-        let found = self.variables.iter().find(|(known, _)| *known == name.as_bytes());
+        let found = self.0.iter().find(|(known, _)| *known == name.as_bytes());
         found.map(|(_, value)| &**value)
     }
 
     fn set(&mut self, name: &'a [u8], value: impl Into<Cow<'a, [u8]>>) {
         let value = value.into();
-        match self.variables.iter_mut().find(|(known, _)| *known == name) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some(variable) => variable.1 = value,
-            None => self.variables.push((name, value)),
+            None => self.0.push((name, value)),
         }
     }
 
     fn fall_back(&mut self, name: &'static str, value: &'a [u8]) {
         if self.get(name).is_none() {
-            self.variables.push((name.as_bytes(), value.into()));
+            self.0.push((name.as_bytes(), value.into()));
         }
     }
 }
@@ -207,12 +297,17 @@ mod tests {
         Run { id: RunId::new(Timestamp::UNIX_EPOCH, 31), fire, attempt: 1 }
     }
 
+    fn base(host: &Host, run: &Run) -> Result<Base, String> {
+        Base::new(host, &run.fire.job.terms, &host.account, |_| true)
+    }
+
+    fn texts(strings: &Strings) -> Vec<String> {
+        strings.iter().map(|text| text.to_str().unwrap().to_owned()).collect()
+    }
+
     /// The environment up to what every run has of its own.
     fn seen(host: &Host, settings: &[(&[u8], &[u8])]) -> Vec<String> {
-        let run = run(settings, b"true");
-        let launch = Launch::new(host, &run).unwrap();
-        let text = launch.environment.into_iter().map(|line| line.into_string().unwrap());
-        text.take_while(|line| !line.starts_with("CRONKEEP_")).collect()
+        texts(&base(host, &run(settings, b"true")).unwrap().environment)
     }
 
     #[test]
@@ -273,42 +368,90 @@ mod tests {
         assert_eq!(host.inherited, [(b"LISTENER".to_vec(), b"kept".to_vec())]);
     }
 
+    /// What `account` sees of the daemon's environment in a table of this origin.
+    fn passed_on(host: &Host, origin: Origin, account: &Account) -> Vec<String> {
+        let terms = Terms { origin, ..(*run(&[], b"true").fire.job.terms).clone() };
+        let base = Base::new(host, &terms, account, |_| true).unwrap();
+        let own = ["SHELL=", "HOME=", "LOGNAME=", "USER="];
+        let mut seen = texts(&base.environment);
+        seen.retain(|line| !own.iter().any(|name| line.starts_with(name)));
+        seen
+    }
+
+    #[test]
+    fn row_47_another_users_table_gets_a_clean_environment_and_no_other_does() {
+        let host =
+            host(&[("DB", "x"), ("LANG", "C"), ("LC_TIME", "de"), ("TZ", "UTC"), ("PATH", "/p")]);
+        let eve = Account { uid: 1001, name: "eve".into(), ..host.account.clone() };
+        let all = ["DB=x", "LANG=C", "LC_TIME=de", "TZ=UTC", "PATH=/p"];
+        let clean = ["LANG=C", "LC_TIME=de", "TZ=UTC", &format!("PATH={DEFAULT_PATH}")];
+        for origin in [Origin::Named, Origin::System] {
+            assert_eq!(passed_on(&host, origin, &eve), all);
+        }
+        assert_eq!(passed_on(&host, Origin::Spool, &host.account), all);
+        assert_eq!(passed_on(&host, Origin::Spool, &eve), clean);
+        let host = Host { clean_env: true, ..host };
+        for origin in [Origin::Named, Origin::System, Origin::Spool] {
+            assert_eq!(passed_on(&host, origin, &host.account), clean);
+        }
+    }
+
+    #[test]
+    fn row_51_names_can_be_allowed_into_a_clean_environment_but_not_the_daemons_secrets() {
+        let environment =
+            [("BAR", "1"), ("FOO", "2"), ("CRONKEEP_STORE", "s"), ("HOME", "/x"), ("PATH", "/p")];
+        let allow = ["BAR", "CRONKEEP_STORE", "HOME", "PATH"].map(str::to_owned).to_vec();
+        let host = Host { clean_env: true, env_allow: allow, ..host(&environment) };
+        assert_eq!(passed_on(&host, Origin::System, &host.account), ["BAR=1", "PATH=/p"]);
+        assert!(seen(&host, &[]).contains(&"HOME=/home/alice".to_owned()));
+    }
+
     #[test]
     fn every_run_learns_what_it_is_a_run_of() {
-        let run = run(&[(b"CRONKEEP_ATTEMPT", b"99")], b"true");
-        let launch = Launch::new(&host(&[]), &run).unwrap();
-        let mut own: Vec<_> =
-            launch.environment.iter().map(|line| line.to_str().unwrap()).collect();
-        own.retain(|line| line.starts_with("CRONKEEP_"));
-        own.sort_unstable();
+        let run = run(&[(b"CRONKEEP_ATTEMPT", b"99"), (b"CRONKEEP_OWN", b"kept")], b"true");
         assert_eq!(
-            own,
+            texts(&about(&run).unwrap()),
             [
-                "CRONKEEP_ATTEMPT=1",
                 "CRONKEEP_JOB_ID=crondServiceTask-abababababababab",
                 "CRONKEEP_JOB_NAME=backup",
                 "CRONKEEP_RUN_ID=0000000000000000000000000Z",
-                "CRONKEEP_SCHEDULED_AT=2023-11-15T00:14:00+02:00"
+                "CRONKEEP_SCHEDULED_AT=2023-11-15T00:14:00+02:00",
+                "CRONKEEP_ATTEMPT=1"
             ]
         );
+        let mut of_table = texts(&base(&host(&[]), &run).unwrap().environment);
+        of_table.retain(|line| line.starts_with("CRONKEEP_"));
+        assert_eq!(of_table, ["CRONKEEP_OWN=kept"]);
     }
 
     #[test]
     fn the_shell_gets_the_command_as_one_argument() {
         let run = run(&[(b"SHELL", b"bash"), (b"HOME", b"/srv")], b"echo  'a' \xff\n");
-        let launch = Launch::new(&host(&[]), &run).unwrap();
-        assert_eq!(
-            launch.arguments,
-            [c"bash".into(), c"-c".into(), c"echo  'a' \xff\n".to_owned()]
-        );
-        assert_eq!(launch.home.as_c_str(), c"/srv");
+        let base = base(&host(&[]), &run).unwrap();
+        assert_eq!(base.home.as_c_str(), c"/srv");
+        let arguments = arguments(&base.shell, &run).unwrap();
+        assert_eq!(arguments.iter().collect::<Vec<_>>(), [c"bash", c"-c", c"echo  'a' \xff\n"]);
+        assert_eq!(base.plain(&run), None);
+    }
+
+    #[test]
+    fn a_plain_command_needs_a_shell_only_where_it_is_asked_for() {
+        let plain = |host: &Host, settings| {
+            let run = run(settings, b"/bin/ls -l");
+            base(host, &run).unwrap().plain(&run).is_some()
+        };
+        assert!(plain(&host(&[]), &[]));
+        assert!(!plain(&host(&[("ENV", "/x")]), &[]));
+        assert!(!plain(&host(&[]), &[(b"IFS", b"/")]));
+        assert!(!plain(&Host { always_shell: true, ..host(&[]) }, &[]));
     }
 
     #[test]
     fn a_nul_byte_cannot_be_handed_to_a_process() {
-        let launch = |run: Run| Launch::new(&host(&[]), &run);
-        assert_eq!(launch(run(&[], b"a\0b")).unwrap_err(), "the command holds a NUL byte");
-        assert_eq!(launch(run(&[(b"A", b"\0")], b"a")).unwrap_err(), "A holds a NUL byte");
-        assert_eq!(launch(run(&[(b"HOME", b"\0")], b"a")).unwrap_err(), "HOME holds a NUL byte");
+        let error = |settings| base(&host(&[]), &run(settings, b"a")).unwrap_err();
+        assert_eq!(error(&[(b"A", b"\0")]), "A holds a NUL byte");
+        assert_eq!(error(&[(b"HOME", b"\0")]), "HOME holds a NUL byte");
+        let command = arguments(c"sh", &run(&[], b"a\0b"));
+        assert_eq!(command.unwrap_err(), "the command holds a NUL byte");
     }
 }

@@ -1,27 +1,32 @@
-//! Starting a run.
+//! Starting runs: what is begun here is made by the [`Starter`], and comes back as a [`Report`].
 
-use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::stat::{SFlag, stat};
-use nix::unistd::{AccessFlags, access};
+use jiff::Timestamp;
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Core;
 use super::attend::Attendant;
 use super::output::Reader;
-use super::shell::Launch;
-use super::Core;
-use crate::crontab::Text;
-use crate::crontab::directive::Output;
-use crate::event::{Ended, Event, Fire, Outcome, Run, RunId, Started, Usage};
-use crate::unix::{self, Command, Pid, Signal, Status, pipe};
+use super::mail::Mailer;
+use super::output::Kept;
+use super::shell::{Base, Host};
+use super::starter::{Starter, Ticket, What};
+use crate::clock::Clock;
+use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
+use crate::unix::{self, Errno, Pid, Signal, Status, process};
+
+/// How soon a start that failed for a shortage is made again; twice as late each time, up to [`LONGEST_DELAY`].
+const FIRST_DELAY: Duration = Duration::from_millis(10);
+
+/// How late at most.
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// A child, and what it belongs to.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub(super) enum Child {
     Run(Open),
     /// A program beside the runs; its status goes here.
     Errand(oneshot::Sender<Result<Status, String>>),
+    /// What has not come to execute its program.
+    Failed,
 }
 
 /// A run whose main process lives.
@@ -59,162 +66,174 @@ pub(super) struct Errand {
 pub(super) enum Report {
     /// An errand is to be started.
     Asked(Errand),
+    /// A child executes its program.
+    Started(Begun),
+    /// No program was executed.
+    Failed(Failure),
+    /// A start that had failed for a shortage is to be made again.
+    Again(u64),
+    /// Nobody waits any more for the errands whose receiver is gone.
+    Abandoned,
+}
+
+/// A child that executes its program.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// The ticket's.
+    pub number: u64,
+    pub pid: Pid,
+    /// Wall time of the start.
+    pub at: Timestamp,
+    /// Elapsed time at the start.
+    pub since: Duration,
+    /// The directory that it could not enter, and why: it is in `/`.
+    pub astray: Option<(String, Errno)>,
+    /// Where to read descriptors 1 and 2, the second if it is another pipe; non-blocking.
+    pub output: Option<(OwnedFd, Option<OwnedFd>)>,
+    /// What mails about it need, unless mail is off.
+    pub base: Option<Arc<Base>>,
+    /// Whether a mail will be due if it prints something.
+    pub mailed: bool,
+    /// Where to write what it reads, from which byte on; non-blocking.
+    pub stdin: Option<(OwnedFd, usize)>,
+}
+
+/// A start that has failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The ticket's.
+    pub number: u64,
+    /// A child that has ended for it, and has to be waited for.
+    pub pid: Option<Pid>,
+    pub reason: String,
+    /// Whether something had run out that may be given back.
+    pub is_passing: bool,
+    /// What mails need about a run whose shell could not be executed.
+    pub base: Option<Arc<Base>>,
 }
 
 /// The starts that were begun and of which nothing was reported yet.
 #[derive(Debug)]
 pub(super) struct Starts {
+    starter: Starter,
     reports: mpsc::UnboundedSender<Report>,
-    null: Arc<File>,
+    mailer: Arc<Mailer>,
+    pending: HashMap<u64, Pending>,
+    numbers: u64,
+    /// Children that were reaped before their start was reported.
+    early: HashMap<Pid, unix::Ended>,
+    /// Ends to be told, now that they are known to be a run's.
+    ready: VecDeque<(unix::Ended, Open)>,
+}
+
+/// A start that was begun.
+#[derive(Debug)]
+struct Pending {
+    ticket: Arc<Ticket>,
+    /// Whom to tell of an errand's end.
+    done: Option<oneshot::Sender<Result<Status, String>>>,
+    /// Elapsed time when it was begun.
+    since: Duration,
+    delay: Duration,
 }
 
 impl Starts {
     /// Nothing begun, and where the reports will come.
     ///
     /// # Errors
-    /// `/dev/null` cannot be opened.
-    pub(super) fn new() -> io::Result<(Self, mpsc::UnboundedReceiver<Report>)> {
+    /// `/dev/null` or a pipe cannot be had.
+    pub(super) fn new(
+        host: Host,
+        clock: Arc<dyn Clock>,
+        bus: Bus,
+    ) -> io::Result<(Self, mpsc::UnboundedReceiver<Report>)> {
         let (reports, told) = mpsc::unbounded_channel();
-        let null = Arc::new(File::options().read(true).write(true).open("/dev/null")?);
-        Ok((Starts { reports, null }, told))
+        let mailer = Arc::new(Mailer::new(Arc::clone(&host.post), reports.clone(), bus));
+        let starts = Starts {
+            mailer,
+            starter: Starter::new(host, clock, reports.clone())?,
+            reports,
+            pending: HashMap::new(),
+            numbers: 0,
+            early: HashMap::new(),
+            ready: VecDeque::new(),
+        };
+        Ok((starts, told))
     }
 
-    /// Where errands can be asked for, by any task.
-    pub(super) fn errands(&self) -> mpsc::UnboundedSender<Report> {
-        self.reports.clone()
-    }
-
-    /// How many starts were begun and neither succeeded nor failed yet.
+    /// How many starts were begun and neither succeeded nor failed yet, errands included.
     pub(super) fn len(&self) -> usize {
-        0
+        self.pending.len()
+    }
+
+    fn begin(
+        &mut self,
+        what: What,
+        done: Option<oneshot::Sender<Result<Status, String>>>,
+        since: Duration,
+    ) {
+        self.numbers += 1;
+        let ticket = Arc::new(Ticket::new(self.numbers, what));
+        let pending = Pending { ticket: Arc::clone(&ticket), done, since, delay: FIRST_DELAY };
+        self.pending.insert(self.numbers, pending);
+        self.submit(ticket);
+    }
+
+    fn submit(&self, ticket: Arc<Ticket>) {
+        let number = ticket.number;
+        if let Err(error) = self.starter.submit(ticket) {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+            self.fail(number, format!("no thread: {}", errno.desc()), true);
+        }
+    }
+
+    /// Reports a failure to ourselves.
+    fn fail(&self, number: u64, reason: String, is_passing: bool) {
+        let failure = Failure { number, pid: None, reason, is_passing, base: None };
+        // Whoever is here can be told.
+        let _ = self.reports.send(Report::Failed(failure));
     }
 }
 
 impl Core {
-    /// Starts the run that `fire` asks for, or tells why not.
-    pub(super) fn start(&mut self, fire: Fire) -> RunId {
-        let at = self.clock.now();
-        let id = self.ids.next(at);
-        self.begin(Arc::new(Run { id, fire, attempt: 1 }));
-        id
-    }
-
     /// Begins to start one attempt of a run; what becomes of it comes as a [`Report`], sooner or later.
     pub(super) fn begin(&mut self, run: Arc<Run>) {
-        let at = self.clock.now();
-        if let Err(reason) = self.try_start(&run, at) {
-            self.not_started(run, reason);
-        }
+        self.starts.begin(What::Run(run), None, self.clock.monotonic());
     }
 
     /// Takes a report: the run's main process lives from now on, or there will be none.
     pub(super) fn begun(&mut self, report: Report) {
-        match report {
-            // Whoever has lost interest need not be told.
-            Report::Asked(errand) => {
-                let _ = errand.done.send(Err("not carried out".into()));
-            }
+        self.take(report);
+        if !self.starts.ready.is_empty() {
+            self.reap();
         }
     }
 
-    /// Ends a start that has not been reported yet; false if the run is not at its start.
-    ///
-    /// The report comes all the same.
-    pub(super) fn end_start(&mut self, _run: RunId, _signal: Signal) -> bool {
-        false
-    }
-
-    /// The next run whose main process has ended, and how; [`Core::reap`] takes them all.
-    pub(super) fn next_ended(&mut self) -> Option<(unix::Ended, Open)> {
-        while let Some((ended, child)) = self.reaper.reap() {
-            match child {
-                Child::Run(open) => return Some((ended, open)),
-                Child::Errand(done) => {
-                    let _ = done.send(Ok(ended.status));
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Asked(Errand { run, arguments, stdin, done }) => {
+                let what = What::Errand(run, arguments, stdin);
+                self.starts.begin(what, Some(done), self.clock.monotonic());
+            }
+            Report::Again(number) => {
+                if let Some(pending) = self.starts.pending.get(&number) {
+                    self.starts.submit(Arc::clone(&pending.ticket));
                 }
             }
+            Report::Abandoned => self.kill_abandoned(),
+            Report::Started(begun) => self.open(begun),
+            Report::Failed(failure) => self.fail(failure),
         }
-        None
     }
 
-    /// The runs whose main process lives, and that process.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (Pid, &Open)> {
-        self.reaper.children().filter_map(|(pid, child)| match child {
-            Child::Run(open) => Some((pid, open)),
-            Child::Errand(_) => None,
-        })
-    }
-
-    /// Whether a child lives or is being started.
-    pub(super) fn is_busy(&self) -> bool {
-        self.reaper.children().len() > 0 || self.starts.len() > 0
-    }
-
-    /// Tells that no process came to be.
-    fn not_started(&mut self, run: Arc<Run>, reason: String) {
-        self.bus.publish(Event::RunEnded(Ended {
-            run,
-            outcome: Outcome::CouldNotStart { reason },
-            cause: None,
-            retry: None,
-            at: self.clock.now(),
-            duration: Duration::ZERO,
-            usage: Usage::default(),
-        }));
-    }
-
-    fn try_start(&mut self, run: &Arc<Run>, at: jiff::Timestamp) -> Result<(), String> {
-        let job = &run.fire.job;
-        let account = &self.host.account;
-        if !account.is(job.user().as_bytes()) {
-            return Err(format!("it belongs to {}, and we are {}", job.user(), account.name));
-        }
-        let launch = Launch::new(&self.host, run)?;
-        let no_pipe = |error: io::Error| format!("no pipe: {}", words(&error));
-        let text = job.action.stdin();
-        let (stdin, rest) = stdin(text.map_or(&[], Text::as_bytes)).map_err(no_pipe)?;
-        let streams = match job.policy().output {
-            Output::Log => Some((output().map_err(no_pipe)?, output().map_err(no_pipe)?)),
-            Output::None => None,
+    /// Keeps a child, and has it attended.
+    fn open(&mut self, begun: Begun) {
+        let Some(Pending { ticket, done, .. }) = self.starts.pending.remove(&begun.number) else {
+            return;
         };
-        let null = Arc::clone(&self.starts.null);
-        let (stdout, stderr) = match &streams {
-            Some(((_, stdout), (_, stderr))) => (stdout.as_fd(), stderr.as_fd()),
-            None => (null.as_fd(), null.as_fd()),
-        };
-        let since = self.clock.monotonic();
-        let ended =
-            self.launch(run, &launch, Begin { at, since }, [stdin.as_fd(), stdout, stderr])?;
-        let (stdout, stderr) = streams.map(|(stdout, stderr)| (stdout.0, stderr.0)).unzip();
-        let attendant = Attendant {
-            run: Arc::clone(run),
-            bus: self.bus.clone(),
-            stdout,
-            stderr,
-            stdin: rest.zip(text).map(|((pipe, from), text)| (pipe, text.clone(), from)),
-            ended,
-            untold: self.untold.clone(),
-        };
-        tokio::spawn(attendant.attend());
-        Ok(())
-    }
-
-    /// Executes the shell, in `/` where the home directory cannot be entered.
-    fn launch(
-        &mut self,
-        run: &Arc<Run>,
-        launch: &Launch,
-        begin: Begin,
-        streams: [BorrowedFd<'_>; 3],
-    ) -> Result<oneshot::Receiver<Ended>, String> {
-        let mut error = match self.execute(run, launch, &launch.home, begin, streams) {
-            Ok(ended) => return Ok(ended),
-            Err(error) => error,
-        };
-        // posix_spawn does not tell which of its steps failed.
-        if let Err(why) = enter(&launch.home) {
+        let run = ticket.run();
+        if let Some((home, why)) = begun.astray {
             let job = &run.fire.job;
-            let home = launch.home.to_string_lossy();
             self.bus.publish(Event::Notice {
                 file: Some(Arc::clone(job.file())),
                 text: format!(
@@ -224,88 +243,187 @@ impl Core {
                 ),
                 warning: true,
             });
-            match self.execute(run, launch, c"/", begin, streams) {
-                Ok(ended) => return Ok(ended),
-                Err(again) => error = again,
+        }
+        let stdin = begun.stdin.and_then(|(pipe, from)| {
+            let pipe = Sender::from_owned_fd_unchecked(pipe).ok()?;
+            Some((pipe, Arc::clone(&ticket), from))
+        });
+        let child = match done {
+            Some(done) => {
+                if let Some(stdin) = stdin {
+                    tokio::spawn(super::attend::feed(Some(stdin)));
+                }
+                Child::Errand(done)
+            }
+            None => {
+                let started =
+                    Started { run: Arc::clone(run), pid: begun.pid.as_raw(), at: begun.at };
+                self.bus.publish(Event::RunStarted(started.clone()));
+                self.lives(&started);
+                let (ended, told) = oneshot::channel();
+                let (stdout, stderr) = begun.output.unzip();
+                let stderr = stderr.flatten();
+                let reader = |pipe| Receiver::from_owned_fd_unchecked(pipe).ok().map(Reader::new);
+                let attendant = Attendant {
+                    run: Arc::clone(run),
+                    bus: self.bus.clone(),
+                    stdout: stdout.and_then(reader),
+                    stderr: stderr.and_then(reader),
+                    stdin,
+                    mail: begun.base.map(|base| (Arc::clone(&self.starts.mailer), base)),
+                    mailed: begun.mailed,
+                    ended: told,
+                    untold: self.untold(run),
+                };
+                tokio::spawn(attendant.attend());
+                Child::Run(Open { started, since: begun.since, ended })
+            }
+        };
+        match (self.starts.early.remove(&begun.pid), child) {
+            (None, child) => self.reaper.adopt(begun.pid, child),
+            (Some(ended), Child::Run(open)) => self.starts.ready.push_back((ended, open)),
+            (Some(ended), child) => finish_errand(ended, child),
+        }
+    }
+
+    /// Has a start made again if that may help, or tells that it has failed.
+    fn fail(&mut self, failure: Failure) {
+        if let Some(pid) = failure.pid
+            && self.starts.early.remove(&pid).is_none()
+        {
+            self.reaper.adopt(pid, Child::Failed);
+        }
+        let now = self.clock.monotonic();
+        let Some(pending) = self.starts.pending.get_mut(&failure.number) else { return };
+        let grace = pending.ticket.run().fire.job.policy().grace;
+        let delay = pending.delay;
+        if failure.is_passing && now.saturating_sub(pending.since) + delay <= grace {
+            pending.delay = LONGEST_DELAY.min(delay * 2);
+            let reports = self.starts.reports.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                let _ = reports.send(Report::Again(failure.number));
+            });
+            return;
+        }
+        let Some(pending) = self.starts.pending.remove(&failure.number) else { return };
+        match pending.done {
+            // Whoever has lost interest need not be told.
+            Some(done) => {
+                let _ = done.send(Err(failure.reason));
+            }
+            None => {
+                let run = Arc::clone(pending.ticket.run());
+                if let Some(base) = failure.base {
+                    self.mail_failure(&run, &base, &failure.reason);
+                }
+                self.not_started(run, failure.reason);
             }
         }
-        Err(format!("{}: {}", launch.arguments[0].to_string_lossy(), words(&error)))
     }
 
-    fn execute(
-        &mut self,
-        run: &Arc<Run>,
-        launch: &Launch,
-        cwd: &CStr,
-        begin: Begin,
-        [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
-    ) -> io::Result<oneshot::Receiver<Ended>> {
-        let command = Command {
-            program: &launch.arguments[0],
-            arguments: &launch.arguments,
-            environment: &launch.environment,
-            cwd,
-            stdin,
-            stdout,
-            stderr,
-        };
-        let (ended, told) = oneshot::channel();
-        let mut started = None;
-        self.reaper.start(&command, |pid| {
-            let start = Started { run: Arc::clone(run), pid: pid.as_raw(), at: begin.at };
-            started = Some(start.clone());
-            Child::Run(Open { started: start, since: begin.since, ended })
-        })?;
-        if let Some(started) = started {
-            self.bus.publish(Event::RunStarted(started));
+    /// Ends a start that has not been reported yet; false if the run is not at its start.
+    ///
+    /// A child that hangs gets the signal; without a child, the start is given up and that is reported as a failure.
+    pub(super) fn end_start(&mut self, run: RunId, signal: Signal) -> bool {
+        let found = self
+            .starts
+            .pending
+            .iter()
+            .find(|(_, pending)| pending.done.is_none() && pending.ticket.run().id == run);
+        let Some((&number, pending)) = found else { return false };
+        match pending.ticket.pid_or_cancel() {
+            // It cannot be another process: it is reaped on this thread, and would not be at its start then.
+            Some(pid) => process::signal(pid, signal),
+            None => {
+                self.starts.fail(number, "it was ended before its start".into(), false);
+                true
+            }
         }
-        Ok(told)
+    }
+
+    /// The next run whose main process has ended, and how; [`Core::reap`] takes them all.
+    pub(super) fn next_ended(&mut self) -> Option<(unix::Ended, Open)> {
+        loop {
+            if let Some(ready) = self.starts.ready.pop_front() {
+                return Some(ready);
+            }
+            let (ended, child) = self.reaper.reap()?;
+            match child.or_else(|| self.whose(ended)) {
+                Some(Child::Run(open)) => return Some((ended, open)),
+                Some(child) => finish_errand(ended, child),
+                None => {}
+            }
+        }
+    }
+
+    /// What a child belongs to that was reaped before it was known here; nothing if that is not known yet, or if nobody here
+    /// has started it.
+    fn whose(&mut self, ended: unix::Ended) -> Option<Child> {
+        if self.starts.starter.is_starting(ended.pid) {
+            self.starts.early.insert(ended.pid, ended);
+            return None;
+        }
+        // If it was started here it has been reported meanwhile.
+        while let Ok(report) = self.reports.try_recv() {
+            self.take(report);
+        }
+        let child = self.reaper.take(ended.pid);
+        if child.is_none() {
+            self.reaper.count_orphan();
+        }
+        child
+    }
+
+    /// Whether a child lives or is being started.
+    pub(super) fn is_busy(&self) -> bool {
+        self.reaper.children().len() > 0 || self.starts.len() > 0
+    }
+
+    /// Mails that a shell could not be executed, in cronie's words.
+    fn mail_failure(&self, run: &Arc<Run>, base: &Base, reason: &str) {
+        let shell = base.shell.to_string_lossy();
+        let why = reason.rsplit(": ").next().unwrap_or_default();
+        let mut words = Kept::new(true);
+        let text = format!("execl: couldn't exec `{shell}'\nexecl: {why}\n");
+        words.push(Stream::Stderr, text.as_bytes());
+        let outcome = Outcome::CouldNotStart { reason: reason.to_owned() };
+        self.starts.mailer.mail(run, base, &words, &outcome);
+    }
+
+    /// Kills errands for which nobody waits any more.
+    fn kill_abandoned(&mut self) {
+        let abandoned = |done: &oneshot::Sender<_>| done.is_closed();
+        for (pid, child) in self.reaper.children() {
+            if let Child::Errand(done) = child
+                && abandoned(done)
+            {
+                process::signal_group(pid, Signal::SIGKILL);
+            }
+        }
+        for pending in self.starts.pending.values() {
+            if pending.done.as_ref().is_some_and(abandoned)
+                && let Some(pid) = pending.ticket.pid_or_cancel()
+            {
+                process::signal(pid, Signal::SIGKILL);
+            }
+        }
+        // Those that were given up before there was a child are reported by nobody.
+        self.starts.pending.retain(|_, pending| {
+            !(pending.done.as_ref().is_some_and(abandoned) && pending.ticket.is_cancelled())
+        });
+    }
+
+    /// Tells that no process came to be.
+    fn not_started(&mut self, run: Arc<Run>, reason: String) {
+        self.finish(run, Err(reason), (Duration::ZERO, Usage::default()), None);
     }
 }
 
-/// When a run began, on both clocks.
-#[derive(Debug, Clone, Copy)]
-struct Begin {
-    at: jiff::Timestamp,
-    since: Duration,
-}
-
-/// A pipe for an output stream: our end, and the run's.
-fn output() -> io::Result<(Reader, OwnedFd)> {
-    let (ours, theirs) = pipe::pair()?;
-    Ok((Reader::new(Receiver::from_owned_fd(ours)?), theirs))
-}
-
-/// A pipe that holds `text`: the run's end, and ours if the text did not fit, with how much did.
-fn stdin(text: &[u8]) -> io::Result<(OwnedFd, Option<(Sender, usize)>)> {
-    let (theirs, ours) = pipe::pair()?;
-    if text.is_empty() {
-        return Ok((theirs, None));
-    }
-    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    let written = match nix::unistd::write(&ours, text) {
-        Err(Errno::EAGAIN) => 0,
-        written => written?,
-    };
-    if written == text.len() {
-        return Ok((theirs, None));
-    }
-    Ok((theirs, Some((Sender::from_owned_fd(ours)?, written))))
-}
-
-/// Whether a directory can be made the working directory.
-fn enter(directory: &CStr) -> nix::Result<()> {
-    let kind = SFlag::from_bits_truncate(stat(directory)?.st_mode) & SFlag::S_IFMT;
-    if kind != SFlag::S_IFDIR {
-        return Err(Errno::ENOTDIR);
-    }
-    access(directory, AccessFlags::X_OK)
-}
-
-/// An error in the system's words, without its number.
-fn words(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
+/// Tells of the end of a child that is no run.
+fn finish_errand(ended: unix::Ended, child: Child) {
+    if let Child::Errand(done) = child {
+        // Whoever has lost interest need not be told.
+        let _ = done.send(Ok(ended.status));
     }
 }

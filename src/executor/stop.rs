@@ -1,20 +1,21 @@
-//! Ending what still runs: TERM, a grace, KILL.
+//! Stopping: no more starts, and an end to what still runs.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nix::unistd::Pid;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::ending::KILLED_LOOK;
+use super::life::Phase;
 use super::{Core, Executor, Order};
-use crate::unix::{Signal, process};
-
-/// How often it is looked for what is left of a session whose main process has ended: nothing tells of that.
-const LOOK: Duration = Duration::from_millis(20);
+use crate::event::{Cause, RunId};
+use crate::unix::{Pid, Signal, process};
 
 /// How long killed processes may take to disappear, and the last lines to be told.
 const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// Why what was due does not start.
+pub(super) const STOPPED: &str = "the daemon was stopped";
 
 /// What becomes of the runs when the executor stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,110 +38,182 @@ pub struct Stopped {
     pub left: usize,
 }
 
+/// What an executor that stops does next.
+enum Turn {
+    /// As before.
+    On,
+    /// Whoever asked wants it by then.
+    By(Instant),
+    /// Nothing more will come.
+    Over,
+}
+
 impl Executor {
     pub(super) async fn stop(mut self, stop: Stop, reply: oneshot::Sender<Stopped>) {
         let mut replies = vec![reply];
+        self.core.stopping = true;
         self.core.reap();
         self.miss_all();
         let stopped = match stop {
-            Stop::Leave => Stopped { killed: 0, left: self.core.reaper.children().len() },
+            Stop::Leave => self.leave(&mut replies).await,
             Stop::End { grace } => self.end(grace, &mut replies).await,
         };
         self.miss_all();
-        self.core.tell_all().await;
+        self.tell_all().await;
         for reply in replies {
             // Whoever has lost interest need not be told.
             let _ = reply.send(stopped);
         }
     }
 
-    /// Tells of the fires that are not answered any more.
+    /// Tells of everything that does not start any more.
     fn miss_all(&mut self) {
+        let core = &mut self.core;
+        let mut waiting: Vec<_> = core.put_off.drain().map(|(_, (run, _))| run).collect();
+        waiting.extend(core.admission.drain());
+        waiting.sort_unstable_by_key(|run| run.id);
+        for run in waiting {
+            core.miss(&run, STOPPED);
+        }
         while let Ok(fire) = self.fires.try_recv() {
-            self.core.miss(fire);
+            self.core.miss_fire(&fire, STOPPED);
+        }
+        let rests = |phase: &Phase| matches!(phase, Phase::Resting { .. });
+        let lives = self.core.lives.iter().filter(|(_, life)| rests(&life.phase));
+        let mut resting: Vec<RunId> = lives.map(|(&id, _)| id).collect();
+        resting.sort_unstable();
+        for id in resting {
+            self.core.abandon(id, Cause::Shutdown);
         }
     }
 
-    /// Ends the runs' sessions, however long the grace: one that has nothing left ends it early.
+    /// Leaves the runs alive, once those that are being started have been.
+    async fn leave(&mut self, replies: &mut Vec<oneshot::Sender<Stopped>>) -> Stopped {
+        let by = Instant::now() + LAST_WAIT;
+        while self.core.count(|phase| matches!(phase, Phase::Starting)) > 0 && Instant::now() < by {
+            if let Turn::Over = self.turn(by, replies).await {
+                break;
+            }
+        }
+        Stopped { killed: 0, left: self.core.alive() }
+    }
+
+    /// Ends the runs and all their processes, however long the grace: with nothing left it is over early.
     async fn end(
         &mut self,
         grace: Duration,
         replies: &mut Vec<oneshot::Sender<Stopped>>,
     ) -> Stopped {
-        let sessions: BTreeSet<Pid> = self.core.reaper.children().map(|(pid, _)| pid).collect();
+        let mut by = Instant::now() + grace;
+        let killed_before = self.core.killed;
+        let alive: Vec<RunId> = self.core.lives.keys().copied().collect();
+        for &id in &alive {
+            self.core.end_run(id, Some(Cause::Shutdown));
+        }
+        self.core.hasten(by);
         if !grace.is_zero() {
-            self.core.signal(&sessions, Signal::SIGTERM);
-            // A stopped process sees the TERM only once it goes on.
-            self.core.signal(&sessions, Signal::SIGCONT);
+            process::signal_all_as_init(Signal::SIGTERM);
         }
-        let mut deadline = Instant::now() + grace;
-        while self.core.any_living(&sessions) && Instant::now() < deadline {
-            let look = if self.core.reaper.children().len() == 0 { LOOK } else { grace };
-            tokio::select! {
-                signal = self.children.next() => {
-                    if signal.is_err() {
-                        break;
-                    }
-                    self.core.reap();
+        // Without grace what is left is killed by this.
+        self.core.look();
+        while Instant::now() < by && (self.core.is_ending() || has_adopted()) {
+            let look =
+                if self.core.is_ending() { by } else { by.min(Instant::now() + KILLED_LOOK) };
+            match self.turn(look, replies).await {
+                Turn::On => {}
+                Turn::By(sooner) => {
+                    by = by.min(sooner);
+                    self.core.hasten(by);
                 }
-                Some(order) = self.orders.recv() => match order {
-                    Order::Fire(fire, _) => self.core.miss(fire),
-                    Order::Stop(again, reply) => {
-                        replies.push(reply);
-                        if let Stop::End { grace } = again {
-                            deadline = deadline.min(Instant::now() + grace);
-                        }
+                Turn::Over => break,
+            }
+        }
+        let adopted = !self.core.is_ending() && has_adopted();
+        process::signal_all_as_init(Signal::SIGKILL);
+        self.core.reap();
+        self.core.look();
+        let last = Instant::now() + LAST_WAIT;
+        while Instant::now() < last && (self.core.is_ending() || has_adopted()) {
+            let look = last.min(Instant::now() + KILLED_LOOK);
+            if let Turn::Over = self.turn(look, replies).await {
+                break;
+            }
+        }
+        let killed = self.core.killed - killed_before + usize::from(adopted);
+        Stopped { killed, left: self.core.alive() }
+    }
+
+    /// Waits for one thing to happen, until `by` at the latest.
+    async fn turn(&mut self, by: Instant, replies: &mut Vec<oneshot::Sender<Stopped>>) -> Turn {
+        tokio::select! {
+            signal = self.children.next() => {
+                if signal.is_err() {
+                    return Turn::Over;
+                }
+                self.core.reap();
+            }
+            Some(report) = self.core.reports.recv() => self.core.begun(report),
+            Some(told) = self.core.told_ends.recv() => self.core.told(told),
+            Some(deadline) = self.core.deadlines.next() => self.core.expire(deadline),
+            Some(order) = self.orders.recv() => match order {
+                Order::Fire(fire, _) => self.core.miss_fire(&fire, STOPPED),
+                Order::Stop(again, reply) => {
+                    replies.push(reply);
+                    if let Stop::End { grace } = again {
+                        return Turn::By(Instant::now() + grace);
                     }
-                    order => self.core.obey(order),
-                },
-                () = sleep(look) => {}
-                () = sleep_until(deadline) => {}
-            }
+                }
+                order => self.core.obey(order),
+            },
+            () = sleep_until(by) => {}
         }
-        let stubborn = self.core.living(&sessions);
-        let deadline = Instant::now() + LAST_WAIT;
-        while self.core.any_living(&sessions) && Instant::now() < deadline {
-            self.core.signal(&sessions, Signal::SIGKILL);
+        Turn::On
+    }
+
+    /// Waits until the end of every run that has ended is on the bus.
+    ///
+    /// A sink that is stuck does not keep the daemon from ending.
+    pub(super) async fn tell_all(&mut self) {
+        let by = Instant::now() + LAST_WAIT;
+        let untold = |phase: &Phase| matches!(phase, Phase::Ended { told: false, .. });
+        while self.core.count(untold) > 0 && Instant::now() < by {
             tokio::select! {
-                _ = self.children.next() => {}
-                () = sleep(LOOK) => {}
+                Some(told) = self.core.told_ends.recv() => self.core.told(told),
+                () = sleep(by - Instant::now()) => {}
             }
-            self.core.reap();
         }
-        Stopped { killed: stubborn.len(), left: self.core.living(&sessions).len() }
     }
 }
 
 impl Core {
-    /// Which of these runs' sessions still have a process.
-    fn living(&self, sessions: &BTreeSet<Pid>) -> BTreeSet<Pid> {
-        let mut living: BTreeSet<Pid> = self.reaper.children().map(|(pid, _)| pid).collect();
-        living.extend(process::members(sessions).iter().map(|member| member.session));
-        living
+    /// How many runs are in such a phase.
+    fn count(&self, is: impl Fn(&Phase) -> bool) -> usize {
+        self.lives.values().filter(|life| is(&life.phase)).count()
     }
 
-    /// Whether any of them has; cheap as long as a main process lives.
-    fn any_living(&self, sessions: &BTreeSet<Pid>) -> bool {
-        self.reaper.children().len() > 0
-            || !sessions.is_empty() && !process::members(sessions).is_empty()
+    /// How many runs have a process, as far as we know.
+    fn alive(&self) -> usize {
+        self.count(|phase| matches!(phase, Phase::Starting | Phase::Running(_)))
     }
 
-    /// Signals every process of these sessions, each once: a group at a time, so that none escapes by forking.
-    fn signal(&self, sessions: &BTreeSet<Pid>, signal: Signal) {
-        // Without /proc there are no members, but the main processes still lead their groups.
-        let mut groups: BTreeSet<Pid> = self.reaper.children().map(|(pid, _)| pid).collect();
-        groups.extend(process::members(sessions).iter().map(|member| member.group));
-        for group in groups {
-            process::signal_group(group, signal);
+    /// Whether processes of runs are still to end.
+    fn is_ending(&self) -> bool {
+        self.alive() > 0
+            || self.lives.values().any(|life| life.ending.as_ref().is_some_and(|end| !end.done))
+    }
+
+    /// Has all that is to end be killed by then.
+    fn hasten(&mut self, by: Instant) {
+        for life in self.lives.values_mut() {
+            if let Some(ending) = &mut life.ending {
+                ending.kill_at = ending.kill_at.min(by);
+            }
         }
+        self.look_within(by.saturating_duration_since(Instant::now()));
     }
+}
 
-    /// Waits until the end of every run that has ended is on the bus.
-    pub(super) async fn tell_all(mut self) {
-        drop(self.untold);
-        // Runs that are left alive learn from this that nobody waits for them.
-        drop(self.reaper);
-        // A sink that is stuck must not keep the daemon from ending.
-        let _ = timeout(LAST_WAIT, self.all_told.recv()).await;
-    }
+/// Whether, as PID 1, we have children left.
+fn has_adopted() -> bool {
+    Pid::this().as_raw() == 1 && process::all().iter().any(|member| member.parent.as_raw() == 1)
 }

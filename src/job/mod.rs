@@ -91,16 +91,15 @@ impl Job {
             return None;
         }
         let mut cursor = cursor.into();
-        if let Some(from) = policy.from {
-            let passed = match cursor {
-                Cursor::Instant(at) | Cursor::Due(Due { at, .. }) => at,
-            };
-            if passed < from {
-                cursor = Cursor::Instant(just_before(from));
-            }
+        let mut passed = match cursor {
+            Cursor::Instant(at) | Cursor::Due(Due { at, .. }) => at,
+        };
+        if let Some(from) = policy.from.filter(|from| passed < *from) {
+            passed = just_before(from);
+            cursor = Cursor::Instant(passed);
         }
         self.schedule()
-            .next_after(self.zone(), self.since, cursor)
+            .next_after(self.zone(), self.anchor_before(passed), cursor)
             .filter(|due| policy.until.is_none_or(|until| due.at < until))
     }
 
@@ -120,6 +119,20 @@ impl Job {
         self.schedule()
             .prev_before(self.zone(), self.since, before)
             .filter(|due| policy.from.is_none_or(|from| due.at >= from))
+    }
+
+    /// Where `@every` counts from: the first load, or, should the clock have been set back before it, an earlier instant of
+    /// the same phase.
+    fn anchor_before(&self, at: Timestamp) -> Timestamp {
+        let Schedule::Every(every) = self.schedule() else { return self.since };
+        if at >= self.since {
+            return self.since;
+        }
+        let period = i64::try_from(every.seconds).unwrap_or(i64::MAX).max(1);
+        let ahead = self.since.as_second().saturating_sub(at.as_second());
+        let periods = ahead.div_euclid(period) + 1;
+        let back = SignedDuration::from_secs(periods.saturating_mul(period));
+        self.since.checked_sub(back).unwrap_or(self.since)
     }
 
     /// What people call it: its name, or the sixteen digits of its id (and `#2` where they are not enough).

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{Job, JobKey, build};
 use crate::crontab::{Crontab, Fault, Options, Source};
-use crate::schedule::Zone;
+use crate::schedule::{Schedule, Zone};
 
 /// The set of jobs in force; immutable, swapped as a whole.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,8 @@ pub struct JobTable {
     by_key: Arc<[u32]>,
     /// Places in `jobs` of those that have a name, by name.
     by_name: Arc<[u32]>,
+    /// Places in `jobs` of those that wait for another, by its name.
+    by_predecessor: Arc<[u32]>,
 }
 
 /// What became of each job between two tables.
@@ -76,9 +78,17 @@ impl JobTable {
             places.clone().zip(&jobs).map(|(place, job)| (rank(job.key), place)).collect();
         keys.sort_unstable();
         let by_key: Vec<u32> = keys.into_iter().map(|(_, place)| place).collect();
-        let mut by_name: Vec<u32> = places.filter(|place| job(place).name().is_some()).collect();
+        let mut by_name: Vec<u32> = places.clone().filter(|place| job(place).name().is_some()).collect();
         by_name.sort_by(|a, b| job(a).name().cmp(&job(b).name()));
-        JobTable { jobs: jobs.into(), by_key: by_key.into(), by_name: by_name.into() }
+        let mut by_predecessor: Vec<u32> =
+            places.filter(|place| predecessor(job(place)).is_some()).collect();
+        by_predecessor.sort_by(|a, b| predecessor(job(a)).cmp(&predecessor(job(b))));
+        JobTable {
+            by_key: by_key.into(),
+            by_name: by_name.into(),
+            by_predecessor: by_predecessor.into(),
+            jobs: jobs.into(),
+        }
     }
 
     /// A table of those jobs that `keep` says, in the same order; shares everything if that is all of them.
@@ -128,6 +138,20 @@ impl JobTable {
         self.named(name).find(|job| job.user().as_bytes() == user)
     }
 
+    /// The jobs of `user` that wait for the end of the one that the user calls `name` (`@after`), in the order of files
+    /// and lines.
+    pub fn after<'a>(
+        &'a self,
+        user: &'a [u8],
+        name: &str,
+    ) -> impl Iterator<Item = &'a Arc<Job>> + use<'a> {
+        let name_of = |place: &u32| predecessor(self.at(*place)).unwrap_or_default();
+        let start = self.by_predecessor.partition_point(|place| name_of(place) < name);
+        let count = self.by_predecessor[start..].partition_point(|place| name_of(place) <= name);
+        let followers = self.by_predecessor[start..start + count].iter();
+        followers.map(|place| self.at(*place)).filter(move |job| job.user().as_bytes() == user)
+    }
+
     /// The job that `text` means: a name, else a key, else the beginning of an id with or without its prefix.
     #[must_use]
     pub fn find(&self, text: &str) -> Lookup<'_> {
@@ -151,6 +175,14 @@ impl JobTable {
 
     fn at(&self, place: u32) -> &Arc<Job> {
         &self.jobs[place as usize]
+    }
+}
+
+/// The name of the job that this one waits for, if it waits for one.
+fn predecessor(job: &Job) -> Option<&str> {
+    match job.schedule() {
+        Schedule::After(after) => Some(&after.name),
+        _ => None,
     }
 }
 

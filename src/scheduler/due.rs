@@ -7,38 +7,28 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::step::{Shift, before_minute_of};
+use super::owed::{self, Missed};
+use super::step::{Look, Shift, before_minute_of};
 use crate::event::{Fire, Trigger};
 use crate::job::{Job, JobKey, JobTable};
 use crate::schedule::{Cursor, Due, Schedule};
-
-/// Passed instants of one job that are counted one by one; beyond, a count is a lower bound.
-const COUNTED: u64 = 10_000;
 
 /// The next due of every job.
 #[derive(Debug, Default)]
 pub struct Agenda {
     table: Arc<JobTable>,
-    /// The earliest first; equal instants by what they make up for, then in file order.
-    upcoming: BinaryHeap<Reverse<Slot>>,
+    /// Of the jobs that follow cron's minutes.
+    minutes: Upcoming,
+    /// Of all others: entries with seconds, intervals, dates.
+    seconds: Upcoming,
     /// The job whose next due is being computed: the culprit, should that panic.
     suspect: Option<Arc<Job>>,
     /// Jobs whose next due cannot be computed.
     parked: HashSet<JobKey>,
 }
 
-/// Instants of a job that passed and are not started.
-#[derive(Debug, Clone)]
-pub struct Dropped {
-    /// The job.
-    pub job: Arc<Job>,
-    /// The first instant.
-    pub first: Due,
-    /// The last instant.
-    pub last: Due,
-    /// How many; a lower bound above 10 000.
-    pub count: u64,
-}
+/// The earliest first; equal instants by what they make up for, then in file order.
+type Upcoming = BinaryHeap<Reverse<Slot>>;
 
 /// The next due of one job, in few bytes: there may be 100 000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,17 +62,26 @@ impl Slot {
 /// What has become due.
 #[derive(Debug, Default)]
 pub struct Harvest {
-    /// To be started, by instant, then in file order.
+    /// To be started, by instant, then in file order; what is caught up stands where its job's first passed instant does.
     pub fires: VecDeque<Fire>,
     /// Passed, and not to be started.
-    pub dropped: Vec<Dropped>,
+    pub missed: Vec<Missed>,
 }
 
 impl Agenda {
     /// The earliest instant at which a job is due.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
-        self.upcoming.peek().map(|Reverse(slot)| slot.instant())
+        match (first(&self.minutes), first(&self.seconds)) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// The earliest instant at which a job is due that does not wait for cron's minutes.
+    #[must_use]
+    pub fn next_to_the_second(&self) -> Option<Timestamp> {
+        first(&self.seconds)
     }
 
     /// The table in force.
@@ -91,18 +90,19 @@ impl Agenda {
         &self.table
     }
 
-    /// Puts another table in force, with everything up to `handled` done.
+    /// Puts another table in force at `now`, with everything up to `handled` done.
     ///
     /// A job that kept its place in time keeps its next due. A new one starts after its own `since`, one
-    /// whose schedule, zone or window changed after `handled` at the earliest.
-    pub fn swap(&mut self, table: Arc<JobTable>, handled: Timestamp) {
+    /// whose schedule, zone or window changed after `handled` at the earliest, and after `now` if it follows the wall clock
+    /// where that is behind.
+    pub fn swap(&mut self, table: Arc<JobTable>, handled: Timestamp, now: Timestamp) {
         let mut before: HashMap<JobKey, (&Arc<Job>, Option<Slot>)> =
             self.table.jobs().iter().map(|job| (job.key, (job, None))).collect();
-        for Reverse(slot) in &self.upcoming {
+        for Reverse(slot) in self.minutes.iter().chain(&self.seconds) {
             let job = &self.table.jobs()[slot.index as usize];
             before.insert(job.key, (job, Some(*slot)));
         }
-        let mut upcoming = Vec::with_capacity(table.len());
+        let (mut minutes, mut seconds) = (Vec::with_capacity(table.len()), Vec::new());
         for (index, job) in (0_u32..).zip(table.jobs()) {
             let slot = match before.get(&job.key) {
                 _ if self.parked.contains(&job.key) => None,
@@ -110,33 +110,94 @@ impl Agenda {
                     slot.map(|slot| Slot { index, ..slot })
                 }
                 old => {
-                    let from = if old.is_some() { job.since.max(handled) } else { job.since };
+                    let done = if follows_the_clock(job) { handled.min(now) } else { handled };
+                    // Its first load may lie ahead of a clock that was set back.
+                    let from = if old.is_some() { job.since.min(now).max(done) } else { job.since };
                     self.suspect = Some(Arc::clone(job));
                     job.next_after(from).map(|due| Slot::new(due, index, job))
                 }
             };
-            upcoming.extend(slot.map(Reverse));
+            let kind = if is_to_the_second(job.schedule()) { &mut seconds } else { &mut minutes };
+            kind.extend(slot.map(Reverse));
         }
         self.suspect = None;
-        self.upcoming = upcoming.into();
+        self.minutes = minutes.into();
+        self.seconds = seconds.into();
         self.table = table;
     }
 
-    /// Takes what is due at `now`, as cronie's rules for this shift of the clock have it.
+    /// Begins anew what a step back by the clock has begin anew: everything after a jump, else what follows the wall clock.
+    ///
+    /// Either all of it begins anew, or, where this panics, nothing does.
+    pub fn restart(&mut self, now: Timestamp, shift: Shift) {
+        let chosen = |job: &Job| match (job.schedule(), shift) {
+            // Once is once.
+            (Schedule::At(_), _) => false,
+            (_, Shift::JumpBack) => true,
+            _ => follows_the_clock(job),
+        };
+        let table = Arc::clone(&self.table);
+        let stays = |Reverse(slot): &&Reverse<Slot>| !chosen(&table.jobs()[slot.index as usize]);
+        let mut minutes: Vec<_> = self.minutes.iter().filter(stays).copied().collect();
+        let mut seconds: Vec<_> = self.seconds.iter().filter(stays).copied().collect();
+        let this_minute = before_minute_of(now);
+        for (index, job) in (0_u32..).zip(table.jobs()).filter(|(_, job)| chosen(job)) {
+            if self.parked.contains(&job.key) {
+                continue;
+            }
+            self.suspect = Some(Arc::clone(job));
+            let (kind, from) = if is_to_the_second(job.schedule()) {
+                (&mut seconds, now)
+            } else {
+                (&mut minutes, this_minute)
+            };
+            kind.extend(job.next_after(from).map(|due| Reverse(Slot::new(due, index, job))));
+        }
+        self.suspect = None;
+        self.minutes = minutes.into();
+        self.seconds = seconds.into();
+    }
+
+    /// Takes what is due, as cronie's rules for this look at the clock have it; what they drop follows `catch-up`.
     ///
     /// Whatever was added to `harvest` counts as taken, even if a later job makes this panic.
-    pub fn harvest(&mut self, now: Timestamp, shift: Shift, harvest: &mut Harvest) {
-        match shift {
-            Shift::Small => self.collect(now, None, harvest),
-            Shift::Medium | Shift::Jump => self.collect(now, Some(shift), harvest),
-            Shift::Back => {
-                self.restart(now, super::super::job::Job::is_wildcard);
-                self.collect(now, None, harvest);
+    pub fn harvest(&mut self, look: &Look, harvest: &mut Harvest) {
+        while let Some((slot, to_the_second)) = self.first_due(look) {
+            let job = Arc::clone(&self.table.jobs()[slot.index as usize]);
+            let due = slot.due(&job);
+            self.suspect = Some(Arc::clone(&job));
+            let horizon = horizon(&job, look).filter(|horizon| due.at <= *horizon);
+            let after = match horizon {
+                Some(horizon) => Cursor::Instant(horizon),
+                None => Cursor::Due(due),
+            };
+            let passed = horizon.map(|horizon| owed::passed(&job, due, horizon, look.now));
+            let next = job.next_after(after);
+            self.suspect = None;
+            let kind = if to_the_second { &mut self.seconds } else { &mut self.minutes };
+            kind.pop();
+            kind.extend(next.map(|next| Reverse(Slot::new(next, slot.index, &job))));
+            match passed {
+                Some((caught_up, missed)) => {
+                    harvest.missed.extend(missed);
+                    let fire = |due| Fire { job: Arc::clone(&job), due, trigger: Trigger::CatchUp };
+                    harvest.fires.extend(caught_up.into_iter().map(fire));
+                }
+                None => harvest.fires.push_back(Fire { job, due, trigger: Trigger::Schedule }),
             }
-            Shift::JumpBack => {
-                self.restart(now, |_| true);
-                self.collect(now, None, harvest);
-            }
+        }
+    }
+
+    /// The first slot that is due, and whether it is one to the second.
+    fn first_due(&self, look: &Look) -> Option<(Slot, bool)> {
+        let due = |upcoming: &Upcoming| {
+            upcoming.peek().map(|Reverse(slot)| *slot).filter(|slot| slot.instant() <= look.now)
+        };
+        let minute = if look.shift == Shift::Waiting { None } else { due(&self.minutes) };
+        match (minute, due(&self.seconds)) {
+            (Some(minute), Some(second)) if second < minute => Some((second, true)),
+            (Some(minute), _) => Some((minute, false)),
+            (None, second) => second.map(|second| (second, true)),
         }
     }
 
@@ -145,59 +206,17 @@ impl Agenda {
         let job = self.suspect.take()?;
         self.parked.insert(job.key);
         let table = Arc::clone(&self.table);
-        self.upcoming.retain(|Reverse(slot)| table.jobs()[slot.index as usize].key != job.key);
+        let other =
+            |Reverse(slot): &Reverse<Slot>| table.jobs()[slot.index as usize].key != job.key;
+        self.minutes.retain(other);
+        self.seconds.retain(other);
         Some(job)
     }
+}
 
-    /// Starts the chosen jobs anew in the minute of `now`, whatever they have done before.
-    fn restart(&mut self, now: Timestamp, chosen: impl Fn(&Job) -> bool) {
-        let table = Arc::clone(&self.table);
-        let mut kept: Vec<_> = self
-            .upcoming
-            .iter()
-            .filter(|Reverse(slot)| !chosen(&table.jobs()[slot.index as usize]))
-            .copied()
-            .collect();
-        let start = before_minute_of(now);
-        for (index, job) in (0_u32..).zip(table.jobs()).filter(|(_, job)| chosen(job)) {
-            if self.parked.contains(&job.key) {
-                continue;
-            }
-            let from = if is_to_the_second(job.schedule()) { now } else { start };
-            self.suspect = Some(Arc::clone(job));
-            kept.extend(job.next_after(from).map(|due| Reverse(Slot::new(due, index, job))));
-        }
-        self.suspect = None;
-        self.upcoming = kept.into();
-    }
-
-    /// Takes every due up to `now`; under `late`, those that the rules drop become missed.
-    fn collect(&mut self, now: Timestamp, late: Option<Shift>, harvest: &mut Harvest) {
-        while let Some(&Reverse(slot)) = self.upcoming.peek() {
-            if slot.instant() > now {
-                break;
-            }
-            let job = Arc::clone(&self.table.jobs()[slot.index as usize]);
-            let due = slot.due(&job);
-            self.suspect = Some(Arc::clone(&job));
-            let horizon = horizon(&job, now, late).filter(|horizon| due.at <= *horizon);
-            let after = match horizon {
-                Some(horizon) => Cursor::Instant(horizon),
-                None => Cursor::Due(due),
-            };
-            let dropped = horizon.map(|horizon| count_dropped(&job, due, horizon));
-            let next = job.next_after(after);
-            self.suspect = None;
-            self.upcoming.pop();
-            self.upcoming.extend(next.map(|next| Reverse(Slot::new(next, slot.index, &job))));
-            match dropped {
-                Some((last, count)) => {
-                    harvest.dropped.push(Dropped { job, first: due, last, count });
-                }
-                None => harvest.fires.push_back(Fire { job, due, trigger: Trigger::Schedule }),
-            }
-        }
-    }
+/// The earliest instant of a kind.
+fn first(upcoming: &Upcoming) -> Option<Timestamp> {
+    upcoming.peek().map(|Reverse(slot)| slot.instant())
 }
 
 /// Whether a job in a new table goes on where the same job in the old one stood.
@@ -209,19 +228,22 @@ fn keeps_its_place(before: &Job, now: &Job) -> bool {
         && (old.enabled, old.from, old.until) == (new.enabled, new.from, new.until)
 }
 
+/// Whether a job's dues come again when the clock is set back a little.
+fn follows_the_clock(job: &Job) -> bool {
+    job.is_wildcard() || matches!(job.schedule(), Schedule::Every(_))
+}
+
 /// Whether a schedule is finer than a minute, or no calendar.
 fn is_to_the_second(schedule: &Schedule) -> bool {
-    matches!(schedule, Schedule::Extended(_) | Schedule::Every(_))
+    !matches!(schedule, Schedule::Calendar(_))
 }
 
 /// The instant up to which a job's passed dues are dropped, if any are.
-fn horizon(job: &Job, now: Timestamp, late: Option<Shift>) -> Option<Timestamp> {
-    match (job.schedule(), late) {
-        (Schedule::Extended(_) | Schedule::Every(_), _) => back(now, job.policy().grace),
-        (Schedule::At(_), _) | (_, None) => None,
-        (_, Some(Shift::Medium)) if !job.is_wildcard() => None,
-        (_, Some(_)) => Some(before_minute_of(now)),
+fn horizon(job: &Job, look: &Look) -> Option<Timestamp> {
+    if is_to_the_second(job.schedule()) {
+        return back(look.now, job.policy().grace);
     }
+    look.passed_over.filter(|_| job.is_wildcard() || look.shift == Shift::Jump)
 }
 
 /// The last instant that is more than `grace` before `now`.
@@ -230,180 +252,5 @@ fn back(now: Timestamp, grace: Duration) -> Option<Timestamp> {
     now.checked_sub(grace).ok()?.checked_sub(SignedDuration::from_nanos(1)).ok()
 }
 
-/// The last of the dues from `first` to `horizon`, and their number as far as it is counted.
-fn count_dropped(job: &Job, first: Due, horizon: Timestamp) -> (Due, u64) {
-    let (mut last, mut count) = (first, 1);
-    let passed = std::iter::successors(job.next_after(first), |due| job.next_after(*due));
-    for due in passed.take_while(|due| due.at <= horizon) {
-        (last, count) = (due, count + 1);
-        if count >= COUNTED {
-            last = job
-                .prev_before(
-                    horizon.saturating_add(SignedDuration::from_nanos(1)).unwrap_or(horizon),
-                )
-                .unwrap_or(last);
-            break;
-        }
-    }
-    (last, count)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crontab::{Dialect, Options, Source, parse};
-    use crate::schedule::Zone;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    /// The jobs of a crontab of root's, loaded at `now` in `zone`.
-    fn table(text: &str, zone: &str, previous: &JobTable, now: Timestamp) -> Arc<JobTable> {
-        let source = Source {
-            name: "test".into(),
-            bytes: text.as_bytes().to_vec(),
-            dialect: Dialect::user("root"),
-        };
-        let crontab = parse(&source);
-        assert!(!crontab.has_errors(), "{:?}", crontab.faults);
-        let zone = Zone::named(zone).unwrap();
-        let (table, _, _) =
-            JobTable::build(&[(&source, &crontab)], &zone, &Options::default(), previous, now);
-        Arc::new(table)
-    }
-
-    fn agenda(text: &str, now: &str) -> Agenda {
-        let mut agenda = Agenda::default();
-        agenda.swap(table(text, "UTC", &JobTable::default(), at(now)), at(now));
-        agenda
-    }
-
-    /// What fires, as `command@HH:MM` of the civil time.
-    fn fires(agenda: &mut Agenda, now: &str, shift: Shift) -> Vec<String> {
-        let mut harvest = Harvest::default();
-        agenda.harvest(at(now), shift, &mut harvest);
-        let words = |fire: &Fire| {
-            format!("{}@{}", fire.job.action.command(), fire.due.civil.strftime("%H:%M:%S"))
-        };
-        harvest.fires.iter().map(words).collect()
-    }
-
-    #[test]
-    fn what_is_due_fires_in_the_order_of_instants_then_of_lines() {
-        let mut agenda =
-            agenda("2 * * * * late\n1 * * * * b\n1 * * * * a\n", "2026-01-01T00:00:00Z");
-        assert_eq!(agenda.next(), Some(at("2026-01-01T00:01:00Z")));
-        let fired = fires(&mut agenda, "2026-01-01T00:02:00Z", Shift::Small);
-        assert_eq!(fired, ["b@00:01:00", "a@00:01:00", "late@00:02:00"]);
-        assert_eq!(agenda.next(), Some(at("2026-01-01T01:01:00Z")));
-    }
-
-    #[test]
-    fn nothing_due_before_the_load_fires() {
-        let mut agenda = agenda("0 10 * * * a\n", "2026-01-01T10:00:20Z");
-        assert!(fires(&mut agenda, "2026-01-01T10:00:30Z", Shift::Small).is_empty());
-        assert_eq!(agenda.next(), Some(at("2026-01-02T10:00:00Z")));
-    }
-
-    #[test]
-    fn an_edit_keeps_the_next_due_of_what_it_leaves_alone() {
-        let mut agenda = agenda("@every 10s a\n*/5 * * * * b\n", "2026-01-01T00:00:03Z");
-        let before = agenda.table().clone();
-        let text = "# moved\n@every 10s a\n*/5 * * * * c\n";
-        agenda.swap(
-            table(text, "UTC", &before, at("2026-01-01T00:00:09Z")),
-            at("2026-01-01T00:00:08Z"),
-        );
-        assert_eq!(agenda.next(), Some(at("2026-01-01T00:00:13Z")));
-    }
-
-    #[test]
-    fn a_job_that_is_enabled_again_does_not_fire_for_the_past() {
-        let mut agenda = agenda("# cronkeep: enabled=no\n* * * * * a\n", "2026-01-01T00:00:00Z");
-        assert_eq!(agenda.next(), None);
-        let before = agenda.table().clone();
-        let now = at("2026-01-01T05:00:30Z");
-        agenda.swap(table("* * * * * a\n", "UTC", &before, now), now);
-        assert_eq!(agenda.next(), Some(at("2026-01-01T05:01:00Z")));
-    }
-
-    #[test]
-    fn twenty_minutes_late_wildcards_run_once_and_fixed_entries_for_each_minute() {
-        let mut agenda = agenda("* * * * * wild\n5,10 0 * * * fixed\n", "2026-01-01T00:00:00Z");
-        let mut harvest = Harvest::default();
-        agenda.harvest(at("2026-01-01T00:20:00Z"), Shift::Medium, &mut harvest);
-        let fired: Vec<_> = harvest
-            .fires
-            .iter()
-            .map(|fire| format!("{} {}", fire.job.action.command(), fire.due.at))
-            .collect();
-        assert_eq!(
-            fired,
-            [
-                "fixed 2026-01-01T00:05:00Z",
-                "fixed 2026-01-01T00:10:00Z",
-                "wild 2026-01-01T00:20:00Z"
-            ]
-        );
-        let [dropped] = &harvest.dropped[..] else { panic!("{:?}", harvest.dropped) };
-        assert_eq!(
-            (dropped.first.at, dropped.last.at, dropped.count),
-            (at("2026-01-01T00:01:00Z"), at("2026-01-01T00:19:00Z"), 19)
-        );
-    }
-
-    #[test]
-    fn after_a_jump_only_the_new_minute_counts() {
-        let mut agenda = agenda("0 * * * * wild\n0 1,5 * * * fixed\n", "2026-01-01T00:30:00Z");
-        let fired = fires(&mut agenda, "2026-01-01T05:00:10Z", Shift::Jump);
-        assert_eq!(fired, ["wild@05:00:00", "fixed@05:00:00"]);
-    }
-
-    #[test]
-    fn after_a_step_back_wildcards_follow_the_clock_and_fixed_entries_wait() {
-        let mut agenda = agenda("*/10 * * * * wild\n30 2 * * * fixed\n", "2026-01-01T02:25:00Z");
-        let fired = fires(&mut agenda, "2026-01-01T02:35:00Z", Shift::Small);
-        assert_eq!(fired, ["wild@02:30:00", "fixed@02:30:00"]);
-        assert!(fires(&mut agenda, "2026-01-01T02:05:00Z", Shift::Back).is_empty());
-        assert_eq!(agenda.next(), Some(at("2026-01-01T02:10:00Z")));
-        let fired = fires(&mut agenda, "2026-01-01T02:30:00Z", Shift::Small);
-        assert_eq!(fired, ["wild@02:10:00", "wild@02:20:00", "wild@02:30:00"]);
-    }
-
-    #[test]
-    fn after_a_jump_back_everything_runs_again() {
-        let mut agenda = agenda("30 2 * * * fixed\n", "2026-01-01T02:00:00Z");
-        fires(&mut agenda, "2026-01-01T02:30:00Z", Shift::Small);
-        fires(&mut agenda, "2025-12-31T22:00:00Z", Shift::JumpBack);
-        assert_eq!(agenda.next(), Some(at("2026-01-01T02:30:00Z")));
-    }
-
-    #[test]
-    fn of_seconds_that_passed_those_within_the_grace_start() {
-        let mut agenda = agenda("*/10 * * * * * tick\n", "2026-01-01T00:00:00Z");
-        let mut harvest = Harvest::default();
-        agenda.harvest(at("2026-01-01T00:03:00Z"), Shift::Small, &mut harvest);
-        assert_eq!(harvest.fires.len(), 7);
-        assert_eq!(harvest.dropped[0].count, 11);
-    }
-
-    #[test]
-    fn minutes_that_a_gap_skipped_are_made_up_for_at_its_end() {
-        let mut agenda = Agenda::default();
-        let start = at("2026-03-29T00:30:00Z");
-        let text = "0,30 2 * * * fixed\n*/30 * * * * wild\n";
-        agenda.swap(table(text, "Europe/Berlin", &JobTable::default(), start), start);
-        let fired = fires(&mut agenda, "2026-03-29T01:00:00Z", Shift::Small);
-        assert_eq!(fired, ["fixed@02:00:00", "fixed@02:30:00", "wild@03:00:00"]);
-    }
-
-    #[test]
-    fn a_job_that_is_parked_never_fires_again() {
-        let mut agenda = agenda("* * * * * a\n* * * * * b\n", "2026-01-01T00:00:00Z");
-        agenda.suspect = Some(Arc::clone(&agenda.table().jobs()[0]));
-        assert_eq!(agenda.park_suspect().unwrap().action.command().as_bytes(), b"a");
-        let fired = fires(&mut agenda, "2026-01-01T00:02:00Z", Shift::Small);
-        assert_eq!(fired, ["b@00:01:00", "b@00:02:00"]);
-    }
-}
+mod tests;

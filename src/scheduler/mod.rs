@@ -5,6 +5,7 @@
 //! a store, and a panic in it is caught, told and survived.
 
 pub mod due;
+pub mod owed;
 mod pulse;
 pub mod step;
 
@@ -15,17 +16,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Alarm, Clock};
 use crate::event::{Bus, Event, Fire};
 use crate::job::JobTable;
-use due::{Agenda, Dropped, Harvest};
-use step::{Shift, Tide};
+use due::{Agenda, Harvest};
+use owed::Missed;
+use step::{DRIFT, Look, Shift, Tide};
 
-/// Differences between the two clocks that are drift, not a step.
-const DRIFT: SignedDuration = SignedDuration::from_secs(2);
 /// The pause after a panic, so that a panic that repeats is no storm.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
@@ -96,16 +96,20 @@ impl Scheduler {
             Err(_) => return false,
         }
         if let Some(table) = &state.pending {
-            state.agenda.swap(Arc::clone(table), state.tide.handled);
+            state.agenda.swap(Arc::clone(table), state.tide.handled, self.clock.now());
             state.pending = None;
         }
-        let now = self.clock.now();
-        let (shift, step) = state.tide.look(now, self.clock.monotonic(), state.agenda.next());
-        if step.abs() > DRIFT {
-            self.bus.publish(Event::ClockStepped { by: step });
+        let (tide, agenda) = (&mut state.tide, &mut state.agenda);
+        let look = tide.look(self.clock.now(), self.clock.monotonic(), agenda.next());
+        if look.by.abs() > DRIFT {
+            self.bus.publish(Event::ClockStepped { by: look.by });
         }
-        state.agenda.harvest(now, shift, &mut state.harvest);
-        state.tide.settle(shift);
+        if matches!(look.shift, Shift::Back | Shift::JumpBack) {
+            agenda.restart(look.now, look.shift);
+            tide.resume(look.shift);
+        }
+        agenda.harvest(&look, &mut state.harvest);
+        tide.settle(look.shift);
         while let Some(fire) = state.harvest.fires.front() {
             self.inject_fault();
             if self.fires.send(fire.clone()).is_err() {
@@ -113,11 +117,12 @@ impl Scheduler {
             }
             state.harvest.fires.pop_front();
         }
-        for dropped in state.harvest.dropped.drain(..) {
-            self.bus.publish(missed(dropped, shift));
+        for missed in state.harvest.missed.drain(..) {
+            self.bus.publish(told(missed, &look));
         }
-        self.pulse.turned(asked, state.agenda.next());
-        self.alarm.wait_until(state.agenda.next());
+        let next = state.wakes_at();
+        self.pulse.turned(asked, next);
+        self.alarm.wait_until(next);
         true
     }
 
@@ -145,19 +150,26 @@ struct State {
     harvest: Harvest,
 }
 
-/// The event that tells of dropped instants.
-fn missed(dropped: Dropped, shift: Shift) -> Event {
-    let reason = match shift {
-        Shift::Jump => "the clock was set ahead by more than three hours",
-        _ => "woken too late",
-    };
-    Event::RunMissed {
-        job: dropped.job,
-        first: dropped.first,
-        last: dropped.last,
-        count: dropped.count,
-        reason: reason.into(),
+impl State {
+    /// The next instant at which something may have to be done.
+    fn wakes_at(&self) -> Option<Timestamp> {
+        match (self.tide.judged_at(), self.agenda.next_to_the_second()) {
+            (None, _) => self.agenda.next(),
+            (Some(judged), Some(next)) => Some(judged.min(next)),
+            (judged, None) => judged,
+        }
     }
+}
+
+/// The event that tells of missed instants.
+fn told(Missed { job, first, last, count }: Missed, look: &Look) -> Event {
+    let reason = match (look.stepped, look.shift) {
+        (true, Shift::Jump) => "the clock was set ahead by more than three hours",
+        (true, _) => "the clock was set ahead",
+        (false, Shift::Jump) => "woken more than three hours late",
+        (false, _) => "woken too late",
+    };
+    Event::RunMissed { job, first, last, count, reason: reason.into() }
 }
 
 /// What a panic said.

@@ -9,16 +9,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tracing::{debug, error, info, warn};
+use tracing::info;
 
 use super::record::{Format, Level, Record, Value, escape, is_colour_welcome};
+use super::repeat::{Repeated, Repeats};
 use super::syslog::Syslog;
+use super::trace::trace;
 use crate::clock::Clock;
-use crate::crontab::render;
-use crate::event::{Ended, Event, Fire, Line, Loaded, Outcome, Run, Started, Stream};
-use crate::job::Job;
-use crate::schedule::{Due, Zone};
+use crate::event::{Bounded, Event, Line, Stream};
+use crate::schedule::Zone;
 use crate::unix::pipe::write_patiently;
 
 /// Bytes of output lines that are written at once.
@@ -44,7 +43,7 @@ pub struct Style {
 /// # Errors
 /// The system has no thread left.
 pub fn spawn(
-    events: UnboundedReceiver<Arc<Event>>,
+    events: Bounded,
     style: Style,
     clock: Arc<dyn Clock>,
     done: std::sync::mpsc::Sender<()>,
@@ -70,35 +69,16 @@ struct Log {
     repeated: Repeated,
 }
 
-/// A message that may come again and again.
-#[derive(Debug, Default)]
-struct Repeated {
-    text: String,
-    more: u64,
-}
-
-impl Repeated {
-    /// Whether `text` is another one than the last; if so, how often the last came again.
-    fn turns_to(&mut self, text: &str) -> Option<u64> {
-        if self.text == text {
-            self.more += 1;
-            return None;
-        }
-        text.clone_into(&mut self.text);
-        Some(std::mem::take(&mut self.more))
-    }
-}
-
 impl Log {
-    fn run(&mut self, mut events: UnboundedReceiver<Arc<Event>>) {
+    fn run(&mut self, mut events: Bounded) {
         while let Some(event) = events.blocking_recv() {
             self.tell(&event);
-            while let Ok(event) = events.try_recv() {
+            while let Some(event) = events.try_recv() {
                 self.tell(&event);
             }
             self.flush();
         }
-        self.tell_repeats("");
+        Self::tell_repeats(self.repeated.drain());
     }
 
     /// Writes the lines that wait. Standard output may be closed; then there is nobody to tell.
@@ -121,23 +101,19 @@ impl Log {
         }
         // Both streams often end in one place: what was printed before stands before.
         self.flush();
-        if let Some(text) = repeatable(event)
-            && !self.tell_repeats(&text)
-        {
-            return;
+        let (told, repeats) = self.repeated.judge(event, self.clock.monotonic());
+        Self::tell_repeats(repeats);
+        if told {
+            trace(event, &self.style.zone);
         }
-        tell_event(event, &self.style.zone);
     }
 
-    /// Tells how often the last repeatable message came again; false if `text` is it once more.
-    fn tell_repeats(&mut self, text: &str) -> bool {
-        match self.repeated.turns_to(text) {
-            None => false,
-            Some(0) => true,
-            Some(more) => {
-                info!(event = "log.repeated", count = more, "the last message came again");
-                true
-            }
+    /// Tells how often a message came again.
+    fn tell_repeats(repeats: impl IntoIterator<Item = Repeats>) {
+        for Repeats { text, count } in repeats {
+            let text = escape(text.as_bytes());
+            let times = if count == 1 { "once more" } else { "again" };
+            info!(event = "log.repeated", count, "came {times}: {text}");
         }
     }
 
@@ -198,237 +174,8 @@ impl Log {
     }
 }
 
-/// The text of a message that a broken crontab may cause again and again.
-fn repeatable(event: &Event) -> Option<String> {
-    match event {
-        Event::Notice { file, text, .. } => Some(format!("{file:?} {text}")),
-        Event::Rejected { file, reason } => Some(format!("{file} {reason}")),
-        _ => None,
-    }
-}
-
-fn tell_event(event: &Event, zone: &Zone) {
-    let name = event.name();
-    match event {
-        Event::Started { version, zone } => {
-            info!(event = name, version, zone, "cronkeep {version}");
-        }
-        Event::Loaded(loaded) => tell_loaded(name, loaded),
-        Event::Rejected { file, reason } => {
-            error!(event = name, file = %file, "{}", escape(reason.as_bytes()));
-        }
-        Event::Fault { file, fault } => {
-            let words = render::line(file, fault);
-            let words = escape(words.as_bytes());
-            let (line, column, code) = (fault.line, fault.column, fault.code.to_string());
-            if fault.is_error() {
-                error!(event = name, file = %file, line, column, code, "{words}");
-            } else {
-                warn!(event = name, file = %file, line, column, code, "{words}");
-            }
-        }
-        Event::Notice { file, text, warning } => {
-            let file = file.as_deref().unwrap_or("");
-            let text = escape(text.as_bytes());
-            if *warning {
-                warn!(event = name, file, "{text}");
-            } else {
-                info!(event = name, file, "{text}");
-            }
-        }
-        Event::JobAdded(jobs) | Event::JobChanged(jobs) | Event::JobRemoved(jobs) => {
-            if tracing::enabled!(tracing::Level::DEBUG) {
-                for job in jobs {
-                    tell_job(name, job);
-                }
-            }
-        }
-        Event::JobRefused { job, reason } => {
-            let (label, user) = (job.label(), escape(job.user().as_bytes()));
-            warn!(event = name, job = label, user, file = %job.file(), line = job.line, "not run: {}", escape(reason.as_bytes()));
-        }
-        Event::RunStarted(started) => tell_started(name, started, zone),
-        Event::RunOutput(_) => {}
-        Event::RunEnded(ended) => tell_ended(name, ended, zone),
-        Event::RunMissed { job, first, last, count, reason } => {
-            let label = job.label();
-            let (first, last) = (due_at(*first, zone), due_at(*last, zone));
-            warn!(event = name, job = label, first, last, count, reason, "missed");
-        }
-        Event::RunSkipped { job, first, last, count, reason } => {
-            let label = job.label();
-            let (first, last) = (due_at(*first, zone), due_at(*last, zone));
-            info!(event = name, job = label, first, last, count, reason, "skipped");
-        }
-        Event::JobPaused(job) => info!(event = name, job = job.label(), "paused"),
-        Event::JobResumed(job) => info!(event = name, job = job.label(), "resumed"),
-        Event::ClockStepped { by } => {
-            warn!(event = name, by_s = by.as_secs(), "the clock was set");
-        }
-        Event::SchedulerRestarted { panic } => {
-            let panic = escape(panic.as_bytes());
-            error!(
-                event = name,
-                panic, "the scheduler panicked and goes on with the jobs in force"
-            );
-        }
-        Event::Signal { name: signal, action } => {
-            info!(event = name, signal, "{action}");
-        }
-        Event::Dump(lines) => {
-            for line in lines {
-                info!(event = name, "{}", escape(line.as_bytes()));
-            }
-        }
-        Event::Stopping { running } => info!(event = name, running, "stopping"),
-        Event::Stopped { killed, left } => info!(event = name, killed, left, "stopped"),
-    }
-}
-
-fn tell_loaded(name: &str, loaded: &Loaded) {
-    let Loaded {
-        files,
-        jobs,
-        refused,
-        added,
-        changed,
-        removed,
-        unchanged,
-        errors,
-        warnings,
-        at: _,
-    } = loaded;
-    let files = files.join(" ");
-    info!(
-        event = name,
-        file = files,
-        jobs,
-        refused,
-        added,
-        changed,
-        removed,
-        unchanged,
-        errors,
-        warnings,
-        "{jobs} {} in force",
-        if *jobs == 1 { "job is" } else { "jobs are" }
-    );
-}
-
-fn tell_job(name: &str, job: &Job) {
-    debug!(
-        event = name,
-        job = job.label(),
-        id = %job.key,
-        user = escape(job.user().as_bytes()),
-        file = %job.file(),
-        line = job.line,
-        schedule = escape(job.schedule_text().as_bytes()),
-        "{}",
-        escape(command_of(job))
-    );
-}
-
-fn tell_started(name: &str, started: &Started, zone: &Zone) {
-    let Run { id, fire, attempt } = &*started.run;
-    if fire.job.flags.dont_log {
-        return;
-    }
-    info!(
-        event = name,
-        job = fire.job.label(),
-        run = %id,
-        scheduled = due_at(fire.due, zone),
-        attempt,
-        trigger = fire.trigger.name(),
-        pid = started.pid,
-        "{}",
-        cron_words(fire, "CMD")
-    );
-}
-
-fn tell_ended(name: &str, ended: &Ended, zone: &Zone) {
-    let Run { id, fire, attempt } = &*ended.run;
-    if fire.job.flags.dont_log {
-        return;
-    }
-    let job = fire.job.label();
-    let run = id.to_string();
-    let scheduled = due_at(fire.due, zone);
-    let words = cron_words(fire, "CMDEND");
-    let outcome = escape(ended.outcome.to_string().as_bytes());
-    let duration_ms = u64::try_from(ended.duration.as_millis()).unwrap_or(u64::MAX);
-    match &ended.outcome {
-        Outcome::Succeeded { exit } => {
-            info!(
-                event = name,
-                job, run, scheduled, attempt, outcome, exit, duration_ms, "{words}"
-            );
-        }
-        Outcome::Failed { exit } => {
-            warn!(
-                event = name,
-                job, run, scheduled, attempt, outcome, exit, duration_ms, "{words}"
-            );
-        }
-        Outcome::Killed { signal } => {
-            warn!(
-                event = name,
-                job, run, scheduled, attempt, outcome, signal, duration_ms, "{words}"
-            );
-        }
-        Outcome::TimedOut { .. } => {
-            warn!(event = name, job, run, scheduled, attempt, outcome, duration_ms, "{words}");
-        }
-        Outcome::CouldNotStart { reason } => {
-            let reason = escape(reason.as_bytes());
-            error!(event = name, job, run, scheduled, attempt, outcome, reason, "{words}");
-        }
-    }
-}
-
-/// Cron's own wording: `(root) CMD (command)`.
-fn cron_words(fire: &Fire, what: &str) -> String {
-    format!("({}) {what} ({})", escape(fire.job.user().as_bytes()), escape(command_of(&fire.job)))
-}
-
-fn command_of(job: &Job) -> &[u8] {
-    job.action.command().as_bytes()
-}
-
-/// A due's instant with the offset of the log's zone.
-fn due_at(due: Due, zone: &Zone) -> String {
-    at(due.at, zone)
-}
-
 /// An instant as every record begins with it: milliseconds, and the zone's offset.
 fn stamp(instant: Timestamp, zone: &Zone) -> String {
     let zoned = instant.to_zoned(zone.rules().clone());
     zoned.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
-}
-
-/// An instant as RFC 3339 with the zone's offset, fractions only where there are some.
-fn at(instant: Timestamp, zone: &Zone) -> String {
-    instant.display_with_offset(zone.rules().to_offset(instant)).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_that_comes_again_is_counted() {
-        let mut repeated = Repeated::default();
-        assert_eq!(repeated.turns_to("a"), Some(0));
-        assert_eq!(repeated.turns_to("a"), None);
-        assert_eq!(repeated.turns_to("a"), None);
-        assert_eq!(repeated.turns_to("b"), Some(2));
-        assert_eq!(repeated.turns_to("a"), Some(0));
-    }
-
-    #[test]
-    fn times_carry_the_offset_of_the_zone() {
-        let instant = Timestamp::from_second(0).unwrap();
-        assert_eq!(at(instant, &Zone::utc()), "1970-01-01T00:00:00+00:00");
-    }
 }

@@ -192,6 +192,22 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// Makes bytes printable as cronie's `mkprint` does: `^I` for a tab, `\\303` for a byte that is not ASCII.
+///
+/// Programs that read cron's log know this form.
+#[must_use]
+pub fn mkprint(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            0x80.. => push_octal(&mut out, byte),
+            b'\t' => out.push_str("^I"),
+            _ => push_printable(&mut out, char::from(byte)),
+        }
+    }
+    out
+}
+
 fn push_printable(out: &mut String, letter: char) {
     match letter {
         '\t' => out.push('\t'),
@@ -278,6 +294,14 @@ mod tests {
             escape("caf\u{e9} \u{202e}x\u{85}".as_bytes()),
             "caf\u{e9} \\342\\200\\256x\\302\\205"
         );
+    }
+
+    #[test]
+    fn cron_words_are_in_cronies_letters() {
+        // run-00008, run-00444 and run-00519 of run.jsonl.
+        assert_eq!(mkprint(b"echo a\t"), "echo a^I");
+        assert_eq!(mkprint("ü \u{1}\u{7f}".as_bytes()), "\\303\\274 ^A^?");
+        assert_eq!(mkprint(b"\xff\r\n\0"), "\\377^M^J^@");
     }
 
     #[test]

@@ -1,20 +1,17 @@
 //! The one place that waits for children.
 
 use std::collections::HashMap;
-use std::io;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::spawn::{self, Command};
-
-/// Starts children and tells which ended, for the whole process.
+/// Knows the children and tells which ended, for the whole process.
 ///
-/// Every child is waited for here, orphans that init adopts included; nothing else may wait. Starting a child and
-/// writing down what it belongs to are one step under one borrow, so however fast a child ends, it is known. With each
-/// child goes a `T`, which comes back with its end.
+/// Every child is waited for here, orphans that init adopts included; nothing else may wait. With each child that was
+/// [adopted](Reaper::adopt) goes a `T`, which comes back with its end. A child may end before whoever started it has told
+/// of it: such an end comes back without a `T`, and is to be kept until it is clear whose it is.
 #[derive(Debug)]
 pub struct Reaper<T> {
     children: HashMap<Pid, T>,
@@ -59,27 +56,27 @@ impl<T> Default for Reaper<T> {
 }
 
 impl<T> Reaper<T> {
-    /// Starts a child, as [`spawn::spawn`] does, and keeps what `what` makes of its pid.
-    ///
-    /// # Errors
-    /// The child could not be started; `what` was not called.
-    pub fn start(&mut self, command: &Command<'_>, what: impl FnOnce(Pid) -> T) -> io::Result<Pid> {
-        let pid = spawn::spawn(command)?;
-        self.children.insert(pid, what(pid));
-        Ok(pid)
+    /// Keeps what belongs to a child, which was not reaped yet.
+    pub fn adopt(&mut self, pid: Pid, what: T) {
+        self.children.insert(pid, what);
     }
 
-    /// The next child that has ended, if one has; never blocks.
+    /// The next child that has ended, if one has, and what belongs to it; never blocks.
     ///
     /// Signals coalesce, so call it until there is none, after each SIGCHLD.
-    pub fn reap(&mut self) -> Option<(Ended, T)> {
-        while let Some(ended) = wait_any() {
-            match self.children.remove(&ended.pid) {
-                Some(what) => return Some((ended, what)),
-                None => self.orphans += 1,
-            }
-        }
-        None
+    pub fn reap(&mut self) -> Option<(Ended, Option<T>)> {
+        let ended = wait_any()?;
+        Some((ended, self.children.remove(&ended.pid)))
+    }
+
+    /// What belongs to a child that was reaped, and adopted only after.
+    pub fn take(&mut self, pid: Pid) -> Option<T> {
+        self.children.remove(&pid)
+    }
+
+    /// Counts a process that was reaped and that nobody here had started.
+    pub fn count_orphan(&mut self) {
+        self.orphans += 1;
     }
 
     /// The living children and what each belongs to, in no order.

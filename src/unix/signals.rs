@@ -46,6 +46,7 @@ impl Signals {
         let readable = Readable::from_std(read.try_clone()?)?;
         let numbers = signals.iter().map(|&signal| signal as i32);
         let mut delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers)?;
+        super::spawn::handlers_changed();
         let pending = delivery.pending();
         Ok(Signals { delivery, pending, readable })
     }

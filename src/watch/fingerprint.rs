@@ -1,7 +1,7 @@
 //! What tells one state of a file from another: its stamp, and the hash of its content.
-use std::fs::Metadata;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::os::unix::fs::MetadataExt as _;
+
+use nix::sys::stat::FileStat;
 
 /// What `stat` says of a file without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,15 +19,21 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of what `metadata` describes.
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    /// The stamp of the file that `stat` describes.
+    pub(super) fn of(stat: &FileStat) -> Self {
         Stamp {
-            dev: metadata.dev(),
-            ino: metadata.ino(),
-            size: metadata.size(),
-            mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
         }
+    }
+
+    /// Whether the file has been left alone since `before`, so that one read tells what two would: a later write leaves
+    /// another stamp. Nanoseconds since 1970, wall clock.
+    pub(super) fn is_older(&self, before: i128) -> bool {
+        !self.is_coarse() && self.ctime_ns < before
     }
 
     /// Whether the file system seems to count whole seconds only, so that two writes may leave the same stamp.

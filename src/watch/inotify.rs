@@ -1,5 +1,5 @@
 //! Hearing of edits through inotify.
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::mem;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,6 +13,7 @@ use notify::{
 use tokio::sync::Notify;
 
 use super::debounce::Touch;
+use super::name::Names;
 use super::path::{Trail, is_absence};
 use super::read::reason;
 
@@ -25,6 +26,26 @@ pub(super) struct Heard {
     pub(super) moved: bool,
 }
 
+/// Which paths are ours, spelled as the events spell them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Ours {
+    /// Names that lead to a crontab, and their directories.
+    paths: HashSet<PathBuf>,
+    /// Directories of which every file with a fitting name is ours, with the rules for the names.
+    folders: HashMap<PathBuf, Vec<Names>>,
+}
+
+impl Ours {
+    fn has(&self, path: &Path) -> bool {
+        self.paths.contains(path) || self.is_in_folder(path)
+    }
+
+    fn is_in_folder(&self, path: &Path) -> bool {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        self.folders.get(folder).is_some_and(|rules| rules.iter().any(|rule| rule.takes(name)))
+    }
+}
+
 /// Where notify's thread leaves what it heard, and wakes the actor for what is ours.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
@@ -35,7 +56,7 @@ pub(super) struct Signal {
 #[derive(Debug, Default)]
 struct Ears {
     /// The paths that are ours, spelled as the events spell them.
-    ours: HashSet<PathBuf>,
+    ours: Ours,
     /// Those of them that were written to and not closed yet.
     open: HashSet<PathBuf>,
     /// One of our paths changed.
@@ -59,7 +80,7 @@ impl Signal {
     }
 
     /// From now on these paths are ours.
-    fn listen_for(&self, ours: HashSet<PathBuf>) {
+    fn listen_for(&self, ours: Ours) {
         let mut ears = self.ears();
         ears.open.clear();
         ears.ours = ours;
@@ -85,7 +106,7 @@ impl Signal {
         let mut ears = self.ears();
         let Ears { ours, open, edited, moved, .. } = &mut *ears;
         let mut any = false;
-        for path in event.paths.iter().filter(|path| ours.contains(*path)) {
+        for path in event.paths.iter().filter(|path| ours.has(path)) {
             any = true;
             match event.kind {
                 EventKind::Modify(ModifyKind::Data(_)) => {
@@ -99,7 +120,8 @@ impl Signal {
                 }
                 _ => {
                     open.remove(path);
-                    *moved = true;
+                    // A directory's own watch tells of its files, whichever they are.
+                    *moved |= ours.paths.contains(path);
                 }
             }
         }
@@ -121,25 +143,37 @@ pub(super) struct Plan {
     /// Device and inode, and the path it is watched by. inotify keeps one watch per inode; two paths for it would
     /// take each other's events, and each other's watch when one of them goes.
     watches: BTreeMap<(u64, u64), PathBuf>,
-    ours: HashSet<PathBuf>,
+    ours: Ours,
 }
 
 impl Plan {
     /// What must be watched so that nothing on these trails changes unheard.
     pub(super) fn of(trails: &[Trail]) -> Plan {
         let mut plan = Plan::default();
+        plan.add(trails);
+        plan
+    }
+
+    /// Adds what must be watched for these trails, too.
+    pub(super) fn add(&mut self, trails: &[Trail]) {
         for trail in trails {
             for hop in &trail.hops {
-                if let Some(folder) = plan.watch(&hop.folder) {
-                    plan.ours.insert(folder.join(&hop.name));
-                    plan.ours.insert(folder);
+                if let Some(folder) = self.watch(&hop.folder) {
+                    self.ours.paths.insert(folder.join(&hop.name));
+                    self.ours.paths.insert(folder);
                 }
             }
-            if let Some(file) = trail.file.as_deref().and_then(|file| plan.watch(file)) {
-                plan.ours.insert(file);
+            if let Some(file) = trail.file.as_deref().and_then(|file| self.watch(file)) {
+                self.ours.paths.insert(file);
             }
         }
-        plan
+    }
+
+    /// Adds a directory, without links in its path, whose files are crontabs if `names` takes them.
+    pub(super) fn take_folder(&mut self, folder: &Path, names: Names) {
+        if let Some(folder) = self.watch(folder) {
+            self.ours.folders.entry(folder).or_default().push(names);
+        }
     }
 
     /// Adds `path`; gives the spelling its inode is watched by, unless it is gone already.
@@ -266,7 +300,9 @@ mod tests {
 
     fn signal() -> Signal {
         let signal = Signal::default();
-        signal.listen_for([OURS, "/etc"].map(PathBuf::from).into());
+        let paths = [OURS, "/etc"].map(PathBuf::from).into();
+        let folders = [("/etc/cron.d".into(), vec![Names::Cronie])].into();
+        signal.listen_for(Ours { paths, folders });
         signal
     }
 
@@ -337,6 +373,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_a_directory_is_heard_by_its_name() {
+        let signal = signal();
+        for name in [".hidden", "job~", "..data", "x/y"] {
+            hear(&signal, EventKind::Create(CreateKind::File), &format!("/etc/cron.d/{name}"));
+        }
+        assert_eq!(signal.take(), Heard::default());
+        hear(&signal, EventKind::Create(CreateKind::File), "/etc/cron.d/job");
+        assert_eq!(signal.take(), Heard { touch: Some(Touch::Edit), moved: false });
+    }
+
+    #[test]
     fn one_inode_is_watched_once_and_both_its_names_are_ours() {
         let folder = tempfile::tempdir().unwrap();
         let at = fs::canonicalize(folder.path()).unwrap();
@@ -345,7 +392,10 @@ mod tests {
         let trails = [Trail::follow(&at.join("one")), Trail::follow(&at.join("other"))];
         let plan = Plan::of(&trails);
         assert_eq!(plan.paths().count(), 2, "the directory and the file");
-        assert!(plan.ours.contains(&at.join("one")) && plan.ours.contains(&at.join("other")));
+        assert!(
+            plan.ours.paths.contains(&at.join("one"))
+                && plan.ours.paths.contains(&at.join("other"))
+        );
     }
 
     #[test]

@@ -1,48 +1,65 @@
 //! Notices that a crontab was edited, and hands on its new text.
 //!
-//! Receives paths and requests to look at once; hands on [`Change`]s through a channel: the text of what changed, and
-//! [`Notice`]s. Layer 5. It reads files and never judges what stands in them; it never writes, and never blocks on
-//! what it opens.
+//! Receives [`Place`]s (files, or directories of files) and requests to look at once; hands on [`Change`]s through a
+//! channel: the text of what changed, and [`Notice`]s. Layer 5. It reads files, judges whose they are and never what
+//! stands in them; it never writes, and never blocks on what it opens. What it asks of the file system it asks on a
+//! thread beside, so that a server that does not answer holds up nothing else.
 //!
 //! How an edit is noticed:
 //! - inotify (crate `notify`) on the file, on the directory of its path and of every symbolic link on the way;
-//!   where something is missing, on the nearest directory that exists. Armed first, then read; armed anew whenever a
+//!   where something is missing, on the nearest directory that exists; of a directory of crontabs on itself. Armed first, then read; armed anew whenever a
 //!   name comes to mean another file.
 //! - Beside it, always, a look at the stamps (device, inode, size, times) every 15 s. Where inotify is not to be had,
 //!   or does not see what others write, every second.
 //! - A change is looked at 100 ms after its last event; while a writer has the file open, after a second without
 //!   one; at the latest 5 s after the first. Other files in the same directories are not even woken up for.
 //! - Text is handed on when two reads are equal and it differs from what was handed on before. An empty file must stay
-//!   empty for 2 s. A file that cannot be had keeps its last version.
+//!   empty for 2 s. A file that was named, and /etc/crontab, keeps its last version when it cannot be had. A file that
+//!   disappears from a directory is gone after 1 s, one that was renamed at once; one that may not be taken any more is withdrawn at once.
+//! - Files of directories are opened by the directory's descriptor and judged once they are open; in a spool, never
+//!   through a symbolic link.
 //!
-//! `debounce`, `poll`, `source` and `mount` decide without a clock or a file; `path`, `read` and `inotify` touch the
-//! system; `actor` ties them together.
+//! `debounce`, `poll`, `name`, `trust`, `source` and `mount` decide without a clock or a file; `path`, `folder`, `read`
+//! and `inotify` touch the system; `site` knows a place and its files, `field` all of them; `actor` waits and hands on.
 mod actor;
 mod debounce;
+mod field;
 mod fingerprint;
+mod folder;
 mod inotify;
 mod mount;
+mod name;
 mod notice;
 mod path;
+mod place;
 mod poll;
 mod read;
+mod site;
 mod source;
+mod survey;
 mod timer;
+mod trust;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::unistd::geteuid;
 use tokio::sync::{Notify, mpsc};
 
 use self::actor::Actor;
-use self::source::Source;
+use self::field::Field;
+use self::site::Site;
 
 pub use self::fingerprint::{Fingerprint, Stamp};
+pub use self::name::Passed;
 pub use self::notice::{Cause, Notice, Trouble};
+pub use self::place::{Names, Place, Shape, Trust};
 pub use self::read::MOST_BYTES;
+pub use self::survey::{Surveyed, read_once, survey};
+pub use self::trust::{Refusal, Remark};
 
 /// What was seen, in one step.
 #[derive(Debug)]
@@ -52,11 +69,35 @@ pub struct Change {
     pub occasion: Occasion,
     /// What the administrator should know; to be told before the texts are taken over.
     pub notices: Vec<Notice>,
-    /// The files whose text differs from what was last handed on: the place of the path in the list that was given,
-    /// and the whole text. In the order given.
-    pub texts: Vec<(usize, Vec<u8>)>,
-    /// How each of the texts was found, in the same order.
-    pub fingerprints: Vec<Fingerprint>,
+    /// The files whose text differs from what was last handed on. In the order of the places given; in a directory by
+    /// name, what disappeared from it last.
+    pub edits: Vec<Edit>,
+}
+
+/// What became of one file.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// The place it was found at, in the list that was given.
+    pub place: usize,
+    /// Its path: of a place as typed, of a file in it with its name added.
+    pub path: Arc<Path>,
+    /// Its whole text; none if what was handed on of it holds no longer.
+    pub text: Option<Text>,
+}
+
+/// The content of a file.
+#[derive(Debug, Clone)]
+pub struct Text {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// How it was found.
+    pub fingerprint: Fingerprint,
+}
+
+impl From<read::Text> for Text {
+    fn from(text: read::Text) -> Self {
+        Text { bytes: text.bytes, fingerprint: text.fingerprint }
+    }
 }
 
 /// Why a change is handed on.
@@ -85,7 +126,7 @@ pub enum Error {
     },
 }
 
-/// Named files that are being watched, until this is dropped.
+/// Places that are being watched, until this is dropped.
 #[derive(Debug)]
 pub struct Watcher {
     changes: mpsc::Receiver<Change>,
@@ -100,25 +141,31 @@ struct Shared {
 }
 
 impl Watcher {
-    /// Watches `files`, given as typed; relative ones are relative to the current directory of this moment. None of
+    /// Watches `places`, given as typed; relative ones are relative to the current directory of this moment. None of
     /// them needs to exist. To be called within a tokio runtime that drives time and I/O.
-    pub fn start(files: Vec<PathBuf>) -> Result<Watcher, Error> {
-        Watcher::start_with(files, poll::SLOW)
+    pub fn start<P: Into<Place>>(places: impl IntoIterator<Item = P>) -> Result<Watcher, Error> {
+        Watcher::start_with(places, poll::SLOW)
     }
 
     /// Like [`start`](Self::start), with another interval than 15 s at which the files are looked at unasked, and
     /// inotify is tried again where it failed.
-    pub fn start_with(files: Vec<PathBuf>, interval: Duration) -> Result<Watcher, Error> {
-        let sources: Result<Vec<Source>, Error> = files
-            .into_iter()
-            .enumerate()
-            .map(|(index, typed)| match std::path::absolute(&typed) {
-                Ok(absolute) => Ok(Source::new(index, typed.into(), absolute)),
-                Err(source) => Err(Error::Locate { path: typed, source }),
-            })
-            .collect();
+    pub fn start_with<P: Into<Place>>(
+        places: impl IntoIterator<Item = P>,
+        interval: Duration,
+    ) -> Result<Watcher, Error> {
+        let us = geteuid().as_raw();
+        let site = |(index, place): (usize, P)| {
+            let place: Place = place.into();
+            match std::path::absolute(&place.path) {
+                Ok(absolute) => Ok(Site::new(index, place, absolute, us)),
+                Err(source) => Err(Error::Locate { path: place.path, source }),
+            }
+        };
+        let sites: Result<Vec<Site>, Error> = places.into_iter().enumerate().map(site).collect();
         let shared = Arc::<Shared>::default();
-        let actor = Actor::new(sources?, Arc::clone(&shared), interval);
+        let signal = Arc::default();
+        let field = Field::new(sites?, Arc::clone(&signal));
+        let actor = Actor::new(field, signal, Arc::clone(&shared), interval);
         // One is enough: while it waits to be taken, what happens gathers in the files.
         let (sender, changes) = mpsc::channel(1);
         tokio::spawn(actor.run(sender));

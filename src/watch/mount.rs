@@ -5,16 +5,11 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::statfs;
 
-/// Whether `path` (absolute, without symbolic links) is a mount point of its own.
-///
-/// `mountinfo` is the content of `/proc/self/mountinfo`. True of a file means: somebody mounted that one file, and
-/// a replacement of it on the other side stays invisible here.
-pub(super) fn is_mount_point(mountinfo: &[u8], path: &Path) -> bool {
-    mount_points(mountinfo).any(|point| point == path)
-}
-
 /// The mount points of a mountinfo text: the fifth field of each line (`man 5 proc_pid_mountinfo`).
-fn mount_points(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> {
+///
+/// A file among them means: somebody mounted that one file, and a replacement of it on the other side stays invisible
+/// here.
+pub(super) fn mount_points(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> + use<'_> {
     mountinfo
         .split(|&byte| byte == b'\n')
         .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
@@ -81,6 +76,10 @@ mod tests {
 40 22 254:0 /home/me/crontab /etc/crontab rw,relatime - ext4 /dev/vda rw
 41 22 254:0 /x /srv/my\\040cron\\134tab rw,relatime master:1 - ext4 /dev/vda rw
 ";
+
+    fn is_mount_point(mountinfo: &[u8], path: &Path) -> bool {
+        mount_points(mountinfo).any(|point| point == path)
+    }
 
     #[test]
     fn a_mounted_file_is_a_mount_point() {

@@ -3,14 +3,17 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::name::Passed;
+use super::trust::{Refusal, Remark};
+
 /// Something an administrator should know. Each is told once, when it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
     /// A file cannot be had; what was last read of it stays in force.
     Degraded {
-        /// The place of the path in the list that was given.
-        source: usize,
+        /// Its place in the list that was given.
+        place: usize,
         /// The path as typed.
         path: Arc<Path>,
         /// What is the matter.
@@ -20,15 +23,69 @@ pub enum Notice {
     },
     /// A file that was [`Degraded`](Notice::Degraded) can be had again.
     Restored {
-        /// The place of the path in the list that was given.
-        source: usize,
+        /// Its place in the list that was given.
+        place: usize,
+        /// The path as typed.
+        path: Arc<Path>,
+        /// Whether it had been refused, rather than not to be had.
+        refused: bool,
+    },
+    /// A file of a directory is gone for good, and its jobs with it.
+    Gone {
+        /// Its place in the list that was given.
+        place: usize,
         /// The path as typed.
         path: Arc<Path>,
     },
+    /// Many files of a directory are gone for good, and their jobs with them.
+    GoneMore {
+        /// Its place in the list that was given.
+        place: usize,
+        /// The path of the directory as typed.
+        path: Arc<Path>,
+        /// How many.
+        files: usize,
+    },
+    /// A whole directory is gone, and the jobs of its files with it.
+    FolderGone {
+        /// Its place in the list that was given.
+        place: usize,
+        /// The path as typed.
+        path: Arc<Path>,
+        /// How many files it had.
+        files: usize,
+    },
+    /// A file of a directory is no crontab by its name.
+    Passed {
+        /// Its place in the list that was given.
+        place: usize,
+        /// The path as typed.
+        path: Arc<Path>,
+        /// Why.
+        why: Passed,
+    },
+    /// So many more files of a directory are no crontabs by their names.
+    PassedMore {
+        /// Its place in the list that was given.
+        place: usize,
+        /// The path of the directory as typed.
+        path: Arc<Path>,
+        /// How many.
+        files: usize,
+    },
+    /// A file is taken as it is, but its owner should know.
+    Remark {
+        /// Its place in the list that was given.
+        place: usize,
+        /// The path as typed.
+        path: Arc<Path>,
+        /// What.
+        remark: Remark,
+    },
     /// A file is a mount point of its own: a replacement outside cannot be seen in here.
     FileMount {
-        /// The place of the path in the list that was given.
-        source: usize,
+        /// Its place in the list that was given.
+        place: usize,
         /// The path as typed.
         path: Arc<Path>,
     },
@@ -52,6 +109,8 @@ pub enum Trouble {
     TooLarge(u64),
     /// It did not hold still for 5 s.
     Unsettled,
+    /// It is not taken from its owner, or with its mode or links.
+    Refused(Refusal),
 }
 
 /// Why inotify does not suffice.
@@ -68,7 +127,16 @@ impl Notice {
     /// Whether it tells of something wrong, rather than of its end.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        !matches!(self, Notice::Restored { .. } | Notice::Announced)
+        match self {
+            Notice::Restored { .. }
+            | Notice::Announced
+            | Notice::Gone { .. }
+            | Notice::GoneMore { .. }
+            | Notice::PassedMore { .. } => false,
+            Notice::Passed { why, .. } => *why == Passed::Character,
+            Notice::Remark { remark, .. } => remark.is_warning(),
+            _ => true,
+        }
     }
 }
 
@@ -79,6 +147,12 @@ impl Notice {
         match self {
             Notice::Degraded { path, .. }
             | Notice::Restored { path, .. }
+            | Notice::Gone { path, .. }
+            | Notice::GoneMore { path, .. }
+            | Notice::FolderGone { path, .. }
+            | Notice::Passed { path, .. }
+            | Notice::PassedMore { path, .. }
+            | Notice::Remark { path, .. }
             | Notice::FileMount { path, .. } => Some(path),
             Notice::Polling(_) | Notice::Announced => None,
         }
@@ -89,10 +163,30 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::Degraded { path, trouble, kept, .. } => {
-                let rest = if *kept { "its last version stays in force" } else { "waiting for it" };
+                let rest = match trouble {
+                    _ if *kept => "its last version stays in force",
+                    Trouble::Refused(_) => "no job of it runs",
+                    _ => "waiting for it",
+                };
                 write!(f, "{} {trouble}: {rest}", path.display())
             }
-            Notice::Restored { path, .. } => write!(f, "{} is back", path.display()),
+            Notice::Restored { path, refused, .. } => {
+                let what = if *refused { "accepted now" } else { "back" };
+                write!(f, "{} is {what}", path.display())
+            }
+            Notice::Gone { path, .. } => write!(f, "{} is gone: its jobs with it", path.display()),
+            Notice::GoneMore { path, files, .. } => {
+                write!(f, "{}: {files} crontabs are gone, their jobs with them", path.display())
+            }
+            Notice::FolderGone { path, files, .. } => {
+                let crontabs = if *files == 1 { "crontab" } else { "crontabs" };
+                write!(f, "{} is gone: the jobs of {files} {crontabs} with it", path.display())
+            }
+            Notice::Passed { path, why, .. } => write!(f, "{} is skipped: {why}", path.display()),
+            Notice::PassedMore { path, files, .. } => {
+                write!(f, "{}: {files} more files are skipped for their names", path.display())
+            }
+            Notice::Remark { path, remark, .. } => write!(f, "{} {remark}", path.display()),
             Notice::FileMount { path, .. } => write!(
                 f,
                 "{} is mounted as a single file: if it is replaced outside (as editors do), the change stays \
@@ -113,7 +207,21 @@ impl fmt::Display for Trouble {
             Trouble::NotRegular(kind) => write!(f, "is {kind}, not a regular file"),
             Trouble::TooLarge(size) => write!(f, "is too large ({size} bytes, 64 MiB at most)"),
             Trouble::Unsettled => f.write_str("keeps changing"),
+            Trouble::Refused(refusal) => write!(f, "is refused: {refusal}"),
         }
+    }
+}
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Passed::Hidden => "its name begins with a dot",
+            Passed::Backup => "its name is that of a backup",
+            Passed::Character => {
+                "Debian's rule allows only letters, digits, - and _ in its name (rename it, or use \
+                 --cron-d-names cronie)"
+            }
+        })
     }
 }
 
@@ -132,7 +240,7 @@ mod tests {
 
     fn degraded(trouble: Trouble, kept: bool) -> String {
         let path = Path::new("/etc/crontab").into();
-        Notice::Degraded { source: 0, path, trouble, kept }.to_string()
+        Notice::Degraded { place: 0, path, trouble, kept }.to_string()
     }
 
     #[test]
@@ -154,16 +262,18 @@ mod tests {
 
     #[test]
     fn a_mounted_file_comes_with_the_remedy() {
-        let notice = Notice::FileMount { source: 0, path: Path::new("/etc/crontab").into() };
+        let notice = Notice::FileMount { place: 0, path: Path::new("/etc/crontab").into() };
         assert!(notice.to_string().ends_with("; mount its directory instead"), "{notice}");
     }
 
     #[test]
     fn good_news_is_no_warning() {
         let path = Arc::from(Path::new("/etc/crontab"));
-        assert!(!Notice::Restored { source: 0, path: Arc::clone(&path) }.is_warning());
+        assert!(
+            !Notice::Restored { place: 0, path: Arc::clone(&path), refused: false }.is_warning()
+        );
         assert!(!Notice::Announced.is_warning());
-        assert!(Notice::FileMount { source: 0, path }.is_warning());
+        assert!(Notice::FileMount { place: 0, path }.is_warning());
     }
 
     #[test]

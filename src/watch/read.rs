@@ -1,81 +1,125 @@
 //! Reading a file without ever being held up by it.
-use std::fs::{self, FileType, Metadata, OpenOptions};
+use std::ffi::OsStr;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, SFlag, fstat, stat};
 
 use super::fingerprint::{Fingerprint, Stamp};
+use super::folder::{self, Folder};
 use super::notice::Trouble;
 use super::path::is_absence;
+use super::trust::{Guard, Refusal, Remark};
 
 /// The most a file may hold, in bytes: 64 MiB.
 pub const MOST_BYTES: u64 = 64 << 20;
 
 /// What was found at a path.
-pub(super) type Look = Result<Text, Trouble>;
+pub(super) type Look = Result<Text, Failure>;
 
 /// The content of a file.
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) bytes: Vec<u8>,
     pub(super) fingerprint: Fingerprint,
+    pub(super) remark: Remark,
+    /// Whether the file was the same before and after it was read.
+    pub(super) is_whole: bool,
 }
 
-/// Reads the whole file at `path`.
+/// Why there is no content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) trouble: Trouble,
+    /// The file as it was when it was refused; none where it must be looked at again in any case.
+    pub(super) stamp: Option<Stamp>,
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Failure { trouble, stamp: None }
+    }
+}
+
+/// A file by the way it is opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At<'a> {
+    /// By its path, through links.
+    Path(&'a Path),
+    /// By its name in a directory, through links where they are followed.
+    In(&'a Folder, &'a OsStr, bool),
+}
+
+impl At<'_> {
+    fn stat(self) -> io::Result<FileStat> {
+        match self {
+            At::Path(path) => Ok(stat(path)?),
+            At::In(folder, name, follow) => folder.stat(name, follow),
+        }
+    }
+
+    fn open(self) -> io::Result<std::fs::File> {
+        match self {
+            At::Path(path) => folder::file(path),
+            At::In(folder, name, follow) => folder.file(name, follow),
+        }
+    }
+
+    /// The stamp of the file, if it can be had.
+    pub(super) fn stamp(self) -> Option<Stamp> {
+        self.stat().ok().as_ref().map(Stamp::of)
+    }
+}
+
+/// Reads the whole file, if `guard` takes it as it is once it is open.
 ///
-/// What is not a regular file is not even opened, so that no pipe, terminal or tape notices.
-pub(super) fn look(path: &Path) -> Look {
-    admit(&fs::metadata(path).map_err(|error| trouble(&error))?)?;
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(path)
-        .map_err(|error| trouble(&error))?;
-    let metadata = file.metadata().map_err(|error| trouble(&error))?;
-    admit(&metadata)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+/// What is not a regular file is not even opened, so that no pipe, terminal or tape notices; should it become one in
+/// between, opening it does not wait.
+pub(super) fn look(at: At<'_>, guard: &Guard) -> Look {
+    admit(&at.stat().map_err(|error| trouble(&error))?)?;
+    let mut file = at.open().map_err(|error| trouble(&error))?;
+    let opened = fstat(&file).map_err(|error| trouble(&error.into()))?;
+    admit(&opened)?;
+    let stamp = Stamp::of(&opened);
+    let remark = guard.judge(&opened).map_err(|refusal| refused(refusal, stamp))?;
+    let mut bytes = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or(0) + 1);
     file.by_ref().take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| trouble(&error))?;
     let read = bytes.len() as u64;
     if read > MOST_BYTES {
-        return Err(Trouble::TooLarge(read));
+        return Err(Trouble::TooLarge(read).into());
     }
-    let fingerprint = Fingerprint::of(Stamp::of(&metadata), &bytes);
-    Ok(Text { bytes, fingerprint })
+    let fingerprint = Fingerprint::of(stamp, &bytes);
+    let is_whole = read == stamp.size && fstat(&file).is_ok_and(|now| Stamp::of(&now) == stamp);
+    Ok(Text { bytes, fingerprint, remark, is_whole })
 }
 
-/// The stamp of the file at `path`, if `stat` gives one.
-pub(super) fn stamp(path: &Path) -> Option<Stamp> {
-    fs::metadata(path).ok().as_ref().map(Stamp::of)
+fn refused(refusal: Refusal, stamp: Stamp) -> Failure {
+    Failure { trouble: Trouble::Refused(refusal), stamp: Some(stamp) }
 }
 
-fn admit(metadata: &Metadata) -> Result<(), Trouble> {
-    if !metadata.is_file() {
-        return Err(Trouble::NotRegular(kind(metadata.file_type())));
-    }
-    if metadata.len() > MOST_BYTES {
-        return Err(Trouble::TooLarge(metadata.len()));
-    }
-    Ok(())
+fn admit(file: &FileStat) -> Result<(), Failure> {
+    let size = u64::try_from(file.st_size).unwrap_or(0);
+    let kind = match SFlag::from_bits_truncate(file.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFREG if size > MOST_BYTES => return Err(Trouble::TooLarge(size).into()),
+        SFlag::S_IFREG => return Ok(()),
+        SFlag::S_IFLNK => return Err(refused(Refusal::Symlink, Stamp::of(file))),
+        SFlag::S_IFDIR => "a directory",
+        SFlag::S_IFIFO => "a named pipe",
+        SFlag::S_IFSOCK => "a socket",
+        _ => "a device",
+    };
+    Err(Trouble::NotRegular(kind).into())
 }
 
-fn kind(kind: FileType) -> &'static str {
-    if kind.is_dir() {
-        "a directory"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
+/// Whether it is a directory.
+pub(super) fn is_folder(file: &FileStat) -> bool {
+    file.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()
 }
 
-fn trouble(error: &io::Error) -> Trouble {
-    if is_absence(error) { Trouble::Missing } else { Trouble::Unreadable(reason(error)) }
+/// What an error of the system means for a file.
+pub(super) fn trouble(error: &io::Error) -> Failure {
+    if is_absence(error) { Trouble::Missing } else { Trouble::Unreadable(reason(error)) }.into()
 }
 
 /// The system's words for an error, in lowercase and without its number.
@@ -89,6 +133,14 @@ pub(super) fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    use super::super::trust::Trust;
+
+    fn look(path: &Path) -> Result<Text, Trouble> {
+        let guard = Guard { trust: Trust::Any, us: 0, user: None };
+        super::look(At::Path(path), &guard).map_err(|failure| failure.trouble)
+    }
     use nix::sys::stat::Mode;
 
     #[test]
@@ -98,7 +150,7 @@ mod tests {
         fs::write(&path, "* * * * * true\n").unwrap();
         let text = look(&path).unwrap();
         assert_eq!(text.bytes, b"* * * * * true\n");
-        assert_eq!(Some(text.fingerprint.stamp), stamp(&path));
+        assert_eq!(Some(text.fingerprint.stamp), At::Path(&path).stamp());
     }
 
     #[test]

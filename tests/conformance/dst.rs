@@ -6,6 +6,7 @@ use jiff::civil::DateTime;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::Value;
 
+use crate::drive::Drive;
 use crate::excuse::Case;
 use crate::next::{instant, schedule};
 use crate::tally::Tally;
@@ -211,6 +212,39 @@ fn runs_around_a_change_of_the_clock_are_cronies() {
         tally.count(&Case { file: "dst.jsonl", vector: &vector, line: None }, verdict);
     }
     tally.finish();
+}
+
+/// The runs by the scheduler itself, loaded well before, its clock moved from due to due.
+fn scheduled(vector: &Value) -> Vec<Run> {
+    let (from, to) = span(vector);
+    let own: Vec<bool> = entries(vector).iter().map(|entry| entry.own_zone).collect();
+    let mut drive = Drive::start(vector, from - 6.hours());
+    drive.pass(from);
+    let runs = drive.pass(to).into_iter();
+    let mut runs: Vec<Run> = runs
+        .map(|(at, entry, civil)| (minute(at), entry, (!own[entry]).then_some(civil)))
+        .collect();
+    runs.sort_unstable();
+    runs
+}
+
+#[test]
+fn runs_by_the_scheduler_around_a_change_of_the_clock_are_cronies() {
+    let mut tally = Tally::new("dst.jsonl");
+    for vector in vectors::lines("dst.jsonl") {
+        let verdict = verdict(&vector, &scheduled(&vector), &without_civil(&vector), "cronie");
+        tally.count(&Case { file: "dst.jsonl", vector: &vector, line: None }, verdict);
+    }
+    tally.finish();
+}
+
+#[test]
+fn runs_by_the_scheduler_in_every_zone_are_those_of_a_minute_walk() {
+    let failures: Vec<String> = vectors::lines("dst.jsonl")
+        .iter()
+        .filter_map(|vector| verdict(vector, &scheduled(vector), &walk(vector), "the walk").err())
+        .collect();
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]

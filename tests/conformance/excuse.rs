@@ -127,7 +127,9 @@ pub const RULES: &[Rule] = &[
         name: "carriage return",
         reason: "carriage returns at the end of a line are left out",
         applies: |case| {
-            case.says("entry") && case.line_of_crontab().is_some_and(|text| text.ends_with('\r'))
+            let ended = case.line_of_crontab().is_some_and(|text| text.ends_with('\r'));
+            let text = case.vector["text"].as_str().unwrap_or_default();
+            case.says("entry") && ended || case.file == "run.jsonl" && text.contains("\r\n")
         },
     },
     Rule {
@@ -295,6 +297,15 @@ pub const RULES: &[Rule] = &[
         name: "only the Python service reads it",
         reason: "< and > as limits, digits and blanks beyond ASCII and @ words in capitals are errors, as for cronie",
         applies: |case| case.file == "job-ids.json" && has_foreign_times(case),
+    },
+    Rule {
+        name: "home directory",
+        reason: "a job without its home directory runs in / with a warning; cronie does not run it",
+        applies: |case| {
+            let log = case.vector["expect"]["log"].as_array();
+            case.file == "run.jsonl"
+                && log.is_some_and(|log| log.iter().any(|line| line[1] == "ERROR chdir failed"))
+        },
     },
 ];
 

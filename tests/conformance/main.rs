@@ -1,7 +1,9 @@
 //! What other programs made of thousands of inputs, against what we make of them.
 #![expect(unreachable_pub, reason = "the modules of a test are its own")]
 
+mod clockstep;
 mod corpus;
+mod drive;
 mod dst;
 mod every;
 mod excuse;
@@ -10,5 +12,6 @@ mod ids;
 mod next;
 mod parse;
 mod plain;
+mod run;
 mod tally;
 mod vectors;

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,14 @@ use tempfile::TempDir;
 /// How long anything may take before a test fails; nothing takes that long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The control socket, in the daemon's folder.
+const SOCKET: &str = "run/control.sock";
+
 /// A daemon to be started.
 pub struct Crond {
     folder: TempDir,
     arguments: Vec<OsString>,
+    wrapper: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
 
@@ -29,14 +34,20 @@ pub struct Running {
     child: Child,
     events: Receiver<Value>,
     seen: VecDeque<Value>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    socket: PathBuf,
 }
 
 impl Crond {
     /// A daemon on the file `crontab` of a new folder, which is missing until [`Crond::crontab`] writes it.
     pub fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        Crond { folder, arguments: Vec::new(), environment: Vec::new() }
+        Crond {
+            folder,
+            arguments: Vec::new(),
+            wrapper: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// The folder that holds the crontab.
@@ -57,6 +68,12 @@ impl Crond {
         self
     }
 
+    /// Has another program start it, such as unshare(1).
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(Into::into).collect();
+        self
+    }
+
     /// Adds a variable to the daemon's environment.
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
@@ -65,10 +82,16 @@ impl Crond {
 
     /// Starts it, without waiting for anything.
     pub fn spawn(self) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cronkeep"))
+        let socket = self.environment.iter().rev().find(|(name, _)| name == "CRONKEEP_CONTROL");
+        let socket = socket.map(|(_, path)| PathBuf::from(path));
+        let mut words = self.wrapper;
+        words.push(env!("CARGO_BIN_EXE_cronkeep").into());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["--log-format", "json", "--log-level", "debug"])
             .args(&self.arguments)
             .arg(self.folder.path().join("crontab"))
+            .env("CRONKEEP_CONTROL", self.folder.path().join(SOCKET))
             .envs(self.environment)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -76,6 +99,24 @@ impl Crond {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
+        let mut running = Running::of(child, self.folder);
+        if let Some(socket) = socket {
+            running.socket = socket;
+        }
+        running
+    }
+
+    /// Starts it and waits until a crontab is in force.
+    pub fn start(self) -> Running {
+        let mut running = self.spawn();
+        running.expect("crontab.loaded");
+        running
+    }
+}
+
+impl Running {
+    /// A daemon that was started, and the folder that it lives on.
+    pub fn of(mut child: Child, folder: TempDir) -> Self {
         let (sender, events) = channel();
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -93,18 +134,10 @@ impl Crond {
                 }
             });
         }
-        Running { child, events, seen: VecDeque::new(), folder: self.folder }
+        let socket = folder.path().join(SOCKET);
+        Running { child, events, seen: VecDeque::new(), folder: Arc::new(folder), socket }
     }
 
-    /// Starts it and waits until a crontab is in force.
-    pub fn start(self) -> Running {
-        let mut running = self.spawn();
-        running.expect("crontab.loaded");
-        running
-    }
-}
-
-impl Running {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -112,6 +145,25 @@ impl Running {
     /// The path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The daemon's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+
+    /// Waits until the daemon can be asked.
+    pub fn wait_for_socket(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
+            assert!(Instant::now() < deadline, "no socket at {}", self.socket.display());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Keeps the folder when the daemon has gone.
+    pub fn keep_folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
     }
 
     /// The daemon's process.

@@ -6,10 +6,17 @@
     reason = "a test stands outside: it reads clocks and waits for the daemon as any parent does"
 )]
 
+mod clock;
+mod control;
 mod dropin;
 mod fault;
 mod harness;
+mod hook;
+mod reboot;
+mod host;
+mod policy;
 mod reload;
 mod run;
 mod shutdown;
+mod source;
 mod watch;

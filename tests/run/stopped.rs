@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cronkeep::event::{Event, Outcome};
+use cronkeep::event::{Cause, Event, Outcome};
 use cronkeep::executor::{Stop, Stopped};
 use cronkeep::unix::{Pid, Signal, process};
 use nix::sys::wait::waitpid;
@@ -109,6 +109,38 @@ fn asking_again_with_no_grace_kills_at_once() {
         assert_eq!(second, Stopped { killed: 1, left: 0 });
         assert_eq!(first.await.unwrap(), second);
         assert_eq!(daemon.end().await.outcome, Outcome::Killed { signal: 9 });
+    });
+}
+
+#[test]
+fn the_first_who_asks_comes_first_though_the_second_waits_first() {
+    alone(async {
+        let mut daemon = start();
+        daemon.fire(job(STUBBORN));
+        daemon.line().await;
+        let first = daemon.handle.stop(Stop::End { grace: LONG });
+        let second = daemon.handle.stop(Stop::End { grace: Duration::ZERO }).await;
+        assert_eq!(second, Stopped { killed: 1, left: 0 });
+        assert_eq!(first.await, second);
+    });
+}
+
+#[test]
+fn a_process_that_left_its_session_is_ended_with_its_run() {
+    alone(async {
+        let mut daemon = start();
+        let away = "(setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.02; done' &) ; exec sleep 1000";
+        daemon.fire(job(away));
+        let pid = Pid::from_raw(daemon.line().await.parse().unwrap());
+        let grace = Duration::from_millis(200);
+        let stopped = daemon.handle.stop(Stop::End { grace }).await;
+        assert_eq!(stopped, Stopped { killed: 1, left: 0 });
+        assert!(!process::all().iter().any(|member| member.pid == pid));
+        let end = daemon.end().await;
+        assert_eq!(
+            (end.outcome, end.cause),
+            (Outcome::Killed { signal: 15 }, Some(Cause::Shutdown))
+        );
     });
 }
 

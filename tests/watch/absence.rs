@@ -7,7 +7,7 @@ use cronkeep::watch::{MOST_BYTES, Notice, Trouble};
 use nix::sys::stat::Mode;
 use nix::unistd::{Uid, mkfifo};
 
-use crate::harness::{AFTER, BEFORE, SOON, Watched};
+use crate::harness::{AFTER, BEFORE, SOON, Watched, texts};
 
 /// The trouble that `notice` tells of, and whether a last version is kept.
 fn trouble(notice: Notice) -> (Trouble, bool) {
@@ -124,7 +124,7 @@ async fn an_emptied_file_counts_after_two_seconds() {
     let begun = tokio::time::Instant::now();
     fs::write(&watched.path, "").unwrap();
     let change = watched.change_within(Duration::from_secs(4)).await;
-    assert!(change.texts[0].1.is_empty());
+    assert!(texts(&change)[0].is_empty());
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     watched.expect_only_sentinel().await;
 }

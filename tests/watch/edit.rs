@@ -239,6 +239,6 @@ async fn two_files_that_change_together_are_one_change() {
     fs::write(&paths[2], AFTER).unwrap();
     let change = watched.change_within(crate::harness::SOON).await;
     assert_eq!(texts(&change), [AFTER, AFTER]);
-    assert_eq!(change.texts.iter().map(|text| text.0).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(change.edits.iter().map(|edit| edit.place).collect::<Vec<_>>(), [0, 2]);
     watched.expect_only_sentinel().await;
 }

@@ -71,7 +71,6 @@ impl Watched {
                 let mut change = self.watcher.next().await.unwrap();
                 self.notices.append(&mut change.notices);
                 if change.occasion != Occasion::Notice {
-                    assert_eq!(change.texts.len(), change.fingerprints.len());
                     return change;
                 }
             }
@@ -122,7 +121,8 @@ impl Watched {
 
 /// The new texts of a change.
 pub(crate) fn texts(change: &Change) -> Vec<&str> {
-    change.texts.iter().map(|(_, bytes)| std::str::from_utf8(bytes).unwrap()).collect()
+    let texts = change.edits.iter().filter_map(|edit| edit.text.as_ref());
+    texts.map(|text| std::str::from_utf8(&text.bytes).unwrap()).collect()
 }
 
 /// Runs a program of the system to its end.

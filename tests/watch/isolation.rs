@@ -76,7 +76,7 @@ fn a_file_mounted_by_itself_is_told_once() {
         run("mount", &["--bind".as_ref(), outside.as_ref(), path.as_ref()]);
         let mut watched = Watched::on(&path);
         watched.expect_start(&[BEFORE]).await;
-        assert!(matches!(&watched.notices[..], [Notice::FileMount { source: 0, .. }]));
+        assert!(matches!(&watched.notices[..], [Notice::FileMount { place: 0, .. }]));
         fs::write(&outside, AFTER).unwrap();
         watched.expect_change(AFTER).await;
         watched.expect_only_sentinel().await;

@@ -3,6 +3,7 @@
 
 mod absence;
 mod edit;
+mod folder;
 mod harness;
 mod isolation;
 mod noise;

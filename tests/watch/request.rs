@@ -14,7 +14,7 @@ async fn a_request_is_answered_even_if_nothing_changed() {
     watched.watcher.reload();
     let change = watched.change_within(SOON).await;
     assert_eq!(change.occasion, Occasion::Reload);
-    assert!(change.texts.is_empty());
+    assert!(change.edits.is_empty());
     watched.expect_only_sentinel().await;
 }
 
@@ -79,6 +79,6 @@ async fn the_task_ends_with_its_watcher() {
 
 #[tokio::test]
 async fn a_path_that_leads_nowhere_is_an_error() {
-    let error = Watcher::start(vec!["".into()]).unwrap_err();
+    let error = Watcher::start(vec![std::path::PathBuf::new()]).unwrap_err();
     assert_eq!(error.to_string(), "cannot tell where `` is");
 }

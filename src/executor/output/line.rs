@@ -1,17 +1,11 @@
-//! What a run prints, line by line.
+//! Cutting a stream into lines.
 
-use std::io;
+use memchr::memchr;
 
-use nix::errno::Errno;
-use tokio::net::unix::pipe::Receiver;
-
-use crate::unix::pipe;
+use super::Count;
 
 /// The longest line that is kept whole, in bytes.
 pub const LONGEST_LINE: usize = 64 << 10;
-
-/// How much is read at a time.
-const CHUNK: usize = 16 << 10;
 
 /// Stands at the end of the first part of a line that was too long.
 const MARK: &[u8] = b" [line goes on]";
@@ -30,17 +24,47 @@ pub struct Lines {
     scanned: usize,
     /// How many bytes of the current line were left out, once its first part is handed out.
     left_out: Option<u64>,
+    /// Whether what comes up to the next line feed belongs to a line that nobody wants.
+    skipping: bool,
 }
 
 impl Lines {
     /// Adds what was read. Take all lines before adding more: that bounds the memory.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        if self.skipping {
+            let feed = memchr(b'\n', bytes);
+            bytes = feed.map_or(&[], |feed| &bytes[feed + 1..]);
+            self.skipping = feed.is_none();
+        }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// How many bytes were added and not handed out.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// Whether the next line is what is said in place of the rest of a line that was too long.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.left_out.is_some()
+    }
+
+    /// Counts what was added and not handed out.
+    #[must_use]
+    pub fn count(&self) -> Count {
+        Count::of(&self.buffer[self.start..])
+    }
+
+    /// Begins anew; with `skip`, behind the next line feed.
+    pub fn begin_anew(&mut self, skip: bool) {
+        *self = Lines { skipping: skip, ..Lines::default() };
     }
 
     /// The next line, if one is complete or too long.
     pub fn pop(&mut self) -> Option<Vec<u8>> {
-        let feed = self.buffer[self.scanned..].iter().position(|&byte| byte == b'\n');
+        let feed = memchr(b'\n', &self.buffer[self.scanned..]);
         let end = feed.map_or(self.buffer.len(), |feed| self.scanned + feed);
         let length = end - self.start;
         if self.left_out.is_none() && length > LONGEST_LINE {
@@ -98,93 +122,13 @@ impl Lines {
     }
 }
 
-/// Reads the lines of one stream from its pipe.
-#[derive(Debug)]
-pub struct Reader {
-    /// None after its end.
-    pipe: Option<Receiver>,
-    lines: Lines,
-}
-
-impl Reader {
-    /// Reads from `pipe`.
-    #[must_use]
-    pub fn new(pipe: Receiver) -> Self {
-        Reader { pipe: Some(pipe), lines: Lines::default() }
-    }
-
-    /// Whether more may come.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.pipe.is_some()
-    }
-
-    /// The next line; none once the stream has ended. A last line without a line feed counts. Dropping the
-    /// future loses nothing.
-    pub async fn next(&mut self) -> Option<Vec<u8>> {
-        loop {
-            if let Some(line) = self.lines.pop() {
-                return Some(line);
-            }
-            let pipe = self.pipe.as_ref()?;
-            let mut chunk = Vec::new();
-            let read = match pipe.readable().await {
-                Ok(()) => {
-                    chunk.resize(CHUNK, 0);
-                    pipe.try_read(&mut chunk)
-                }
-                Err(error) => Err(error),
-            };
-            match read {
-                Ok(count @ 1..) => self.lines.push(&chunk[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(0) | Err(_) => {
-                    self.pipe = None;
-                    return self.lines.finish();
-                }
-            }
-        }
-    }
-
-    /// How many bytes wait in the pipe at this moment.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.pipe.as_ref().and_then(|pipe| pipe::waiting(pipe).ok()).unwrap_or(0)
-    }
-
-    /// The next line among the first `waiting` bytes in the pipe, without waiting for any; what stands after the last line
-    /// feed counts as a line. `waiting` is counted down.
-    ///
-    /// However fast a background process prints on, this comes to an end.
-    pub fn next_waiting(&mut self, waiting: &mut usize) -> Option<Vec<u8>> {
-        loop {
-            if let Some(line) = self.lines.pop() {
-                return Some(line);
-            }
-            let Some(pipe) = self.pipe.as_ref().filter(|_| *waiting > 0) else {
-                return self.lines.finish();
-            };
-            let mut chunk = [0; CHUNK];
-            let wanted = CHUNK.min(*waiting);
-            // Not through the runtime: it reads nothing before it has been told of the data itself.
-            match nix::unistd::read(pipe, &mut chunk[..wanted]) {
-                Ok(count @ 1..) => {
-                    self.lines.push(&chunk[..count]);
-                    *waiting -= count;
-                }
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => *waiting = 0,
-                Ok(0) | Err(_) => self.pipe = None,
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const CHUNK: usize = 16 << 10;
 
     /// The lines of a stream that arrives in these pieces.
     fn lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {

@@ -1,0 +1,149 @@
+//! Whom runs run as, and what those of the same terms have in common: looked up once in a while.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plain;
+use super::shell::{Base, Host};
+use super::starter::Ticket;
+use crate::clock::Clock;
+use crate::job::Terms;
+use crate::unix::{Account, NoAccount, Subject};
+
+/// How long an answer of the user database stands: a change holds for a job that is due a minute later (row 56).
+const FRESH: Duration = Duration::from_secs(30);
+
+/// How long it stands that there is no such user.
+const ABSENT: Duration = Duration::from_secs(1);
+
+/// Bases that are kept at most.
+const BASES: usize = 64;
+
+/// A user to run as.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub account: Account,
+    /// None: as this process runs.
+    pub subject: Option<Subject>,
+}
+
+/// The answers of the user database, and what was made of them.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    entries: HashMap<Box<str>, Entry>,
+    bases: HashMap<(usize, usize), Kept>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// Since then, on the monotonic clock.
+    Known(Duration, Result<Arc<Known>, String>),
+    /// Somebody is asking; these wait for the answer.
+    Asking(Vec<Arc<Ticket>>),
+}
+
+/// A base, with what its key is the address of.
+#[derive(Debug)]
+struct Kept {
+    base: Arc<Base>,
+    _terms: Arc<Terms>,
+    _known: Arc<Known>,
+}
+
+/// What there is to be done about a user.
+pub(super) enum Answer {
+    /// Nothing: he is known, or known not to be.
+    Known(Result<Arc<Known>, String>),
+    /// To ask, and to [`put`](Accounts::put) what comes of it.
+    Ask,
+    /// To leave the ticket, which was put with others that wait for the same answer.
+    Wait,
+}
+
+impl Accounts {
+    /// What is known of the user of `ticket`.
+    pub(super) fn get(&mut self, ticket: &Arc<Ticket>, now: Duration) -> Answer {
+        let user = ticket.run().fire.job.user().to_string_lossy();
+        match self.entries.get_mut(&*user) {
+            Some(Entry::Asking(waiting)) => {
+                waiting.push(Arc::clone(ticket));
+                return Answer::Wait;
+            }
+            Some(Entry::Known(since, known)) => {
+                let stands = if known.is_ok() { FRESH } else { ABSENT };
+                if now.saturating_sub(*since) < stands {
+                    return Answer::Known(known.clone());
+                }
+            }
+            None => {}
+        }
+        self.entries.insert(user.into(), Entry::Asking(Vec::new()));
+        Answer::Ask
+    }
+
+    /// Keeps an answer; the tickets that have waited for it.
+    pub(super) fn put(
+        &mut self,
+        user: &str,
+        known: Result<Arc<Known>, String>,
+        now: Duration,
+    ) -> Vec<Arc<Ticket>> {
+        // Names that no crontab has any more are not kept for ever.
+        self.entries.retain(|_, entry| match entry {
+            Entry::Known(since, _) => now.saturating_sub(*since) < FRESH,
+            Entry::Asking(_) => true,
+        });
+        match self.entries.insert(user.into(), Entry::Known(now, known)) {
+            Some(Entry::Asking(waiting)) => waiting,
+            _ => Vec::new(),
+        }
+    }
+
+    /// What runs of these terms as this user have in common.
+    pub(super) fn base(
+        &mut self,
+        host: &Host,
+        terms: &Arc<Terms>,
+        known: &Arc<Known>,
+    ) -> Result<Arc<Base>, String> {
+        let key = (Arc::as_ptr(terms).addr(), Arc::as_ptr(known).addr());
+        if let Some(kept) = self.bases.get(&key) {
+            return Ok(Arc::clone(&kept.base));
+        }
+        let base = Base::new(host, terms, &known.account, plain::is_plain_shell)?;
+        let base = Arc::new(base);
+        if self.bases.len() >= BASES {
+            self.bases.clear();
+        }
+        let kept =
+            Kept { base: Arc::clone(&base), _terms: Arc::clone(terms), _known: Arc::clone(known) };
+        self.bases.insert(key, kept);
+        Ok(base)
+    }
+
+    /// Drops what a burst of starts had in common.
+    pub(super) fn rest(&mut self) {
+        self.bases = HashMap::new();
+    }
+}
+
+/// Asks the user database. May take long, or for ever.
+pub(super) fn ask(host: &Host, clock: &dyn Clock, user: &str) -> Result<Arc<Known>, String> {
+    let own = &host.account;
+    let is_own = own.is(user.as_bytes());
+    let as_we_are = || Ok(Arc::new(Known { account: own.clone(), subject: None }));
+    if own.uid != 0 {
+        if is_own {
+            return as_we_are();
+        }
+        return Err(format!("it belongs to {user}, and we are {}", own.name));
+    }
+    let today = clock.now().as_second().div_euclid(24 * 60 * 60);
+    match Account::lookup(user, today) {
+        Ok((account, subject)) => Ok(Arc::new(Known { account, subject: Some(subject) })),
+        Err(NoAccount::Unknown) if is_own => as_we_are(),
+        Err(NoAccount::Unknown) => Err(format!("unknown user {user}")),
+        Err(why) => Err(format!("user {user}: {why}")),
+    }
+}

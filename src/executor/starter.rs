@@ -1,0 +1,493 @@
+//! The threads that start children.
+//!
+//! A start makes its thread wait until the child executes its program, and that may take for ever: a home directory on a
+//! file system that does not answer, a child that its user has stopped, a user database that is away. So starts are
+//! made on threads of their own. One or two of them are enough as long as all is well; where none gets on while work waits
+//! another joins them, and leaves when there is nothing left to do.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use tokio::sync::mpsc;
+
+use super::account::{self, Accounts, Answer, Known};
+use super::mail::Envelope;
+use super::shell::{self, Base, Host};
+use super::start::{Begun, Failure, Report};
+use crate::clock::Clock;
+use crate::crontab::Text;
+use crate::crontab::directive::Output;
+use crate::event::Run;
+use crate::unix::spawn::is_shortage;
+use crate::unix::{Command, Direct, Errno, Pid, Spawner, Step, Strings, pipe};
+
+/// Starts that are made side by side as long as none hangs.
+const ABREAST: usize = 2;
+
+/// Threads at most, however many starts hang.
+const MOST: usize = 64;
+
+/// When work has waited so long and no start has ended meanwhile, one more is made beside those that hang.
+const HANGS: Duration = Duration::from_millis(50);
+
+/// How long a thread that is not needed stays.
+const STAYS: Duration = Duration::from_secs(10);
+
+/// A start to be made.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub number: u64,
+    pub what: What,
+    /// The child, once there is one.
+    pid: AtomicI32,
+    stage: AtomicU8,
+}
+
+/// What is to be started.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A run's command.
+    Run(Arc<Run>),
+    /// A program as the user of a run, with its arguments and what it reads.
+    Errand(Arc<Run>, Vec<CString>, Vec<u8>),
+}
+
+const WAITING: u8 = 0;
+const CLONING: u8 = 1;
+const CANCELLED: u8 = 2;
+
+impl Ticket {
+    pub(super) fn new(number: u64, what: What) -> Self {
+        Ticket { number, what, pid: AtomicI32::new(0), stage: AtomicU8::new(WAITING) }
+    }
+
+    /// The run that it is about.
+    pub(super) fn run(&self) -> &Arc<Run> {
+        match &self.what {
+            What::Run(run) | What::Errand(run, ..) => run,
+        }
+    }
+
+    /// What the child reads.
+    pub(super) fn stdin(&self) -> &[u8] {
+        match &self.what {
+            What::Run(run) => run.fire.job.action.stdin().map_or(&[], Text::as_bytes),
+            What::Errand(.., stdin) => stdin,
+        }
+    }
+
+    /// The child that is at its start, or nothing if there will be none: then the start was given up.
+    pub(super) fn pid_or_cancel(&self) -> Option<Pid> {
+        loop {
+            let from = self.stage.compare_exchange(
+                WAITING,
+                CANCELLED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            match (from, self.pid.load(Ordering::Acquire)) {
+                (Err(CLONING), pid @ 1..) => return Some(Pid::from_raw(pid)),
+                // The system is making the process at this moment.
+                (Err(CLONING), _) => thread::yield_now(),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Whether it was given up before there was a child.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == CANCELLED
+    }
+}
+
+/// Makes starts, on threads of its own, and reports each.
+#[derive(Debug)]
+pub(super) struct Starter(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    accounts: Mutex<Accounts>,
+    setup: Setup,
+}
+
+/// What every start needs.
+struct Setup {
+    host: Host,
+    clock: Arc<dyn Clock>,
+    reports: mpsc::UnboundedSender<Report>,
+    null: File,
+    /// A pipe at whose end nobody writes.
+    nothing: OwnedFd,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Arc<Ticket>>,
+    active: Vec<Arc<Ticket>>,
+    /// How many starts have ended, well or not.
+    ended: u64,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Starter {
+    /// Makes ready to start; the first thread comes with the first start.
+    ///
+    /// # Errors
+    /// `/dev/null` or a pipe cannot be had.
+    pub(super) fn new(
+        host: Host,
+        clock: Arc<dyn Clock>,
+        reports: mpsc::UnboundedSender<Report>,
+    ) -> io::Result<Self> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let (nothing, _) = pipe::pair()?;
+        let setup = Setup { host, clock, reports, null, nothing };
+        Ok(Starter(Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            accounts: Mutex::default(),
+            setup,
+        })))
+    }
+
+    /// Has a start made, and reported.
+    ///
+    /// # Errors
+    /// There is no thread to make it, and none can be had.
+    pub(super) fn submit(&self, ticket: Arc<Ticket>) -> io::Result<()> {
+        let mut state = self.0.state();
+        state.queue.push_back(ticket);
+        if state.idle > 0 {
+            drop(state);
+            self.0.changed.notify_one();
+            return Ok(());
+        }
+        let joined = self.0.join(&mut state);
+        // Those that are there will come to it.
+        if joined.is_err() && state.threads == 0 {
+            state.queue.pop_back();
+            return joined;
+        }
+        Ok(())
+    }
+
+    /// Whether this is a child whose start has not been reported yet. One whose start has been is none, even if the
+    /// report was not looked at yet.
+    pub(super) fn is_starting(&self, pid: Pid) -> bool {
+        let state = self.0.state();
+        state.active.iter().any(|ticket| ticket.pid.load(Ordering::Acquire) == pid.as_raw())
+    }
+}
+
+impl Drop for Starter {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.closed = true;
+        state.queue.clear();
+        drop(state);
+        self.0.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a thread, unless there are enough.
+    fn join(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        if state.threads >= MOST {
+            return Ok(());
+        }
+        let spawner = Spawner::new()?;
+        let shared = Arc::clone(self);
+        thread::Builder::new()
+            .name("starter".into())
+            .stack_size(256 << 10)
+            .spawn(move || shared.work(spawner))?;
+        state.threads += 1;
+        Ok(())
+    }
+
+    /// What each thread does.
+    fn work(self: &Arc<Self>, mut spawner: Spawner) {
+        let mut state = self.state();
+        while let Some((ticket, mut held)) = self.next(state) {
+            if held.idle == 0 && !held.queue.is_empty() {
+                // Without one more, a start that hangs holds up the others; nothing worse.
+                let _ = self.join(&mut held);
+            }
+            drop(held);
+            let waited = self.setup.make(self, &ticket, &mut spawner);
+            state = self.state();
+            state.active.retain(|active| !Arc::ptr_eq(active, &ticket));
+            state.ended += 1;
+            for ticket in waited.into_iter().rev() {
+                state.queue.push_front(ticket);
+            }
+            if state.active.is_empty() && state.queue.is_empty() {
+                self.accounts().rest();
+            }
+        }
+    }
+
+    /// The next ticket for the calling thread; none if it is not needed any more.
+    fn next<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> Option<(Arc<Ticket>, MutexGuard<'a, State>)> {
+        let mut hangs = false;
+        while !state.closed {
+            if state.active.len() < ABREAST || hangs {
+                if let Some(ticket) = state.queue.pop_front() {
+                    state.active.push(Arc::clone(&ticket));
+                    return Some((ticket, state));
+                }
+            }
+            let ended = state.ended;
+            state.idle += 1;
+            let timeout = match (state.queue.is_empty(), state.idle) {
+                (true, 1) => None,
+                (true, _) => Some(STAYS),
+                (false, _) => Some(HANGS),
+            };
+            let timed_out;
+            (state, timed_out) = match timeout {
+                None => {
+                    let woken = self.changed.wait(state);
+                    (woken.unwrap_or_else(PoisonError::into_inner), false)
+                }
+                Some(timeout) => {
+                    let woken = self.changed.wait_timeout(state, timeout);
+                    let (state, result) = woken.unwrap_or_else(PoisonError::into_inner);
+                    (state, result.timed_out())
+                }
+            };
+            state.idle -= 1;
+            if timed_out && timeout == Some(STAYS) && state.queue.is_empty() && state.idle > 0 {
+                break;
+            }
+            hangs = timed_out && timeout == Some(HANGS) && state.ended == ended;
+        }
+        state.threads -= 1;
+        None
+    }
+}
+
+/// A start that was not made, and whether it is worth another try.
+struct Refusal {
+    pid: Option<Pid>,
+    reason: String,
+    is_passing: bool,
+    /// Of a run whose shell could not be executed.
+    base: Option<Arc<Base>>,
+}
+
+impl Refusal {
+    fn new(reason: String) -> Self {
+        Refusal { pid: None, reason, is_passing: false, base: None }
+    }
+
+    fn no_pipe(error: &io::Error) -> Self {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        let reason = format!("no pipe: {}", errno.desc());
+        Refusal { pid: None, reason, is_passing: is_shortage(errno), base: None }
+    }
+}
+
+/// A pipe whose one end a child gets.
+struct Stream {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Setup {
+    /// Makes a start and reports it, unless it is given up; tickets that waited for what it has found out.
+    fn make(
+        &self,
+        shared: &Shared,
+        ticket: &Arc<Ticket>,
+        spawner: &mut Spawner,
+    ) -> Vec<Arc<Ticket>> {
+        let mut waited = Vec::new();
+        // Of an earlier try.
+        ticket.pid.store(0, Ordering::Release);
+        let user = ticket.run().fire.job.user().to_string_lossy();
+        let answer = shared.accounts().get(ticket, self.clock.monotonic());
+        let known = match answer {
+            Answer::Known(known) => known,
+            Answer::Wait => return waited,
+            Answer::Ask => {
+                let known = account::ask(&self.host, &*self.clock, &user);
+                let now = self.clock.monotonic();
+                waited = shared.accounts().put(&user, known.clone(), now);
+                known
+            }
+        };
+        let made = known.map_err(Refusal::new).and_then(|known| {
+            let terms = &ticket.run().fire.job.terms;
+            let base = shared.accounts().base(&self.host, terms, &known);
+            let base = base.map_err(Refusal::new)?;
+            self.start(ticket, &known, &base, spawner)
+        });
+        let report = match made {
+            Ok(Some(begun)) => Report::Started(begun),
+            Ok(None) => return waited,
+            Err(refusal) => {
+                if refusal.is_passing {
+                    ticket.stage.store(WAITING, Ordering::Release);
+                }
+                Report::Failed(Failure {
+                    number: ticket.number,
+                    pid: refusal.pid,
+                    reason: refusal.reason,
+                    is_passing: refusal.is_passing,
+                    base: refusal.base,
+                })
+            }
+        };
+        // Without an actor there is nobody to tell.
+        let _ = self.reports.send(report);
+        waited
+    }
+
+    /// Starts the child of a ticket; nothing if it was given up before there was one.
+    fn start(
+        &self,
+        ticket: &Ticket,
+        known: &Known,
+        base: &Arc<Base>,
+        spawner: &mut Spawner,
+    ) -> Result<Option<Begun>, Refusal> {
+        let run = ticket.run();
+        let text = ticket.stdin();
+        let (program, arguments, plain, is_read);
+        match &ticket.what {
+            What::Run(run) => {
+                program = base.shell.as_c_str();
+                arguments = shell::arguments(program, run).map_err(Refusal::new)?;
+                plain = base.plain(run);
+                is_read = run.fire.job.policy().output == Output::Log;
+            }
+            What::Errand(_, words, _) => {
+                program = words.first().map_or(c"", CString::as_c_str);
+                let mut list = Strings::default();
+                for word in words {
+                    list.push(&[word.to_bytes()]).map_err(|_| Refusal::new(String::new()))?;
+                }
+                (arguments, plain, is_read) = (list, None, false);
+            }
+        }
+        let about = shell::about(run).map_err(Refusal::new)?;
+        let no_pipe = |error: io::Error| Refusal::no_pipe(&error);
+        let stdin = Self::stdin(text).map_err(no_pipe)?;
+        let awaited = |envelope: &Envelope| self.host.post.awaits(envelope, run);
+        let mailed = is_read && base.envelope.as_ref().is_some_and(awaited);
+        let streams = if is_read {
+            let apart = !mailed || self.host.post.apart;
+            let stderr = if apart { Some(output().map_err(no_pipe)?) } else { None };
+            Some((output().map_err(no_pipe)?, stderr))
+        } else {
+            None
+        };
+        let (stdout, stderr) = match &streams {
+            Some((stdout, stderr)) => {
+                (stdout.theirs.as_fd(), stderr.as_ref().unwrap_or(stdout).theirs.as_fd())
+            }
+            None => (self.null.as_fd(), self.null.as_fd()),
+        };
+        let command = Command {
+            direct: plain
+                .as_ref()
+                .map(|plain| Direct { files: &plain.files, arguments: &plain.arguments }),
+            program,
+            arguments: &arguments,
+            environment: [&base.environment, &about],
+            cwd: &base.home,
+            streams: [
+                stdin.as_ref().map_or(self.nothing.as_fd(), |(pipe, _)| pipe.theirs.as_fd()),
+                stdout,
+                stderr,
+            ],
+            subject: known.subject.as_ref(),
+            descriptors: self.host.descriptors,
+        };
+        let going =
+            ticket.stage.compare_exchange(WAITING, CLONING, Ordering::AcqRel, Ordering::Acquire);
+        if going.is_err() {
+            return Ok(None);
+        }
+        let (at, since) = (self.clock.now(), self.clock.monotonic());
+        let spawned = spawner.spawn(&command, &ticket.pid).map_err(|error| Refusal {
+            pid: error.pid,
+            is_passing: error.is_passing(),
+            reason: match error.step {
+                Step::Execute => words(program, error.errno),
+                _ => error.to_string(),
+            },
+            base: (error.step == Step::Execute && is_read).then(|| Arc::clone(base)),
+        })?;
+        let home = || base.home.to_string_lossy().into_owned();
+        Ok(Some(Begun {
+            number: ticket.number,
+            pid: spawned.pid,
+            at,
+            since,
+            astray: spawned.astray.map(|errno| (home(), errno)),
+            output: streams.map(|(stdout, stderr)| (stdout.ours, stderr.map(|pipe| pipe.ours))),
+            base: base.envelope.is_some().then(|| Arc::clone(base)),
+            mailed,
+            // What has gone into the pipe at once needs nobody to feed it.
+            stdin: stdin
+                .filter(|(_, written)| *written < text.len())
+                .map(|(pipe, written)| (pipe.ours, written)),
+        }))
+    }
+
+    /// A pipe that holds `text`, and how much of it; none where there is none.
+    fn stdin(text: &[u8]) -> io::Result<Option<(Stream, usize)>> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let (theirs, ours) = pipe::pair()?;
+        fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let written = match nix::unistd::write(&ours, text) {
+            Err(Errno::EAGAIN) => 0,
+            written => written?,
+        };
+        Ok(Some((Stream { ours, theirs }, written)))
+    }
+}
+
+/// A pipe for an output stream; our end does not block.
+fn output() -> io::Result<Stream> {
+    let (ours, theirs) = pipe::pair()?;
+    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(Stream { ours, theirs })
+}
+
+fn words(program: &CStr, errno: Errno) -> String {
+    format!("{}: {}", program.to_string_lossy(), errno.desc())
+}

@@ -1,0 +1,13 @@
+//! The container image, built from the Dockerfile and run by a Docker engine of the test's own.
+//!
+//! The program comes from `CRONKEEP_IMAGE_PROGRAM`, or is the one that was built for the tests.
+#![expect(clippy::unwrap_used, reason = "a test fails where it must not go on")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test stands outside: it reads clocks and waits for the programs that it starts"
+)]
+
+mod base;
+mod container;
+mod engine;
+mod image;
