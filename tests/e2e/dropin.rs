@@ -410,6 +410,8 @@ fn a_user_who_may_not_write_to_the_spool_has_their_own_table_through_the_daemon(
     let output = install(b"@daily \xff\n");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(list().stdout, b"@daily \xff\n");
+    // And it runs, without anybody being asked to.
+    told.expect("STATUS=2 jobs in force");
     let found = fs::metadata(spool.join("alice")).unwrap();
     assert_eq!((found.uid(), found.mode() & 0o7777), (ALICE, 0o600));
     let output = install(b"61 * * * * x\n");
@@ -463,6 +465,7 @@ fn a_user_who_may_not_write_to_the_spool_has_their_own_table_through_the_daemon(
 
     assert_eq!(machine.as_alice(&["-r"]).status().unwrap().code(), Some(0));
     assert!(!spool.join("alice").exists());
+    told.expect("STATUS=1 job in force");
     assert_eq!(machine.as_alice(&["-r"]).status().unwrap().code(), Some(1));
     assert_eq!(fs::read(spool.join("root")).unwrap(), b"@daily secret\n");
     crond.signal(Signal::SIGTERM);
