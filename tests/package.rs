@@ -2,6 +2,7 @@
 //!
 //! The copy is an overlay: nothing of it reaches the machine. The package holds the binary at hand, whatever its profile.
 #![expect(clippy::unwrap_used, reason = "a test fails where it must not go on")]
+#![expect(clippy::disallowed_methods, reason = "a test waits for its programs, as any parent does")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

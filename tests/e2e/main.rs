@@ -14,6 +14,7 @@ mod harness;
 mod hook;
 mod reboot;
 mod host;
+mod machine;
 mod policy;
 mod reload;
 mod run;
