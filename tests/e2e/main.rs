@@ -14,6 +14,7 @@ mod fault;
 mod harness;
 mod hook;
 mod host;
+mod machine;
 mod policy;
 mod reboot;
 mod reload;
