@@ -13,6 +13,7 @@ mod harness;
 mod hook;
 mod reboot;
 mod host;
+mod pid1;
 mod policy;
 mod reload;
 mod run;
