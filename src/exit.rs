@@ -8,21 +8,27 @@ use std::process;
 
 /// The program's exit code; stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum ExitCode {
     /// 0: done, the answer is yes.
-    Success = 0,
+    Success,
     /// 1: the answer is no, or it failed; an unreadable file included.
-    Failure = 1,
+    Failure,
     /// 2: the command line, or its environment form, is wrong.
-    Usage = 2,
+    Usage,
+    /// That of the job that was waited for.
+    Job(u8),
 }
 
 impl ExitCode {
     /// The number that the caller sees.
     #[must_use]
     pub fn number(self) -> u8 {
-        self as u8
+        match self {
+            ExitCode::Success => 0,
+            ExitCode::Failure => 1,
+            ExitCode::Usage => 2,
+            ExitCode::Job(code) => code,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ const DEBUG_FLAGS: [&str; 8] = ["ext", "sch", "proc", "pars", "load", "misc", "t
     max_term_width = 100
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of cronie's")]
-pub struct CrondArgs {
+pub(super) struct CrondArgs {
     /// Stay in the foreground, and log to standard error
     #[arg(short = 'n', visible_short_alias = 'f')]
     pub foreground: bool,

@@ -4,6 +4,7 @@
 //! daemon's part into a validated configuration.
 
 mod called;
+mod control;
 mod crond;
 mod crontab;
 mod daemon;
@@ -19,6 +20,9 @@ use clap_complete::Shell;
 
 use crate::crontab::Compat;
 pub use called::{Called, Refused, crontab_usage};
+pub use control::{
+    ControlArgs, HealthArgs, JobArgs, ListArgs, LogsArgs, RunArgs, StatusArgs, StopArgs,
+};
 pub use crond::Crond;
 pub use crontab::CrontabArgs;
 pub use daemon::{
@@ -106,6 +110,45 @@ pub enum Command {
     /// When it fires, what daylight saving does to it, and, for a line of a crontab, as whom and with which settings.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
+    /// List the jobs in force: when they run next, how they went last
+    ///
+    /// Asks the daemon that runs.
+    #[command(after_help = control::LIST_EXAMPLES)]
+    List(ListArgs),
+    /// Show what the daemon is at
+    ///
+    /// Its crontabs, the runs that are alive, its health and why.
+    #[command(after_help = control::STATUS_EXAMPLES)]
+    Status(StatusArgs),
+    /// Run a job now, whatever its schedule says
+    ///
+    /// By the daemon, as its user, with its settings and its output in the log; also while the job is paused.
+    #[command(after_help = control::RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// End a run, as its time-out would
+    #[command(after_help = control::STOP_EXAMPLES)]
+    Stop(StopArgs),
+    /// Start no run of a job until it is resumed
+    ///
+    /// What it would have run meanwhile is skipped, not caught up. Runs that are alive go on.
+    #[command(after_help = control::PAUSE_EXAMPLES)]
+    Pause(JobArgs),
+    /// End a job's pause
+    #[command(after_help = control::RESUME_EXAMPLES)]
+    Resume(JobArgs),
+    /// Have the daemon read its crontabs now
+    #[command(after_help = control::RELOAD_EXAMPLES)]
+    Reload(ControlArgs),
+    /// Say whether schedules are kept
+    ///
+    /// For HEALTHCHECK: a fault in a crontab, or a store that is down, is said, and no failure.
+    #[command(after_help = control::HEALTH_EXAMPLES)]
+    Health(HealthArgs),
+    /// Show what a job or a run printed
+    ///
+    /// As the daemon keeps it in memory: the beginning and the end of the last runs that printed something.
+    #[command(after_help = control::LOGS_EXAMPLES)]
+    Logs(LogsArgs),
     /// Maintain the crontabs of users
     ///
     /// The table of the caller, or with -u of another user. What is wrong with it is told, and installed it is not. The

@@ -1,18 +1,26 @@
 //! What the program does besides being the daemon: one file for each command.
 //!
 //! Receives the parsed arguments, writes to a [`Console`]; layer 9. A command reads files and the user database,
-//! changes nothing but users' tables, and never prints but through its console.
+//! asks a daemon over its control socket, changes nothing but users' tables, and never prints but through its console.
 
 pub mod check;
 pub mod completions;
+mod control;
 pub mod crontab;
 pub mod explain;
+pub mod health;
+pub mod list;
+pub mod logs;
 pub mod man;
 pub mod next;
 pub mod option;
+pub mod pause;
+pub mod run;
+pub mod status;
+mod table;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Read, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -39,6 +47,8 @@ pub struct Console<'a> {
     pub input: &'a mut dyn Read,
     /// Whether colours may be used in text for people.
     pub coloured: bool,
+    /// How many letters a line of text for people may have; any number where nobody looks at it.
+    pub width: Option<usize>,
     /// The wall clock when the command began, in whole seconds.
     pub now: Timestamp,
     /// The process's surroundings.
@@ -54,6 +64,7 @@ pub fn run(command: &Command, host: &Host) -> anyhow::Result<ExitCode> {
     let now = SystemClock.now();
     let mut console = Console {
         coloured: is_colour_welcome(&stdout),
+        width: stdout.is_terminal().then(terminal_width).flatten(),
         out: &mut BufWriter::with_capacity(1 << 16, stdout.lock()),
         err: &mut io::stderr(),
         input: &mut io::stdin(),
@@ -74,10 +85,24 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Check(args) => check::run(args, console),
         Command::Next(args) => next::run(args, console),
         Command::Explain(args) => explain::run(args, console),
+        Command::List(args) => list::run(args, console),
+        Command::Status(args) => status::run(args, console),
+        Command::Run(args) => run::run(args, console),
+        Command::Stop(args) => run::stop(args, console),
+        Command::Pause(args) => pause::pause(args, console),
+        Command::Resume(args) => pause::resume(args, console),
+        Command::Reload(args) => pause::reload(args, console),
+        Command::Health(args) => health::run(args, console),
+        Command::Logs(args) => logs::run(args, console),
         Command::Crontab(args) => crontab::run(args, console),
         Command::Completions(args) => completions::run(args, console),
         Command::Man => man::run(console),
     }
+}
+
+/// How many letters fit on a line of the terminal.
+fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
 }
 
 /// Reads a crontab; the path `-` is standard input.

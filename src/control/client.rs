@@ -131,7 +131,7 @@ impl Client {
         target: &str,
         each: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
-        self.block_on(self.lines(Method::GET, target, each))
+        block_on(self.lines(Method::GET, target, each))
     }
 
     /// Hands on the lines that a POST without a body returns, as they come.
@@ -143,7 +143,7 @@ impl Client {
         target: &str,
         each: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
-        self.block_on(self.lines(Method::POST, target, each))
+        block_on(self.lines(Method::POST, target, each))
     }
 
     /// Sends a body, and returns that of the answer.
@@ -158,15 +158,10 @@ impl Client {
             let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
             Ok((status, body.to_bytes()))
         };
-        let (status, body) = self.block_on(async {
+        let (status, body) = block_on(async {
             timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
         })?;
         if status.is_success() { Ok(body.to_vec()) } else { Err(self.refused(status, &body)) }
-    }
-
-    fn block_on<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        runtime.enable_io().enable_time().build()?.block_on(work)
     }
 
     fn whole<T: DeserializeOwned>(
@@ -181,17 +176,16 @@ impl Client {
             let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
             Ok((status, body.to_bytes()))
         };
-        let (status, body) = self.block_on(async {
+        let (status, body) = block_on(async {
             timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
         })?;
-        let is_unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
-        if !status.is_success() && !(is_unavailable && taken == Taken::Unavailable) {
-            return Err(self.refused(status, &body));
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.broken(&error));
         }
-        serde_json::from_slice(&body).map_err(|error| match status.is_success() {
-            true => self.broken(&error),
-            false => self.refused(status, &body),
-        })
+        let is_unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
+        let health = (is_unavailable && taken == Taken::Unavailable)
+            .then(|| serde_json::from_slice(&body).ok());
+        health.flatten().ok_or_else(|| self.refused(status, &body))
     }
 
     async fn lines(
@@ -276,6 +270,12 @@ impl Client {
     }
 }
 
+/// Works on this thread until it is done.
+fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_io().enable_time().build()?.block_on(work)
+}
+
 /// A text as one segment of a path: whatever means something else there is escaped.
 #[must_use]
 pub fn segment(text: &str) -> String {
@@ -284,10 +284,15 @@ pub fn segment(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
             segment.push(char::from(byte));
         } else {
-            segment.push_str(&format!("%{byte:02X}"));
+            segment.extend(['%', hex(byte >> 4), hex(byte & 15)]);
         }
     }
     segment
+}
+
+/// A digit of a byte.
+fn hex(half: u8) -> char {
+    char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 #[cfg(test)]

@@ -100,11 +100,13 @@ pub struct RunObject {
 }
 
 impl RunObject {
-    fn of(run: &Run) -> Self {
+    /// A run of which nothing is known but what it is a run of.
+    #[must_use]
+    pub fn of(run: &Run) -> Self {
         RunObject { attempt: run.attempt, ..RunObject::asked(run.id, &run.fire) }
     }
 
-    /// A run of which nothing is known but what it is a run of.
+    /// The same, before its first attempt.
     #[must_use]
     pub fn asked(id: RunId, fire: &Fire) -> Self {
         let job = &fire.job;
@@ -180,6 +182,8 @@ pub struct Status {
     pub jobs: JobCounts,
     /// The runs that are alive, in the order of their start.
     pub active: Vec<RunObject>,
+    /// The runs without a process that have not ended for good; the reason says what for.
+    pub waiting: Vec<RunObject>,
     /// Where state is kept: `memory`.
     pub store: String,
     /// Where messages go: `none`.
@@ -209,6 +213,8 @@ pub struct SourceObject {
     pub errors: usize,
     /// How many warnings.
     pub warnings: usize,
+    /// The first few, each with its line.
+    pub faults: Vec<String>,
     /// What is wrong with it as a whole, where something is.
     pub trouble: Option<String>,
 }

@@ -94,10 +94,10 @@ impl Socket {
             Ok(_) => fs::remove_file(path).map_err(failed(path))?,
         }
         let listener = UnixListener::bind(path).map_err(failed(path))?;
-        let made = fs::set_permissions(path, Permissions::from_mode(mode))
+        let own = fs::set_permissions(path, Permissions::from_mode(mode))
             .and_then(|()| fs::symlink_metadata(path))
             .map_err(failed(path))?;
-        Ok(Socket { listener, path: path.to_owned(), inode: (made.dev(), made.ino()) })
+        Ok(Socket { listener, path: path.to_owned(), inode: (own.dev(), own.ino()) })
     }
 
     /// Where it listens.

@@ -18,8 +18,9 @@ use crate::control::shape::{
     Health, JobCounts, Listing, RunObject, SourceObject, Status, instant_in,
 };
 use crate::control::{self, Access, Find, Refusal, Request, Requests, Server, Socket, Switched};
-use crate::event::{Bus, Event, Fire, Trigger};
-use crate::executor::{Handle, State};
+use crate::crontab::Fault;
+use crate::event::{Bus, Event, Fire, Run, Trigger};
+use crate::executor::{Handle, Place, State};
 use crate::job::{Job, JobTable};
 use crate::schedule::{Due, Zone};
 use crate::scheduler::Pulse;
@@ -173,9 +174,7 @@ impl Desk {
             Request::Run { job, wait, reply } => {
                 let answer = match self.find(&job) {
                     Err(refusal) => Err(refusal),
-                    Ok(job) => {
-                        feed::run(&self.executor, &self.recent, self.manual(job), wait).await
-                    }
+                    Ok(job) => feed::run(&self.executor, self.manual(job), wait).await,
                 };
                 let _ = reply.send(answer);
             }
@@ -217,28 +216,27 @@ impl Desk {
     async fn listing(&self, table: Arc<JobTable>) -> Listing {
         let state = self.executor.state().await;
         let paused = state.paused.into_iter().collect();
-        Listing { table, now: self.clock.now(), last: self.seen.last(), paused }
+        Listing { table, now: self.clock.now(), last: self.executor.last_ends().await, paused }
     }
 
     async fn switch(&self, text: &str, pause: bool) -> Result<Switched, Refusal> {
         let job = self.find(text)?;
         let (key, label) = (job.key.to_string(), job.label());
-        let changed = match pause {
-            true => self.executor.pause(job).await,
-            false => self.executor.resume(job).await,
-        };
+        let changed =
+            if pause { self.executor.pause(job).await } else { self.executor.resume(job).await };
         Ok(Switched { key, label, paused: pause, changed })
     }
 
     async fn stop(&self, text: &str) -> Result<RunObject, Refusal> {
         let state = self.executor.state().await;
-        let started = match control::find::run(&state.running, text, |started| started.run.id) {
-            Find::One(started) => started,
+        let runs = runs_of(&state);
+        let run = match control::find::run(&runs, text, |run| run.id) {
+            Find::One(run) => run,
             Find::None => return Err(control::find::no_run(text, &self.table())),
             Find::Several => return Err(control::find::several_runs(text)),
         };
-        if self.executor.end(started.run.id).await {
-            Ok(RunObject::active(started))
+        if self.executor.end(run.id).await {
+            Ok(RunObject::of(run))
         } else {
             Err(control::find::no_run(text, &self.table()))
         }
@@ -266,6 +264,7 @@ impl Desk {
                 paused: state.paused.len(),
             },
             active: state.running.iter().map(RunObject::active).collect(),
+            waiting: waiting(&state),
             store: "memory".to_owned(),
             broker: "none".to_owned(),
             replicas: vec![hostname()],
@@ -286,6 +285,7 @@ impl Desk {
             age_s: standing.loaded.map(age),
             errors: standing.errors,
             warnings: standing.warnings,
+            faults: standing.faults.iter().map(fault_text).collect(),
             trouble: standing.trouble.clone(),
         };
         self.standings.borrow().files.iter().map(object).collect()
@@ -340,4 +340,35 @@ impl Desk {
         reasons.extend(troubled);
         reasons
     }
+}
+
+/// Every run that has not ended for good.
+fn runs_of(state: &State) -> Vec<Arc<Run>> {
+    let running = state.running.iter().map(|started| &started.run);
+    let resting = state.resting.iter().map(|rest| &rest.run);
+    let waiting = state.waiting.iter().map(|waits| &waits.run);
+    running.chain(&state.starting).chain(resting).chain(waiting).cloned().collect()
+}
+
+/// The runs without a process, with what each waits for.
+fn waiting(state: &State) -> Vec<RunObject> {
+    let object = |run: &Run, reason: &str| RunObject {
+        reason: Some(reason.to_owned()),
+        ..RunObject::of(run)
+    };
+    let starting = state.starting.iter().map(|run| object(run, "is being started"));
+    let resting = state.resting.iter().map(|rest| object(&rest.run, "waits for its next attempt"));
+    let waiting = state.waiting.iter().map(|waits| {
+        let reason = match waits.place {
+            Place::Held => "waits for an earlier run of its job",
+            Place::Backlog => "waits to be caught up",
+            Place::Line => "waits for its turn among all runs",
+        };
+        object(&waits.run, reason)
+    });
+    starting.chain(resting).chain(waiting).collect()
+}
+
+fn fault_text(fault: &Fault) -> String {
+    format!("line {}: {}", fault.line, fault.message)
 }

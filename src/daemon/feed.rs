@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use hyper::body::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -9,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::control::shape::RunObject;
 use crate::control::stream::Feed;
 use crate::control::{Find, Refusal, find};
-use crate::event::{Ended, Fire, Run, RunId, Started, Trigger};
+use crate::event::{Ended, Fire, Run, RunId, Started};
 use crate::executor::Handle;
 use crate::job::JobKey;
 use crate::sink::recent::{Follower, News, Of, Output, Printed, Recent};
@@ -18,56 +19,34 @@ use crate::sink::record::escape;
 /// Lines whose sender learns when nobody reads them any more.
 type Lines = mpsc::Sender<Bytes>;
 
-/// Runs a job now: a feed of the run's object, then, on request, of how it ended.
-pub(super) async fn run(
-    executor: &Handle,
-    recent: &Recent,
-    fire: Fire,
-    wait: bool,
-) -> Result<Feed, Refusal> {
-    let key = fire.job.key;
-    // Followed before it is asked for: its end may come first.
-    let follower = wait.then(|| recent.follow(Of::Job(key)).1);
-    let Some(id) = executor.fire(fire.clone()).await else { return Err(Refusal::stopping()) };
+/// Runs a job now: a feed of the run's object, then, on request, of how it ended for good.
+///
+/// # Errors
+/// The job's policy is against it, or the daemon is about to end.
+pub(super) async fn run(executor: &Handle, fire: Fire, wait: bool) -> Result<Feed, Refusal> {
+    let id = match executor.try_fire(fire.clone()).await {
+        Some(Ok(id)) => id,
+        Some(Err(skip)) => {
+            let message = format!("{} is not run: {skip}", fire.job.label());
+            return Err(Refusal::new(StatusCode::CONFLICT, "skipped", message));
+        }
+        None => return Err(Refusal::stopping()),
+    };
     let (lines, feed) = Feed::channel();
     // There is room for the first line.
     let _ = lines.try_send(line(&RunObject::asked(id, &fire)));
-    if let Some(follower) = follower {
-        tokio::spawn(tell_end(follower, id, fire, lines));
+    if wait {
+        let executor = executor.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = executor.wait(id) => if let Some(ended) = ended {
+                    let _ = send(&lines, line(&RunObject::ended(&ended))).await;
+                },
+                () = lines.closed() => {}
+            }
+        });
     }
     Ok(feed)
-}
-
-/// Tells how a run ended, retries included.
-async fn tell_end(mut follower: Follower, id: RunId, fire: Fire, lines: Lines) {
-    let mut attempt = None;
-    loop {
-        let news = tokio::select! {
-            news = follower.next() => news,
-            () = lines.closed() => return,
-        };
-        let ended = match news {
-            Some(News::Ended(ended)) if is_attempt(&ended.run, id, &fire, attempt) => ended,
-            Some(_) => continue,
-            None => return,
-        };
-        if ended.retry.is_none() {
-            let _ = lines.send(line(&RunObject::ended(&ended))).await;
-            return;
-        }
-        attempt = Some(ended.run.attempt + 1);
-    }
-}
-
-/// Whether a run is the one that was asked for, or the attempt that follows its last.
-fn is_attempt(run: &Run, id: RunId, fire: &Fire, attempt: Option<u32>) -> bool {
-    match attempt {
-        None => run.id == id,
-        Some(attempt) => {
-            let same = run.fire.trigger == Trigger::Manual && run.fire.due == fire.due;
-            run.attempt == attempt && (run.id == id || same)
-        }
-    }
 }
 
 /// What a job or a run printed, and, on request, what it prints from now on.

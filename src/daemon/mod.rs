@@ -153,10 +153,10 @@ async fn serve(
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());
+    let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executing = tokio::spawn(executor.run());
 
-    let tables = Arc::new(tables);
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
     let pulse = Pulse::default();
@@ -194,7 +194,6 @@ async fn serve(
         waker: waker.clone(),
         about,
     };
-    let reload = Some(reload);
     let executor = handle;
     let daemon = Daemon {
         config,
@@ -202,7 +201,7 @@ async fn serve(
         bus,
         signals,
         watcher,
-        reload,
+        reload: Some(reload),
         reboot,
         tables,
         waker,

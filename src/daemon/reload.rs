@@ -246,6 +246,7 @@ impl Reload {
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {
+        // Whoever sees the event and asks is told of this load.
         self.bus.publish(Event::Loaded(Loaded {
             files,
             jobs: self.runnable,
@@ -364,6 +365,8 @@ impl Daemon {
             reload.follow(change, now, |table| {
                 if let Some(tables) = tables.upgrade() {
                     tables.send_replace(table);
+                    // Let go of first: should it be the last, the scheduler ends when it is woken.
+                    drop(tables);
                     waker.wake();
                 }
             });

@@ -3,6 +3,7 @@
 use jiff::Unit;
 
 use super::Daemon;
+use crate::command::status;
 use crate::event::Event;
 use crate::schedule::Cursor;
 use crate::unix::Signal;
@@ -37,6 +38,11 @@ impl Daemon {
         let table = self.tables.borrow().clone();
         let state = self.executor.state().await;
         let mut lines = vec![format!("{} jobs, {} runs alive", table.len(), state.running.len())];
+        let mut about = "";
+        for (head, text) in status::lines(&self.desk.status().await, now) {
+            about = if head.is_empty() { about } else { head };
+            lines.push(format!("{about}: {text}"));
+        }
         for started in &state.running {
             let run = &started.run;
             let since = started.at.to_zoned(zone.clone());

@@ -13,7 +13,22 @@ fn transcript(name: &str) -> Data {
 fn help_is_as_in_the_transcripts() {
     cronkeep(&["--help"]).assert().success().stdout_eq(transcript("help"));
     cronkeep(&["-h"]).assert().success().stdout_eq(transcript("help-short"));
-    for command in ["check", "next", "explain", "completions", "man"] {
+    for command in [
+        "check",
+        "next",
+        "explain",
+        "list",
+        "status",
+        "run",
+        "stop",
+        "pause",
+        "resume",
+        "reload",
+        "health",
+        "logs",
+        "completions",
+        "man",
+    ] {
         let name = format!("help-{command}");
         cronkeep(&[command, "--help"]).assert().success().stdout_eq(transcript(&name));
     }

@@ -428,7 +428,10 @@ fn a_user_who_may_not_write_to_the_spool_has_their_own_table_through_the_daemon(
             "{head} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
-        let python = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect('/run/cronkeep/crontab.sock')\ns.sendall(sys.argv[1].encode())\nout=b''\nwhile True:\n  d=s.recv(65536)\n  if not d: break\n  out+=d\nsys.stdout.buffer.write(out)";
+        let perl = r#"
+            use IO::Socket::UNIX; use Socket;
+            my $s = IO::Socket::UNIX->new(Peer => "/run/cronkeep/crontab.sock") or die "$!";
+            print $s $ARGV[0]; $s->flush; print while <$s>;"#;
         let id = ALICE.to_string();
         let output = machine
             .any(
@@ -439,17 +442,18 @@ fn a_user_who_may_not_write_to_the_spool_has_their_own_table_through_the_daemon(
                     "--regid",
                     &id,
                     "--clear-groups",
-                    "python3",
-                    "-c",
-                    python,
+                    "/usr/bin/perl",
+                    "-e",
+                    perl,
                     &request,
                 ],
             )
             .output()
             .unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output))
     };
-    assert!(ask("GET /crontab", "").starts_with("HTTP/1.1 200 "));
+    let answer = ask("GET /crontab", "");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(ask("PUT /crontab", "61 * * * * x\n").starts_with("HTTP/1.1 422 "));
     for head in ["GET /crontab/root", "GET /api/v1/jobs", "PUT /", "GET /crontab/../root"] {
         let answer = ask(head, "");
@@ -493,6 +497,8 @@ fn on_a_bare_read_only_root_it_runs_and_says_what_is_missing_in_one_warning() {
       for name in lib lib64 usr/lib; do
         [ ! -e "/$name" ] || { mkdir -p "$root/$name"; mount --bind "/$name" "$root/$name"; }
       done
+      mkdir "$root/proc" "$root/dev"
+      mount --bind /proc "$root/proc"; mount --bind /dev "$root/dev"
       cp "$1/bin/cronkeep" "$root/cronkeep"
       printf '@every 1s true\n' > "$root/jobs"
       mount -o remount,ro "$root"

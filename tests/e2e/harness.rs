@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,9 @@ use tempfile::TempDir;
 
 /// How long anything may take before a test fails; nothing takes that long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The control socket, in the daemon's folder.
+const SOCKET: &str = "run/control.sock";
 
 /// A daemon to be started.
 pub struct Crond {
@@ -30,7 +34,8 @@ pub struct Running {
     child: Child,
     events: Receiver<Value>,
     seen: VecDeque<Value>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    socket: PathBuf,
 }
 
 impl Crond {
@@ -77,6 +82,8 @@ impl Crond {
 
     /// Starts it, without waiting for anything.
     pub fn spawn(self) -> Running {
+        let socket = self.environment.iter().rev().find(|(name, _)| name == "CRONKEEP_CONTROL");
+        let socket = socket.map(|(_, path)| PathBuf::from(path));
         let mut words = self.wrapper;
         words.push(env!("CARGO_BIN_EXE_cronkeep").into());
         let child = Command::new(&words[0])
@@ -84,6 +91,7 @@ impl Crond {
             .args(["--log-format", "json", "--log-level", "debug"])
             .args(&self.arguments)
             .arg(self.folder.path().join("crontab"))
+            .env("CRONKEEP_CONTROL", self.folder.path().join(SOCKET))
             .envs(self.environment)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -91,7 +99,11 @@ impl Crond {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
-        Running::of(child, self.folder)
+        let mut running = Running::of(child, self.folder);
+        if let Some(socket) = socket {
+            running.socket = socket;
+        }
+        running
     }
 
     /// Starts it and waits until a crontab is in force.
@@ -122,7 +134,8 @@ impl Running {
                 }
             });
         }
-        Running { child, events, seen: VecDeque::new(), folder }
+        let socket = folder.path().join(SOCKET);
+        Running { child, events, seen: VecDeque::new(), folder: Arc::new(folder), socket }
     }
 
     pub fn folder(&self) -> &Path {
@@ -132,6 +145,25 @@ impl Running {
     /// The path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The daemon's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+
+    /// Waits until the daemon can be asked.
+    pub fn wait_for_socket(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
+            assert!(Instant::now() < deadline, "no socket at {}", self.socket.display());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Keeps the folder when the daemon has gone.
+    pub fn keep_folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
     }
 
     /// The daemon's process.

@@ -7,6 +7,7 @@
 )]
 
 mod clock;
+mod control;
 mod dropin;
 mod fault;
 mod harness;

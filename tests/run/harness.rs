@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cronkeep::clock::SystemClock;
@@ -21,9 +21,14 @@ use tokio::task::JoinHandle;
 /// An executor waits for every child of its process, so there is one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// Keeps every other test that starts processes from running.
+pub(crate) fn lock() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs a test that starts processes, while no other one does.
 pub(crate) fn alone(test: impl Future<Output = ()>) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = lock();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test hangs");
@@ -75,6 +80,13 @@ pub(crate) fn start_on(host: Host) -> Daemon {
     Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }
 }
 
+/// An executor on a host that is set up as `set_up` says.
+pub(crate) fn start_set_up(set_up: impl FnOnce(&mut Host)) -> Daemon {
+    let mut host = Host::new(Account::current(), []);
+    set_up(&mut host);
+    start_on(host)
+}
+
 impl Daemon {
     pub(crate) fn fire(&self, job: Job) {
         let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };
@@ -101,6 +113,12 @@ impl Daemon {
                 return end.clone();
             }
         }
+    }
+
+    /// Lets it end, once every run has.
+    pub(crate) async fn finish(self) {
+        drop((self.fires, self.handle));
+        self.task.await.unwrap();
     }
 
     /// Runs one job to its end.

@@ -3,8 +3,12 @@
 
 mod ended;
 mod harness;
+mod hung;
 mod identity;
+mod log;
+mod mail;
 mod place;
+mod plain;
 mod output;
 mod policy;
 mod started;

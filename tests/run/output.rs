@@ -161,7 +161,7 @@ fn a_flood_on_both_streams_keeps_them_apart() {
 }
 
 /// What this process has in memory, in KiB.
-fn memory() -> u64 {
+pub(crate) fn memory() -> u64 {
     let smaps = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = smaps.lines().find(|line| line.starts_with("Pss_Anon:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::geteuid;
 
+use crate::harness::lock;
+
 /// Set in a test that was started again.
 const INSIDE: &str = "CRONKEEP_TEST_INSIDE";
 
@@ -25,6 +27,7 @@ pub(crate) fn is_inside(name: &str, program: &[&str]) -> bool {
     let own = env::current_exe().unwrap();
     let own = [own.into_os_string(), name.into(), "--exact".into(), "--nocapture".into()];
     let (program, arguments) = program.split_first().expect("a program");
+    let _alone = lock();
     let child = Command::new(program)
         .args(arguments.iter().map(OsString::from).chain(own))
         .env(INSIDE, "1")
