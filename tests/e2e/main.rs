@@ -15,6 +15,7 @@ mod harness;
 mod hook;
 mod host;
 mod machine;
+mod pid1;
 mod policy;
 mod reboot;
 mod reload;
