@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 600
 
-.PHONY: help build check test soak bench fuzz image documents clean
+.PHONY: help build check test soak bench fuzz image documents deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: ## measure, beside Debian's cron and busybox's crond, and write docs/perf
 
 documents: ## write the man page and the completions from the options table
 	CRONKEEP_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test cli documents
+
+deb: build ## build the Debian package, target/debian/cronkeep_VERSION_ARCH.deb
+	packaging/deb/build.sh target/release/cronkeep
 
 image: ## build the container image
 	docker build -t cronkeep .

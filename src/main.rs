@@ -23,7 +23,7 @@ fn main() -> process::ExitCode {
         }
     };
     let (name, outcome) = match called {
-        Called::Cronkeep(cli) => ("cronkeep", run(*cli)),
+        Called::Cronkeep(cli) => ("cronkeep", run(&cli)),
         Called::Crond(name, crond) => (name, run_crond(name, *crond).map_err(without_usage)),
         Called::Crontab(args) => ("crontab", run_crontab(args).map_err(without_usage)),
     };
@@ -38,7 +38,7 @@ fn main() -> process::ExitCode {
     code.into()
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let host = Host::of_process();
     match &cli.command {
         Some(command) => command::run(command, &host),
@@ -54,11 +54,18 @@ fn run_crontab(args: CrontabArgs) -> anyhow::Result<ExitCode> {
 fn run_crond(name: &'static str, crond: Crond) -> anyhow::Result<ExitCode> {
     let Crond { mut daemon, foreground, output_to_syslog, warnings } = crond;
     let mut launch = Launch { warnings, ..Launch::default() };
+    let mut complaint = None;
     if !foreground && process::id() != 1 {
         match detach()? {
             Side::Caller(Ok(())) => return Ok(ExitCode::Success),
-            Side::Caller(Err(_)) => return Ok(ExitCode::Failure),
-            Side::Background(pending) => launch.pending = Some(pending),
+            Side::Caller(Err(reason)) if reason.is_empty() => {
+                anyhow::bail!("the daemon ended before it was up")
+            }
+            Side::Caller(Err(reason)) => anyhow::bail!(reason),
+            Side::Background(pending, told) => {
+                launch.pending = Some(pending);
+                complaint = Some(told);
+            }
         }
         launch.pid_file = Some(PID_FILE.into());
         daemon.log_to = daemon.log_to.or(Some(LogToArg::Syslog));
@@ -66,7 +73,11 @@ fn run_crond(name: &'static str, crond: Crond) -> anyhow::Result<ExitCode> {
     if output_to_syslog {
         launch.output = Some(Arc::new(Syslog::new(Path::new(DEV_LOG), name)));
     }
-    run_daemon(name, &daemon, &Host::of_process(), launch)
+    let outcome = run_daemon(name, &daemon, &Host::of_process(), launch);
+    if let (Err(error), Some(complaint)) = (&outcome, complaint) {
+        complaint.tell(&format!("{error:#}"));
+    }
+    outcome
 }
 
 fn run_daemon(

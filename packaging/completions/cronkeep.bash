@@ -22,6 +22,9 @@ _cronkeep() {
             cronkeep,completions)
                 cmd="cronkeep__subcmd__completions"
                 ;;
+            cronkeep,crontab)
+                cmd="cronkeep__subcmd__crontab"
+                ;;
             cronkeep,explain)
                 cmd="cronkeep__subcmd__explain"
                 ;;
@@ -66,6 +69,9 @@ _cronkeep() {
                 ;;
             cronkeep__subcmd__help,completions)
                 cmd="cronkeep__subcmd__help__subcmd__completions"
+                ;;
+            cronkeep__subcmd__help,crontab)
+                cmd="cronkeep__subcmd__help__subcmd__crontab"
                 ;;
             cronkeep__subcmd__help,explain)
                 cmd="cronkeep__subcmd__help__subcmd__explain"
@@ -113,7 +119,7 @@ _cronkeep() {
 
     case "${cmd}" in
         cronkeep)
-            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain list status run stop pause resume reload health logs completions man help"
+            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain list status run stop pause resume reload health logs crontab completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -250,6 +256,24 @@ _cronkeep() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        cronkeep__subcmd__crontab)
+            opts="-u -l -e -r -i -T -b -V -h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         cronkeep__subcmd__explain)
             opts="-h --format --user --tz --compat --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -299,7 +323,7 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__help)
-            opts="check next explain list status run stop pause resume reload health logs completions man help"
+            opts="check next explain list status run stop pause resume reload health logs crontab completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -327,6 +351,20 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__help__subcmd__completions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cronkeep__subcmd__help__subcmd__crontab)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

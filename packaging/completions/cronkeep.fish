@@ -81,6 +81,7 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "resume" -d 'End a jo
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "reload" -d 'Have the daemon read its crontabs now'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "health" -d 'Say whether schedules are kept'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "logs" -d 'Show what a job or a run printed'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "crontab" -d 'Maintain the crontabs of users'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "completions" -d 'Print a shell\'s completion script'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "man" -d 'Print the manual page'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -114,44 +115,54 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -l user -d 'W
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -l tz -d 'The default time zone, an IANA name or a POSIX TZ string [default: TZ, then /etc/localtime]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -l compat -d 'Follow another program\'s habits where they contradict ours' -r -f -a "supercronic\t'Six fields have the year last'"
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand list" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand list" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand list" -l json -d 'One JSON object per job'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand status" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand status" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand status" -l json -d 'One JSON object'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand run" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand run" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand run" -l wait -d 'Wait until it has ended, and exit with its code'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand stop" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand stop" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand stop" -s h -l help -d 'Print help'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand pause" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand pause" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand pause" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand resume" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand resume" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand resume" -s h -l help -d 'Print help'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand reload" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand reload" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand reload" -s h -l help -d 'Print help'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand health" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand health" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand health" -l json -d 'One JSON object'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s f -l follow -d 'Go on with what is printed from now on'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l json -d 'One JSON object per line'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s u -d 'Whose table [default: the caller\'s]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s l -d 'Print the table'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s e -d 'Edit the table with $VISUAL or $EDITOR'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s r -d 'Remove the table'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s i -d 'Ask before it is removed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s T -d 'Look for mistakes in FILE and install nothing'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s b -d 'Accepted, as cronie\'s: no backup is made, so none is told of'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s V -d 'Print the version'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand man" -s h -l help -d 'Print help'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "check" -d 'Find mistakes in crontabs'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "next" -d 'Show when entries fire next'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "explain" -d 'Say in words what an entry does'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "status" -d 'Show what the daemon is at'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "stop" -d 'End a run, as its time-out would'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "resume" -d 'End a job\'s pause'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "health" -d 'Say whether schedules are kept'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "logs" -d 'Show what a job or a run printed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "man" -d 'Print the manual page'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "next" -d 'Show when entries fire next'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "man" -d 'Print the manual page'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -20,13 +20,14 @@ const DEBUG_FLAGS: [&str; 8] = ["ext", "sch", "proc", "pars", "load", "misc", "t
     version,
     disable_help_flag = true,
     disable_version_flag = true,
+    args_override_self = true,
     after_help = EXAMPLES,
     override_usage = "crond [-n|-f] [-sipPl] [-m off|COMMAND] [-x FLAG,...] [-L MASK]\n       crond -V|-h",
     about = "Run the jobs of /etc/crontab, /etc/cron.d and the users' tables",
     max_term_width = 100
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of cronie's")]
-pub struct CrondArgs {
+pub(super) struct CrondArgs {
     /// Stay in the foreground, and log to standard error
     #[arg(short = 'n', visible_short_alias = 'f')]
     pub foreground: bool,

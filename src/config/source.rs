@@ -81,18 +81,18 @@ pub(super) fn places(
 ) -> Vec<PlaceSpec> {
     let rules = Rules { strict: strictness.strict, ..Rules::new(reading, host) };
     let named = !paths.is_empty();
-    let spec = |mut place: watch::Place| {
+    let with_rules = |mut place: watch::Place| {
         if strictness.permissive && place.trust != Trust::Named {
             place.trust = Trust::Any;
         }
         PlaceSpec { place, named, rules: rules.clone() }
     };
     if named {
-        let place = |path: &PathBuf| spec(named_place(path, &rules, strictness.cron_d_names));
+        let place = |path: &PathBuf| with_rules(named_place(path, &rules, strictness.cron_d_names));
         return paths.iter().map(place).collect();
     }
     let default = |path: &str, shape, names, trust| {
-        spec(watch::Place { path: path.into(), shape, names, trust, expected: false })
+        with_rules(watch::Place { path: path.into(), shape, names, trust, expected: false })
     };
     let names = cron_d_names(strictness.cron_d_names);
     let mut places = vec![
@@ -122,9 +122,9 @@ fn named_place(path: &Path, rules: &Rules, names: Option<CronDNamesArg>) -> watc
 
 /// Whose rule for names holds in /etc/cron.d (reference row 69).
 fn cron_d_names(asked: Option<CronDNamesArg>) -> Names {
-    let by_host = || match Path::new(DEBIAN).exists() {
-        true => CronDNamesArg::Debian,
-        false => CronDNamesArg::Cronie,
+    let by_host = || {
+        let is_debian = Path::new(DEBIAN).exists();
+        if is_debian { CronDNamesArg::Debian } else { CronDNamesArg::Cronie }
     };
     match asked.unwrap_or_else(by_host) {
         CronDNamesArg::Debian => Names::Debian,

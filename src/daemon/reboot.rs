@@ -182,7 +182,7 @@ mod tests {
         (reboot.pid_1, reboot.folders) = (pid_1, folders);
         reboot.loaded(&table);
         reboot.loaded(&table);
-        let fired = std::iter::from_fn(|| fires.try_recv().ok())
+        let started = std::iter::from_fn(|| fires.try_recv().ok())
             .map(|fire| format!("{} {} {}", fire.job.action.command(), fire.due.at, fire.trigger))
             .collect();
         let told = std::iter::from_fn(|| events.try_recv().ok())
@@ -191,7 +191,7 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        (fired, told)
+        (started, told)
     }
 
     const FIRST: &str = "first 2026-01-01T00:00:00Z reboot";

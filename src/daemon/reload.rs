@@ -365,6 +365,8 @@ impl Daemon {
             reload.follow(change, now, |table| {
                 if let Some(tables) = tables.upgrade() {
                     tables.send_replace(table);
+                    // Let go of first: should it be the last, the scheduler ends when it is woken.
+                    drop(tables);
                     waker.wake();
                 }
             });

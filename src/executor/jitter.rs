@@ -26,7 +26,7 @@ fn part(most: Duration, seed: u64, occurrence: u32) -> Duration {
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
-/// The finalizer of SplitMix64: every bit of the result depends on every bit of `seed`.
+/// The finalizer of `SplitMix64`: every bit of the result depends on every bit of `seed`.
 fn mixed(seed: u64) -> u64 {
     let mut bits = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -58,17 +58,16 @@ impl Core {
         let delay = jitter::of(&fire.job, fire.trigger);
         let run = Arc::new(Run { id, fire, attempt: 1 });
         if delay.is_zero() {
-            return self.admit(run);
+            return self.admit(&run);
         }
         let set = self.deadlines.set(Deadline::Start(id), delay);
         self.put_off.insert(id, (run, set));
         Ok(id)
     }
 
-    pub(super) fn admit(&mut self, run: Arc<Run>) -> Result<RunId, Skip> {
-        let id = run.id;
-        let arrival = self.admission.arrive(Arc::clone(&run));
-        self.heed(&run, arrival).map(|()| id)
+    pub(super) fn admit(&mut self, run: &Arc<Run>) -> Result<RunId, Skip> {
+        let arrival = self.admission.arrive(Arc::clone(run));
+        self.heed(run, arrival).map(|()| run.id)
     }
 
     /// Does what was decided of a run instead of a start.
@@ -179,15 +178,12 @@ impl Core {
         let Some(life) = self.lives.get_mut(&id) else { return };
         life.phase = Phase::Running(started.clone());
         life.oom_before = oom_before;
-        match &mut life.ending {
-            Some(ending) => {
-                ending.tree = Some(Tree::new(id, Pid::from_raw(started.pid)));
-                self.look_within(Duration::ZERO);
-            }
-            None => {
-                let timeout = started.run.fire.job.policy().timeout;
-                life.timer = timeout.map(|span| self.deadlines.set(Deadline::TimeOut(id), span));
-            }
+        if let Some(ending) = &mut life.ending {
+            ending.tree = Some(Tree::new(id, Pid::from_raw(started.pid)));
+            self.look_within(Duration::ZERO);
+        } else {
+            let timeout = started.run.fire.job.policy().timeout;
+            life.timer = timeout.map(|span| self.deadlines.set(Deadline::TimeOut(id), span));
         }
     }
 
@@ -309,10 +305,8 @@ impl Core {
             // Whoever has lost interest need not be told.
             let _ = waits.send(end.clone());
         }
-        match end.outcome.is_success() {
-            true => self.counts.succeeded += 1,
-            false => self.counts.failed += 1,
-        }
+        self.counts.succeeded += u64::from(end.outcome.is_success());
+        self.counts.failed += u64::from(!end.outcome.is_success());
         if !self.stopping {
             self.fire_followers(&end);
         }
@@ -348,7 +342,7 @@ impl Core {
             Deadline::Start(id) => {
                 if let Some((run, _)) = self.put_off.remove(&id) {
                     // Why it is skipped was told.
-                    let _ = self.admit(run);
+                    let _ = self.admit(&run);
                 }
             }
             Deadline::Grace(job, id) => {

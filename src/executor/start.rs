@@ -161,6 +161,11 @@ impl Starts {
         Ok((starts, told))
     }
 
+    /// Whether mails are still to be taken.
+    pub(super) fn mails_wait(&self) -> bool {
+        self.mailer.is_busy()
+    }
+
     /// How many starts were begun and neither succeeded nor failed yet, errands included.
     pub(super) fn len(&self) -> usize {
         self.pending.len()

@@ -116,7 +116,7 @@ impl Executor {
         }
         // Without grace what is left is killed by this.
         self.core.look();
-        while Instant::now() < by && (self.core.is_ending() || self.core.has_adopted()) {
+        while Instant::now() < by && (self.core.is_ending() || has_adopted()) {
             let look =
                 if self.core.is_ending() { by } else { by.min(Instant::now() + KILLED_LOOK) };
             match self.turn(look, replies).await {
@@ -128,12 +128,12 @@ impl Executor {
                 Turn::Over => break,
             }
         }
-        let adopted = self.core.has_adopted();
+        let adopted = !self.core.is_ending() && has_adopted();
         process::signal_all_as_init(Signal::SIGKILL);
         self.core.reap();
         self.core.look();
         let last = Instant::now() + LAST_WAIT;
-        while Instant::now() < last && (self.core.is_ending() || self.core.has_adopted()) {
+        while Instant::now() < last && (self.core.is_ending() || has_adopted()) {
             let look = last.min(Instant::now() + KILLED_LOOK);
             if let Turn::Over = self.turn(look, replies).await {
                 break;
@@ -176,9 +176,14 @@ impl Executor {
     pub(super) async fn tell_all(&mut self) {
         let by = Instant::now() + LAST_WAIT;
         let untold = |phase: &Phase| matches!(phase, Phase::Ended { told: false, .. });
-        while self.core.count(untold) > 0 && Instant::now() < by {
+        // Mails about the last runs are handed over meanwhile.
+        while (self.core.count(untold) > 0 || self.core.starts.mails_wait())
+            && Instant::now() < by
+        {
             tokio::select! {
                 Some(told) = self.core.told_ends.recv() => self.core.told(told),
+                Some(report) = self.core.reports.recv() => self.core.begun(report),
+                Ok(_) = self.children.next() => self.core.reap(),
                 () = sleep(by - Instant::now()) => {}
             }
         }
@@ -211,9 +216,9 @@ impl Core {
         }
         self.look_within(by.saturating_duration_since(Instant::now()));
     }
+}
 
-    /// Whether, as PID 1, we have children left that no run began.
-    fn has_adopted(&self) -> bool {
-        Pid::this().as_raw() == 1 && process::all().iter().any(|member| member.parent.as_raw() == 1)
-    }
+/// Whether, as PID 1, we have children left.
+fn has_adopted() -> bool {
+    Pid::this().as_raw() == 1 && process::all().iter().any(|member| member.parent.as_raw() == 1)
 }

@@ -13,8 +13,16 @@ use crate::event::{Cause, Event, Run, RunId};
 pub(super) struct Told {
     run: RunId,
     attempt: u32,
-    /// The cause that was told; none if the attendant went without telling the end.
-    cause: Option<Option<Cause>>,
+    how: How,
+}
+
+/// What became of telling an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// It was told, with this cause.
+    Told(Option<Cause>),
+    /// The attendant went without telling it.
+    Lost,
 }
 
 /// What an attendant holds until it has told the end of its run: dropped before, somebody else tells it.
@@ -27,20 +35,20 @@ pub(super) struct Untold {
 impl Untold {
     /// The end was told, with this cause.
     pub(super) fn told(mut self, cause: Option<Cause>) {
-        self.tell(Some(cause));
+        self.tell(How::Told(cause));
     }
 
-    fn tell(&mut self, cause: Option<Option<Cause>>) {
+    fn tell(&mut self, how: How) {
         if let Some(told) = self.told.take() {
             // Without an executor nobody waits.
-            let _ = told.send(Told { run: self.run.id, attempt: self.run.attempt, cause });
+            let _ = told.send(Told { run: self.run.id, attempt: self.run.attempt, how });
         }
     }
 }
 
 impl Drop for Untold {
     fn drop(&mut self) {
-        self.tell(None);
+        self.tell(How::Lost);
     }
 }
 
@@ -51,20 +59,20 @@ impl Core {
     }
 
     /// An attendant has told the end of its run, or is gone.
-    pub(super) fn told(&mut self, Told { run: id, attempt, cause }: Told) {
+    pub(super) fn told(&mut self, Told { run: id, attempt, how }: Told) {
         let Some(life) = self.lives.get_mut(&id).filter(|life| life.run.attempt == attempt) else {
             return;
         };
-        match (&mut life.phase, cause) {
-            (Phase::Ended { end, told: told @ false }, cause) => {
-                match cause {
-                    Some(cause) => end.cause = cause,
-                    None => self.bus.publish(Event::RunEnded(end.clone())),
+        match (&mut life.phase, how) {
+            (Phase::Ended { end, told: told @ false }, how) => {
+                match how {
+                    How::Told(cause) => end.cause = cause,
+                    How::Lost => self.bus.publish(Event::RunEnded(end.clone())),
                 }
                 *told = true;
                 self.settle(id);
             }
-            (Phase::Running(_), None) => {
+            (Phase::Running(_), How::Lost) => {
                 let job = &life.run.fire.job;
                 let text =
                     format!("the output of run {id} of {} is lost: its reader failed", job.label());
@@ -73,5 +81,52 @@ impl Core {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::civil::DateTime;
+
+    use super::*;
+    use crate::crontab::{Dialect, Options, Source, parse};
+    use crate::event::{Fire, Trigger};
+    use crate::job::JobTable;
+    use crate::schedule::{Due, Zone};
+
+    fn run() -> Arc<Run> {
+        let bytes = b"* * * * * true\n".to_vec();
+        let source = Source { name: "crontab".into(), bytes, dialect: Dialect::user("root") };
+        let crontab = parse(&source);
+        let none = JobTable::default();
+        let (zone, now) = (Zone::utc(), Timestamp::UNIX_EPOCH);
+        let pairs = [(&source, &crontab)];
+        let (table, ..) = JobTable::build(&pairs, &zone, &Options::default(), &none, now);
+        let due = Due { at: now, civil: DateTime::ZERO };
+        let fire = Fire { job: table.jobs()[0].clone(), due, trigger: Trigger::Schedule };
+        Arc::new(Run { id: RunId::new(now, 1), fire, attempt: 4 })
+    }
+
+    #[tokio::test]
+    async fn an_attendant_that_panics_is_missed() {
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let untold = Untold { run: run(), told: Some(sender) };
+        let attendant = tokio::spawn(async move {
+            let _untold = untold;
+            panic!("a test asked for this");
+        });
+        assert!(attendant.await.is_err());
+        let Told { run: id, attempt, how } = told.recv().await.unwrap();
+        assert_eq!((id, attempt, how), (run().id, 4, How::Lost));
+        assert!(told.recv().await.is_none(), "it is told once");
+    }
+
+    #[test]
+    fn an_end_that_was_told_is_reported_with_its_cause_and_once() {
+        let (sender, mut told) = mpsc::unbounded_channel();
+        Untold { run: run(), told: Some(sender) }.told(Some(Cause::NoSpace));
+        assert_eq!(told.try_recv().unwrap().how, How::Told(Some(Cause::NoSpace)));
+        assert!(told.try_recv().is_err());
     }
 }

@@ -90,11 +90,12 @@ impl Agenda {
         &self.table
     }
 
-    /// Puts another table in force, with everything up to `handled` done.
+    /// Puts another table in force at `now`, with everything up to `handled` done.
     ///
     /// A job that kept its place in time keeps its next due. A new one starts after its own `since`, one
-    /// whose schedule, zone or window changed after `handled` at the earliest.
-    pub fn swap(&mut self, table: Arc<JobTable>, handled: Timestamp) {
+    /// whose schedule, zone or window changed after `handled` at the earliest, and after `now` if it follows the wall clock
+    /// where that is behind.
+    pub fn swap(&mut self, table: Arc<JobTable>, handled: Timestamp, now: Timestamp) {
         let mut before: HashMap<JobKey, (&Arc<Job>, Option<Slot>)> =
             self.table.jobs().iter().map(|job| (job.key, (job, None))).collect();
         for Reverse(slot) in self.minutes.iter().chain(&self.seconds) {
@@ -109,7 +110,9 @@ impl Agenda {
                     slot.map(|slot| Slot { index, ..slot })
                 }
                 old => {
-                    let from = if old.is_some() { job.since.max(handled) } else { job.since };
+                    let done = if follows_the_clock(job) { handled.min(now) } else { handled };
+                    // Its first load may lie ahead of a clock that was set back.
+                    let from = if old.is_some() { job.since.min(now).max(done) } else { job.since };
                     self.suspect = Some(Arc::clone(job));
                     job.next_after(from).map(|due| Slot::new(due, index, job))
                 }
@@ -130,8 +133,8 @@ impl Agenda {
         let chosen = |job: &Job| match (job.schedule(), shift) {
             // Once is once.
             (Schedule::At(_), _) => false,
-            (Schedule::Every(_), _) | (_, Shift::JumpBack) => true,
-            _ => job.is_wildcard(),
+            (_, Shift::JumpBack) => true,
+            _ => follows_the_clock(job),
         };
         let table = Arc::clone(&self.table);
         let stays = |Reverse(slot): &&Reverse<Slot>| !chosen(&table.jobs()[slot.index as usize]);
@@ -223,6 +226,11 @@ fn keeps_its_place(before: &Job, now: &Job) -> bool {
         && before.schedule() == now.schedule()
         && before.zone() == now.zone()
         && (old.enabled, old.from, old.until) == (new.enabled, new.from, new.until)
+}
+
+/// Whether a job's dues come again when the clock is set back a little.
+fn follows_the_clock(job: &Job) -> bool {
+    job.is_wildcard() || matches!(job.schedule(), Schedule::Every(_))
 }
 
 /// Whether a schedule is finer than a minute, or no calendar.

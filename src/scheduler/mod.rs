@@ -96,7 +96,7 @@ impl Scheduler {
             Err(_) => return false,
         }
         if let Some(table) = &state.pending {
-            state.agenda.swap(Arc::clone(table), state.tide.handled);
+            state.agenda.swap(Arc::clone(table), state.tide.handled, self.clock.now());
             state.pending = None;
         }
         let (tide, agenda) = (&mut state.tide, &mut state.agenda);

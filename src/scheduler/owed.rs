@@ -51,9 +51,10 @@ pub(super) fn passed(
             range.add(due);
             continue;
         }
-        if kept.len() >= most {
-            let oldest = kept.pop_front();
-            oldest.into_iter().for_each(|due| range.add(due));
+        if kept.len() >= most
+            && let Some(oldest) = kept.pop_front()
+        {
+            range.add(oldest);
         }
         kept.push_back(due);
     }

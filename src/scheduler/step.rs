@@ -106,6 +106,8 @@ struct Hold {
     minute: i64,
     /// Elapsed time at which cronie would look.
     until: Duration,
+    /// Whether the clock was behind handled time already.
+    behind: bool,
 }
 
 impl Tide {
@@ -120,7 +122,8 @@ impl Tide {
         let elapsed = signed(monotonic.saturating_sub(self.monotonic));
         let expected = self.wall.saturating_add(elapsed).unwrap_or(Timestamp::MAX);
         let by = wall.duration_since(expected);
-        let (was_behind, before) = (self.handled > self.wall, self.handled);
+        let mut was_behind = self.handled > self.wall;
+        let before = self.handled;
         if self.hold.is_none() {
             // A minute that begins just now has not been handled.
             let passed = if elapsed.is_zero() { expected } else { just_before(expected) };
@@ -129,7 +132,8 @@ impl Tide {
             if by.abs() > DRIFT {
                 let minute = minute_of(passed);
                 let rest = start_of(minute + 1).duration_since(expected);
-                self.hold = Some(Hold { minute, until: monotonic + unsigned(rest) });
+                let until = monotonic + unsigned(rest);
+                self.hold = Some(Hold { minute, until, behind: was_behind });
             }
         }
         self.wall = wall;
@@ -137,6 +141,7 @@ impl Tide {
         let stepped = self.hold.is_some();
         let shift = match &mut self.hold {
             Some(hold) => {
+                was_behind = hold.behind;
                 let ahead = start_of(hold.minute + 1).duration_since(wall);
                 if monotonic >= hold.until && ahead.is_positive() && ahead < UNSEEN {
                     hold.until = monotonic + unsigned(ahead);

@@ -158,7 +158,7 @@ mod tests {
         let found = members(&BTreeSet::from([session]));
         let here = found.iter().find(|member| member.pid == Pid::this()).unwrap();
         assert_eq!((here.group, here.parent), (getpgrp(), getppid()));
-        assert!(!members(&BTreeSet::from([Pid::from_raw(i32::MAX)])).contains(&here));
+        assert!(!members(&BTreeSet::from([Pid::from_raw(i32::MAX)])).contains(here));
     }
 
     #[test]

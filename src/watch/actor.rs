@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
@@ -174,7 +175,7 @@ impl Actor {
         let thorough = self.occasion != Occasion::Edit;
         let before = (self.occasion == Occasion::Start)
             .then(|| SystemClock.now() - LEFT_ALONE)
-            .map(|at| at.as_nanosecond());
+            .map(Timestamp::as_nanosecond);
         let (suspects, falls_short) = self
             .with(move |field| (field.scan(Scan { thorough, before }), field.falls_short()))
             .await?;

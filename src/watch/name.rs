@@ -54,7 +54,7 @@ impl Names {
             Passed::Hidden
         } else if is_leaving(name) {
             Passed::Backup
-        } else if self == Names::Debian && !name.iter().all(is_portable) {
+        } else if self == Names::Debian && !name.iter().all(|&byte| is_portable(byte)) {
             Passed::Character
         } else if self == Names::Users && name.starts_with(b"tmp.") {
             return Meaning::Nothing;
@@ -76,7 +76,7 @@ fn is_leaving(name: &[u8]) -> bool {
         || INFIXES.iter().any(|infix| name.windows(infix.len()).any(|part| part == *infix))
 }
 
-fn is_portable(byte: &u8) -> bool {
+fn is_portable(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 

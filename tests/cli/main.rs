@@ -9,6 +9,7 @@ mod crontab;
 mod explain;
 mod generated;
 mod help;
+mod manual;
 mod next;
 mod supercronic;
 mod vectors;

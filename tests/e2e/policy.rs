@@ -1,9 +1,11 @@
 //! Options of jobs, and why runs end, with the real daemon.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 use serde_json::Value;
 
@@ -32,11 +34,6 @@ impl Cgroup {
         let _ = fs::write(cgroup.0.join("memory.swap.max"), "0");
         Ok(cgroup)
     }
-
-    fn add(&self, pid: Pid) -> Result<(), String> {
-        let added = fs::write(self.0.join("cgroup.procs"), pid.to_string());
-        added.map_err(|error| format!("cgroup.procs: {error}"))
-    }
 }
 
 impl Drop for Cgroup {
@@ -51,16 +48,25 @@ fn a_run_that_the_kernel_ends_for_want_of_memory_is_told_so() {
         Ok(cgroup) => cgroup,
         Err(reason) => return println!("not tested: {reason}"),
     };
-    let mut crond = Crond::new().start();
-    if let Err(reason) = cgroup.add(crond.pid()) {
-        return println!("not tested: {reason}");
-    }
-    // Where a process is asked for is where the daemon looks: it is told anew of its cgroup by a start there.
-    crond.write("* * * * * * exec tail -c 1G /dev/zero\n");
-    let end = crond.expect("run.ended");
-    drop(crond);
-    assert_eq!(end["signal"], "SIGKILL", "{end}");
-    assert_eq!(end["reason"], "out of memory", "{end}");
+    let folder = tempfile::TempDir::new().unwrap();
+    let crontab = folder.path().join("crontab");
+    fs::write(&crontab, "* * * * * * x=x; while :; do x=$x$x; done\n").unwrap();
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#])
+        .arg(&cgroup.0)
+        .args([env!("CARGO_BIN_EXE_cronkeep"), "--log-format=json", "--on-stop=end"])
+        .arg(&crontab)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let events = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let end = events.into_iter().find(|event| event["event"] == "run.ended");
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    child.wait().unwrap();
+    let end = end.expect("the daemon lives");
+    assert_eq!((&end["signal"], &end["reason"]), (&9.into(), &"out of memory".into()), "{end}");
 }
 
 #[test]
@@ -69,7 +75,9 @@ fn a_second_term_that_comes_at_once_kills_too() {
         let mut crond = Crond::new()
             .arg("--on-stop=end")
             .arg("--stop-grace=1h")
-            .crontab("* * * * * * trap '' TERM; echo up >> {dir}/log; while :; do sleep 0.05; done\n")
+            .crontab(
+                "* * * * * * trap '' TERM; echo up >> {dir}/log; while :; do sleep 0.05; done\n",
+            )
             .start();
         crond.expect_file("log", |text| text.contains("up"));
         crond.signal(Signal::SIGTERM);

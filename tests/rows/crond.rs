@@ -38,7 +38,7 @@ impl Crond {
         match self {
             Crond::Ours => &[INSIDE],
             Crond::Debian => &[INSIDE, "-f"],
-            Crond::Busybox => &[INSIDE, "crond", "-f", "-d", "0"],
+            Crond::Busybox => &[INSIDE, "crond", "-f", "-l", "0"],
         }
     }
 

@@ -227,8 +227,17 @@ impl Running {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let log = File::create(folder.path().join("log")).unwrap();
-        let process = Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--propagation=private"])
+        // The thread that starts it judges it; should the test be killed, it goes, too.
+        let process = Command::new("setpriv")
+            .args([
+                "--pdeathsig=KILL",
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child=KILL",
+                "--propagation=private",
+            ])
             .args(["sh", "-c", PREPARE, "life"])
             .arg(folder.path())
             .arg(crond.program())

@@ -86,7 +86,7 @@ rows! {
     row_101_a_thousand_jobs_of_one_minute_all_run: row(|_| {
         let others = "0 0 * * * echo >> /results/row101a/0\n".repeat(999);
         vec![Table::spool().raw("0 0 * * * {}\n", Expect::Sum(1000)).text(others)]
-    });
+    }).in_life(Life::Busy);
 
     /// row 102: as PID 1 it leaves no zombie of a job's orphans.
     row_102_no_orphan_stays_a_zombie: row(|_| {

@@ -1,5 +1,7 @@
 //! What a row sets up, and what is expected of it.
 
+use std::fmt;
+
 use crate::day::Day;
 use crate::life::Site;
 
@@ -12,8 +14,18 @@ pub(crate) enum Life {
     Empty,
     /// /etc/cron.d goes after the first minute, and HUP comes.
     Disturbed,
+    /// The spool holds what nobody should open.
+    Trapped,
+    /// A thousand jobs begin with the first minute.
+    Busy,
     /// The root file system is read-only, and there is no /run.
     ReadOnly,
+}
+
+impl Life {
+    /// Every life, all of which go on at the same time.
+    pub(crate) const ALL: [Life; 6] =
+        [Life::Whole, Life::Empty, Life::Disturbed, Life::Trapped, Life::Busy, Life::ReadOnly];
 }
 
 /// One row.
@@ -65,6 +77,16 @@ pub(crate) enum Expect {
     Sum(usize),
     /// Each of two runs writes these bytes.
     Writes(Vec<u8>),
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expect::Runs(first, second) => write!(f, "runs {:?}", (first, second)),
+            Expect::Sum(sum) => write!(f, "{sum} lines"),
+            Expect::Writes(text) => write!(f, "twice {:.200?}", String::from_utf8_lossy(text)),
+        }
+    }
 }
 
 /// At 00:00 and at 00:01.

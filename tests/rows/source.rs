@@ -81,7 +81,7 @@ rows! {
     /// row 66: a link or a FIFO in the spool is refused, and holds nobody up.
     row_66_a_link_or_a_fifo_in_the_spool_is_refused: row(|_| {
         vec![Table::spool().entry("* * * * *", NEVER), Table::spool(), Table::spool().entry("* * * * *", ALWAYS)]
-    }).prepare(|site| {
+    }).in_life(Life::Trapped).prepare(|site| {
         fs::rename(site.spool("row66a"), site.path("/var/spool/row66")).unwrap();
         symlink("/var/spool/row66", site.spool("row66a")).unwrap();
         fs::remove_file(site.spool("row66b")).unwrap();

@@ -5,6 +5,8 @@ mod ended;
 mod harness;
 mod hung;
 mod identity;
+mod log;
+mod mail;
 mod place;
 mod plain;
 mod output;

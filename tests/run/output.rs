@@ -1,13 +1,14 @@
 //! What is told of a run's output.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cronkeep::crontab::directive::Output;
 use cronkeep::event::{Event, Stream};
 use cronkeep::job::Policy;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use tokio::time::Instant;
 
 use crate::harness::{Daemon, alone, descriptors, job, job_with, start, under, until};
 
@@ -161,7 +162,7 @@ fn a_flood_on_both_streams_keeps_them_apart() {
 }
 
 /// What this process has in memory, in KiB.
-fn memory() -> u64 {
+pub(crate) fn memory() -> u64 {
     let smaps = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = smaps.lines().find(|line| line.starts_with("Pss_Anon:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

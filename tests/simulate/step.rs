@@ -102,6 +102,35 @@ fn an_edit_while_the_clock_is_behind_repeats_nothing() {
 }
 
 #[test]
+fn an_entry_that_is_edited_while_the_clock_is_behind_follows_the_clock_as_its_kind_does() {
+    let text = "*/30 * * * * wild\n0 5 * * * fixed\n";
+    let mut simulation = Simulation::new(text, "UTC", "2026-01-01T02:30:30Z");
+    simulation.step("2026-01-01T02:00:30Z");
+    simulation.pass("2026-01-01T02:02:00Z");
+    let window = "# cronkeep: until=2027-01-01T00:00:00Z\n";
+    simulation.edit(&format!("{window}*/30 * * * * wild\n{window}0 5 * * * fixed\n"));
+    simulation.pass("2026-01-01T05:00:00Z");
+    let wild = ["02:30", "03:00", "03:30", "04:00", "04:30", "05:00"];
+    let mut expected: Vec<_> = wild.iter().map(|at| format!("wild 01-01 {at}")).collect();
+    expected.push("fixed 01-01 05:00".to_owned());
+    assert_eq!(simulation.fired(), expected);
+}
+
+#[test]
+fn a_job_that_is_enabled_again_or_whose_window_opens_runs_from_then_on() {
+    let text = "# cronkeep: enabled=no\n*/10 * * * * a\n# cronkeep: from=2026-01-01T00:20:00Z until=2026-01-01T00:40:00Z\n*/10 * * * * b\n";
+    let mut simulation = Simulation::new(text, "UTC", "2026-01-01T00:05:00Z");
+    simulation.pass("2026-01-01T00:25:00Z");
+    assert_eq!(simulation.fired(), ["b 01-01 00:20"]);
+    simulation.edit(&text.replace("enabled=no", "enabled=yes"));
+    simulation.pass("2026-01-01T00:50:00Z");
+    assert_eq!(
+        simulation.fired(),
+        ["a 01-01 00:30", "b 01-01 00:30", "a 01-01 00:40", "a 01-01 00:50"]
+    );
+}
+
+#[test]
 fn a_step_back_by_a_minute_is_waited_out() {
     let mut simulation = Simulation::new("* * * * * a\n", "UTC", "2026-01-01T02:00:30Z");
     simulation.pass("2026-01-01T02:01:20Z");

@@ -354,7 +354,7 @@ async fn ten_thousand_files_are_fine() {
             fs::write(at.join(format!("job-{number}")), BEFORE).unwrap();
         }
     };
-    let mut folder = Folder::with(fill, &[BEFORE; 10_000]).await;
+    let mut folder = Folder::with(fill, &vec![BEFORE; 10_000]).await;
     let begun = Instant::now();
     folder.write("job-5000", AFTER);
     folder.expect(&[("job-5000", Some(AFTER))]).await;

@@ -277,9 +277,8 @@ impl Model {
         let policy = &self.policies[usize::from(job)];
         let alive = self.alive.iter().filter(|(_, of)| *of == job).count();
         let held = self.held.iter().position(|(_, of)| *of == job);
-        if self.paused.contains(&job) {
-            self.skipped.push(number);
-        } else if alive > 0 && policy.overlap == Overlap::Skip {
+        let overlaps = alive > 0 && policy.overlap == Overlap::Skip;
+        if self.paused.contains(&job) || overlaps {
             self.skipped.push(number);
         } else if alive > 0 && policy.overlap == Overlap::Queue {
             match held {

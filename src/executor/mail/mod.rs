@@ -9,6 +9,7 @@ pub(super) use send::Mailer;
 use std::env;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
@@ -21,6 +22,9 @@ use crate::unix::{Account, Strings};
 
 /// What takes mails where nothing else is said.
 pub const SENDMAIL: &str = "/usr/sbin/sendmail";
+
+/// How long a mail may take to be taken.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The charset of mails where the daemon's environment names none.
 const CHARSET: &str = "UTF-8";
@@ -50,6 +54,8 @@ pub struct Post {
     ///
     /// cronie gives a command one pipe for both, so that a mail has them in the order in which they were printed.
     pub apart: bool,
+    /// How long a mail may take to be taken; then what takes it is killed.
+    pub patience: Duration,
 }
 
 impl Via {
@@ -116,7 +122,13 @@ impl Post {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .iter()
             .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
-        Post { via, host, charset: charset_of(locale.as_deref().unwrap_or_default()), apart }
+        Post {
+            via,
+            host,
+            charset: charset_of(locale.as_deref().unwrap_or_default()),
+            apart,
+            patience: PATIENCE,
+        }
     }
 
     /// Whether a mail will be due if `run` prints something.
@@ -169,7 +181,7 @@ impl Envelope {
         host: &Host,
         terms: &Terms,
         account: &Account,
-        variables: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        variables: &(impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone),
     ) -> Option<Self> {
         if host.post.via == Via::Off {
             return None;

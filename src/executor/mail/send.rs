@@ -1,7 +1,6 @@
 //! Handing mails to sendmail, as the job's user, beside the runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -13,9 +12,6 @@ use super::Post;
 use super::message::message;
 use crate::event::{Bus, Event, Outcome, Run};
 use crate::unix::{Status, Strings};
-
-/// How long a mail may take; then what takes it is killed.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many mails are handed over at once.
 const ABREAST: usize = 16;
@@ -31,7 +27,6 @@ pub(in crate::executor) struct Mailer {
     bus: Bus,
     abreast: Semaphore,
     room: Arc<Semaphore>,
-    patience: Duration,
 }
 
 impl Mailer {
@@ -42,7 +37,12 @@ impl Mailer {
         bus: Bus,
     ) -> Self {
         let (abreast, room) = (Semaphore::new(ABREAST), Arc::new(Semaphore::new(WAITING)));
-        Mailer { post, errands, bus, abreast, room, patience: PATIENCE }
+        Mailer { post, errands, bus, abreast, room }
+    }
+
+    /// Whether a mail is still to be taken.
+    pub(in crate::executor) fn is_busy(&self) -> bool {
+        self.room.available_permits() < WAITING
     }
 
     /// Sends what `run` has printed, if that is due, beside the runs; tells of addresses that cannot be used.
@@ -104,7 +104,7 @@ impl Mailer {
         if self.errands.send(Report::Asked(errand)).is_err() {
             return Err("the daemon ends".into());
         }
-        match timeout(self.patience, status).await {
+        match timeout(self.post.patience, status).await {
             Ok(Ok(Ok(Status::Exited(0)))) => Ok(()),
             Ok(Ok(Ok(Status::Exited(code)))) => {
                 Err(format!("got status 0x{:04x}", u32::from(code) << 8))
@@ -117,7 +117,7 @@ impl Mailer {
                 let _ = self.errands.send(Report::Abandoned);
                 Err(format!(
                     "{program} took longer than {} s, and was killed",
-                    self.patience.as_secs()
+                    self.post.patience.as_secs()
                 ))
             }
         }

@@ -23,7 +23,7 @@ fn table(text: &str, zone: &str, previous: &JobTable, now: Timestamp) -> Arc<Job
 
 fn agenda(text: &str, now: &str) -> Agenda {
     let mut agenda = Agenda::default();
-    agenda.swap(table(text, "UTC", &JobTable::default(), at(now)), at(now));
+    agenda.swap(table(text, "UTC", &JobTable::default(), at(now)), at(now), at(now));
     agenda
 }
 
@@ -73,8 +73,11 @@ fn an_edit_keeps_the_next_due_of_what_it_leaves_alone() {
     let mut agenda = agenda("@every 10s a\n*/5 * * * * b\n", "2026-01-01T00:00:03Z");
     let before = agenda.table().clone();
     let text = "# moved\n@every 10s a\n*/5 * * * * c\n";
-    agenda
-        .swap(table(text, "UTC", &before, at("2026-01-01T00:00:09Z")), at("2026-01-01T00:00:08Z"));
+    agenda.swap(
+        table(text, "UTC", &before, at("2026-01-01T00:00:09Z")),
+        at("2026-01-01T00:00:08Z"),
+        at("2026-01-01T00:00:09Z"),
+    );
     assert_eq!(agenda.next(), Some(at("2026-01-01T00:00:13Z")));
 }
 
@@ -84,7 +87,7 @@ fn a_job_that_is_enabled_again_does_not_fire_for_the_past() {
     assert_eq!(agenda.next(), None);
     let before = agenda.table().clone();
     let now = at("2026-01-01T05:00:30Z");
-    agenda.swap(table("* * * * * a\n", "UTC", &before, now), now);
+    agenda.swap(table("* * * * * a\n", "UTC", &before, now), now, now);
     assert_eq!(agenda.next(), Some(at("2026-01-01T05:01:00Z")));
 }
 
@@ -147,7 +150,7 @@ fn minutes_that_a_gap_skipped_are_made_up_for_at_its_end() {
     let mut agenda = Agenda::default();
     let start = at("2026-03-29T00:30:00Z");
     let text = "0,30 2 * * * fixed\n*/30 * * * * wild\n";
-    agenda.swap(table(text, "Europe/Berlin", &JobTable::default(), start), start);
+    agenda.swap(table(text, "Europe/Berlin", &JobTable::default(), start), start, start);
     let fired = fires(&mut agenda, "2026-03-29T01:00:00Z", Shift::Small);
     assert_eq!(fired, ["fixed@02:00:00", "fixed@02:30:00", "wild@03:00:00"]);
 }

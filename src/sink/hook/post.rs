@@ -12,7 +12,7 @@ use ureq::{Agent, Error};
 use crate::event::{Bus, Event};
 
 /// Servers that are talked to side by side; more share a thread.
-const THREADS: u64 = 8;
+const THREADS: usize = 8;
 /// Requests that wait for one thread.
 const WAITING: usize = 128;
 /// Different warnings that are remembered, so that each is told once.
@@ -64,7 +64,7 @@ impl Body {
 /// Hands requests to the threads.
 #[derive(Debug)]
 pub(super) struct Posts {
-    threads: [Option<SyncSender<Request>>; THREADS as usize],
+    threads: [Option<SyncSender<Request>>; THREADS],
     bus: Bus,
     patience: Patience,
     done: Sender<()>,
@@ -79,7 +79,7 @@ impl Posts {
     /// Hands a request to the thread of its server. Never blocks; where too many wait, it is dropped with a warning.
     pub(super) fn send(&mut self, request: Request) {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(server(&request.url));
-        let place = usize::try_from(hash % THREADS).unwrap_or(0);
+        let place = usize::from(hash.to_le_bytes()[0]) % THREADS;
         let (job, shown) = (request.job.clone(), server(&request.url));
         let thread = match &self.threads[place] {
             Some(thread) => thread,

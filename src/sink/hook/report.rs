@@ -86,7 +86,7 @@ mod tests {
         let mut told = Told::default();
         told.add(b"first");
         assert_eq!(told.tail(), b"first\n");
-        told.add(&[b'x'; 20_000]);
+        told.add(&vec![b'x'; 20_000]);
         assert_eq!(told.tail().len(), TAIL);
         for n in 0..10_000 {
             told.add(n.to_string().as_bytes());
