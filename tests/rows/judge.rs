@@ -91,15 +91,15 @@ fn live_one(crond: Crond, day: Day, life: Life, rows: &[(&'static str, Row)]) ->
     day.wait(SETTLED);
     let first = running.site.all_traces();
     day.wait(EDITS);
-    if running.lives() {
+    if running.ended().is_none() {
         rows.iter().filter_map(|(_, row)| row.edit).for_each(|edit| edit(&running.site));
     }
     day.wait(END);
     let last = running.site.all_traces();
     let mut verdicts: Verdicts = rows.iter().map(|(name, _)| (*name, Vec::new())).collect();
-    if !running.lives() {
+    if let Some(status) = running.ended() {
         for wrong in verdicts.values_mut() {
-            wrong.push("the daemon has ended".to_owned());
+            wrong.push(format!("the daemon has ended: {status}"));
         }
     }
     for (name, key, table) in &tables {
@@ -108,7 +108,7 @@ fn live_one(crond: Crond, day: Day, life: Life, rows: &[(&'static str, Row)]) ->
     }
     for (name, row) in &rows {
         // What is wrong then has been said.
-        let check = row.check.filter(|_| running.lives());
+        let check = row.check.filter(|_| running.ended().is_none());
         if let Some(Err(error)) = check.map(|check| check(&running.site)) {
             verdicts.get_mut(name).expect("every row has its place").push(error);
         }

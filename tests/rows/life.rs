@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
@@ -288,9 +288,9 @@ impl Running {
         self.site.started = true;
     }
 
-    /// Whether the daemon is there.
-    pub(crate) fn lives(&mut self) -> bool {
-        matches!(self.process.try_wait(), Ok(None))
+    /// How the daemon has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Sends the daemon a signal.

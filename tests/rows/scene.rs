@@ -16,6 +16,8 @@ pub(crate) enum Life {
     Disturbed,
     /// The spool holds what nobody should open.
     Trapped,
+    /// Tables have nicknames, of which some daemons die.
+    Nicknamed,
     /// A thousand jobs begin with the first minute.
     Busy,
     /// The root file system is read-only, and there is no /run.
@@ -24,8 +26,15 @@ pub(crate) enum Life {
 
 impl Life {
     /// Every life, all of which go on at the same time.
-    pub(crate) const ALL: [Life; 6] =
-        [Life::Whole, Life::Empty, Life::Disturbed, Life::Trapped, Life::Busy, Life::ReadOnly];
+    pub(crate) const ALL: [Life; 7] = [
+        Life::Whole,
+        Life::Empty,
+        Life::Disturbed,
+        Life::Trapped,
+        Life::Nicknamed,
+        Life::Busy,
+        Life::ReadOnly,
+    ];
 }
 
 /// One row.
