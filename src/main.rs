@@ -23,7 +23,7 @@ fn main() -> process::ExitCode {
         }
     };
     let (name, outcome) = match called {
-        Called::Cronkeep(cli) => ("cronkeep", run(*cli)),
+        Called::Cronkeep(cli) => ("cronkeep", run(&cli)),
         Called::Crond(name, crond) => (name, run_crond(name, *crond).map_err(without_usage)),
         Called::Crontab(args) => ("crontab", run_crontab(args).map_err(without_usage)),
     };
@@ -38,7 +38,7 @@ fn main() -> process::ExitCode {
     code.into()
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let host = Host::of_process();
     match &cli.command {
         Some(command) => command::run(command, &host),

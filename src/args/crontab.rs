@@ -20,6 +20,7 @@ Also when called as crontab. Exit code: 0 done, 1 not done or wrong usage.";
 ///
 /// At most one of `-l -e -r -T`; without one, a file or standard input becomes the table.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of cronie's")]
 #[command(group = ArgGroup::new("operation").args(["list", "edit", "remove", "test"]))]
 #[command(group = ArgGroup::new("without_file").args(["list", "edit", "remove"]).conflicts_with("file"))]
 pub struct CrontabArgs {

@@ -73,11 +73,14 @@ impl Lasting {
     }
 }
 
+/// Makes the routes of a request.
+type Routes = Arc<dyn Fn() -> Router + Send + Sync>;
+
 /// Serves one socket.
 pub struct Server {
     socket: Socket,
     access: Access,
-    routes: Arc<dyn Fn() -> Router + Send + Sync>,
+    routes: Routes,
     open: VecDeque<Open>,
 }
 
@@ -90,7 +93,8 @@ struct Open {
 }
 
 impl Server {
-    /// Serves `routes`, which are made anew for each connection, so that nothing of them is kept while there is none.
+    /// Serves `routes`, which are made anew for each request: nothing of them is kept while there is none, and who asks
+    /// for nothing costs nothing.
     #[must_use]
     pub fn new(
         socket: Socket,
@@ -117,11 +121,11 @@ impl Server {
             let peer = Peer { uid: found.uid(), gid: found.gid(), pid: found.pid() };
             let asked = Arc::<AtomicBool>::default();
             let routes = if !self.access.permits(peer) {
-                refusing(&Refusal::forbidden())
+                refusing(Refusal::forbidden())
             } else if self.make_room(peer) {
-                (self.routes)()
+                Arc::clone(&self.routes)
             } else {
-                refusing(&Refusal::busy())
+                refusing(Refusal::busy())
             };
             let task = tasks.spawn(serve(stream, routes, peer, Arc::clone(&asked)));
             self.open.push_back(Open { task, peer, asked });
@@ -149,21 +153,22 @@ impl Server {
 }
 
 /// Routes that refuse everything.
-fn refusing(refusal: &Refusal) -> Router {
-    let refusal = refusal.clone();
-    Router::new().fallback(move || std::future::ready(refusal.into_response()))
+fn refusing(refusal: Refusal) -> Routes {
+    Arc::new(move || {
+        let refusal = refusal.clone();
+        Router::new().fallback(move || std::future::ready(refusal.into_response()))
+    })
 }
 
 /// Answers one request, within the deadlines.
-async fn serve(stream: UnixStream, routes: Router, peer: Peer, asked: Arc<AtomicBool>) {
+async fn serve(stream: UnixStream, routes: Routes, peer: Peer, asked: Arc<AtomicBool>) {
     let lasting = Lasting::default();
     let mark = lasting.clone();
-    let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(mark.clone());
-        routes.call(request)
+        TowerToHyperService::new(routes()).call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

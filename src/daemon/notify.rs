@@ -54,7 +54,7 @@ impl Notify {
     }
 
     /// The daemon is about to end.
-    pub(super) fn stopping(&self) {
+    pub(super) fn stopping() {
         tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 }

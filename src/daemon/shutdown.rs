@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Daemon;
+use super::notify::Notify;
 use crate::config::OnStop;
 use crate::event::Event;
 use crate::executor::{Stop, Stopped};
@@ -19,7 +20,7 @@ impl Daemon {
         self.control.close();
         let running = self.executor.state().await.running.len();
         self.bus.publish(Event::Stopping { running });
-        self.notify.stopping();
+        Notify::stopping();
         // The scheduler ends when nobody can give it a table any more, and looks when it is woken.
         let tables = std::mem::replace(
             &mut self.tables,

@@ -138,7 +138,7 @@ impl Base {
             home: c_string(value("HOME"), "HOME")?,
             environment,
             search,
-            envelope: Envelope::new(host, terms, account, variables.pairs()),
+            envelope: Envelope::new(host, terms, account, &variables.pairs()),
         })
     }
 

@@ -126,11 +126,11 @@ impl Recent {
     /// What was printed up to now, and what will be; nothing lies between, and nothing is in both.
     #[must_use]
     pub fn follow(&self, of: Of) -> (Vec<Output>, Follower) {
-        let mut shelf = self.shelf();
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut kept = self.shelf();
+        let (telling, news) = mpsc::unbounded_channel();
         let queue = Arc::new(Queue::default());
-        shelf.following.push(Following { of, sender, queue: Arc::clone(&queue) });
-        (shelf.look(of), Follower { receiver, queue })
+        kept.following.push(Following { of, telling, queue: Arc::clone(&queue) });
+        (kept.look(of), Follower { news, queue })
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -142,20 +142,20 @@ impl Recent {
 /// Receives what is printed from now on.
 #[derive(Debug)]
 pub struct Follower {
-    receiver: UnboundedReceiver<(News, usize)>,
+    news: UnboundedReceiver<(News, usize)>,
     queue: Arc<Queue>,
 }
 
 impl Follower {
     /// The next news; none once the bus is gone. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<News> {
-        if self.receiver.is_empty() {
+        if self.news.is_empty() {
             let count = self.queue.left_out.swap(0, Ordering::Relaxed);
             if count > 0 {
                 return Some(News::LeftOut(count));
             }
         }
-        let (news, cost) = self.receiver.recv().await?;
+        let (news, cost) = self.news.recv().await?;
         self.queue.bytes.fetch_sub(cost, Ordering::Relaxed);
         Some(news)
     }
@@ -171,7 +171,7 @@ struct Queue {
 #[derive(Debug)]
 struct Following {
     of: Of,
-    sender: UnboundedSender<(News, usize)>,
+    telling: UnboundedSender<(News, usize)>,
     queue: Arc<Queue>,
 }
 
@@ -181,14 +181,14 @@ impl Following {
         let cost = bytes + 2 * LINE_COST;
         if self.queue.bytes.load(Ordering::Relaxed) + cost > WAITING {
             self.queue.left_out.fetch_add(1, Ordering::Relaxed);
-            return !self.sender.is_closed();
+            return !self.telling.is_closed();
         }
         let left_out = self.queue.left_out.swap(0, Ordering::Relaxed);
-        if left_out > 0 && self.sender.send((News::LeftOut(left_out), 0)).is_err() {
+        if left_out > 0 && self.telling.send((News::LeftOut(left_out), 0)).is_err() {
             return false;
         }
         self.queue.bytes.fetch_add(cost, Ordering::Relaxed);
-        self.sender.send((news, cost)).is_ok()
+        self.telling.send((news, cost)).is_ok()
     }
 }
 
@@ -287,7 +287,7 @@ impl Shelf {
             if following.of.has(run) {
                 following.tell(news(), bytes)
             } else {
-                !following.sender.is_closed()
+                !following.telling.is_closed()
             }
         });
     }

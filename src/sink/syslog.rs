@@ -51,10 +51,6 @@ impl Syslog {
     /// Sends a message; whether the log has taken it.
     ///
     /// `at` is the wall time that it carries, in its own zone. A log that is gone, or does not read for 200 ms, loses it.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "a log that cannot be written to has nobody to tell"
-    )]
     pub fn send(&self, level: Level, at: &Zoned, text: &str) -> bool {
         let priority = FACILITY << 3 | severity(level);
         let time = at.strftime("%b %e %H:%M:%S");

@@ -1,4 +1,6 @@
 //! crontab(1), with the real binary: each test has a spool, an `/etc` and users of its own, in a mount namespace.
+#![expect(clippy::unwrap_used, reason = "a test fails where it must not go on")]
+#![expect(clippy::disallowed_methods, reason = "a test waits for its programs, as any parent does")]
 
 use std::fs;
 use std::io::Write as _;
@@ -335,10 +337,17 @@ fn an_editor_that_fails_keeps_what_was_written_and_installs_nothing() {
     assert!(!machine.table("root").exists());
 }
 
+/// A table of so many entries, each with this word.
+fn table(word: &str, entries: usize) -> String {
+    let lines: Vec<String> =
+        (0..entries).map(|n| format!("{} * * * * {word} {n}\n", n % 60)).collect();
+    lines.concat()
+}
+
 #[test]
 fn row_115_killed_at_any_point_it_leaves_the_old_table_or_the_new() {
     let machine = Machine::new();
-    let old: String = (0..400).map(|n| format!("{} * * * * old {n}\n", n % 60)).collect();
+    let old = table("old", 400);
     let new = old.replace("old", "new");
     assert_eq!(code(&with_input(machine.crontab(&["-"]), old.as_bytes())), 0);
     let file = machine.path("next");
@@ -386,10 +395,7 @@ fn row_115_killed_at_any_point_it_leaves_the_old_table_or_the_new() {
 #[test]
 fn row_115_killed_whenever_it_leaves_the_old_table_or_the_new() {
     let machine = Machine::new();
-    let texts: Vec<String> = ["one", "two"]
-        .iter()
-        .map(|word| (0..3000).map(|n| format!("{} * * * * {word} {n}\n", n % 60)).collect())
-        .collect();
+    let texts = ["one", "two"].map(|word| table(word, 3000));
     let files: Vec<PathBuf> = ["one", "two"].iter().map(|name| machine.path(name)).collect();
     for (file, text) in files.iter().zip(&texts) {
         fs::write(file, text).unwrap();

@@ -53,6 +53,7 @@ for word in "$@"; do printf '%s\0' "$word"; done >"$d/options"
 "#;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "no reaper lives in the first process")]
 fn commands_are_run_logged_and_mailed_as_cronie_does() {
     if let Some(folder) = std::env::var_os(INSIDE) {
         return compare_all(Path::new(&folder));

@@ -5,195 +5,13 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tempfile::TempDir;
 
 use super::harness::PATIENCE;
-
-/// A number that no account of a machine has.
-const ALICE: u32 = 61_234;
-
-/// Mounts the folder's files over the machine's, and holds the namespace open.
-const HOLD: &str = r#"
-set -e
-folder=$1
-mount --make-rprivate /
-[ -d /var/spool/cron ] || mkdir -p /var/spool/cron
-mount -t overlay overlay -o "lowerdir=$folder/etc:/etc" /etc
-mount --bind "$folder/passwd" /etc/passwd
-mount --bind "$folder/spool" /var/spool/cron
-[ ! -d /etc/cron.d ] || mount -t tmpfs tmpfs /etc/cron.d
-mount -t tmpfs tmpfs /run
-mkdir "$folder/dev"; mount -t tmpfs tmpfs "$folder/dev"
-for name in null zero urandom; do touch "$folder/dev/$name"; mount --bind "/dev/$name" "$folder/dev/$name"; done
-ln -s "$folder/log" "$folder/dev/log"
-mount --move "$folder/dev" /dev
-echo ready
-exec sleep 1000
-"#;
-
-/// A host with its own /etc, /run, /dev and spool; gone when dropped, and every daemon with it.
-struct Machine {
-    folder: TempDir,
-    holder: Child,
-}
-
-impl Machine {
-    /// A host whose /etc/crontab is `crontab`.
-    fn new(crontab: &str) -> Self {
-        assert!(nix::unistd::geteuid().is_root(), "these tests need root: they mount");
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["spool/crontabs", "etc", "bin"] {
-            fs::create_dir_all(folder.path().join(name)).unwrap();
-        }
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(folder.path().join("etc/crontab"), crontab).unwrap();
-        let users =
-            format!("root:x:0:0:root:/root:/bin/sh\nalice:x:{ALICE}:{ALICE}::/tmp:/bin/sh\n");
-        fs::write(folder.path().join("passwd"), users).unwrap();
-        let binary = folder.path().join("bin/cronkeep");
-        fs::copy(env!("CARGO_BIN_EXE_cronkeep"), &binary).unwrap();
-        for name in ["crond", "cron", "crontab"] {
-            fs::hard_link(&binary, folder.path().join("bin").join(name)).unwrap();
-        }
-        let mut holder = Command::new("unshare")
-            .args(["--mount", "sh", "-c", HOLD, "sh"])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        Machine { folder, holder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A path as the daemon has it.
-    fn inside(&self, path: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{path}", self.holder.id()))
-    }
-
-    /// The program under one of its names.
-    fn command(&self, name: &str, arguments: &[&str]) -> Command {
-        let program = self.path("bin").join(name);
-        self.any(program.to_str().unwrap(), arguments)
-    }
-
-    fn as_alice(&self, arguments: &[&str]) -> Command {
-        let crontab = self.path("bin/crontab");
-        let id = ALICE.to_string();
-        let mut all =
-            vec!["--reuid", &id, "--regid", &id, "--clear-groups", crontab.to_str().unwrap()];
-        all.extend(arguments);
-        self.any("setpriv", &all)
-    }
-
-    fn any(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id()))
-            .arg(program)
-            .args(arguments)
-            .env("TZ", "UTC")
-            .env_remove("NOTIFY_SOCKET")
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// The system's log, listening.
-    fn syslog(&self) -> Log {
-        let path = self.path("log");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        Log::of(socket)
-    }
-
-    /// A daemon in the foreground.
-    fn foreground(&self, mut command: Command) -> Foreground {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Foreground { child }
-    }
-
-    fn pid_in_file(&self) -> Pid {
-        let text = fs::read_to_string(self.inside("/run/crond.pid")).unwrap();
-        Pid::from_raw(text.strip_suffix('\n').unwrap().parse().unwrap())
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // Daemons in the background: whoever shares the mounts.
-        let ours = fs::read_link(format!("/proc/{}/ns/mnt", self.holder.id())).unwrap();
-        for item in fs::read_dir("/proc").unwrap().flatten() {
-            let Ok(pid) = item.file_name().to_str().unwrap_or("").parse::<i32>() else { continue };
-            if fs::read_link(item.path().join("ns/mnt")).is_ok_and(|mounts| mounts == ours) {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        }
-        let _ = self.holder.wait();
-    }
-}
-
-/// Datagrams that somebody sends us.
-struct Log {
-    socket: UnixDatagram,
-    seen: Vec<String>,
-}
-
-impl Log {
-    fn of(socket: UnixDatagram) -> Self {
-        Log { socket, seen: Vec::new() }
-    }
-
-    /// Waits for a message that holds `words`.
-    fn expect(&mut self, words: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        let mut bytes = [0; 16 << 10];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
-            let Ok(count) = self.socket.recv(&mut bytes) else {
-                panic!("no {words:?}; seen: {:#?}", self.seen)
-            };
-            let message = String::from_utf8_lossy(&bytes[..count]).into_owned();
-            self.seen.push(message.clone());
-            if message.contains(words) {
-                return message;
-            }
-        }
-    }
-}
-
-/// A daemon that we started in the foreground.
-struct Foreground {
-    child: Child,
-}
-
-impl Foreground {
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
-    }
-
-    /// Waits for its end; its code and what it printed.
-    fn wait(self) -> (Option<i32>, String, String) {
-        let output = self.child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use super::machine::{ALICE, Foreground, Log, Machine, said};
 
 /// Waits until a condition holds.
 fn until(what: &str, holds: impl Fn() -> bool) {
@@ -271,7 +89,7 @@ fn row_105_the_second_one_says_who_holds_it_and_ends_with_1() {
     let jobs = machine.path("jobs");
     let mut log = Log::of(UnixDatagram::bind(machine.path("notify")).unwrap());
     let mut named = machine.command("cronkeep", &[jobs.to_str().unwrap()]);
-    let named = machine.foreground({
+    let named = Foreground::start({
         named.env("NOTIFY_SOCKET", machine.path("notify"));
         named
     });
@@ -291,7 +109,7 @@ fn the_spool_is_locked_by_itself_where_no_pid_file_is() {
     let mut log = Log::of(UnixDatagram::bind(machine.path("notify")).unwrap());
     let mut command = machine.command("cronkeep", &[]);
     command.env("NOTIFY_SOCKET", machine.path("notify"));
-    let first = machine.foreground(command);
+    let first = Foreground::start(command);
     log.expect("READY=1");
     let output = machine.command("cronkeep", &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -314,7 +132,7 @@ fn row_95_in_the_foreground_the_log_is_standard_error_and_output_is_standard_out
         let notify = machine.path("notify");
         let mut log = Log::of(UnixDatagram::bind(&notify).unwrap());
         command.env("NOTIFY_SOCKET", &notify);
-        let mut crond = machine.foreground(command);
+        let mut crond = Foreground::start(command);
         log.expect("READY=1");
         let mut line = String::new();
         let mut reader = BufReader::new(crond.child.stdout.take().unwrap());
@@ -335,7 +153,7 @@ fn row_95_in_the_foreground_the_log_is_standard_error_and_output_is_standard_out
 fn row_96_s_sends_output_to_syslog_in_the_foreground_too() {
     let machine = Machine::new("@every 1s root echo hello\n");
     let mut log = machine.syslog();
-    let crond = machine.foreground(machine.command("crond", &["-n", "-s"]));
+    let crond = Foreground::start(machine.command("crond", &["-n", "-s"]));
     let line = log.expect("CMDOUT");
     assert!(line.ends_with("]: (root) CMDOUT (hello)"), "{line}");
     crond.signal(Signal::SIGTERM);
@@ -362,7 +180,7 @@ fn the_service_manager_is_told_of_start_reload_and_end() {
     let mut told = Log::of(UnixDatagram::bind(&notify).unwrap());
     let mut command = machine.command("crond", &["-n"]);
     command.env("NOTIFY_SOCKET", &notify);
-    let crond = machine.foreground(command);
+    let crond = Foreground::start(command);
     let ready = told.expect("READY=1");
     assert!(ready.contains("STATUS=1 job in force") && !ready.contains("MAINPID"), "{ready}");
     crond.signal(Signal::SIGHUP);
@@ -391,7 +209,7 @@ fn a_user_who_may_not_write_to_the_spool_has_their_own_table_through_the_daemon(
     let mut told = Log::of(UnixDatagram::bind(&notify).unwrap());
     let mut command = machine.command("crond", &["-n"]);
     command.env("NOTIFY_SOCKET", &notify);
-    let crond = machine.foreground(command);
+    let crond = Foreground::start(command);
     told.expect("READY=1");
 
     let install = |text: &[u8]| {
@@ -410,6 +228,8 @@ fn a_user_who_may_not_write_to_the_spool_has_their_own_table_through_the_daemon(
     let output = install(b"@daily \xff\n");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(list().stdout, b"@daily \xff\n");
+    // And it runs, without anybody being asked to.
+    told.expect("STATUS=2 jobs in force");
     let found = fs::metadata(spool.join("alice")).unwrap();
     assert_eq!((found.uid(), found.mode() & 0o7777), (ALICE, 0o600));
     let output = install(b"61 * * * * x\n");
@@ -463,6 +283,7 @@ fn a_user_who_may_not_write_to_the_spool_has_their_own_table_through_the_daemon(
 
     assert_eq!(machine.as_alice(&["-r"]).status().unwrap().code(), Some(0));
     assert!(!spool.join("alice").exists());
+    told.expect("STATUS=1 job in force");
     assert_eq!(machine.as_alice(&["-r"]).status().unwrap().code(), Some(1));
     assert_eq!(fs::read(spool.join("root")).unwrap(), b"@daily secret\n");
     crond.signal(Signal::SIGTERM);
@@ -481,7 +302,7 @@ fn a_list_that_only_root_may_read_is_judged_by_the_daemon() {
     let mut told = Log::of(UnixDatagram::bind(&notify).unwrap());
     let mut command = machine.command("crond", &["-n"]);
     command.env("NOTIFY_SOCKET", &notify);
-    let _crond = machine.foreground(command);
+    let _crond = Foreground::start(command);
     told.expect("READY=1");
     let output = machine.as_alice(&["-l"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -505,7 +326,7 @@ fn on_a_bare_read_only_root_it_runs_and_says_what_is_missing_in_one_warning() {
       exec chroot "$root" /cronkeep --log-format json /jobs
     "#;
     let folder = machine.folder.path().to_str().unwrap();
-    let mut daemon = machine.foreground(machine.any("sh", &["-c", script, "sh", folder]));
+    let mut daemon = Foreground::start(machine.any("sh", &["-c", script, "sh", folder]));
     let mut lines = BufReader::new(daemon.child.stderr.take().unwrap()).lines();
     let mut log = Vec::new();
     for line in lines.by_ref() {

@@ -6,18 +6,21 @@
     reason = "a test stands outside: it reads clocks and waits for the daemon as any parent does"
 )]
 
+mod client;
 mod clock;
 mod control;
 mod dropin;
 mod fault;
 mod harness;
 mod hook;
-mod reboot;
 mod host;
+mod machine;
 mod pid1;
 mod policy;
+mod reboot;
 mod reload;
 mod run;
 mod shutdown;
+mod socket;
 mod source;
 mod watch;

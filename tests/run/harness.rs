@@ -80,13 +80,6 @@ pub(crate) fn start_on(host: Host) -> Daemon {
     Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }
 }
 
-/// An executor on a host that is set up as `set_up` says.
-pub(crate) fn start_set_up(set_up: impl FnOnce(&mut Host)) -> Daemon {
-    let mut host = Host::new(Account::current(), []);
-    set_up(&mut host);
-    start_on(host)
-}
-
 impl Daemon {
     pub(crate) fn fire(&self, job: Job) {
         let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };

@@ -77,8 +77,9 @@ fn a_child_that_is_killed_at_its_start_is_told_of() {
             let children = fs::read_dir("/proc").unwrap().filter_map(|entry| {
                 let pid = entry.unwrap().file_name().into_string().ok()?;
                 let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-                let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace();
-                (fields.nth(1)? == own && pid != own).then(|| pid.parse::<i32>().ok())?
+                // It has the name of the thread that starts it until it executes its program.
+                let mut fields = stat.split_once("(starter) ")?.1.split_ascii_whitespace();
+                (fields.nth(1)? == own).then(|| pid.parse::<i32>().ok())?
             });
             children.last()
         };

@@ -10,11 +10,12 @@ use std::time::Duration;
 use cronkeep::crontab::Flags;
 use cronkeep::crontab::directive::Output;
 use cronkeep::event::{Event, Stream};
+use cronkeep::executor::Host;
 use cronkeep::executor::mail::{Post, Via};
 use cronkeep::job::{Job, Policy};
 use cronkeep::unix::Account;
 
-use crate::harness::{Daemon, Told, alone, job, job_with, start_set_up, under, until};
+use crate::harness::{Daemon, Told, alone, job, job_with, start_on, under, until};
 
 /// A folder with a program that keeps the mails it is given, once `arrive` has put it there.
 struct Mailbox(tempfile::TempDir);
@@ -61,7 +62,7 @@ impl Mailbox {
 }
 
 fn start_with(post: Post) -> Daemon {
-    start_set_up(|host| host.post = Arc::new(post))
+    start_on(Host { post: Arc::new(post), ..Host::new(Account::current(), []) })
 }
 
 /// Runs a job to its end and everything beside it, and lets the executor go.
@@ -251,13 +252,12 @@ fn the_daemons_own_environment_is_not_mailed() {
     alone(async {
         let mailbox = Mailbox::new();
         mailbox.arrive("");
+        let environment = [("DB_PASSWORD", "secret"), ("LANG", "C.UTF-8")];
+        let environment = environment.map(|(name, value)| (name.into(), value.into()));
         let post = Arc::new(mailbox.post());
-        let secret = |host: &mut cronkeep::executor::Host| {
-            host.inherited.push((b"DB_PASSWORD".to_vec(), b"secret".to_vec()));
-            host.inherited.push((b"LANG".to_vec(), b"C.UTF-8".to_vec()));
-            host.post = post;
-        };
-        let told = run_all(start_set_up(secret), job("echo $DB_PASSWORD >/dev/null; echo x")).await;
+        let host = Host { post, ..Host::new(Account::current(), environment) };
+        let command = "test ${#DB_PASSWORD} = 6 && echo x";
+        let told = run_all(start_on(host), job(command)).await;
         assert!(told.end.outcome.is_success());
         let mail = mailbox.mail().await;
         assert!(!mail.contains("secret") && mail.contains("X-Cron-Env: <LANG=C.UTF-8>"), "{mail}");

@@ -1,13 +1,14 @@
 //! What is told of a run's output.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cronkeep::crontab::directive::Output;
 use cronkeep::event::{Event, Stream};
 use cronkeep::job::Policy;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use tokio::time::Instant;
 
 use crate::harness::{Daemon, alone, descriptors, job, job_with, start, under, until};
 

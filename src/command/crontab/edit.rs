@@ -56,6 +56,10 @@ impl Draft {
     ///
     /// # Errors
     /// The editor cannot be started.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the editor has the terminal: there is nothing to do but wait for it"
+    )]
     pub fn edit(&self, editor: &OsString) -> io::Result<ExitStatus> {
         // A handler, not a disposition of being ignored: the editor inherits the latter.
         let noticed = Arc::new(AtomicBool::new(false));

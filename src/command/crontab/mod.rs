@@ -46,7 +46,7 @@ pub(super) fn run(args: &CrontabArgs, console: &mut Console<'_>) -> anyhow::Resu
     if args.test {
         return crontab.test(args.file.as_deref());
     }
-    if let Some(refusal) = crontab.refusal()? {
+    if let Some(refusal) = refusal_of_caller()? {
         return refused(&refusal);
     }
     if args.list {
@@ -97,6 +97,19 @@ fn nameless(uid: Uid) -> User {
     }
 }
 
+/// Why the caller may have no table, if so.
+fn refusal_of_caller() -> anyhow::Result<Option<String>> {
+    let caller = User::from_uid(getuid()).ok().flatten();
+    let name = caller.map_or_else(|| getuid().to_string(), |caller| caller.name);
+    let lists = allow::LISTS.map(Path::new);
+    let allowed = match allow::is_allowed(&name, getuid().as_raw(), lists) {
+        // A list that is root's secret: the daemon reads it, and judges.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => true,
+        outcome => outcome?,
+    };
+    Ok((!allowed).then(|| denial(&name)))
+}
+
 struct Crontab<'a, 'b> {
     console: &'a mut Console<'b>,
     coloured: bool,
@@ -105,24 +118,11 @@ struct Crontab<'a, 'b> {
 }
 
 impl Crontab<'_, '_> {
-    /// Why the caller may have no table, if so.
-    fn refusal(&self) -> anyhow::Result<Option<String>> {
-        let caller = User::from_uid(getuid()).ok().flatten();
-        let name = caller.map_or_else(|| getuid().to_string(), |caller| caller.name);
-        let lists = allow::LISTS.map(Path::new);
-        let allowed = match allow::is_allowed(&name, getuid().as_raw(), lists) {
-            // A list that is root's secret: the daemon reads it, and judges.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => true,
-            outcome => outcome?,
-        };
-        Ok((!allowed).then(|| denial(&name)))
-    }
-
     fn tables(&self) -> anyhow::Result<Tables> {
         Tables::for_caller(self.console.host)
     }
 
-    /// Rows 110: the table as it stands.
+    /// Prints the table as it stands.
     fn list(&mut self) -> anyhow::Result<ExitCode> {
         match self.tables()?.read(&self.user)? {
             Some(bytes) => {

@@ -181,7 +181,7 @@ impl Envelope {
         host: &Host,
         terms: &Terms,
         account: &Account,
-        variables: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        variables: &(impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone),
     ) -> Option<Self> {
         if host.post.via == Via::Off {
             return None;

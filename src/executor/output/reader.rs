@@ -50,7 +50,7 @@ impl Reader {
 
     /// Reads once what is there, and hands it to `take`; how many bytes there were.
     pub(super) fn read(&mut self, take: impl FnOnce(&mut Self, &[u8])) -> usize {
-        self.read_with(CHUNK, |pipe, buffer| pipe.try_read(buffer), take)
+        self.read_with(CHUNK, Receiver::try_read, take)
     }
 
     /// The same with at most `limit` bytes, also where the runtime has not been told of them yet.
