@@ -238,8 +238,8 @@ fn every_row_of_a_drop_in_crond_is_in_the_table_and_has_its_test() {
     }
     assert_eq!(rows, (1..=118).collect::<Vec<u32>>());
     if writing() {
-        let table: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        let page = format!("{head}<!-- rows -->\n{table}<!-- /rows -->{tail}");
+        let table = lines.join("\n");
+        let page = format!("{head}<!-- rows -->\n{table}\n<!-- /rows -->{tail}");
         fs::write(root().join("docs/compatibility.md"), page).unwrap();
     } else {
         for line in table.lines().skip(2).filter(|line| line.contains("|  |")) {

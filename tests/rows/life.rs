@@ -84,7 +84,7 @@ impl Site {
     }
 
     /// Writes a root-owned file by renaming it into place, as crontab(1) and packages do.
-    pub(crate) fn replace(&self, path: &Path, text: &str, mode: u32) {
+    pub(crate) fn replace(path: &Path, text: &str, mode: u32) {
         let next = path.with_file_name(".next");
         fs::write(&next, text).unwrap();
         fs::set_permissions(&next, fs::Permissions::from_mode(mode)).unwrap();

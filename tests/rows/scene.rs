@@ -37,6 +37,9 @@ impl Life {
     ];
 }
 
+/// Looks at a life; the error says what is wrong.
+pub(crate) type Check = fn(&Site) -> Result<(), String>;
+
 /// One row.
 pub(crate) struct Row {
     pub(crate) life: Life,
@@ -46,8 +49,8 @@ pub(crate) struct Row {
     pub(crate) prepare: Option<fn(&Site)>,
     /// What is done twenty seconds after the first minute.
     pub(crate) edit: Option<fn(&Site)>,
-    /// What is asked after the second minute, beside what the tables expect; the error says what is wrong.
-    pub(crate) check: Option<fn(&Site) -> Result<(), String>>,
+    /// What is asked after the second minute, beside what the tables expect.
+    pub(crate) check: Option<Check>,
 }
 
 /// A row of tables alone.
@@ -71,7 +74,7 @@ impl Row {
         self
     }
 
-    pub(crate) const fn check(mut self, check: fn(&Site) -> Result<(), String>) -> Self {
+    pub(crate) const fn check(mut self, check: Check) -> Self {
         self.check = Some(check);
         self
     }
