@@ -94,10 +94,10 @@ pub(super) fn places(
     let default = |path: &str, shape, names, trust| {
         with_rules(watch::Place { path: path.into(), shape, names, trust, expected: false })
     };
-    let names = cron_d_names(strictness.cron_d_names);
+    let of_packages = cron_d_names(strictness.cron_d_names);
     let mut places = vec![
         default(DEFAULT_CRONTAB, Shape::File, Names::Cronie, Trust::System),
-        default(CRON_D, Shape::Folder, names, Trust::System),
+        default(CRON_D, Shape::Folder, of_packages, Trust::System),
     ];
     let spools = SPOOLS.map(|spool| default(spool, Shape::Folder, Names::Users, Trust::Spool));
     places.extend(spools);

@@ -133,6 +133,7 @@ impl Reload {
             }
         }
         memory::release();
+        memory::unmap_program();
     }
 
     /// Reads the new text of a file; tells why, if it is refused as a whole.

@@ -248,7 +248,7 @@ fn runs_by_the_scheduler_in_every_zone_are_those_of_a_minute_walk() {
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// row 85: entries under CRON_TZ run once whatever the daemon's zone does; row 86: changes by half an hour, and those that no
+/// row 85: entries under `CRON_TZ` run once whatever the daemon's zone does; row 86: changes by half an hour, and those that no
 /// flag tells of.
 #[test]
 fn runs_in_every_zone_are_those_of_a_minute_walk() {
