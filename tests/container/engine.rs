@@ -44,7 +44,7 @@ pub(crate) fn engine() -> Option<Arc<Engine>> {
     }))
 }
 
-/// Where a program of the machine is. The client of the engine's own version comes first: others lack BuildKit's plugin.
+/// Where a program of the machine is. The client of the engine's own version comes first: others lack the plugin to build.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
     folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists())

@@ -201,9 +201,9 @@ fn among_edits_and_reloads_term_always_ends_it_within_the_grace() {
         for edit in 0..drawn(round ^ 0xAA, 6) {
             let text = format!("{job}* * * * * * echo {round} {edit}\n");
             if drawn(round ^ edit, 2) == 0 {
-                crond.write(&text)
+                crond.write(&text);
             } else {
-                crond.replace(&text)
+                crond.replace(&text);
             }
             kill(daemon, Signal::SIGUSR2).unwrap();
         }
