@@ -76,10 +76,12 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     let (told, all_told) = std_mpsc::channel();
     let outside = Outside { notify: Notify::new(pending), locks, output };
     let code = runtime.block_on(serve(config, outside, told));
-    drop(runtime);
+    // On a thread of its own: the watch's last word with inotify's thread must not keep us, however busy that one is.
+    let ending = std::thread::Builder::new().name("ending".into()).spawn(move || drop(runtime));
     drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
     let _ = all_told.recv_timeout(LAST_LINES);
+    drop(ending);
     code
 }
 

@@ -122,7 +122,7 @@ impl Reload {
                 Some((key.clone(), source, crontab))
             })
             .collect();
-        put(self.put_in_force(files, &crontabs, now));
+        self.put_in_force(files, &crontabs, now, put);
         // Asking the host takes time that an edit need not wait for.
         self.look_up(&crontabs, &changed, now);
         for (key, source, _) in crontabs {
@@ -218,7 +218,8 @@ impl Reload {
         files: Vec<Arc<str>>,
         crontabs: &[(Key, Source, Crontab)],
         now: Timestamp,
-    ) -> Arc<JobTable> {
+        put: impl FnOnce(Arc<JobTable>),
+    ) {
         let pairs: Vec<(&Source, &Crontab)> =
             crontabs.iter().map(|(_, source, crontab)| (source, crontab)).collect();
         let (table, diff, across) =
@@ -241,8 +242,9 @@ impl Reload {
         self.tell_jobs(&diff);
         let runnable = self.runnable();
         self.runnable = runnable.len();
+        // Before it is told: whoever hears of it and asks finds it so.
+        put(runnable);
         self.tell_loaded(files, &diff, now);
-        runnable
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {

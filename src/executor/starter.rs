@@ -260,11 +260,11 @@ impl Shared {
     ) -> Option<(Arc<Ticket>, MutexGuard<'a, State>)> {
         let mut hangs = false;
         while !state.closed {
-            if state.active.len() < ABREAST || hangs {
-                if let Some(ticket) = state.queue.pop_front() {
-                    state.active.push(Arc::clone(&ticket));
-                    return Some((ticket, state));
-                }
+            if (state.active.len() < ABREAST || hangs)
+                && let Some(ticket) = state.queue.pop_front()
+            {
+                state.active.push(Arc::clone(&ticket));
+                return Some((ticket, state));
             }
             let ended = state.ended;
             state.idle += 1;
@@ -440,7 +440,7 @@ impl Setup {
             return Ok(None);
         }
         let (at, since) = (self.clock.now(), self.clock.monotonic());
-        let spawned = spawner.spawn(&command, &ticket.pid).map_err(|error| Refusal {
+        let made = spawner.spawn(&command, &ticket.pid).map_err(|error| Refusal {
             pid: error.pid,
             is_passing: error.is_passing(),
             reason: match error.step {
@@ -452,10 +452,10 @@ impl Setup {
         let home = || base.home.to_string_lossy().into_owned();
         Ok(Some(Begun {
             number: ticket.number,
-            pid: spawned.pid,
+            pid: made.pid,
             at,
             since,
-            astray: spawned.astray.map(|errno| (home(), errno)),
+            astray: made.astray.map(|errno| (home(), errno)),
             output: streams.map(|(stdout, stderr)| (stdout.ours, stderr.map(|pipe| pipe.ours))),
             base: base.envelope.is_some().then(|| Arc::clone(base)),
             mailed,

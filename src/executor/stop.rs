@@ -176,9 +176,14 @@ impl Executor {
     pub(super) async fn tell_all(&mut self) {
         let by = Instant::now() + LAST_WAIT;
         let untold = |phase: &Phase| matches!(phase, Phase::Ended { told: false, .. });
-        while self.core.count(untold) > 0 && Instant::now() < by {
+        // Mails about the last runs are handed over meanwhile.
+        while (self.core.count(untold) > 0 || self.core.starts.mails_wait())
+            && Instant::now() < by
+        {
             tokio::select! {
                 Some(told) = self.core.told_ends.recv() => self.core.told(told),
+                Some(report) = self.core.reports.recv() => self.core.begun(report),
+                Ok(_) = self.children.next() => self.core.reap(),
                 () = sleep(by - Instant::now()) => {}
             }
         }

@@ -25,7 +25,7 @@ impl Lease {
         let lease = Lease(file);
         // Told by a signal that does nothing.
         lease.control(F_SETSIG, libc::SIGWINCH);
-        lease.control(libc::F_SETLEASE, libc::F_WRLCK.into());
+        lease.control(libc::F_SETLEASE, libc::F_WRLCK);
         lease
     }
 

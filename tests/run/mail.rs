@@ -10,8 +10,8 @@ use std::time::Duration;
 use cronkeep::crontab::Flags;
 use cronkeep::crontab::directive::Output;
 use cronkeep::event::{Event, Stream};
-use cronkeep::executor::Host;
 use cronkeep::executor::mail::{Post, Via};
+use cronkeep::executor::{Host, Stop};
 use cronkeep::job::{Job, Policy};
 use cronkeep::unix::Account;
 
@@ -277,6 +277,21 @@ fn row_92_a_shell_that_cannot_be_executed_is_mailed_in_crons_words() {
         assert!(told.end.outcome.to_string().starts_with("could not start: /no/such: "));
         let expected = "execl: couldn't exec `/no/such'\nexecl: No such file or directory\n";
         assert_eq!(body(&mailbox.mail().await), expected);
+    });
+}
+
+#[test]
+fn what_a_run_prints_at_the_end_of_the_daemon_is_mailed_too() {
+    alone(async {
+        let mailbox = Mailbox::new();
+        mailbox.arrive("");
+        let mut daemon = start_with(mailbox.post());
+        daemon.fire(job("trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.01; done"));
+        assert_eq!(daemon.line().await, "up");
+        let grace = Duration::from_secs(10);
+        assert_eq!(daemon.handle.stop(Stop::End { grace }).await.killed, 0);
+        let mail = fs::read_to_string(mailbox.path("mail")).unwrap();
+        assert!(body(&mail).starts_with("up\n") && body(&mail).ends_with("bye\n"), "{mail}");
     });
 }
 

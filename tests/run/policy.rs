@@ -279,7 +279,7 @@ fn what_heeds_the_term_of_its_time_out_is_not_killed() {
     alone(async {
         let mut daemon = start();
         let policy = Policy { timeout: Some(SHORT), kill_after: LONG, ..Policy::default() };
-        let heeds = "trap 'echo told; exit 0' TERM; while :; do sleep 0.01; done";
+        let heeds = "exec 2>/dev/null; trap 'echo told; exit 0' TERM; while :; do sleep 0.01; done";
         daemon.fire(under(policy.clone(), job(heeds)));
         assert_eq!(daemon.line().await, "told");
         let end = daemon.end().await;
