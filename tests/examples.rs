@@ -62,13 +62,13 @@ fn every_crontab_is_taken_without_a_warning() {
     for path in files(&examples()) {
         let name = path.strip_prefix(examples()).unwrap().display().to_string();
         let text = fs::read_to_string(&path).unwrap();
-        if path.extension().is_some_and(|kind| kind == "yaml") {
+        if path.extension().is_some_and(|it| it == "yaml") {
             for (key, block) in blocks(&text) {
                 // Compose reads a dollar sign of its own.
                 check(&format!("{name}: {key}"), "user", &block.replace("$$", "$"));
                 checked.push(format!("{name}: {key}"));
             }
-        } else if path.extension().is_none_or(|kind| kind != "md") && !name.contains("Dockerfile") {
+        } else if path.extension().is_none_or(|it| it != "md") && !name.contains("Dockerfile") {
             check(&name, if name.contains("/etc/") { "system" } else { "user" }, &text);
             checked.push(name);
         }
