@@ -21,6 +21,7 @@ mod start;
 mod starter;
 mod state;
 mod stop;
+mod ticket;
 mod told;
 mod tree;
 

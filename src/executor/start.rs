@@ -17,7 +17,8 @@ use super::mail::Mailer;
 use super::output::Kept;
 use super::output::Reader;
 use super::shell::{Base, Host};
-use super::starter::{Starter, Ticket, What};
+use super::starter::Starter;
+use super::ticket::{Ticket, What};
 use crate::clock::Clock;
 use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
 use crate::unix::{self, Errno, Pid, Signal, Status, process};
@@ -331,8 +332,8 @@ impl Core {
             .find(|(_, pending)| pending.done.is_none() && pending.ticket.run().id == run);
         let Some((&number, pending)) = found else { return false };
         if let Some(pid) = pending.ticket.pid_or_cancel() {
-            // It cannot be another process: it is reaped on this thread, and would not be at its start then.
-            return process::signal(pid, signal);
+            // Reaped, which happens on this thread alone: the number may be another's by now.
+            return !self.starts.early.contains_key(&pid) && process::signal(pid, signal);
         }
         self.starts.fail(number, "it was ended before its start".into(), false);
         true
@@ -400,6 +401,7 @@ impl Core {
         for pending in self.starts.pending.values() {
             if pending.done.as_ref().is_some_and(abandoned)
                 && let Some(pid) = pending.ticket.pid_or_cancel()
+                && !self.starts.early.contains_key(&pid)
             {
                 process::signal(pid, Signal::SIGKILL);
             }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ending::KILLED_LOOK;
 use super::life::Phase;
-use super::{Core, Executor, Order};
+use super::{Core, Executor, Order, retry};
 use crate::event::{Cause, RunId};
 use crate::unix::{Pid, Signal, process};
 
@@ -104,7 +104,7 @@ impl Executor {
         grace: Duration,
         replies: &mut Vec<oneshot::Sender<Stopped>>,
     ) -> Stopped {
-        let mut by = Instant::now() + grace;
+        let mut by = after(grace);
         let killed_before = self.core.killed;
         let alive: Vec<RunId> = self.core.lives.keys().copied().collect();
         for &id in &alive {
@@ -160,7 +160,7 @@ impl Executor {
                 Order::Stop(again, reply) => {
                     replies.push(reply);
                     if let Stop::End { grace } = again {
-                        return Turn::By(Instant::now() + grace);
+                        return Turn::By(after(grace));
                     }
                 }
                 order => self.core.obey(order),
@@ -216,6 +216,12 @@ impl Core {
         }
         self.look_within(by.saturating_duration_since(Instant::now()));
     }
+}
+
+/// The end of a grace, however long.
+fn after(grace: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(grace).unwrap_or(now + retry::LONGEST)
 }
 
 /// Whether, as PID 1, we have children left.

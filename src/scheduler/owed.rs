@@ -89,12 +89,12 @@ impl Range {
     }
 }
 
-/// How many instants a policy catches up at most.
+/// How many instants a policy catches up at most: what waits for its turn takes memory.
 fn most(policy: &Policy) -> usize {
     match policy.catch_up {
         CatchUp::None => 0,
         CatchUp::Latest => 1,
-        CatchUp::All => usize::try_from(policy.catch_up_max).unwrap_or(usize::MAX),
+        CatchUp::All => usize::try_from(policy.catch_up_max).unwrap_or(COUNTED).min(COUNTED),
     }
 }
 
@@ -193,6 +193,15 @@ mod tests {
         let (kept, missed) = split(text, "2026-01-01T05:00:00Z");
         assert!(kept.is_empty());
         assert_eq!(missed, Some(range("01 03:00:00", "01 03:00:00", 1)));
+    }
+
+    #[test]
+    fn no_job_catches_up_more_than_can_be_walked() {
+        let text = "# cronkeep: catch-up=all catch-up-max=4294967295 catch-up-window=52w\n\
+                    * * * * * * a\n";
+        let (kept, missed) = split(text, "2026-01-03T00:00:00Z");
+        assert_eq!((kept.len(), &kept[COUNTED - 1][..]), (COUNTED, "03 00:00:00"));
+        assert_eq!(missed, range("01 00:00:01", "02 21:13:20", 1));
     }
 
     #[test]

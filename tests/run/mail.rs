@@ -329,3 +329,33 @@ fn mails(folder: &Path) -> usize {
     let mails = files.filter(|path| path.extension().is_some_and(|end| end == "mail"));
     mails.filter(|path| fs::read_to_string(path).unwrap().ends_with('\n')).count()
 }
+
+#[test]
+fn a_mail_about_a_run_is_not_ended_with_the_run() {
+    alone(async {
+        let mailbox = Mailbox::new();
+        let done = mailbox.path("done");
+        mailbox.arrive(&format!("sleep 1; touch {}", done.display()));
+        let mut daemon = start_with(mailbox.post());
+        let policy = Policy {
+            timeout: Some(Duration::from_millis(100)),
+            kill_after: Duration::from_millis(300),
+            ..Policy::default()
+        };
+        let command = "echo x; (trap '' TERM; while :; do sleep 0.02; done) & exec sleep 1000";
+        let told = daemon.run(under(policy, job(command))).await;
+        assert!(matches!(told.end.outcome, cronkeep::event::Outcome::TimedOut { .. }), "{told:?}");
+        mailbox.mail().await;
+        let warned = async {
+            loop {
+                if let Event::Notice { text, .. } = &*daemon.next().await {
+                    return text.clone();
+                }
+            }
+        };
+        tokio::select! {
+            text = warned => panic!("{text}"),
+            () = until(|| done.exists()) => {}
+        }
+    });
+}
