@@ -201,7 +201,7 @@ mod tests {
                     * * * * * * a\n";
         let (kept, missed) = split(text, "2026-01-03T00:00:00Z");
         assert_eq!((kept.len(), &kept[COUNTED - 1][..]), (COUNTED, "03 00:00:00"));
-        assert_eq!(missed, range("01 00:00:01", "02 21:13:20", 1));
+        assert_eq!(missed, Some(range("01 00:00:01", "02 21:13:20", 1)));
     }
 
     #[test]
