@@ -40,7 +40,7 @@ const OF_ONE: usize = 16;
 /// Starts of all users but the daemon's own that are.
 const OF_OTHERS: usize = 56;
 
-/// When work has waited so long and no start has ended meanwhile, one more is made beside those that hang.
+/// When work has waited so long and no start has ended meanwhile, those under way hang, and others are made beside them.
 const HANGS: Duration = Duration::from_millis(50);
 
 /// How long a thread that is not needed stays.
@@ -77,12 +77,20 @@ impl std::fmt::Debug for Setup {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Arc<Ticket>>,
-    active: Vec<Arc<Ticket>>,
+    active: Vec<Active>,
     /// How many starts have ended, well or not.
     ended: u64,
     threads: usize,
     idle: usize,
     closed: bool,
+}
+
+/// A start that is being made.
+#[derive(Debug)]
+struct Active {
+    ticket: Arc<Ticket>,
+    /// Whether it was found to hang, and so does not count among those that are made side by side.
+    hangs: bool,
 }
 
 impl State {
@@ -93,7 +101,8 @@ impl State {
             return (!self.queue.is_empty()).then_some(0);
         }
         let mut busy: HashMap<&[u8], usize> = HashMap::new();
-        for ticket in self.active.iter().filter(|ticket| !own.is(ticket.user())) {
+        let tickets = self.active.iter().map(|active| &active.ticket);
+        for ticket in tickets.filter(|ticket| !own.is(ticket.user())) {
             *busy.entry(ticket.user()).or_default() += 1;
         }
         let is_full = busy.values().sum::<usize>() >= OF_OTHERS;
@@ -102,6 +111,11 @@ impl State {
             let has_room = || !is_full && busy.get(user).is_none_or(|&count| count < OF_ONE);
             own.is(user) || has_room()
         })
+    }
+
+    /// Whether as many starts get on side by side as may.
+    fn is_busy(&self) -> bool {
+        self.active.iter().filter(|active| !active.hangs).count() >= ABREAST
     }
 }
 
@@ -151,7 +165,7 @@ impl Starter {
     /// report was not looked at yet.
     pub(super) fn is_starting(&self, pid: Pid) -> bool {
         let state = self.0.state();
-        state.active.iter().any(|ticket| ticket.pid.load(Ordering::Acquire) == pid.as_raw())
+        state.active.iter().any(|active| active.ticket.pid.load(Ordering::Acquire) == pid.as_raw())
     }
 }
 
@@ -198,16 +212,30 @@ impl Shared {
                 let _ = self.join(&mut held);
             }
             drop(held);
-            let waited = self.setup.make(self, &ticket, &mut spawner);
+            self.setup.make(self, &ticket, &mut spawner);
             state = self.state();
-            state.active.retain(|active| !Arc::ptr_eq(active, &ticket));
+            state.active.retain(|active| !Arc::ptr_eq(&active.ticket, &ticket));
             state.ended += 1;
-            for ticket in waited.into_iter().rev() {
-                state.queue.push_front(ticket);
-            }
             if state.active.is_empty() && state.queue.is_empty() {
                 self.accounts().rest();
             }
+        }
+    }
+
+    /// Puts tickets before all others.
+    fn put_first(self: &Arc<Self>, tickets: Vec<Arc<Ticket>>) {
+        if tickets.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for ticket in tickets.into_iter().rev() {
+            state.queue.push_front(ticket);
+        }
+        if state.idle > 0 {
+            self.changed.notify_one();
+        } else {
+            // Without one more they wait for those that are there.
+            let _ = self.join(&mut state);
         }
     }
 
@@ -216,13 +244,12 @@ impl Shared {
         &'a self,
         mut state: MutexGuard<'a, State>,
     ) -> Option<(Arc<Ticket>, MutexGuard<'a, State>)> {
-        let mut hangs = false;
         while !state.closed {
             let next = state.next_place(&self.setup.host.account);
-            if (state.active.len() < ABREAST || hangs)
+            if !state.is_busy()
                 && let Some(ticket) = next.and_then(|place| state.queue.remove(place))
             {
-                state.active.push(Arc::clone(&ticket));
+                state.active.push(Active { ticket: Arc::clone(&ticket), hangs: false });
                 return Some((ticket, state));
             }
             let ended = state.ended;
@@ -248,7 +275,11 @@ impl Shared {
             if timed_out && timeout == Some(STAYS) && next.is_none() && state.idle > 0 {
                 break;
             }
-            hangs = timed_out && timeout == Some(HANGS) && state.ended == ended;
+            if timed_out && timeout == Some(HANGS) && state.ended == ended {
+                for active in &mut state.active {
+                    active.hangs = true;
+                }
+            }
         }
         state.threads -= 1;
         None
@@ -283,24 +314,20 @@ struct Stream {
 }
 
 impl Setup {
-    /// Makes a start and reports it, unless it is given up; tickets that waited for what it has found out.
-    fn make(
-        &self,
-        shared: &Shared,
-        ticket: &Arc<Ticket>,
-        spawner: &mut Spawner,
-    ) -> Vec<Arc<Ticket>> {
-        let mut waited = Vec::new();
+    /// Makes a start and reports it, unless it is given up.
+    fn make(&self, shared: &Arc<Shared>, ticket: &Arc<Ticket>, spawner: &mut Spawner) {
         ticket.begin();
         let user = ticket.run().fire.job.user().to_string_lossy();
         let answer = shared.accounts().get(ticket, self.clock.monotonic());
         let known = match answer {
             Answer::Known(known) => known,
-            Answer::Wait => return waited,
+            Answer::Wait => return,
             Answer::Ask => {
                 let known = account::ask(&self.host, &*self.clock, &user);
                 let now = self.clock.monotonic();
-                waited = shared.accounts().put(&user, known.clone(), now);
+                // Those that have waited for it do not wait for this start, which may hang.
+                let waited = shared.accounts().put(&user, known.clone(), now);
+                shared.put_first(waited);
                 known
             }
         };
@@ -312,7 +339,7 @@ impl Setup {
         });
         let report = match made {
             Ok(Some(begun)) => Report::Started(begun),
-            Ok(None) => return waited,
+            Ok(None) => return,
             Err(refusal) => {
                 ticket.fail(refusal.is_passing, refusal.pid);
                 Report::Failed(Failure {
@@ -326,7 +353,6 @@ impl Setup {
         };
         // Without an actor there is nobody to tell.
         let _ = self.reports.send(report);
-        waited
     }
 
     /// Starts the child of a ticket; nothing if it was given up before there was one.

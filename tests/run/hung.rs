@@ -90,6 +90,48 @@ fn starts_that_hang_keep_no_pipe_of_others_open() {
 }
 
 #[test]
+fn nobody_waits_for_a_start_that_hangs_though_it_has_asked_for_their_user() {
+    alone(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (shell, lease) = hanging_shell(folder.path());
+        for _ in 0..20 {
+            let mut daemon = start();
+            // Nobody has asked for the user yet: the first does, and the second waits for the answer.
+            daemon.fire(job_with(&[("HOME", "/"), ("SHELL", &shell)], "exit 9"));
+            daemon.fire(job("true"));
+            let ended = tokio::time::timeout(Duration::from_secs(20), daemon.end()).await;
+            assert!(ended.expect("it is started").outcome.is_success());
+            daemon.handle.stop(Stop::End { grace: Duration::ZERO }).await;
+        }
+        drop(lease);
+    });
+}
+
+#[test]
+fn starts_that_hang_make_the_others_no_slower() {
+    alone(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (shell, lease) = hanging_shell(folder.path());
+        let mut daemon = start();
+        for _ in 0..5 {
+            daemon.fire(job_with(&[("HOME", "/"), ("SHELL", &shell)], "exit 9"));
+        }
+        let begun = std::time::Instant::now();
+        for _ in 0..300 {
+            daemon.fire(job("true"));
+        }
+        for _ in 0..300 {
+            assert!(daemon.end().await.outcome.is_success());
+        }
+        // Fifteen seconds if each of them had to find out.
+        let taken = begun.elapsed();
+        assert!(taken < Duration::from_secs(12), "{taken:?}");
+        drop(lease);
+        daemon.handle.stop(Stop::End { grace: Duration::ZERO }).await;
+    });
+}
+
+#[test]
 fn one_user_whose_starts_all_hang_leaves_room_for_the_others() {
     if Account::current().uid != 0 {
         println!("skipped: only root starts jobs of others");
