@@ -76,7 +76,8 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     let (told, all_told) = std_mpsc::channel();
     let outside = Outside { notify: Notify::new(pending), locks, output };
     let code = runtime.block_on(serve(config, outside, told));
-    drop(runtime);
+    // What a disk or a user database does not answer is not waited for.
+    runtime.shutdown_timeout(LAST_LINES);
     drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
     let _ = all_told.recv_timeout(LAST_LINES);
