@@ -160,7 +160,7 @@ impl Reload {
             "refused as a whole; it has no earlier version, so no job of it runs"
         };
         accepted.standing.note_faults(crontab.faults.iter());
-        accepted.standing.trouble = Some(reason.to_owned());
+        accepted.refuse(reason);
         let (file, reason) = (Arc::clone(name), reason.to_owned());
         self.bus.publish(Event::Rejected { file, reason });
         None
@@ -184,9 +184,7 @@ impl Reload {
                 standing.is_away = true;
             }
             Notice::Restored { place, path, .. } => {
-                let standing = &mut accepted(&mut self.files, &(*place, Arc::clone(path))).standing;
-                standing.trouble = None;
-                standing.is_away = false;
+                accepted(&mut self.files, &(*place, Arc::clone(path))).restore();
             }
             Notice::FileMount { place, path } => {
                 accepted(&mut self.files, &(*place, Arc::clone(path))).standing.is_mount = true;
