@@ -42,16 +42,21 @@ rows! {
     row_7_sunday_has_four_names: row(|day| {
         let sunday = if_so(day.weekday() == 0);
         let mut tables = apart(&["* * * * 0", "* * * * 7", "* * * * sun", "* * * * SUN"], &sunday);
+        // Who takes 7 for no restriction goes by the day of the month.
+        tables.push(Table::spool().entry(format!("* * {} * 7", day.other_day()), sunday));
         tables.push(Table::spool().entry("* * * * 5-7", if_so([5, 6, 0].contains(&day.weekday()))));
         tables
     });
 
     /// row 8: a range of weekdays may go around the week's end.
     row_8_a_range_of_weekdays_goes_around_the_week: row(|day| {
+        // From this day to the Sunday that is the week's end, not its beginning.
+        let first = if day.weekday() == 0 { 6 } else { day.weekday() };
+        let name = day.weekday_name(if day.weekday() == 0 { 6 } else { 0 });
+        let lines = [format!("* * * * {first}-0"), format!("* * * * {name}-sun")];
+        let mut tables = apart(&lines.each_ref().map(String::as_str), &ALWAYS);
         let from_friday = if_so([5, 6, 0].contains(&day.weekday()));
-        let mut tables = apart(&["* * * * fri-sun", "* * * * 5-0"], &from_friday);
-        let weekend = if_so([6, 0].contains(&day.weekday()));
-        tables.push(Table::spool().entry("* * * * sat-sun", weekend));
+        tables.extend(apart(&["* * * * fri-sun", "* * * * 5-0"], &from_friday));
         tables
     });
 
