@@ -234,7 +234,9 @@ impl From<LogLevelArg> for record::Level {
 
 fn duration(text: &str) -> Result<Duration, String> {
     expression::duration(text.as_bytes()).map_err(|error| match error {
-        DurationError::NoUnit => format!("it {error}: write {text}s for seconds, {text}m for minutes"),
+        DurationError::NoUnit => {
+            format!("it {error}: write {text}s for seconds, {text}m for minutes")
+        }
         DurationError::Malformed => format!("it {error}: write one as 90s, 10m or 1h30m"),
         DurationError::Negative | DurationError::TooLong => format!("it {error}"),
     })

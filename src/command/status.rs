@@ -99,8 +99,7 @@ fn source_text(source: &SourceObject, now: Timestamp) -> String {
         .chain(since(source.loaded.as_deref(), now).map(|age| format!("loaded {age} ago")))
         .chain(counts.map(|(count, one, many)| counted(count, one, many)))
         .collect();
-    let trouble =
-        source.trouble.as_ref().map(|trouble| format!(" {}", escape(trouble.as_bytes())));
+    let trouble = source.trouble.as_ref().map(|trouble| format!(" {}", escape(trouble.as_bytes())));
     parts.join(", ") + &trouble.unwrap_or_default()
 }
 

@@ -210,7 +210,11 @@ fn of_crontabs(
             }
             Err(error) => {
                 code = ExitCode::Failure;
-                writeln!(console.err, "cronkeep: error: {}", escape(format!("{error:#}").as_bytes()))?;
+                writeln!(
+                    console.err,
+                    "cronkeep: error: {}",
+                    escape(format!("{error:#}").as_bytes())
+                )?;
             }
         }
     }
