@@ -5,13 +5,25 @@ CARGO ?= cargo
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 600
 
-.PHONY: help build check test soak bench fuzz image documents deb clean
+# The host's own target, named so that only the program is linked statically, not what runs during the build.
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC := target/$(HOST)/release/cronkeep
+# Base images of `make image`: what compiles, and what the jobs find around them.
+BUILDER ?= rust:1-bookworm
+BASE ?= alpine:3
+# Rounds of edits and signals of `make soak`.
+ROUNDS ?= 1000
+
+.PHONY: help build static check test rows soak bench fuzz image documents deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the release binary, target/release/cronkeep
 	$(CARGO) build --release --locked
+
+static: ## build the release binary without shared libraries, as for the container image
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --target $(HOST)
 
 check: ## formatting, lints, layers, dependencies
 	$(CARGO) fmt --check
@@ -20,13 +32,19 @@ check: ## formatting, lints, layers, dependencies
 	tests/tools.sh deny
 	PATH="$$PATH:target/tools/bin" $(CARGO) deny check bans licenses sources
 
-test: check ## everything that must hold before a change lands; installs what it needs when root
+test: check static ## everything that must hold before a change lands; installs what it needs when root
 	tests/tools.sh test
-	$(CARGO) test --locked
-	$(CARGO) build --release --locked
+	CRONKEEP_IMAGE_PROGRAM=$(CURDIR)/$(STATIC) $(CARGO) test --locked
 
-soak: ## long runs of what `make test` runs briefly: fuzzing, property tests with many cases
-	PROPTEST_CASES=20000 $(CARGO) test --release --locked
+rows: ## put Debian's cron and busybox's crond under the tests of the rows, and write docs/compatibility.md: as root, 4 minutes
+	tests/tools.sh rows
+	tests/rows/matrix.sh write
+	CRONKEEP_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
+
+soak: ## long runs of what `make test` runs briefly: fuzzing, property tests with many cases, a thousand rounds of signals
+	tests/tools.sh rows
+	tests/rows/matrix.sh check
+	CRONKEEP_ROUNDS=$(ROUNDS) PROPTEST_CASES=20000 $(CARGO) test --release --locked
 	$(MAKE) fuzz
 
 fuzz: ## each fuzz target for FUZZ_SECONDS seconds (nightly toolchain and cargo-fuzz)
@@ -39,14 +57,15 @@ bench: ## measure, beside Debian's cron and busybox's crond, and write docs/perf
 	$(CARGO) bench --locked --bench language --bench calendar --bench table > target/bench/micro.txt
 	benches/end_to_end.py --micro target/bench/micro.txt
 
-documents: ## write the man page and the completions from the options table
+documents: ## write the man page and the completions from the options table, and which tests name which row
 	CRONKEEP_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test cli documents
+	CRONKEEP_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
 
 deb: build ## build the Debian package, target/debian/cronkeep_VERSION_ARCH.deb
 	packaging/deb/build.sh target/release/cronkeep
 
 image: ## build the container image
-	docker build -t cronkeep .
+	docker build --build-arg BUILDER=$(BUILDER) --build-arg BASE=$(BASE) --tag cronkeep .
 
 clean: ## remove what was built
 	$(CARGO) clean

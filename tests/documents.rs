@@ -5,6 +5,7 @@
     reason = "a test stands outside: it waits for the programs that it starts"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -131,4 +132,123 @@ fn the_map_of_rooms_names_files_that_exist() {
             folder = path.parent().unwrap().to_owned();
         }
     }
+}
+
+/// The numbers of rows that a line of source names: `row 84: …`, `rows 55 and 56: …`, `fn row_84_…`.
+fn rows_named(line: &str) -> Vec<u32> {
+    let (text, ends_in_colon) = match line.trim_start() {
+        line if line.starts_with("//") => (line.to_owned(), true),
+        line => match line.split_once("fn row") {
+            Some((_, name)) => (format!(" row{}", name.replace('_', " ")), false),
+            None => return Vec::new(),
+        },
+    };
+    let mut named = Vec::new();
+    for (at, _) in text.match_indices("row").filter(|(at, _)| text[..*at].ends_with([' ', '('])) {
+        let rest = text[at + 3..].trim_start_matches('s');
+        let rest = if ends_in_colon {
+            let Some((rest, _)) = rest.split_once(':') else { continue };
+            rest
+        } else {
+            rest
+        };
+        let words = rest.split([' ', ',']).filter(|word| !word.is_empty() && *word != "and");
+        let mut numbers: Vec<u32> = Vec::new();
+        for word in words {
+            match word.parse() {
+                Ok(number) => numbers.push(number),
+                Err(_) if ends_in_colon => numbers = Vec::new(),
+                Err(_) => break,
+            }
+            if numbers.is_empty() {
+                break;
+            }
+        }
+        named.extend(numbers);
+    }
+    named
+}
+
+#[test]
+fn rows_are_named_in_comments_and_in_names_of_tests() {
+    assert_eq!(rows_named("    /// row 84: a fold; row 85: another."), [84, 85]);
+    assert_eq!(rows_named("//! rows 55, 56 and 61: users"), [55, 56, 61]);
+    assert_eq!(rows_named("async fn row_47_a_clean_one() {"), [47]);
+    assert_eq!(rows_named("fn rows_96_and_108_in_the_background() {"), [96, 108]);
+    assert_eq!(rows_named("/// A row of 3: no. The first row 3 of"), [0; 0]);
+}
+
+/// The sources that name each row, below the repository's root.
+fn sources_of_rows() -> BTreeMap<u32, BTreeSet<String>> {
+    let mut found = BTreeMap::<u32, BTreeSet<String>>::new();
+    let mut folders = vec![root().join("src"), root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for item in fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with(file!()) {
+                let name = path.strip_prefix(root()).unwrap().with_extension("");
+                for row in read(&path).lines().flat_map(rows_named) {
+                    found.entry(row).or_default().insert(name.display().to_string());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Rows that the design decides otherwise, so that there is nothing to test.
+const OVERRULED: [u32; 2] = [26, 109];
+
+/// `CRONKEEP_WRITE_DOCUMENTS=1` writes the last column anew.
+#[test]
+fn every_row_of_a_drop_in_crond_is_in_the_table_and_has_its_test() {
+    let page = read("docs/compatibility.md");
+    let (head, rest) = page.split_once("<!-- rows -->\n").unwrap();
+    let (table, tail) = rest.split_once("<!-- /rows -->").unwrap();
+    let sources = sources_of_rows();
+    let (mut lines, mut rows) = (Vec::new(), Vec::new());
+    for (index, line) in table.lines().enumerate() {
+        if index < 2 {
+            lines.push(line.to_owned());
+            continue;
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, what, debian, busybox, tests] = cells[..] else { panic!("{line}") };
+        let row: u32 = number.parse().unwrap();
+        rows.push(row);
+        let none = BTreeSet::new();
+        let named = sources.get(&row).unwrap_or(&none);
+        if OVERRULED.contains(&row) {
+            assert!(what.starts_with("**otherwise:**"), "{line}");
+        } else {
+            assert!(!named.is_empty(), "no test names row {row}: {what}");
+        }
+        for test in tests.split(", ").filter(|test| !test.is_empty()) {
+            let test = test.trim_matches('`');
+            assert!(named.contains(test) || writing(), "row {row}: {test} does not name it");
+        }
+        // A column of all of them would be wide; the tests from outside come first.
+        let mut shown: Vec<&String> = named.iter().collect();
+        shown.sort_by_key(|name| !name.starts_with("tests/rows/"));
+        let shown: Vec<String> = shown.iter().take(2).map(|name| format!("`{name}`")).collect();
+        let tests = shown.join(", ");
+        lines.push(format!("| {number} | {what} | {debian} | {busybox} | {tests} |"));
+    }
+    assert_eq!(rows, (1..=118).collect::<Vec<u32>>());
+    if writing() {
+        let table = lines.join("\n");
+        let page = format!("{head}<!-- rows -->\n{table}\n<!-- /rows -->{tail}");
+        fs::write(root().join("docs/compatibility.md"), page).unwrap();
+    } else {
+        for line in table.lines().skip(2).filter(|line| line.contains("|  |")) {
+            assert!(OVERRULED.iter().any(|row| line.starts_with(&format!("| {row} |"))), "{line}");
+        }
+    }
+}
+
+/// Whether documents are to be written rather than checked.
+fn writing() -> bool {
+    std::env::var_os("CRONKEEP_WRITE_DOCUMENTS").is_some()
 }

@@ -41,8 +41,8 @@ trace\t'And every step'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l on-stop -d 'What happens to running jobs when the daemon stops [default: end as PID 1, else leave]' -r -f -a "end\t'Tell them to end, kill those that do not'
 leave\t'Let them run on'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l stop-grace -d 'How long jobs may take to end before they are killed, such as 8s or 1m30s' -r
-complete -c cronkeep -n "__fish_cronkeep_needs_command" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else $XDG_STATE_HOME/cronkeep]' -r -F
-complete -c cronkeep -n "__fish_cronkeep_needs_command" -l control -d 'The control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l control -d 'The control socket [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l grace -d 'How late a run may start after a hold or a queue [default: 60s]' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l catch-up -d 'Which of the instants that passed while nothing could start are started later [default: none]' -r -f -a "none\t'As cron'
 latest\t'The latest of them'

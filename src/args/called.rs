@@ -31,6 +31,7 @@ pub struct Refused {
 #[derive(Debug, Parser)]
 #[command(
     name = "crontab",
+    args_override_self = true,
     about = "Maintain the crontabs of users",
     override_usage = "crontab [-u USER] FILE|-\n       crontab [-u USER] -l|-e|-r [-i]\n       crontab -T FILE|-",
     after_help = crontab::EXAMPLES,

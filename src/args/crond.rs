@@ -20,6 +20,7 @@ const DEBUG_FLAGS: [&str; 8] = ["ext", "sch", "proc", "pars", "load", "misc", "t
     version,
     disable_help_flag = true,
     disable_version_flag = true,
+    args_override_self = true,
     after_help = EXAMPLES,
     override_usage = "crond [-n|-f] [-sipPl] [-m off|COMMAND] [-x FLAG,...] [-L MASK]\n       crond -V|-h",
     about = "Run the jobs of /etc/crontab, /etc/cron.d and the users' tables",

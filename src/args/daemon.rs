@@ -12,6 +12,7 @@ use crate::sink::record;
 
 /// The daemon's options.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct DaemonArgs {
     /// Crontabs to run, or directories of them [default: /etc/crontab, /etc/cron.d and the spools]
     ///
@@ -45,10 +46,10 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "DURATION", env = "CRONKEEP_STOP_GRACE", hide_env_values = true)]
     #[arg(value_parser = duration, default_value = "8s")]
     pub stop_grace: Duration,
-    /// Where state is kept [default: /var/lib/cronkeep for root, else $XDG_STATE_HOME/cronkeep]
+    /// Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]
     #[arg(long, value_name = "DIRECTORY", env = "CRONKEEP_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
-    /// The control socket [default: /run/cronkeep/control.sock for root, else in $XDG_RUNTIME_DIR/cronkeep]
+    /// The control socket [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]
     #[arg(long, value_name = "PATH", env = "CRONKEEP_CONTROL", hide_env_values = true)]
     pub control: Option<PathBuf>,
     /// How late a run may start after a hold or a queue [default: 60s]

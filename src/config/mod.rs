@@ -40,6 +40,7 @@ pub struct LogConfig {
 
 /// What the daemon runs by.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Config {
     /// Where crontabs are, in the order given; at least one.
     pub sources: Vec<PlaceSpec>,

@@ -82,10 +82,15 @@ pub(super) fn places(
     let rules = Rules { strict: strictness.strict, ..Rules::new(reading, host) };
     let named = !paths.is_empty();
     let with_rules = |mut place: watch::Place| {
+        let mut rules = rules.clone();
+        if place.names == Names::Users {
+            // --user is for the one table that somebody names: in a spool each belongs to the user it is named after.
+            rules.spool_user = None;
+        }
         if strictness.permissive && place.trust != Trust::Named {
             place.trust = Trust::Any;
         }
-        PlaceSpec { place, named, rules: rules.clone() }
+        PlaceSpec { place, named, rules }
     };
     if named {
         let place = |path: &PathBuf| with_rules(named_place(path, &rules, strictness.cron_d_names));
@@ -94,10 +99,10 @@ pub(super) fn places(
     let default = |path: &str, shape, names, trust| {
         with_rules(watch::Place { path: path.into(), shape, names, trust, expected: false })
     };
-    let names = cron_d_names(strictness.cron_d_names);
+    let of_packages = cron_d_names(strictness.cron_d_names);
     let mut places = vec![
         default(DEFAULT_CRONTAB, Shape::File, Names::Cronie, Trust::System),
-        default(CRON_D, Shape::Folder, names, Trust::System),
+        default(CRON_D, Shape::Folder, of_packages, Trust::System),
     ];
     let spools = SPOOLS.map(|spool| default(spool, Shape::Folder, Names::Users, Trust::Spool));
     places.extend(spools);

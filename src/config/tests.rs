@@ -121,6 +121,17 @@ fn a_file_in_a_spool_is_the_table_of_its_name() {
 }
 
 #[test]
+fn the_tables_of_a_spool_are_their_users_whoever_is_named() {
+    for arguments in [&["--user", "root"][..], &["--user", "root", "/var/spool/cron"]] {
+        let config = config(arguments);
+        let spool = config.sources.last().unwrap();
+        let dialect = spool.dialect(&spool.place.path.join("carol"));
+        assert_eq!((&*dialect.user, dialect.is_limited()), ("carol", true), "{arguments:?}");
+    }
+    assert_eq!(read_as(&["--user", "bob", "/var/spool/cron/carol"]).1, "bob");
+}
+
+#[test]
 fn any_other_file_belongs_to_the_daemons_user() {
     assert_eq!(read_as(&["jobs"]), (Format::User, "alice".into()));
     assert_eq!(read_as(&["--user", "bob", "jobs"]), (Format::User, "bob".into()));

@@ -6,8 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::unix::lock::{Lock, LockError};
 
 /// How long a daemon may take to accept a connection before it counts as alive, though busy.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -74,16 +75,13 @@ impl Socket {
             _ => Path::new("."),
         };
         make_folder(folder).map_err(failed(folder))?;
-        let opened = fs::File::open(folder).map_err(failed(folder))?;
-        let found = opened.metadata().map_err(failed(folder))?;
+        let found = fs::metadata(folder).map_err(failed(folder))?;
         if !is_safe(&found) {
             let (folder, owner) = (folder.to_owned(), found.uid());
             return Err(BindError::Folder { folder, owner, mode: found.mode() & 0o7777 });
         }
         // Two daemons that start at once must not both find the same dead socket.
-        let Ok(_locked) = Flock::lock(opened, FlockArg::LockExclusiveNonblock) else {
-            return Err(BindError::Live { path: path.to_owned() });
-        };
+        let _turn = Turn::take(path)?;
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(path)(error)),
@@ -115,6 +113,34 @@ impl Drop for Socket {
             // A folder that has become read-only keeps it: the next daemon finds it dead.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// A turn at the name of a socket; whoever has it removes and makes what has that name.
+///
+/// A lock on a file of its own: on the folder, everybody who may enter it could hold one.
+struct Turn {
+    name: PathBuf,
+    _lock: Lock,
+}
+
+impl Turn {
+    fn take(socket: &Path) -> Result<Self, BindError> {
+        let mut name = socket.as_os_str().to_owned();
+        name.push(".lock");
+        let name = PathBuf::from(name);
+        match Lock::of_name(&name, 0o600) {
+            Ok(lock) => Ok(Turn { name, _lock: lock }),
+            Err(LockError::Held(_)) => Err(BindError::Live { path: socket.to_owned() }),
+            Err(LockError::Io(source)) => Err(BindError::Io { path: name, source }),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // One that stays is in nobody's way.
+        let _ = fs::remove_file(&self.name);
     }
 }
 
@@ -194,6 +220,16 @@ mod tests {
         drop(socket);
         assert!(path.exists());
         drop(other);
+    }
+
+    #[tokio::test]
+    async fn who_may_merely_read_the_folder_does_not_hold_it_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let _anybody = Lock::of(fs::File::open(folder.path()).unwrap()).unwrap();
+        let socket = Socket::bind(&path, 0o600).await.unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the socket alone");
+        drop(socket);
     }
 
     #[tokio::test]

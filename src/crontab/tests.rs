@@ -145,6 +145,7 @@ fn cron_tz_moves_the_entries_below_until_it_is_reset() {
     assert_eq!(last.settings.get("TZ"), Some(&"UTC".into()));
 }
 
+/// row 50: a bound that is none is warned of and counts as 0.
 #[test]
 fn random_delay_is_read_as_cronie_reads_it() {
     for (value, delay, warned) in [

@@ -1,8 +1,8 @@
 //! How the daemon was started: by whom it is waited for, and where its pid is told.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,10 +45,10 @@ impl PidFile {
     pub(super) fn write(path: &Path, warnings: &mut Vec<String>) -> anyhow::Result<Option<Self>> {
         match PidFile::try_write(path) {
             Ok(file) => Ok(Some(file)),
-            Err(held @ LockError::Held(_)) => {
+            Err(held @ LockError::Held(_)) if is_of_crond(path) => {
                 Err(held).with_context(|| format!("can't lock {}", path.display()))
             }
-            Err(LockError::Io(error)) => {
+            Err(error) => {
                 warnings.push(format!("no pid file: {}: {error}", path.display()));
                 Ok(None)
             }
@@ -56,10 +56,7 @@ impl PidFile {
     }
 
     fn try_write(path: &Path) -> Result<Self, LockError> {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false).mode(0o644);
-        let file = options.custom_flags(libc::O_NOFOLLOW).open(path)?;
-        let lock = Lock::of(file)?;
+        let lock = Lock::of_name(path, 0o644)?;
         lock.file().set_len(0)?;
         let mut file = lock.file();
         file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
@@ -84,10 +81,30 @@ pub(super) fn refuse_other_crond(path: &Path) -> anyhow::Result<()> {
         return Ok(());
     };
     match Lock::of(file) {
-        Err(held @ LockError::Held(_)) => {
+        Err(held @ LockError::Held(_)) if is_of_crond(path) => {
             Err(held).with_context(|| format!("can't lock {}", path.display()))
         }
-        Ok(_) | Err(LockError::Io(_)) => Ok(()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether a pid file that is locked is that of a crond which lives.
+///
+/// Everybody may read it, and so lock it; but only its owner writes there, and names a process of its own.
+fn is_of_crond(path: &Path) -> bool {
+    let named = || -> io::Result<(u32, String)> {
+        let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+        let owner = file.metadata()?.uid();
+        let mut text = String::new();
+        file.take(32).read_to_string(&mut text)?;
+        Ok((owner, text))
+    };
+    let Ok((owner, text)) = named() else { return true };
+    // One that has just been started has yet to write.
+    let Ok(pid) = text.trim().parse::<u32>() else { return true };
+    match fs::metadata(format!("/proc/{pid}")) {
+        Ok(process) => process.uid() == owner,
+        Err(_) => !Path::new("/proc/self").exists(),
     }
 }
 
@@ -114,6 +131,18 @@ mod tests {
         assert!(refuse_other_crond(&path).is_err());
         drop(first);
         assert!(!path.exists() && warnings.is_empty());
+    }
+
+    #[test]
+    fn a_stale_pid_file_that_just_anybody_has_locked_is_no_hindrance() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("crond.pid");
+        fs::write(&path, "99999999\n").unwrap();
+        let _anybody = Lock::of(File::open(&path).unwrap()).unwrap();
+        let mut warnings = Vec::new();
+        refuse_other_crond(&path).unwrap();
+        assert!(PidFile::write(&path, &mut warnings).unwrap().is_none());
+        assert!(warnings[0].contains("otherpid may be"), "{warnings:?}");
     }
 
     /// Row 106.

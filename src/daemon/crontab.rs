@@ -12,21 +12,41 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use nix::unistd::{Uid, User};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::command::crontab::spool::{MOST_BYTES, Spool};
+use crate::command::crontab::spool::Spool;
 use crate::command::crontab::tables::TARGET;
 use crate::command::crontab::verdict::Verdict;
 use crate::command::crontab::{allow, denial};
 use crate::control::{Peer, Refusal};
 use crate::schedule::Zone;
 
+/// The largest table that is taken from a user, in bytes.
+const MOST_BYTES: usize = 2 << 20;
+
+/// The most lines that one may have: as many entries as may be (10 000), each with a comment, a directive and a blank.
+const MOST_LINES: usize = 40_000;
+
+/// Tables are judged one after the other: each takes memory, and anybody may send one.
+static JUDGE: Semaphore = Semaphore::const_new(1);
+
 /// The routes; `zone` is the daemon's.
 pub(super) fn routes(zone: &Zone) -> Router {
     let zone = zone.clone();
-    let put = move |Extension(peer): Extension<Peer>, body: Bytes| {
-        at_work(peer, move |spool, user| install(spool, user, &zone, body.to_vec()))
+    let put = move |Extension(peer): Extension<Peer>, body: Bytes| async move {
+        if body.split(|&byte| byte == b'\n').count() > MOST_LINES {
+            let message = format!("the table has more than {MOST_LINES} lines");
+            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "large", message).into_response();
+        }
+        let turn = JUDGE.acquire().await;
+        at_work(peer, move |spool, user| {
+            // Until it is done, whether the client waits for it or not.
+            let _turn = turn;
+            install(spool, user, &zone, body.to_vec())
+        })
+        .await
     };
     let methods = get(|Extension(peer): Extension<Peer>| at_work(peer, list))
         .put(put)

@@ -42,23 +42,23 @@ impl Locks {
     /// # Errors
     /// Another daemon has one.
     pub(super) fn take_more(&mut self) -> anyhow::Result<()> {
-        let mut missing = Vec::new();
+        let mut outcome = Ok(());
         for directory in std::mem::take(&mut self.missing) {
             match Lock::of_directory(&directory) {
                 Ok(lock) => self.held.push(lock),
                 Err(held @ LockError::Held(_)) => {
-                    return Err(held)
-                        .with_context(|| format!("can't lock {}", directory.display()));
+                    let held =
+                        Err(held).with_context(|| format!("can't lock {}", directory.display()));
+                    outcome = outcome.and(held);
                 }
                 Err(LockError::Io(error)) if error.kind() == ErrorKind::NotFound => {
-                    missing.push(directory);
+                    self.missing.push(directory);
                 }
                 // A directory that cannot be read has no jobs for us; one without locks (NFS) is nobody's to guard.
                 Err(LockError::Io(_)) => {}
             }
         }
-        self.missing = missing;
-        Ok(())
+        outcome
     }
 }
 
@@ -79,5 +79,19 @@ mod tests {
         assert!(error.starts_with("can't lock ") && error.contains("otherpid may be"), "{error}");
         first.take_more().unwrap();
         assert_eq!(first.held.len(), 1);
+    }
+
+    #[test]
+    fn one_that_is_held_does_not_keep_others_from_being_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let [held, free, later] = ["held", "free", "later"].map(|name| folder.path().join(name));
+        let mut locks = Locks::of(vec![held.clone(), free.clone(), later.clone()]).unwrap();
+        for name in [&held, &free] {
+            std::fs::create_dir(name).unwrap();
+        }
+        let _other = Locks::of(vec![held]).unwrap();
+        assert!(locks.take_more().is_err());
+        assert!(Locks::of(vec![free]).is_err());
+        assert_eq!(locks.missing, [later]);
     }
 }

@@ -76,10 +76,14 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     let (told, all_told) = std_mpsc::channel();
     let outside = Outside { notify: Notify::new(pending), locks, output };
     let code = runtime.block_on(serve(config, outside, told));
-    drop(runtime);
+    // On a thread of its own: neither the watch's last word with inotify's thread, however busy that one is, nor a disk or
+    // a user database that does not answer must keep us.
+    let end = move || runtime.shutdown_timeout(LAST_LINES);
+    let ending = std::thread::Builder::new().name("ending".into()).spawn(end);
     drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
     let _ = all_told.recv_timeout(LAST_LINES);
+    drop(ending);
     code
 }
 

@@ -122,7 +122,7 @@ impl Reload {
                 Some((key.clone(), source, crontab))
             })
             .collect();
-        put(self.put_in_force(files, &crontabs, now));
+        self.put_in_force(files, &crontabs, now, put);
         // Asking the host takes time that an edit need not wait for.
         self.look_up(&crontabs, &changed, now);
         for (key, source, _) in crontabs {
@@ -133,6 +133,7 @@ impl Reload {
             }
         }
         memory::release();
+        memory::unmap_program();
     }
 
     /// Reads the new text of a file; tells why, if it is refused as a whole.
@@ -159,7 +160,7 @@ impl Reload {
             "refused as a whole; it has no earlier version, so no job of it runs"
         };
         accepted.standing.note_faults(crontab.faults.iter());
-        accepted.standing.trouble = Some(reason.to_owned());
+        accepted.refuse(reason);
         let (file, reason) = (Arc::clone(name), reason.to_owned());
         self.bus.publish(Event::Rejected { file, reason });
         None
@@ -183,9 +184,7 @@ impl Reload {
                 standing.is_away = true;
             }
             Notice::Restored { place, path, .. } => {
-                let standing = &mut accepted(&mut self.files, &(*place, Arc::clone(path))).standing;
-                standing.trouble = None;
-                standing.is_away = false;
+                accepted(&mut self.files, &(*place, Arc::clone(path))).restore();
             }
             Notice::FileMount { place, path } => {
                 accepted(&mut self.files, &(*place, Arc::clone(path))).standing.is_mount = true;
@@ -218,7 +217,8 @@ impl Reload {
         files: Vec<Arc<str>>,
         crontabs: &[(Key, Source, Crontab)],
         now: Timestamp,
-    ) -> Arc<JobTable> {
+        put: impl FnOnce(Arc<JobTable>),
+    ) {
         let pairs: Vec<(&Source, &Crontab)> =
             crontabs.iter().map(|(_, source, crontab)| (source, crontab)).collect();
         let (table, diff, across) =
@@ -241,8 +241,9 @@ impl Reload {
         self.tell_jobs(&diff);
         let runnable = self.runnable();
         self.runnable = runnable.len();
+        // Before it is told: whoever hears of it and asks finds it so.
+        put(runnable);
         self.tell_loaded(files, &diff, now);
-        runnable
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {

@@ -55,6 +55,8 @@ pub(super) struct Standings {
 /// One crontab as last accepted.
 pub(super) struct Accepted {
     pub(super) standing: Standing,
+    /// Why its last text is not in force, if that was refused as a whole.
+    refusal: Option<&'static str>,
     /// The text in force, to be read again when another crontab changes.
     kept: Kept,
     /// What was told of its text, so that it is not told again.
@@ -99,20 +101,39 @@ impl Accepted {
             is_mount: false,
         };
         let told = HashSet::new();
-        Accepted { standing, kept: Kept::Nothing, told, told_of_host: HashSet::new() }
+        Accepted {
+            standing,
+            refusal: None,
+            kept: Kept::Nothing,
+            told,
+            told_of_host: HashSet::new(),
+        }
     }
 
     /// A new version comes into force.
     pub(super) fn take(&mut self, hash: u64, now: Timestamp) {
         self.standing.hash = Some(hash);
         self.standing.loaded = Some(now);
-        self.standing.trouble = None;
+        self.refusal = None;
+        self.restore();
+    }
+
+    /// Its last text is refused as a whole.
+    pub(super) fn refuse(&mut self, reason: &'static str) {
+        self.refusal = Some(reason);
+        self.restore();
+    }
+
+    /// Its file can be had, and may be taken.
+    pub(super) fn restore(&mut self) {
+        self.standing.trouble = self.refusal.map(str::to_owned);
         self.standing.is_away = false;
     }
 
     /// Nothing of it is in force any more; whether something was.
     pub(super) fn withdraw(&mut self) -> bool {
         self.kept = Kept::Nothing;
+        self.refusal = None;
         self.standing.loaded = None;
         self.standing.note_faults([].into_iter());
         self.told = HashSet::new();
@@ -164,6 +185,18 @@ mod tests {
         }
         let Kept::Packed(packed) = &accepted.kept else { panic!("not packed") };
         assert!(packed.len() < 20_000, "{} bytes", packed.len());
+    }
+
+    #[test]
+    fn a_text_that_was_refused_stays_refused_when_its_file_is_back() {
+        let mut accepted = Accepted::new("x".into());
+        accepted.take(1, Timestamp::UNIX_EPOCH);
+        accepted.refuse("refused");
+        accepted.standing.trouble = Some("is missing".into());
+        accepted.restore();
+        assert_eq!(accepted.standing.trouble.as_deref(), Some("refused"));
+        accepted.take(2, Timestamp::UNIX_EPOCH);
+        assert_eq!(accepted.standing.trouble, None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::plain;
 use super::shell::{Base, Host};
-use super::starter::Ticket;
+use super::ticket::Ticket;
 use crate::clock::Clock;
 use crate::job::Terms;
 use crate::unix::{Account, NoAccount, Subject};

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::mail::Mailer;
 use super::output::{Bounds, Reader, Readers, Teller};
 use super::shell::Base;
-use super::starter::Ticket;
+use super::ticket::Ticket;
 use super::told::Untold;
 use crate::event::{Bus, Cause, Ended, Event, Outcome, Run};
 

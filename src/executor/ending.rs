@@ -46,7 +46,7 @@ pub(super) struct Ending {
 impl Core {
     /// Has a run's processes end, as its time-out does (no `cause`) or for this cause; false if it has none.
     ///
-    /// One that waits for its next attempt gets none.
+    /// One that waits for its next attempt, or whose leftovers are being ended before that, gets none.
     pub(super) fn end_run(&mut self, id: RunId, cause: Option<Cause>) -> bool {
         let Some(life) = self.lives.get_mut(&id) else { return false };
         let kill_after = life.run.fire.job.policy().kill_after;
@@ -54,7 +54,14 @@ impl Core {
         let pid = match &life.phase {
             Phase::Starting => None,
             Phase::Running(started) => Some(Pid::from_raw(started.pid)),
-            Phase::Ended { .. } => return false,
+            Phase::Ended { end, .. } => {
+                // What is left of it ends as it would have.
+                let goes_on = end.retry.is_some() && life.called_off.is_none();
+                if goes_on {
+                    life.called_off = Some(cause.unwrap_or(Cause::Stopped));
+                }
+                return goes_on;
+            }
             Phase::Resting { .. } => {
                 self.abandon(id, cause.unwrap_or(Cause::Stopped));
                 return true;
@@ -95,10 +102,11 @@ impl Core {
             let Some(ending) = life.ending.as_mut().filter(|ending| !ending.done) else { continue };
             let Some(tree) = &ending.tree else {
                 // It hangs at its start.
-                if now >= ending.kill_at {
+                let left = ending.kill_at.saturating_duration_since(now);
+                let soon = if left.is_zero() { LONGEST_LOOK } else { left };
+                if left.is_zero() {
                     stuck.push(id);
                 }
-                let soon = ending.kill_at.saturating_duration_since(now).max(KILLED_LOOK);
                 next = Some(next.map_or(soon, |next| next.min(soon)));
                 continue;
             };

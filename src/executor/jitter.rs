@@ -40,6 +40,7 @@ mod tests {
 
     use super::*;
 
+    /// row 50: the delay of a job does not change.
     #[test]
     fn the_delay_of_a_job_is_the_same_in_every_version() {
         let minute = Duration::from_secs(60);

@@ -30,6 +30,8 @@ pub(super) struct Life {
     /// Its time-out, its retry, or until when its end should be told.
     pub timer: Option<Set>,
     pub ending: Option<Ending>,
+    /// Why the further attempt that its end speaks of is not made.
+    pub called_off: Option<Cause>,
     /// How many processes had been ended for want of memory when it started.
     oom_before: Option<u64>,
 }
@@ -265,14 +267,19 @@ impl Core {
         if let Some(set) = life.timer.take() {
             self.deadlines.cancel(set);
         }
-        match end.retry.filter(|_| !self.stopping) {
-            Some(delay) => {
+        let called_off = life.called_off.or(self.stopping.then_some(Cause::Shutdown));
+        match (end.retry, called_off) {
+            (Some(_), Some(cause)) => {
+                self.admission.rest();
+                self.abandon(id, cause);
+            }
+            (Some(delay), None) => {
                 life.timer = Some(self.deadlines.set(Deadline::Retry(id), delay));
                 life.phase = Phase::Resting { until: Instant::now() + delay };
                 life.ending = None;
                 self.admission.rest();
             }
-            None => self.part(end, false),
+            (None, _) => self.part(end, false),
         }
     }
 
@@ -393,7 +400,8 @@ impl Core {
 
 impl Life {
     fn new(run: Arc<Run>) -> Self {
-        Life { run, phase: Phase::Starting, timer: None, ending: None, oom_before: None }
+        let phase = Phase::Starting;
+        Life { run, phase, timer: None, ending: None, called_off: None, oom_before: None }
     }
 }
 

@@ -21,6 +21,7 @@ mod start;
 mod starter;
 mod state;
 mod stop;
+mod ticket;
 mod told;
 mod tree;
 
@@ -54,6 +55,9 @@ use tree::Census;
 
 /// How many fires are answered in a row before output is read again.
 const BURST: u32 = 4;
+
+/// When so many runs were alive at once, what they held is given back to the system once all have ended.
+const CROWD: usize = 64;
 
 /// Starts runs and attends them to their end.
 #[derive(Debug)]
@@ -278,6 +282,8 @@ impl Executor {
     pub async fn run(mut self) {
         let (mut fires_open, mut orders_open) = (true, true);
         let mut in_a_row = 0;
+        // The most runs alive at once since memory was last given back.
+        let mut crowd = 0;
         while fires_open || orders_open || self.core.is_engaged() {
             tokio::select! {
                 // What has ended counts as such before anything new is judged.
@@ -318,6 +324,12 @@ impl Executor {
                 },
             }
             self.core.pump();
+            let alive = self.core.reaper.children().len() + self.core.starts.len();
+            crowd = crowd.max(alive);
+            if crowd >= CROWD && !self.core.is_engaged() {
+                crowd = 0;
+                unix::memory::release();
+            }
         }
         self.tell_all().await;
     }

@@ -13,11 +13,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Core;
 use super::attend::Attendant;
-use super::output::Reader;
 use super::mail::Mailer;
 use super::output::Kept;
+use super::output::Reader;
 use super::shell::{Base, Host};
-use super::starter::{Starter, Ticket, What};
+use super::starter::Starter;
+use super::ticket::{Ticket, What};
 use crate::clock::Clock;
 use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
 use crate::unix::{self, Errno, Pid, Signal, Status, process};
@@ -161,6 +162,11 @@ impl Starts {
         Ok((starts, told))
     }
 
+    /// Whether mails are still to be taken.
+    pub(super) fn mails_wait(&self) -> bool {
+        self.mailer.is_busy()
+    }
+
     /// How many starts were begun and neither succeeded nor failed yet, errands included.
     pub(super) fn len(&self) -> usize {
         self.pending.len()
@@ -248,36 +254,32 @@ impl Core {
             let pipe = Sender::from_owned_fd_unchecked(pipe).ok()?;
             Some((pipe, Arc::clone(&ticket), from))
         });
-        let child = match done {
-            Some(done) => {
-                if let Some(stdin) = stdin {
-                    tokio::spawn(super::attend::feed(Some(stdin)));
-                }
-                Child::Errand(done)
+        let child = if let Some(done) = done {
+            if let Some(stdin) = stdin {
+                tokio::spawn(super::attend::feed(Some(stdin)));
             }
-            None => {
-                let started =
-                    Started { run: Arc::clone(run), pid: begun.pid.as_raw(), at: begun.at };
-                self.bus.publish(Event::RunStarted(started.clone()));
-                self.lives(&started);
-                let (ended, told) = oneshot::channel();
-                let (stdout, stderr) = begun.output.unzip();
-                let stderr = stderr.flatten();
-                let reader = |pipe| Receiver::from_owned_fd_unchecked(pipe).ok().map(Reader::new);
-                let attendant = Attendant {
-                    run: Arc::clone(run),
-                    bus: self.bus.clone(),
-                    stdout: stdout.and_then(reader),
-                    stderr: stderr.and_then(reader),
-                    stdin,
-                    mail: begun.base.map(|base| (Arc::clone(&self.starts.mailer), base)),
-                    mailed: begun.mailed,
-                    ended: told,
-                    untold: self.untold(run),
-                };
-                tokio::spawn(attendant.attend());
-                Child::Run(Open { started, since: begun.since, ended })
-            }
+            Child::Errand(done)
+        } else {
+            let started = Started { run: Arc::clone(run), pid: begun.pid.as_raw(), at: begun.at };
+            self.bus.publish(Event::RunStarted(started.clone()));
+            self.lives(&started);
+            let (ended, told) = oneshot::channel();
+            let (stdout, stderr) = begun.output.unzip();
+            let stderr = stderr.flatten();
+            let reader = |pipe| Receiver::from_owned_fd_unchecked(pipe).ok().map(Reader::new);
+            let attendant = Attendant {
+                run: Arc::clone(run),
+                bus: self.bus.clone(),
+                stdout: stdout.and_then(reader),
+                stderr: stderr.and_then(reader),
+                stdin,
+                mail: begun.base.map(|base| (Arc::clone(&self.starts.mailer), base)),
+                mailed: begun.mailed,
+                ended: told,
+                untold: self.untold(run),
+            };
+            tokio::spawn(attendant.attend());
+            Child::Run(Open { started, since: begun.since, ended })
         };
         match (self.starts.early.remove(&begun.pid), child) {
             (None, child) => self.reaper.adopt(begun.pid, child),
@@ -307,19 +309,16 @@ impl Core {
             return;
         }
         let Some(pending) = self.starts.pending.remove(&failure.number) else { return };
-        match pending.done {
+        if let Some(done) = pending.done {
             // Whoever has lost interest need not be told.
-            Some(done) => {
-                let _ = done.send(Err(failure.reason));
-            }
-            None => {
-                let run = Arc::clone(pending.ticket.run());
-                if let Some(base) = failure.base {
-                    self.mail_failure(&run, &base, &failure.reason);
-                }
-                self.not_started(run, failure.reason);
-            }
+            let _ = done.send(Err(failure.reason));
+            return;
         }
+        let run = Arc::clone(pending.ticket.run());
+        if let Some(base) = failure.base {
+            self.mail_failure(&run, &base, &failure.reason);
+        }
+        self.not_started(run, failure.reason);
     }
 
     /// Ends a start that has not been reported yet; false if the run is not at its start.
@@ -332,14 +331,12 @@ impl Core {
             .iter()
             .find(|(_, pending)| pending.done.is_none() && pending.ticket.run().id == run);
         let Some((&number, pending)) = found else { return false };
-        match pending.ticket.pid_or_cancel() {
-            // It cannot be another process: it is reaped on this thread, and would not be at its start then.
-            Some(pid) => process::signal(pid, signal),
-            None => {
-                self.starts.fail(number, "it was ended before its start".into(), false);
-                true
-            }
+        if let Some(pid) = pending.ticket.pid_or_cancel() {
+            // Reaped, which happens on this thread alone: the number may be another's by now.
+            return !self.starts.early.contains_key(&pid) && process::signal(pid, signal);
         }
+        self.starts.fail(number, "it was ended before its start".into(), false);
+        true
     }
 
     /// The next run whose main process has ended, and how; [`Core::reap`] takes them all.
@@ -404,6 +401,7 @@ impl Core {
         for pending in self.starts.pending.values() {
             if pending.done.as_ref().is_some_and(abandoned)
                 && let Some(pid) = pending.ticket.pid_or_cancel()
+                && !self.starts.early.contains_key(&pid)
             {
                 process::signal(pid, Signal::SIGKILL);
             }

@@ -5,12 +5,12 @@
 //! made on threads of their own. One or two of them are enough as long as all is well; where none gets on while work waits
 //! another joins them, and leaves when there is nothing left to do.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -22,12 +22,11 @@ use super::account::{self, Accounts, Answer, Known};
 use super::mail::Envelope;
 use super::shell::{self, Base, Host};
 use super::start::{Begun, Failure, Report};
+use super::ticket::{Ticket, What};
 use crate::clock::Clock;
-use crate::crontab::Text;
 use crate::crontab::directive::Output;
-use crate::event::Run;
 use crate::unix::spawn::is_shortage;
-use crate::unix::{Command, Direct, Errno, Pid, Spawner, Step, Strings, pipe};
+use crate::unix::{Account, Command, Direct, Errno, Pid, Spawner, Step, Strings, pipe};
 
 /// Starts that are made side by side as long as none hangs.
 const ABREAST: usize = 2;
@@ -35,78 +34,17 @@ const ABREAST: usize = 2;
 /// Threads at most, however many starts hang.
 const MOST: usize = 64;
 
-/// When work has waited so long and no start has ended meanwhile, one more is made beside those that hang.
+/// Starts of one user's that are made side by side, however many of his hang: he may be the reason.
+const OF_ONE: usize = 16;
+
+/// Starts of all users but the daemon's own that are.
+const OF_OTHERS: usize = 56;
+
+/// When work has waited so long and no start has ended meanwhile, those under way hang, and others are made beside them.
 const HANGS: Duration = Duration::from_millis(50);
 
 /// How long a thread that is not needed stays.
 const STAYS: Duration = Duration::from_secs(10);
-
-/// A start to be made.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    pub number: u64,
-    pub what: What,
-    /// The child, once there is one.
-    pid: AtomicI32,
-    stage: AtomicU8,
-}
-
-/// What is to be started.
-#[derive(Debug)]
-pub(super) enum What {
-    /// A run's command.
-    Run(Arc<Run>),
-    /// A program as the user of a run, with its arguments and what it reads.
-    Errand(Arc<Run>, Vec<CString>, Vec<u8>),
-}
-
-const WAITING: u8 = 0;
-const CLONING: u8 = 1;
-const CANCELLED: u8 = 2;
-
-impl Ticket {
-    pub(super) fn new(number: u64, what: What) -> Self {
-        Ticket { number, what, pid: AtomicI32::new(0), stage: AtomicU8::new(WAITING) }
-    }
-
-    /// The run that it is about.
-    pub(super) fn run(&self) -> &Arc<Run> {
-        match &self.what {
-            What::Run(run) | What::Errand(run, ..) => run,
-        }
-    }
-
-    /// What the child reads.
-    pub(super) fn stdin(&self) -> &[u8] {
-        match &self.what {
-            What::Run(run) => run.fire.job.action.stdin().map_or(&[], Text::as_bytes),
-            What::Errand(.., stdin) => stdin,
-        }
-    }
-
-    /// The child that is at its start, or nothing if there will be none: then the start was given up.
-    pub(super) fn pid_or_cancel(&self) -> Option<Pid> {
-        loop {
-            let from = self.stage.compare_exchange(
-                WAITING,
-                CANCELLED,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
-            match (from, self.pid.load(Ordering::Acquire)) {
-                (Err(CLONING), pid @ 1..) => return Some(Pid::from_raw(pid)),
-                // The system is making the process at this moment.
-                (Err(CLONING), _) => thread::yield_now(),
-                _ => return None,
-            }
-        }
-    }
-
-    /// Whether it was given up before there was a child.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.stage.load(Ordering::Acquire) == CANCELLED
-    }
-}
 
 /// Makes starts, on threads of its own, and reports each.
 #[derive(Debug)]
@@ -139,12 +77,46 @@ impl std::fmt::Debug for Setup {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Arc<Ticket>>,
-    active: Vec<Arc<Ticket>>,
+    active: Vec<Active>,
     /// How many starts have ended, well or not.
     ended: u64,
     threads: usize,
     idle: usize,
     closed: bool,
+}
+
+/// A start that is being made.
+#[derive(Debug)]
+struct Active {
+    ticket: Arc<Ticket>,
+    /// Whether it was found to hang, and so does not count among those that are made side by side.
+    hangs: bool,
+}
+
+impl State {
+    /// Where in the queue the next ticket stands that may be taken: the first of those whose users have not too many starts
+    /// under way.
+    fn next_place(&self, own: &Account) -> Option<usize> {
+        if self.active.len() < OF_ONE {
+            return (!self.queue.is_empty()).then_some(0);
+        }
+        let mut busy: HashMap<&[u8], usize> = HashMap::new();
+        let tickets = self.active.iter().map(|active| &active.ticket);
+        for ticket in tickets.filter(|ticket| !own.is(ticket.user())) {
+            *busy.entry(ticket.user()).or_default() += 1;
+        }
+        let is_full = busy.values().sum::<usize>() >= OF_OTHERS;
+        self.queue.iter().position(|ticket| {
+            let user = ticket.user();
+            let has_room = || !is_full && busy.get(user).is_none_or(|&count| count < OF_ONE);
+            own.is(user) || has_room()
+        })
+    }
+
+    /// Whether as many starts get on side by side as may.
+    fn is_busy(&self) -> bool {
+        self.active.iter().filter(|active| !active.hangs).count() >= ABREAST
+    }
 }
 
 impl Starter {
@@ -193,7 +165,7 @@ impl Starter {
     /// report was not looked at yet.
     pub(super) fn is_starting(&self, pid: Pid) -> bool {
         let state = self.0.state();
-        state.active.iter().any(|ticket| ticket.pid.load(Ordering::Acquire) == pid.as_raw())
+        state.active.iter().any(|active| active.ticket.pid.load(Ordering::Acquire) == pid.as_raw())
     }
 }
 
@@ -240,16 +212,30 @@ impl Shared {
                 let _ = self.join(&mut held);
             }
             drop(held);
-            let waited = self.setup.make(self, &ticket, &mut spawner);
+            self.setup.make(self, &ticket, &mut spawner);
             state = self.state();
-            state.active.retain(|active| !Arc::ptr_eq(active, &ticket));
+            state.active.retain(|active| !Arc::ptr_eq(&active.ticket, &ticket));
             state.ended += 1;
-            for ticket in waited.into_iter().rev() {
-                state.queue.push_front(ticket);
-            }
             if state.active.is_empty() && state.queue.is_empty() {
                 self.accounts().rest();
             }
+        }
+    }
+
+    /// Puts tickets before all others.
+    fn put_first(self: &Arc<Self>, tickets: Vec<Arc<Ticket>>) {
+        if tickets.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for ticket in tickets.into_iter().rev() {
+            state.queue.push_front(ticket);
+        }
+        if state.idle > 0 {
+            self.changed.notify_one();
+        } else {
+            // Without one more they wait for those that are there.
+            let _ = self.join(&mut state);
         }
     }
 
@@ -258,17 +244,17 @@ impl Shared {
         &'a self,
         mut state: MutexGuard<'a, State>,
     ) -> Option<(Arc<Ticket>, MutexGuard<'a, State>)> {
-        let mut hangs = false;
         while !state.closed {
-            if state.active.len() < ABREAST || hangs {
-                if let Some(ticket) = state.queue.pop_front() {
-                    state.active.push(Arc::clone(&ticket));
-                    return Some((ticket, state));
-                }
+            let next = state.next_place(&self.setup.host.account);
+            if !state.is_busy()
+                && let Some(ticket) = next.and_then(|place| state.queue.remove(place))
+            {
+                state.active.push(Active { ticket: Arc::clone(&ticket), hangs: false });
+                return Some((ticket, state));
             }
             let ended = state.ended;
             state.idle += 1;
-            let timeout = match (state.queue.is_empty(), state.idle) {
+            let timeout = match (next.is_none(), state.idle) {
                 (true, 1) => None,
                 (true, _) => Some(STAYS),
                 (false, _) => Some(HANGS),
@@ -286,10 +272,14 @@ impl Shared {
                 }
             };
             state.idle -= 1;
-            if timed_out && timeout == Some(STAYS) && state.queue.is_empty() && state.idle > 0 {
+            if timed_out && timeout == Some(STAYS) && next.is_none() && state.idle > 0 {
                 break;
             }
-            hangs = timed_out && timeout == Some(HANGS) && state.ended == ended;
+            if timed_out && timeout == Some(HANGS) && state.ended == ended {
+                for active in &mut state.active {
+                    active.hangs = true;
+                }
+            }
         }
         state.threads -= 1;
         None
@@ -324,25 +314,20 @@ struct Stream {
 }
 
 impl Setup {
-    /// Makes a start and reports it, unless it is given up; tickets that waited for what it has found out.
-    fn make(
-        &self,
-        shared: &Shared,
-        ticket: &Arc<Ticket>,
-        spawner: &mut Spawner,
-    ) -> Vec<Arc<Ticket>> {
-        let mut waited = Vec::new();
-        // Of an earlier try.
-        ticket.pid.store(0, Ordering::Release);
+    /// Makes a start and reports it, unless it is given up.
+    fn make(&self, shared: &Arc<Shared>, ticket: &Arc<Ticket>, spawner: &mut Spawner) {
+        ticket.begin();
         let user = ticket.run().fire.job.user().to_string_lossy();
         let answer = shared.accounts().get(ticket, self.clock.monotonic());
         let known = match answer {
             Answer::Known(known) => known,
-            Answer::Wait => return waited,
+            Answer::Wait => return,
             Answer::Ask => {
                 let known = account::ask(&self.host, &*self.clock, &user);
                 let now = self.clock.monotonic();
-                waited = shared.accounts().put(&user, known.clone(), now);
+                // Those that have waited for it do not wait for this start, which may hang.
+                let waited = shared.accounts().put(&user, known.clone(), now);
+                shared.put_first(waited);
                 known
             }
         };
@@ -354,11 +339,9 @@ impl Setup {
         });
         let report = match made {
             Ok(Some(begun)) => Report::Started(begun),
-            Ok(None) => return waited,
+            Ok(None) => return,
             Err(refusal) => {
-                if refusal.is_passing {
-                    ticket.stage.store(WAITING, Ordering::Release);
-                }
+                ticket.fail(refusal.is_passing, refusal.pid);
                 Report::Failed(Failure {
                     number: ticket.number,
                     pid: refusal.pid,
@@ -370,7 +353,6 @@ impl Setup {
         };
         // Without an actor there is nobody to tell.
         let _ = self.reports.send(report);
-        waited
     }
 
     /// Starts the child of a ticket; nothing if it was given up before there was one.
@@ -400,7 +382,11 @@ impl Setup {
                 (arguments, plain, is_read) = (list, None, false);
             }
         }
-        let about = shell::about(run).map_err(Refusal::new)?;
+        // An errand is none of the run's processes.
+        let about = match &ticket.what {
+            What::Run(run) => shell::about(run).map_err(Refusal::new)?,
+            What::Errand(..) => Strings::default(),
+        };
         let no_pipe = |error: io::Error| Refusal::no_pipe(&error);
         let stdin = Self::stdin(text).map_err(no_pipe)?;
         let awaited = |envelope: &Envelope| self.host.post.awaits(envelope, run);
@@ -434,13 +420,11 @@ impl Setup {
             subject: known.subject.as_ref(),
             descriptors: self.host.descriptors,
         };
-        let going =
-            ticket.stage.compare_exchange(WAITING, CLONING, Ordering::AcqRel, Ordering::Acquire);
-        if going.is_err() {
+        if !ticket.go() {
             return Ok(None);
         }
         let (at, since) = (self.clock.now(), self.clock.monotonic());
-        let spawned = spawner.spawn(&command, &ticket.pid).map_err(|error| Refusal {
+        let made = spawner.spawn(&command, &ticket.pid).map_err(|error| Refusal {
             pid: error.pid,
             is_passing: error.is_passing(),
             reason: match error.step {
@@ -452,10 +436,10 @@ impl Setup {
         let home = || base.home.to_string_lossy().into_owned();
         Ok(Some(Begun {
             number: ticket.number,
-            pid: spawned.pid,
+            pid: made.pid,
             at,
             since,
-            astray: spawned.astray.map(|errno| (home(), errno)),
+            astray: made.astray.map(|errno| (home(), errno)),
             output: streams.map(|(stdout, stderr)| (stdout.ours, stderr.map(|pipe| pipe.ours))),
             base: base.envelope.is_some().then(|| Arc::clone(base)),
             mailed,

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ending::KILLED_LOOK;
 use super::life::Phase;
-use super::{Core, Executor, Order};
+use super::{Core, Executor, Order, retry};
 use crate::event::{Cause, RunId};
 use crate::unix::{Pid, Signal, process};
 
@@ -104,7 +104,7 @@ impl Executor {
         grace: Duration,
         replies: &mut Vec<oneshot::Sender<Stopped>>,
     ) -> Stopped {
-        let mut by = Instant::now() + grace;
+        let mut by = after(grace);
         let killed_before = self.core.killed;
         let alive: Vec<RunId> = self.core.lives.keys().copied().collect();
         for &id in &alive {
@@ -160,7 +160,7 @@ impl Executor {
                 Order::Stop(again, reply) => {
                     replies.push(reply);
                     if let Stop::End { grace } = again {
-                        return Turn::By(Instant::now() + grace);
+                        return Turn::By(after(grace));
                     }
                 }
                 order => self.core.obey(order),
@@ -176,9 +176,14 @@ impl Executor {
     pub(super) async fn tell_all(&mut self) {
         let by = Instant::now() + LAST_WAIT;
         let untold = |phase: &Phase| matches!(phase, Phase::Ended { told: false, .. });
-        while self.core.count(untold) > 0 && Instant::now() < by {
+        // Mails about the last runs are handed over meanwhile.
+        while (self.core.count(untold) > 0 || self.core.starts.mails_wait())
+            && Instant::now() < by
+        {
             tokio::select! {
                 Some(told) = self.core.told_ends.recv() => self.core.told(told),
+                Some(report) = self.core.reports.recv() => self.core.begun(report),
+                Ok(_) = self.children.next() => self.core.reap(),
                 () = sleep(by - Instant::now()) => {}
             }
         }
@@ -211,6 +216,12 @@ impl Core {
         }
         self.look_within(by.saturating_duration_since(Instant::now()));
     }
+}
+
+/// The end of a grace, however long.
+fn after(grace: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(grace).unwrap_or(now + retry::LONGEST)
 }
 
 /// Whether, as PID 1, we have children left.

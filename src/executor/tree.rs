@@ -81,8 +81,12 @@ impl Census {
     /// Brings `trees` up to date.
     pub(super) fn look<'a>(&mut self, trees: impl IntoIterator<Item = &'a mut Tree>) {
         let mut trees: Vec<&mut Tree> = trees.into_iter().collect();
+        if trees.is_empty() {
+            return;
+        }
         let all = process::all();
-        self.read.retain(|known, _| all.iter().any(|member| is(member, *known)));
+        let alive: HashSet<_> = all.iter().map(|member| (member.pid, member.since)).collect();
+        self.read.retain(|known, _| alive.contains(known));
         let owners = owners(&trees, &all, |member| {
             let read = self.read.entry((member.pid, member.since));
             read.or_insert_with(|| {
@@ -105,10 +109,6 @@ impl Census {
     pub(super) fn forget(&mut self) {
         self.read = HashMap::new();
     }
-}
-
-fn is(member: &Member, (pid, since): (Pid, u64)) -> bool {
-    member.pid == pid && member.since == since
 }
 
 /// Which of `trees`, by place, each process belongs to.

@@ -188,6 +188,7 @@ mod tests {
         assert_eq!(new_year.prev_before(at + jiff::Span::new().nanoseconds(1)), Some(at));
     }
 
+    /// row 87: the leap day is in leap years only.
     #[test]
     fn a_leap_day_on_a_weekday_is_found_across_a_year_without_one() {
         let mut leap = calendar(1, 1, 1 << 29, 1 << 2, 1 << 1);

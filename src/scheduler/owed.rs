@@ -89,12 +89,12 @@ impl Range {
     }
 }
 
-/// How many instants a policy catches up at most.
+/// How many instants a policy catches up at most: what waits for its turn takes memory.
 fn most(policy: &Policy) -> usize {
     match policy.catch_up {
         CatchUp::None => 0,
         CatchUp::Latest => 1,
-        CatchUp::All => usize::try_from(policy.catch_up_max).unwrap_or(usize::MAX),
+        CatchUp::All => usize::try_from(policy.catch_up_max).unwrap_or(COUNTED).min(COUNTED),
     }
 }
 
@@ -155,15 +155,15 @@ mod tests {
         )
     }
 
-    fn range(first: &str, last: &str, count: u64) -> Option<(String, String, u64)> {
-        Some((first.to_owned(), last.to_owned(), count))
+    fn range(first: &str, last: &str, count: u64) -> (String, String, u64) {
+        (first.to_owned(), last.to_owned(), count)
     }
 
     #[test]
     fn without_catch_up_every_passed_instant_is_missed() {
         let (kept, missed) = split("*/10 * * * * a\n", "2026-01-01T01:05:00Z");
         assert!(kept.is_empty());
-        assert_eq!(missed, range("01 00:10:00", "01 01:00:00", 6));
+        assert_eq!(missed, Some(range("01 00:10:00", "01 01:00:00", 6)));
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         let text = "# cronkeep: catch-up=latest\n*/10 * * * * a\n";
         let (kept, missed) = split(text, "2026-01-01T01:05:00Z");
         assert_eq!(kept, ["01 01:00:00"]);
-        assert_eq!(missed, range("01 00:10:00", "01 00:50:00", 5));
+        assert_eq!(missed, Some(range("01 00:10:00", "01 00:50:00", 5)));
         assert_eq!(split(text, "2026-01-01T00:10:00Z"), (vec!["01 00:10:00".to_owned()], None));
     }
 
@@ -180,11 +180,11 @@ mod tests {
         let text = "# cronkeep: catch-up=all catch-up-max=3\n*/10 * * * * a\n";
         let (kept, missed) = split(text, "2026-01-01T01:05:00Z");
         assert_eq!(kept, ["01 00:40:00", "01 00:50:00", "01 01:00:00"]);
-        assert_eq!(missed, range("01 00:10:00", "01 00:30:00", 3));
+        assert_eq!(missed, Some(range("01 00:10:00", "01 00:30:00", 3)));
         let text = "# cronkeep: catch-up=all catch-up-window=15m\n*/10 * * * * a\n";
         let (kept, missed) = split(text, "2026-01-01T01:05:00Z");
         assert_eq!(kept, ["01 00:50:00", "01 01:00:00"]);
-        assert_eq!(missed, range("01 00:10:00", "01 00:40:00", 4));
+        assert_eq!(missed, Some(range("01 00:10:00", "01 00:40:00", 4)));
     }
 
     #[test]
@@ -192,7 +192,16 @@ mod tests {
         let text = "# cronkeep: catch-up=latest catch-up-window=1h\n0 3 1 1 * a\n";
         let (kept, missed) = split(text, "2026-01-01T05:00:00Z");
         assert!(kept.is_empty());
-        assert_eq!(missed, range("01 03:00:00", "01 03:00:00", 1));
+        assert_eq!(missed, Some(range("01 03:00:00", "01 03:00:00", 1)));
+    }
+
+    #[test]
+    fn no_job_catches_up_more_than_can_be_walked() {
+        let text = "# cronkeep: catch-up=all catch-up-max=4294967295 catch-up-window=52w\n\
+                    * * * * * * a\n";
+        let (kept, missed) = split(text, "2026-01-03T00:00:00Z");
+        assert_eq!((kept.len(), &kept[COUNTED - 1][..]), (COUNTED, "03 00:00:00"));
+        assert_eq!(missed, Some(range("01 00:00:01", "02 21:13:20", 1)));
     }
 
     #[test]
@@ -200,9 +209,9 @@ mod tests {
         let text = "# cronkeep: catch-up=all catch-up-max=2 catch-up-window=52w\n* * * * * * a\n";
         let (kept, missed) = split(text, "2026-01-03T00:00:00Z");
         assert_eq!(kept, ["02 23:59:59", "03 00:00:00"]);
-        assert_eq!(missed, range("01 00:00:01", "02 23:59:58", 9_998));
+        assert_eq!(missed, Some(range("01 00:00:01", "02 23:59:58", 9_998)));
         let (kept, missed) = split("* * * * * * a\n", "2026-01-03T00:00:00Z");
         assert!(kept.is_empty());
-        assert_eq!(missed, range("01 00:00:01", "03 00:00:00", 10_000));
+        assert_eq!(missed, Some(range("01 00:00:01", "03 00:00:00", 10_000)));
     }
 }

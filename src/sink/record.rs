@@ -296,6 +296,7 @@ mod tests {
         );
     }
 
+    /// row 94: control characters and bytes beyond ASCII as cronie writes them; row 34: `\\377`.
     #[test]
     fn cron_words_are_in_cronies_letters() {
         // run-00008, run-00444 and run-00519 of run.jsonl.

@@ -119,6 +119,9 @@ unsafe fn carry_out(plan: &Plan) -> Result<(), Failed> {
         for (to, &from) in (0..).zip(&plan.streams) {
             check(libc::dup2(from, to), Step::Streams)?;
         }
+        // A child that hangs from here on must not keep open what others wait for the end of. Where the system does not know
+        // the call, they are closed when the program is executed.
+        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32);
         if !plan.descriptors.is_null() {
             let done = libc::syscall(
                 libc::SYS_prlimit64,
@@ -180,6 +183,9 @@ unsafe fn become_somebody(who: &Become) -> Result<(), Failed> {
         if [real, effective, saved] != [who.uid; 3] {
             return Err((Step::Verify, libc::EPERM));
         }
+        // From here on the user may end this process with a signal that leaves its memory behind, and that is the daemon's.
+        let done = libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+        check(done, Step::Verify)?;
         // A capability that outlived the change would give everything back.
         if who.uid != 0 && libc::syscall(number::SYS_setresuid, u32::MAX, 0, u32::MAX) == 0 {
             return Err((Step::Verify, libc::EPERM));

@@ -9,6 +9,12 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+/// The file that is locked in the stead of a directory that others may open.
+const IN_FOLDER: &str = ".cronkeep.lock";
+
+/// How often a file is opened anew that was removed before it could be locked.
+const TRIES: usize = 16;
+
 /// A lock of flock(2) on a file or directory; it ends with this value, or with the process however that ends.
 ///
 /// Not inherited by programs that are executed.
@@ -48,11 +54,46 @@ fn holder_text(holder: Option<&Holder>) -> String {
 impl Lock {
     /// Locks a directory, at once or not at all.
     ///
+    /// Whoever may open a file may lock it: where others than its owner may read the directory, a file in it is locked
+    /// that they may not open, and that stays.
+    ///
     /// # Errors
-    /// Another process holds it; it is no directory that may be read.
+    /// Another process holds it; it is no directory that may be read, or, where others may, written to.
     pub fn of_directory(path: &Path) -> Result<Self, LockError> {
         let flags = libc::O_DIRECTORY | libc::O_NONBLOCK;
-        Lock::of(File::options().read(true).custom_flags(flags).open(path)?)
+        let directory = File::options().read(true).custom_flags(flags).open(path)?;
+        if directory.metadata()?.mode() & 0o044 == 0 {
+            return Lock::of(directory);
+        }
+        match Lock::of_name(&path.join(IN_FOLDER), 0o600) {
+            // Nothing can be put into it, so it is all there is to lock.
+            Err(LockError::Io(error)) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Lock::of(directory)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Locks the file of this name, at once or not at all; made with `mode` if it is missing.
+    ///
+    /// # Errors
+    /// Another process holds it; it cannot be opened to be written, or is a symbolic link.
+    pub fn of_name(path: &Path, mode: u32) -> Result<Self, LockError> {
+        for _ in 0..TRIES {
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false).mode(mode);
+            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+            let lock = Lock::of(options.custom_flags(flags).open(path)?)?;
+            // Who held it may have removed it since it was opened: then the name is free for others.
+            let locked = lock.file.metadata()?;
+            let is_named = |named: fs::Metadata| {
+                (named.dev(), named.ino()) == (locked.dev(), locked.ino())
+            };
+            if fs::symlink_metadata(path).is_ok_and(is_named) {
+                return Ok(lock);
+            }
+        }
+        Err(io::Error::other("it is removed again and again").into())
     }
 
     /// Locks an open file, at once or not at all.
@@ -101,6 +142,8 @@ fn pid_of(table: &str, inode: u64) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -129,6 +172,31 @@ mod tests {
         );
         drop(first);
         assert!(Lock::of_directory(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn who_may_merely_read_a_directory_does_not_lock_it() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let anybody = Lock::of(File::open(folder.path()).unwrap()).unwrap();
+        let first = Lock::of_directory(folder.path()).unwrap();
+        assert!(matches!(Lock::of_directory(folder.path()), Err(LockError::Held(Some(_)))));
+        assert_eq!(first.file().metadata().unwrap().mode() & 0o777, 0o600, "others cannot open it");
+        drop((anybody, first));
+        assert!(Lock::of_directory(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_was_removed_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = Lock::of_name(&path, 0o600).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = Lock::of_name(&path, 0o600).unwrap();
+        assert!(matches!(Lock::of_name(&path, 0o600), Err(LockError::Held(_))));
+        drop((first, second));
+        std::os::unix::fs::symlink("elsewhere", folder.path().join("link")).unwrap();
+        assert!(matches!(Lock::of_name(&folder.path().join("link"), 0o600), Err(LockError::Io(_))));
     }
 
     #[test]

@@ -294,8 +294,8 @@ impl Spawner {
 
     /// Makes the child and waits until it has ended or executes its program.
     fn clone(&self, plan: &Plan, shares: bool, pid: &AtomicI32) -> Result<libc::pid_t, Errno> {
-        let shared = if shares { libc::CLONE_VM } else { 0 };
-        let flags = shared | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
+        let memory = if shares { libc::CLONE_VM } else { 0 };
+        let flags = memory | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
         // No handler of ours may run in the child, and none can before it has put them away.
         let mask = child::set_mask(u64::MAX);
         // SAFETY: the stack is the child's alone and lives on, since this thread waits until the child needs it no more; so

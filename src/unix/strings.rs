@@ -34,6 +34,10 @@ impl Strings {
     }
 
     /// The strings in order.
+    ///
+    /// # Panics
+    /// Never: each string was ended when it was added.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &CStr> {
         self.starts.iter().map(|&start| {
             CStr::from_bytes_until_nul(&self.bytes[start..])

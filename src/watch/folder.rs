@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 
 /// Never waits for the other end of a pipe, never takes a terminal, never stays open in a child.
 const GENTLY: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
@@ -31,6 +31,11 @@ impl Folder {
     /// Opens the directory at `path`, through whatever links lead there.
     pub(super) fn open(path: &Path) -> io::Result<Folder> {
         Ok(Folder(open(path, GENTLY | OFlag::O_DIRECTORY, Mode::empty())?))
+    }
+
+    /// Whether everybody may put files into it.
+    pub(super) fn is_shared(&self) -> bool {
+        fstat(&self.0).is_ok_and(|found| found.st_mode & 0o002 != 0)
     }
 
     /// What is in it, by name.

@@ -138,7 +138,7 @@ mod tests {
     use super::super::trust::Trust;
 
     fn look(path: &Path) -> Result<Text, Trouble> {
-        let guard = Guard { trust: Trust::Any, us: 0, user: None };
+        let guard = Guard { trust: Trust::Any, us: 0, user: None, shared: false };
         super::look(At::Path(path), &guard).map_err(|failure| failure.trouble)
     }
     use nix::sys::stat::Mode;

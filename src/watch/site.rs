@@ -34,6 +34,8 @@ pub(super) struct Site {
     us: u32,
     /// Whether a directory was found there, or is to be.
     pub(super) is_folder: bool,
+    /// Whether everybody may put files into the directory that was found there.
+    shared: bool,
     /// By name; a file that stands for itself has the empty one.
     pub(super) files: BTreeMap<OsString, Source>,
     /// The names of which it was told that they are none of a crontab.
@@ -94,6 +96,7 @@ impl Site {
             absolute,
             us,
             is_folder,
+            shared: false,
             files: BTreeMap::new(),
             passed: HashSet::new(),
             trouble: None,
@@ -223,6 +226,7 @@ impl Site {
             notices.push(Notice::Restored { place: self.index, path, refused: false });
         }
         self.tell_passed(&items, notices);
+        self.shared = folder.is_shared();
         let follow = self.place.trust.follows();
         let mut suspects = Vec::new();
         let mut here = HashSet::with_capacity(self.files.len());
@@ -348,7 +352,8 @@ impl Site {
 
     /// The rule for the file of this name.
     fn guard(&self, name: &OsStr) -> Result<Guard, Failure> {
-        guard(self.place.trust, self.place.names, name, self.us)
+        let guard = guard(self.place.trust, self.place.names, name, self.us)?;
+        Ok(Guard { shared: self.is_folder && self.shared, ..guard })
     }
 
     /// Judges what two looks came to; gives what is to be handed on.
@@ -443,7 +448,7 @@ impl Suspect {
 
 /// The rule for a file of this name.
 pub(super) fn guard(trust: Trust, names: Names, name: &OsStr, us: u32) -> Result<Guard, Failure> {
-    let mut guard = Guard { trust, us, user: None };
+    let mut guard = Guard { trust, us, user: None, shared: false };
     if names == Names::Users {
         let shown = || name.to_string_lossy().into_owned();
         let orphan = || Trouble::Refused(Refusal::Orphan(shown()));

@@ -7,7 +7,8 @@ use nix::unistd::User;
 /// Whose files are taken at a place (reference rows 61-67 and 117).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Whatever its owner, unless everybody may write to it: somebody named it.
+    /// Whatever its owner, unless everybody may write to it: somebody named it. In a directory that everybody may write
+    /// to, root's and ours.
     Named,
     /// Root's and ours, that nobody else may write to. Symbolic links are followed.
     System,
@@ -41,6 +42,8 @@ pub enum Refusal {
     Links,
     /// It is a symbolic link.
     Symlink,
+    /// It belongs to the user of this number, and anybody might have put it into its directory.
+    Planted(u32),
     /// There is no user of its name.
     Orphan(String),
 }
@@ -64,6 +67,8 @@ pub(super) struct Guard {
     pub(super) us: u32,
     /// In a spool: the file's user by name and number.
     pub(super) user: Option<(String, u32)>,
+    /// Whether everybody may write to the directory that the file was found in.
+    pub(super) shared: bool,
 }
 
 impl Guard {
@@ -76,6 +81,7 @@ impl Guard {
         match self.trust {
             Trust::Any => Ok(Remark::default()),
             Trust::Named if mode & 0o002 != 0 => Err(Refusal::Writable(mode)),
+            Trust::Named if self.shared && !is_trusted => Err(Refusal::Planted(uid)),
             Trust::Named => Ok(Remark {
                 foreign: (!is_trusted).then_some(uid),
                 group: mode & 0o020 != 0,
@@ -127,6 +133,11 @@ impl fmt::Display for Refusal {
             }
             Refusal::Links => f.write_str("it has more than one hard link"),
             Refusal::Symlink => f.write_str("it is a symbolic link"),
+            Refusal::Planted(uid) => write!(
+                f,
+                "it belongs to uid {uid}, and everybody may put files into its directory \
+                 (chmod o-w the directory, or chown root the file)"
+            ),
             Refusal::Orphan(name) => write!(f, "ORPHAN, there is no user {name}"),
         }
     }
@@ -168,7 +179,7 @@ mod tests {
 
     fn judge(trust: Trust, uid: u32, mode: u32, links: u8) -> Result<Remark, Refusal> {
         let user = (trust == Trust::Spool).then(|| ("alice".to_owned(), 1000));
-        Guard { trust, us: 0, user }.judge(&file(uid, mode, links))
+        Guard { trust, us: 0, user, shared: false }.judge(&file(uid, mode, links))
     }
 
     #[test]
@@ -189,7 +200,7 @@ mod tests {
     #[test]
     fn row_63_a_system_table_is_roots_or_ours() {
         assert!(matches!(judge(Trust::System, 1000, 0o644, 1), Err(Refusal::Owner { .. })));
-        let ours = Guard { trust: Trust::System, us: 1000, user: None };
+        let ours = Guard { trust: Trust::System, us: 1000, user: None, shared: false };
         assert!(ours.judge(&file(1000, 0o644, 1)).is_ok());
         assert!(judge(Trust::Any, 1000, 0o666, 2).is_ok());
     }
@@ -215,6 +226,14 @@ mod tests {
         assert!(remark.is_warning());
         assert!(remark.to_string().starts_with("belongs to uid 1000, and its group"), "{remark}");
         assert_eq!(judge(Trust::Named, 0, 0o666, 1), Err(Refusal::Writable(0o666)));
+    }
+
+    #[test]
+    fn where_everybody_may_put_files_only_roots_and_ours_are_taken() {
+        let guard = Guard { trust: Trust::Named, us: 1000, user: None, shared: true };
+        assert!(guard.judge(&file(0, 0o644, 1)).is_ok());
+        assert!(guard.judge(&file(1000, 0o644, 1)).is_ok());
+        assert_eq!(guard.judge(&file(1001, 0o644, 1)), Err(Refusal::Planted(1001)));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mount --make-rprivate /
 mount --bind "$folder/spool" /var/spool/cron
 mount -t overlay overlay -o "lowerdir=$folder/lists:/etc" /etc
 mount --bind "$folder/passwd" /etc/passwd
+mount -t tmpfs tmpfs /run
 exec "$@"
 "#;
 

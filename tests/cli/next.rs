@@ -109,6 +109,7 @@ fn an_expression_that_cannot_be_read_is_pointed_at() {
     assert_eq!(objects(&outcome)[0]["error"]["code"], "E001");
 }
 
+/// row 23: `0 0 31 2 *` is taken, and told to be never.
 #[test]
 fn what_never_fires_says_so() {
     let outcome = cronkeep(&["next", "--expr", "0 0 31 2 *"]).assert().success();

@@ -204,6 +204,7 @@ fn verdict(vector: &Value, ours: &[Run], wanted: &[Run], by: &str) -> Result<(),
     Err(format!("{id} {tz} {entries} against {by}: surplus {surplus}; missing {missing}"))
 }
 
+/// row 83: the hour that a change skips; row 84: the hour that comes twice.
 #[test]
 fn runs_around_a_change_of_the_clock_are_cronies() {
     let mut tally = Tally::new("dst.jsonl");
@@ -247,6 +248,8 @@ fn runs_by_the_scheduler_in_every_zone_are_those_of_a_minute_walk() {
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// row 85: entries under `CRON_TZ` run once whatever the daemon's zone does; row 86: changes by half an hour, and those that no
+/// flag tells of.
 #[test]
 fn runs_in_every_zone_are_those_of_a_minute_walk() {
     let failures: Vec<String> = vectors::lines("dst.jsonl")

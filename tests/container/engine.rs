@@ -44,7 +44,7 @@ pub(crate) fn engine() -> Option<Arc<Engine>> {
     }))
 }
 
-/// Where a program of the machine is. The client of the engine's own version comes first: others lack BuildKit's plugin.
+/// Where a program of the machine is. The client of the engine's own version comes first: others lack the plugin to build.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
     folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists())
@@ -59,6 +59,7 @@ impl Engine {
             .args(["--pid", "--mount", "--fork", "--kill-child=KILL", "--mount-proc", "dockerd"])
             .args(["--host", &format!("unix://{}", path("socket")), "--pidfile", &path("pid")])
             .args(["--data-root", &path("data"), "--exec-root", &path("exec")])
+            .args(["--cgroup-parent", &format!("/{}", group())])
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -163,7 +164,17 @@ impl Drop for Engine {
         }
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // The groups of its containers went with them; the one above them, one in each hierarchy, is ours.
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        for folder in hierarchies.map(|it| it.path()).chain([PathBuf::from("/sys/fs/cgroup")]) {
+            let _ = fs::remove_dir(folder.join(group()));
+        }
     }
+}
+
+/// The control group above those of the containers.
+fn group() -> String {
+    format!("cronkeep-test-{}", std::process::id())
 }
 
 /// What a program printed, standard output first.

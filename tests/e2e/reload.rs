@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::harness::Crond;
+use crate::harness::{Crond, Running};
 
 #[test]
 fn an_edit_does_not_touch_a_running_job() {
@@ -53,6 +53,7 @@ fn a_bad_edit_is_reported_with_its_place_and_the_other_lines_run() {
     crond.stop();
 }
 
+/// row 40: under `--strict` one error refuses the file; unlike there, the last good version stays.
 #[test]
 fn under_strict_a_bad_edit_is_refused_and_the_last_good_version_stays() {
     let mut crond = Crond::new().arg("--strict").crontab("* * * * * * echo good\n").start();
@@ -120,4 +121,24 @@ fn a_job_that_an_edit_leaves_alone_does_not_run_again_in_its_minute() {
     dues.dedup_by_key(|event| event["scheduled"].clone());
     assert_eq!(dues.len(), all, "an instant ran twice");
     assert!(all <= 1, "an instant before the start ran: {dues:?}");
+}
+
+/// row 38: a mebibyte of comments is read, and takes no more memory than it is long.
+#[test]
+fn a_mebibyte_of_comments_is_read() {
+    let comments = "# nothing but words\n".repeat(1024 * 1024 / 20);
+    let mut crond = Crond::new().crontab("0 0 1 1 * echo first\n").start();
+    let before = most_memory(&crond);
+    crond.write(&format!("{comments}* * * * * * echo last\n"));
+    crond.expect_where("run.output", |event| event["line"] == "last");
+    let grown = most_memory(&crond) - before;
+    assert!(grown < 16 * 1024, "it took {grown} KiB more");
+    crond.stop();
+}
+
+/// The most that the daemon has had in memory, KiB.
+fn most_memory(crond: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", crond.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -28,6 +28,7 @@ fn a_job_each_second_for_a_minute_loses_and_doubles_none() {
     crond.stop();
 }
 
+/// row 95: in the foreground every line of a job is told.
 #[test]
 fn both_streams_are_captured_line_by_line() {
     let mut crond =
@@ -66,6 +67,7 @@ fn the_end_says_exit_code_signal_and_duration() {
     crond.stop();
 }
 
+/// row 93: the words of cron for the start and the end of a run.
 #[test]
 fn start_and_end_carry_crons_own_wording() {
     let mut crond = Crond::new().crontab("* * * * * * true\n").start();

@@ -51,7 +51,7 @@ rows! {
         ]
     });
 
-    /// row 48: CRON_TZ moves the schedules below it, not those above.
+    /// row 48: `CRON_TZ` moves the schedules below it, not those above.
     row_48_cron_tz_moves_the_schedules_below_it: row(|day| {
         let (minute, hour) = day.utc();
         vec![

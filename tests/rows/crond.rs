@@ -45,9 +45,8 @@ impl Crond {
     /// How crontab(1) is called inside a life.
     pub(crate) fn crontab(self) -> &'static [&'static str] {
         match self {
-            Crond::Ours => &[INSIDE, "crontab"],
             Crond::Debian => &["/usr/bin/crontab"],
-            Crond::Busybox => &[INSIDE, "crontab"],
+            Crond::Ours | Crond::Busybox => &[INSIDE, "crontab"],
         }
     }
 

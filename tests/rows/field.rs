@@ -1,6 +1,6 @@
 //! Rows 1 to 25: the five fields and the nicknames.
 
-use crate::scene::{ALWAYS, Expect, FIRST, NEVER, Table, apart, if_so, row};
+use crate::scene::{ALWAYS, Expect, FIRST, Life, NEVER, Table, apart, if_so, row};
 
 rows! {
     /// row 1: `*/15` is the minutes 0, 15, 30 and 45.
@@ -159,7 +159,7 @@ rows! {
                 .entry("@yearly", NEVER)
                 .entry("@annually", NEVER),
         ]
-    });
+    }).in_life(Life::Nicknamed);
 
     /// row 25: nicknames in capitals, unknown ones, ones torn apart.
     row_25_a_word_that_is_no_nickname_never_runs: row(|_| {

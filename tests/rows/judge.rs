@@ -59,7 +59,7 @@ fn live() -> Option<Verdicts> {
     let mut verdicts = Verdicts::new();
     std::thread::scope(|scope| {
         let lives = Life::ALL.map(|life| {
-            let (rows, day) = (&rows, day.clone());
+            let (rows, day) = (&rows, &day);
             scope.spawn(move || live_one(crond, day, life, rows))
         });
         for life in lives {
@@ -69,7 +69,7 @@ fn live() -> Option<Verdicts> {
     Some(verdicts)
 }
 
-fn live_one(crond: Crond, day: Day, life: Life, rows: &[(&'static str, Row)]) -> Verdicts {
+fn live_one(crond: Crond, day: &Day, life: Life, rows: &[(&'static str, Row)]) -> Verdicts {
     let rows: Vec<&(&str, Row)> = rows.iter().filter(|(_, row)| row.life == life).collect();
     let start = if life == Life::ReadOnly { "read-only" } else { "writable" };
     let mut running = Running::prepare(crond, day.clone(), start);
@@ -78,7 +78,7 @@ fn live_one(crond: Crond, day: Day, life: Life, rows: &[(&'static str, Row)]) ->
     }
     let mut tables: Vec<(&str, String, Table)> = Vec::new();
     for (name, row) in &rows {
-        for (index, table) in (row.tables)(&day).into_iter().enumerate() {
+        for (index, table) in (row.tables)(day).into_iter().enumerate() {
             let key = key(name, index);
             running.site.put(&key, &table);
             tables.push((name, key, table));
@@ -91,15 +91,15 @@ fn live_one(crond: Crond, day: Day, life: Life, rows: &[(&'static str, Row)]) ->
     day.wait(SETTLED);
     let first = running.site.all_traces();
     day.wait(EDITS);
-    if running.lives() {
+    if running.ended().is_none() {
         rows.iter().filter_map(|(_, row)| row.edit).for_each(|edit| edit(&running.site));
     }
     day.wait(END);
     let last = running.site.all_traces();
     let mut verdicts: Verdicts = rows.iter().map(|(name, _)| (*name, Vec::new())).collect();
-    if !running.lives() {
+    if let Some(status) = running.ended() {
         for wrong in verdicts.values_mut() {
-            wrong.push("the daemon has ended".to_owned());
+            wrong.push(format!("the daemon has ended: {status}"));
         }
     }
     for (name, key, table) in &tables {
@@ -108,7 +108,7 @@ fn live_one(crond: Crond, day: Day, life: Life, rows: &[(&'static str, Row)]) ->
     }
     for (name, row) in &rows {
         // What is wrong then has been said.
-        let check = row.check.filter(|_| running.lives());
+        let check = row.check.filter(|_| running.ended().is_none());
         if let Some(Err(error)) = check.map(|check| check(&running.site)) {
             verdicts.get_mut(name).expect("every row has its place").push(error);
         }
@@ -142,7 +142,7 @@ fn compare(key: &str, table: &Table, first: &Traces, last: &Traces) -> Vec<Strin
             traces.get(&format!("{key}/{index}")).map_or(Vec::new(), |(bytes, _)| bytes.clone())
         };
         let (before, after) = (of(first), of(last));
-        let lines = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count();
+        let lines = |bytes: &[u8]| bytes.split(|&byte| byte == b'\n').count() - 1;
         let runs = (lines(&before), lines(&after).saturating_sub(lines(&before)));
         let holds = match expect {
             Expect::Runs(one, two) => runs == (*one, *two),

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
@@ -84,7 +84,7 @@ impl Site {
     }
 
     /// Writes a root-owned file by renaming it into place, as crontab(1) and packages do.
-    pub(crate) fn replace(&self, path: &Path, text: &str, mode: u32) {
+    pub(crate) fn replace(path: &Path, text: &str, mode: u32) {
         let next = path.with_file_name(".next");
         fs::write(&next, text).unwrap();
         fs::set_permissions(&next, fs::Permissions::from_mode(mode)).unwrap();
@@ -288,9 +288,9 @@ impl Running {
         self.site.started = true;
     }
 
-    /// Whether the daemon is there.
-    pub(crate) fn lives(&mut self) -> bool {
-        matches!(self.process.try_wait(), Ok(None))
+    /// How the daemon has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Sends the daemon a signal.

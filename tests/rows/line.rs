@@ -6,7 +6,8 @@ rows! {
     /// row 27: without a command, or without a blank before it, a line is an error.
     row_27_a_command_that_is_not_apart_never_runs: row(|_| {
         vec![
-            Table::spool().raw("* * * * *{}\n", NEVER),
+            // Debian's cron takes the first word for a part of the field.
+            Table::spool().raw("* * * * *true; {}\n", NEVER),
             Table::spool().text("* * * * *\n").raw("# {}\n", NEVER),
         ]
     });
@@ -43,7 +44,7 @@ rows! {
             Table::spool()
                 .text("FOO=bar\r\n\r\n")
                 .raw("* * * * * echo \"$FOO\" >> {f}\r\n", writes("bar\n"))
-                .raw("@hourly {}\r\n", FIRST),
+                .raw("0 * * * * {}\r\n", FIRST),
         ]
     });
 

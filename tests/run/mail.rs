@@ -10,8 +10,8 @@ use std::time::Duration;
 use cronkeep::crontab::Flags;
 use cronkeep::crontab::directive::Output;
 use cronkeep::event::{Event, Stream};
-use cronkeep::executor::Host;
 use cronkeep::executor::mail::{Post, Via};
+use cronkeep::executor::{Host, Stop};
 use cronkeep::job::{Job, Policy};
 use cronkeep::unix::Account;
 
@@ -280,6 +280,21 @@ fn row_92_a_shell_that_cannot_be_executed_is_mailed_in_crons_words() {
     });
 }
 
+#[test]
+fn what_a_run_prints_at_the_end_of_the_daemon_is_mailed_too() {
+    alone(async {
+        let mailbox = Mailbox::new();
+        mailbox.arrive("");
+        let mut daemon = start_with(mailbox.post());
+        daemon.fire(job("trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.01; done"));
+        assert_eq!(daemon.line().await, "up");
+        let grace = Duration::from_secs(10);
+        assert_eq!(daemon.handle.stop(Stop::End { grace }).await.killed, 0);
+        let mail = fs::read_to_string(mailbox.path("mail")).unwrap();
+        assert!(body(&mail).starts_with("up\n") && body(&mail).ends_with("bye\n"), "{mail}");
+    });
+}
+
 async fn notice(daemon: &mut Daemon) -> String {
     loop {
         if let Event::Notice { text, warning: true, .. } = &*daemon.next().await {
@@ -313,4 +328,34 @@ fn mails(folder: &Path) -> usize {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mails = files.filter(|path| path.extension().is_some_and(|end| end == "mail"));
     mails.filter(|path| fs::read_to_string(path).unwrap().ends_with('\n')).count()
+}
+
+#[test]
+fn a_mail_about_a_run_is_not_ended_with_the_run() {
+    alone(async {
+        let mailbox = Mailbox::new();
+        let done = mailbox.path("done");
+        mailbox.arrive(&format!("sleep 1; touch {}", done.display()));
+        let mut daemon = start_with(mailbox.post());
+        let policy = Policy {
+            timeout: Some(Duration::from_millis(100)),
+            kill_after: Duration::from_millis(300),
+            ..Policy::default()
+        };
+        let command = "echo x; (trap '' TERM; while :; do sleep 0.02; done) & exec sleep 1000";
+        let told = daemon.run(under(policy, job(command))).await;
+        assert!(matches!(told.end.outcome, cronkeep::event::Outcome::TimedOut { .. }), "{told:?}");
+        mailbox.mail().await;
+        let warned = async {
+            loop {
+                if let Event::Notice { text, .. } = &*daemon.next().await {
+                    return text.clone();
+                }
+            }
+        };
+        tokio::select! {
+            text = warned => panic!("{text}"),
+            () = until(|| done.exists()) => {}
+        }
+    });
 }

@@ -279,7 +279,7 @@ fn what_heeds_the_term_of_its_time_out_is_not_killed() {
     alone(async {
         let mut daemon = start();
         let policy = Policy { timeout: Some(SHORT), kill_after: LONG, ..Policy::default() };
-        let heeds = "trap 'echo told; exit 0' TERM; while :; do sleep 0.01; done";
+        let heeds = "exec 2>/dev/null; trap 'echo told; exit 0' TERM; while :; do sleep 0.01; done";
         daemon.fire(under(policy.clone(), job(heeds)));
         assert_eq!(daemon.line().await, "told");
         let end = daemon.end().await;
@@ -330,7 +330,7 @@ fn a_run_that_failed_is_tried_again_after_growing_delays_under_the_same_name() {
         }
         assert_eq!(attempts, [1, 2, 3].map(|attempt| format!("{run} {attempt}")));
         assert_eq!(retries, [(1, Some(50)), (2, Some(150)), (3, None)]);
-        assert!((SystemClock.monotonic() - begun) >= Duration::from_millis(200));
+        assert!(SystemClock.monotonic().saturating_sub(begun) >= Duration::from_millis(200));
         let end = daemon.handle.wait(run).await.unwrap();
         assert_eq!((end.run.attempt, end.outcome), (3, Outcome::Succeeded { exit: 0 }));
     });
@@ -446,7 +446,7 @@ fn jitter_puts_a_scheduled_start_off_and_none_that_somebody_waits_for() {
         daemon.fires.send(fire(&put_off, Trigger::Schedule)).unwrap();
         let end = daemon.end().await;
         let delay = cronkeep::executor::jitter::of(&put_off, Trigger::Schedule);
-        assert!((SystemClock.monotonic() - begun) >= delay && delay > Duration::ZERO, "{delay:?}");
+        assert!(SystemClock.monotonic().saturating_sub(begun) >= delay && delay > Duration::ZERO, "{delay:?}");
         assert_eq!(end.run.fire.trigger, Trigger::Schedule);
     });
 }
@@ -557,5 +557,60 @@ fn whoever_kills_a_run_is_not_taken_for_the_kernel() {
         let mut daemon = start();
         let told = daemon.run(job("kill -KILL $$")).await;
         assert_eq!((told.end.outcome, told.end.cause), (Outcome::Killed { signal: 9 }, None));
+    });
+}
+
+/// An attempt that has timed out, and of which a process that ignores TERM is left; its end was told, with a retry.
+async fn leave_a_leftover(daemon: &mut Daemon, overlap: Overlap) -> RunId {
+    let command = "(trap '' TERM; echo up; while :; do sleep 0.02; done) & exec sleep 1000";
+    let policy = Policy {
+        overlap,
+        timeout: Some(SHORT),
+        kill_after: Duration::from_millis(500),
+        retries: 3,
+        retry_delay: Duration::from_millis(1),
+        ..Policy::default()
+    };
+    daemon.fire(under(policy, job(command)));
+    let end = daemon.end().await;
+    assert!(end.retry.is_some(), "{end:?}");
+    end.run.id
+}
+
+#[test]
+fn a_run_that_is_ended_while_its_leftovers_die_makes_no_further_attempt() {
+    alone(async {
+        let mut daemon = start();
+        let run = leave_a_leftover(&mut daemon, Overlap::Allow).await;
+        assert!(daemon.handle.end(run).await);
+        let event = daemon.next().await;
+        let Event::RunEnded(end) = &*event else { panic!("{event:?}") };
+        assert_eq!((end.run.id, end.cause, end.retry), (run, Some(Cause::Stopped), None));
+        assert!(matches!(end.outcome, Outcome::CouldNotStart { .. }), "{end:?}");
+        assert!(!daemon.handle.end(run).await);
+        assert!(daemon.handle.state().await.resting.is_empty());
+    });
+}
+
+#[test]
+fn a_run_that_is_replaced_while_its_leftovers_die_makes_no_further_attempt() {
+    alone(async {
+        let mut daemon = start();
+        let run = leave_a_leftover(&mut daemon, Overlap::Replace).await;
+        daemon.fire(under(overlap(Overlap::Replace), job("echo new")));
+        let end = daemon.end().await;
+        assert_eq!((end.run.id, end.cause), (run, Some(Cause::Replaced)), "{end:?}");
+        assert_eq!(daemon.line().await, "new");
+    });
+}
+
+#[test]
+fn a_retry_that_was_told_of_is_told_not_to_come_when_the_daemon_stops() {
+    alone(async {
+        let mut daemon = start();
+        let run = leave_a_leftover(&mut daemon, Overlap::Allow).await;
+        daemon.handle.stop(Stop::End { grace: LONG }).await;
+        let end = daemon.end().await;
+        assert_eq!((end.run.id, end.cause, end.retry), (run, Some(Cause::Shutdown), None));
     });
 }

@@ -36,6 +36,18 @@ fn a_run_that_heeds_term_ends_within_the_grace() {
 }
 
 #[test]
+fn a_grace_without_end_is_a_grace() {
+    alone(async {
+        let mut daemon = start();
+        daemon.fire(job("echo ready; exec sleep 1000"));
+        daemon.line().await;
+        let stopped = daemon.handle.stop(Stop::End { grace: Duration::MAX }).await;
+        assert_eq!(stopped, Stopped { killed: 0, left: 0 });
+        daemon.task.await.unwrap();
+    });
+}
+
+#[test]
 fn what_was_due_but_had_not_started_when_the_stop_was_asked_for_is_missed() {
     alone(async {
         for _ in 0..20 {

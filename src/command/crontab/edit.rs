@@ -52,6 +52,20 @@ impl Draft {
         fs::read(&self.file)
     }
 
+    /// Where the file is, and whatever else its editor has put there.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether something lies beside the file, such as what an editor that was killed can recover a text from.
+    #[must_use]
+    pub fn has_leavings(&self) -> bool {
+        let name = self.file.file_name();
+        fs::read_dir(&self.folder)
+            .is_ok_and(|items| items.flatten().any(|item| Some(&*item.file_name()) != name))
+    }
+
     /// Lets the user edit it. An interrupt reaches the editor alone meanwhile.
     ///
     /// # Errors

@@ -220,10 +220,11 @@ impl Crontab<'_, '_> {
                 writeln!(self.console.err, "crontab: no changes made to crontab")?;
             }
             Ok(Edited::Abandoned) | Err(_) => {
-                // A text nobody has touched is no loss.
-                if draft.read().is_ok_and(|now| now != before) {
-                    let path = draft.path().display();
-                    writeln!(self.console.err, "crontab: edits left in {path}")?;
+                // A text nobody has touched is no loss, unless its editor was killed before it saved it.
+                let is_edited = draft.read().is_ok_and(|now| now != before);
+                if is_edited || draft.has_leavings() {
+                    let path = if is_edited { draft.path() } else { draft.folder() };
+                    writeln!(self.console.err, "crontab: edits left in {}", path.display())?;
                     return outcome.map(|_| ExitCode::Failure);
                 }
             }

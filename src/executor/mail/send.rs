@@ -40,6 +40,11 @@ impl Mailer {
         Mailer { post, errands, bus, abreast, room }
     }
 
+    /// Whether a mail is still to be taken.
+    pub(in crate::executor) fn is_busy(&self) -> bool {
+        self.room.available_permits() < WAITING
+    }
+
     /// Sends what `run` has printed, if that is due, beside the runs; tells of addresses that cannot be used.
     pub(in crate::executor) fn mail(
         self: &Arc<Self>,

@@ -52,6 +52,7 @@ fn fires(agenda: &mut Agenda, now: &str, shift: Shift) -> Vec<String> {
     harvest.fires.iter().map(words).collect()
 }
 
+/// row 118: entries of one instant start in the order of their lines.
 #[test]
 fn what_is_due_fires_in_the_order_of_instants_then_of_lines() {
     let mut agenda = agenda("2 * * * * late\n1 * * * * b\n1 * * * * a\n", "2026-01-01T00:00:00Z");
