@@ -201,22 +201,25 @@ fn of_crontabs(
     console: &mut Console<'_>,
 ) -> anyhow::Result<(Vec<Target>, ExitCode)> {
     let mut read = Vec::new();
-    let mut code = ExitCode::Success;
+    let mut errors = Vec::new();
     for spec in sources(&args.files, &args.reading, console.host) {
         match read_source(&spec, console) {
             Ok(source) => {
                 let crontab = parse(&source);
                 read.push((source, crontab));
             }
-            Err(error) => {
-                code = ExitCode::Failure;
-                writeln!(
-                    console.err,
-                    "cronkeep: error: {}",
-                    escape(format!("{error:#}").as_bytes())
-                )?;
-            }
+            Err(error) => errors.push(error),
         }
+    }
+    let code = if errors.is_empty() { ExitCode::Success } else { ExitCode::Failure };
+    // With nothing to show, the last is for the caller to tell.
+    let last = if read.is_empty() { errors.pop() } else { None };
+    for error in errors {
+        let text = escape(format!("{error:#}").as_bytes());
+        writeln!(console.err, "cronkeep: error: {text}")?;
+    }
+    if let Some(last) = last {
+        return Err(last);
     }
     let crontabs: Vec<_> = read.iter().map(|(source, crontab)| (source, crontab)).collect();
     let (table, _, faults) =
