@@ -24,6 +24,7 @@ const DEBUG_FLAGS: [&str; 8] = ["ext", "sch", "proc", "pars", "load", "misc", "t
     after_help = EXAMPLES,
     override_usage = "crond [-n|-f] [-sipPl] [-m off|COMMAND] [-x FLAG,...] [-L MASK]\n       crond -V|-h",
     about = "Run the jobs of /etc/crontab, /etc/cron.d and the users' tables",
+    args_override_self = true,
     max_term_width = 100
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of cronie's")]
@@ -165,10 +166,11 @@ pub(super) fn read(
 
     let args = CrondArgs::try_parse_from(arguments)?;
     if args.usage {
-        let mut command = CrondArgs::command();
-        let usage = command.render_usage();
-        return Err(clap::Error::raw(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, usage)
-            .with_cmd(&command));
+        // As cronie does: on standard error, and no success.
+        let command = CrondArgs::command().arg_required_else_help(true);
+        if let Err(help) = command.try_get_matches_from(["crond"]) {
+            return Err(help);
+        }
     }
     let cli = Cli::read([OsString::from("cronkeep")], is_empty)?;
     args.applied_to(cli.daemon)
@@ -203,11 +205,20 @@ mod tests {
     #[test]
     fn n_and_f_are_the_foreground_and_so_is_debugging() {
         assert!(!parse(&[]).unwrap().foreground);
-        for flags in [&["-n"][..], &["-f"], &["-x", "sch,load"], &["-fn"]] {
+        for flags in [&["-n"][..], &["-f"], &["-x", "sch,load"], &["-fn"], &["-n", "-s", "-n"]] {
             assert!(parse(flags).unwrap().foreground, "{flags:?}");
         }
         assert_eq!(parse(&["-x", "sch"]).unwrap().daemon.log_level, LogLevelArg::Debug);
         assert!(parse(&["-x", "nonsense"]).is_err());
+    }
+
+    /// Row 108.
+    #[test]
+    fn the_usage_is_no_error_message() {
+        let usage = parse(&["-h"]).unwrap_err();
+        let text = usage.render().to_string();
+        assert!(text.contains("Usage: crond [-n|-f]") && text.ends_with('\n'), "{text}");
+        assert!(!text.contains("error:") && usage.use_stderr(), "{text}");
     }
 
     /// Row 96.

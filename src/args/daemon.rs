@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::ReadingArgs;
 use crate::crontab::directive::{CatchUp, Overlap};
-use crate::crontab::expression;
+use crate::crontab::expression::{self, DurationError};
 use crate::sink::record;
 
 /// The daemon's options.
@@ -234,7 +234,13 @@ impl From<LogLevelArg> for record::Level {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    expression::duration(text.as_bytes()).map_err(|error| error.to_string())
+    expression::duration(text.as_bytes()).map_err(|error| match error {
+        DurationError::NoUnit => {
+            format!("it {error}: write {text}s for seconds, {text}m for minutes")
+        }
+        DurationError::Malformed => format!("it {error}: write one as 90s, 10m or 1h30m"),
+        DurationError::Negative | DurationError::TooLong => format!("it {error}"),
+    })
 }
 
 #[cfg(test)]
@@ -250,5 +256,7 @@ mod tests {
         for wrong in ["", "8", "s", "8 s", "-8s", "8x", "1..5s", "99999999999999w"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }
+        let told = duration("8").unwrap_err();
+        assert!(told.contains("8s for seconds"), "{told}");
     }
 }

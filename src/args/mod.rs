@@ -32,10 +32,10 @@ pub use daemon::{
 
 const EXAMPLES: &str = "\
 Examples:
-  cronkeep                              run /etc/crontab
+  cronkeep                              run the crontabs of the host
   cronkeep jobs.crontab                 run one file, as yourself
   cronkeep --format system jobs.cron    the same, with a user column in it
-  cronkeep check                        find the mistakes in /etc/crontab
+  cronkeep check                        find the mistakes in them
   cronkeep next --expr '0 2 * * *'      when will it run?
 
 A crontab that is called like a command is given as ./check.";
@@ -51,7 +51,7 @@ Exit code: 0 no error, 1 an error (with --strict: or a warning) or an unreadable
 
 const NEXT_EXAMPLES: &str = "\
 Examples:
-  cronkeep next                         the next ten fires of /etc/crontab
+  cronkeep next                         the next ten fires of the host's crontabs
   cronkeep next --expr '30 2 * * *' --tz Europe/Berlin --from 2026-03-28 --until 2026-03-31
   cronkeep next --json --count 100 jobs.crontab
   echo '{\"expr\":\"@daily\",\"tz\":\"UTC\",\"count\":3}' | cronkeep next --batch -";

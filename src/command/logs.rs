@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Deserialize;
 
-use super::Console;
 use super::control::{client, label};
+use super::{Console, counted};
 use crate::args::LogsArgs;
 use crate::control::client::segment;
 use crate::control::shape::RunObject;
@@ -51,7 +51,7 @@ struct Reader {
 impl Reader {
     fn write(&mut self, told: &Told, out: &mut dyn Write) -> io::Result<()> {
         if let Some(run) = &told.run
-            && told.line.is_some()
+            && (told.line.is_some() || told.left_out.is_some())
             && self.run.as_deref() != Some(run)
         {
             let label = label(told.name.as_deref(), &told.key);
@@ -63,7 +63,8 @@ impl Reader {
             writeln!(out, "{}", escape(line.as_bytes()))?;
         }
         if let Some(count) = told.left_out {
-            self.remark(out, &format!("{count} lines left out"))?;
+            let lines = counted(usize::try_from(count).unwrap_or(usize::MAX), "line", "lines");
+            self.remark(out, &format!("{lines} left out"))?;
         }
         if let Some(ended) = &told.ended {
             let words = escape(ended.reason.as_deref().unwrap_or("ended").as_bytes());
@@ -92,6 +93,7 @@ mod tests {
             r#"{"run":"01A","left_out":7}"#,
             r#"{"run":"01A","ended":{"run":"01A","name":"job","reason":"succeeded"}}"#,
             r#"{"run":"01B","key":"k","name":"job","line":"\u001b[2J"}"#,
+            r#"{"run":"01C","key":"k","name":"job","left_out":1}"#,
         ];
         let (mut reader, mut out) = (Reader::default(), Vec::new());
         for line in told {
@@ -105,6 +107,8 @@ two
 -- job run 01A succeeded
 -- job run 01B
 ^[[2J
+-- job run 01C
+-- 1 line left out
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

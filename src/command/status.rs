@@ -99,8 +99,7 @@ fn source_text(source: &SourceObject, now: Timestamp) -> String {
         .chain(since(source.loaded.as_deref(), now).map(|age| format!("loaded {age} ago")))
         .chain(counts.map(|(count, one, many)| counted(count, one, many)))
         .collect();
-    let trouble =
-        source.trouble.as_ref().map(|trouble| format!(": {}", escape(trouble.as_bytes())));
+    let trouble = source.trouble.as_ref().map(|trouble| format!(" {}", escape(trouble.as_bytes())));
     parts.join(", ") + &trouble.unwrap_or_default()
 }
 
@@ -127,7 +126,7 @@ mod tests {
                 },
                 SourceObject {
                     file: "/srv/jobs".into(),
-                    trouble: Some("it is gone".into()),
+                    trouble: Some("is gone".into()),
                     ..SourceObject::default()
                 },
             ],
@@ -156,7 +155,7 @@ mod tests {
             "health    degraded: a; b",
             "jobs      3, 2 paused, 1 more cannot run here, next in 30s",
             "crontabs  /etc/crontab 0123456789abcdef, loaded 2h ago, 1 error",
-            "          /srv/jobs: it is gone",
+            "          /srv/jobs is gone",
             "watch     inotify",
             "active    01K9 backup pid 42 for 5m",
             "store     memory",

@@ -105,8 +105,13 @@ async fn tell_output(output: &Output, lines: &Lines) -> Result<(), Gone> {
         send(lines, printed_line(&output.run, printed)).await?;
     }
     if output.left_out > 0 {
-        let run = output.run.id.to_string();
-        send(lines, line(&json!({ "run": run, "left_out": output.left_out }))).await?;
+        let told = json!({
+            "run": output.run.id.to_string(),
+            "key": output.run.fire.job.key.to_string(),
+            "name": output.run.fire.job.name().map(|name| &**name),
+            "left_out": output.left_out,
+        });
+        send(lines, line(&told)).await?;
     }
     for printed in &output.tail {
         send(lines, printed_line(&output.run, printed)).await?;

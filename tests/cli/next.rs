@@ -140,3 +140,14 @@ fn now_is_a_time() {
     let arguments = ["next", "--json", "--from", "now", "--count", "1", "--expr", "@daily"];
     assert_eq!(objects(&cronkeep(&arguments).assert().success()).len(), 1);
 }
+
+#[test]
+fn a_file_that_cannot_be_read_hides_none_of_the_others() {
+    let folder = folder_with("jobs", b"0 2 * * * true\n");
+    let outcome = cronkeep(&["next", "--json", "--count", "2", "missing", "jobs"])
+        .current_dir(folder.path())
+        .assert()
+        .code(1);
+    assert_eq!(objects(&outcome).len(), 2);
+    assert!(stderr(&outcome).contains("failed to read missing"), "{}", stderr(&outcome));
+}

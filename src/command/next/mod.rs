@@ -53,11 +53,11 @@ pub(super) fn run(args: &NextArgs, console: &mut Console<'_>) -> anyhow::Result<
     }
     let zone = found.zone;
     let span = Span::new(args, &zone, console.now)?;
-    let targets = if args.expressions.is_empty() {
+    let (targets, code) = if args.expressions.is_empty() {
         of_crontabs(args, &zone, &span, console)?
     } else {
         match of_expressions(args, &zone) {
-            Ok(targets) => targets,
+            Ok(targets) => (targets, ExitCode::Success),
             Err((index, fault)) => return refuse(args, index, &fault, console),
         }
     };
@@ -68,7 +68,7 @@ pub(super) fn run(args: &NextArgs, console: &mut Console<'_>) -> anyhow::Result<
     } else {
         write_table(fires, &targets, &zone, console)?;
     }
-    Ok(ExitCode::Success)
+    Ok(code)
 }
 
 fn compat(args: &NextArgs) -> Compat {
@@ -193,17 +193,33 @@ fn of_expressions(args: &NextArgs, zone: &Zone) -> Result<Vec<Target>, (usize, F
     args.expressions.iter().enumerate().map(read).collect()
 }
 
+/// The entries of the crontabs that can be had; one that cannot is reported, and hides none of the others.
 fn of_crontabs(
     args: &NextArgs,
     zone: &Zone,
     span: &Span,
     console: &mut Console<'_>,
-) -> anyhow::Result<Vec<Target>> {
+) -> anyhow::Result<(Vec<Target>, ExitCode)> {
     let mut read = Vec::new();
+    let mut errors = Vec::new();
     for spec in sources(&args.files, &args.reading, console.host) {
-        let source = read_source(&spec, console)?;
-        let crontab = parse(&source);
-        read.push((source, crontab));
+        match read_source(&spec, console) {
+            Ok(source) => {
+                let crontab = parse(&source);
+                read.push((source, crontab));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    let code = if errors.is_empty() { ExitCode::Success } else { ExitCode::Failure };
+    // With nothing to show, the last is for the caller to tell.
+    let last = if read.is_empty() { errors.pop() } else { None };
+    for error in errors {
+        let text = escape(format!("{error:#}").as_bytes());
+        writeln!(console.err, "cronkeep: error: {text}")?;
+    }
+    if let Some(last) = last {
+        return Err(last);
     }
     let crontabs: Vec<_> = read.iter().map(|(source, crontab)| (source, crontab)).collect();
     let (table, _, faults) =
@@ -217,7 +233,8 @@ fn of_crontabs(
             writeln!(console.err, "cronkeep: {name}: {errors}; cronkeep check shows them")?;
         }
     }
-    Ok(table.jobs().iter().map(|job| Target::Entry(Arc::clone(job))).collect())
+    let targets = table.jobs().iter().map(|job| Target::Entry(Arc::clone(job))).collect();
+    Ok((targets, code))
 }
 
 /// Reports an expression that cannot be read: the answer is no.
