@@ -1,8 +1,13 @@
 //! Edits while jobs run.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 
-use crate::harness::Crond;
+use crate::client::told;
+use crate::harness::{Crond, PATIENCE};
 
 #[test]
 fn an_edit_does_not_touch_a_running_job() {
@@ -120,4 +125,28 @@ fn a_job_that_an_edit_leaves_alone_does_not_run_again_in_its_minute() {
     dues.dedup_by_key(|event| event["scheduled"].clone());
     assert_eq!(dues.len(), all, "an instant ran twice");
     assert!(all <= 1, "an instant before the start ran: {dues:?}");
+}
+
+#[test]
+fn a_refused_file_that_is_removed_from_a_directory_is_no_trouble_any_more() {
+    let crond = Crond::new();
+    let folder = crond.folder().join("crontab");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("good"), "@daily true\n").unwrap();
+    for (name, mode, text) in [("open", 0o666, "@daily true\n"), ("wrong", 0o644, "@daly\n")] {
+        fs::write(folder.join(name), text).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let crond = crond.arg("--strict").start();
+    let health = told(&crond, &["health"]);
+    assert!(health.contains("/open is refused") && health.contains("/wrong refused"), "{health}");
+    for name in ["open", "wrong"] {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while told(&crond, &["health"]) != "healthy\n" {
+        assert!(Instant::now() < deadline, "{}", told(&crond, &["health"]));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    crond.stop();
 }
