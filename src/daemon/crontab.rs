@@ -17,14 +17,11 @@ use tokio::task::spawn_blocking;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::crontab::spool::Spool;
-use crate::command::crontab::tables::TARGET;
+use crate::command::crontab::tables::{MOST_SENT, TARGET};
 use crate::command::crontab::verdict::Verdict;
 use crate::command::crontab::{allow, denial};
 use crate::control::{Peer, Refusal};
 use crate::schedule::Zone;
-
-/// The largest table that is taken from a user, in bytes.
-const MOST_BYTES: usize = 2 << 20;
 
 /// The most lines that one may have: as many entries as may be (10 000), each with a comment, a directive and a blank.
 const MOST_LINES: usize = 40_000;
@@ -53,7 +50,7 @@ pub(super) fn routes(zone: &Zone) -> Router {
         .delete(|Extension(peer): Extension<Peer>| at_work(peer, remove));
     Router::new()
         .route(TARGET, methods)
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .layer(DefaultBodyLimit::max(MOST_SENT))
         .fallback(|| std::future::ready(nothing_here()))
 }
 

@@ -82,6 +82,12 @@ impl Reload {
         for notice in &change.notices {
             self.heed(notice);
         }
+        let is_degraded = |key: &Key| {
+            change.notices.iter().any(|notice| match notice {
+                Notice::Degraded { place, path, .. } => (*place, path) == (key.0, &key.1),
+                _ => false,
+            })
+        };
         let mut read = BTreeMap::new();
         let mut files = Vec::new();
         for Edit { place, path, text } in change.edits {
@@ -97,6 +103,10 @@ impl Reload {
                 None => {
                     if self.files.get_mut(&key).is_some_and(Accepted::withdraw) {
                         files.push(name);
+                    }
+                    // A file that is gone for good is no trouble any more.
+                    if !is_degraded(&key) {
+                        self.files.remove(&key);
                     }
                 }
             }

@@ -81,7 +81,7 @@ pub struct Edit {
     pub place: usize,
     /// Its path: of a place as typed, of a file in it with its name added.
     pub path: Arc<Path>,
-    /// Its whole text; none if what was handed on of it holds no longer.
+    /// Its whole text; none if what was handed on or told of it holds no longer, but for a notice that comes with it.
     pub text: Option<Text>,
 }
 

@@ -401,9 +401,12 @@ impl Site {
                 }
                 Verdict::Withdrawn => edits.push(gone(path)),
                 Verdict::Gone(handed_on) => {
-                    self.files.remove(&name);
+                    let told = self.files.remove(&name).is_some_and(|source| source.is_troubled());
                     if handed_on {
                         lost.push(Arc::clone(&path));
+                    }
+                    // What was said of it holds no longer, either.
+                    if handed_on || told {
                         edits.push(gone(path));
                     }
                 }

@@ -91,6 +91,11 @@ impl Source {
         !self.keeps && self.accepted.is_some_and(is_same)
     }
 
+    /// Whether it cannot be had, or may not be taken.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.trouble.is_some()
+    }
+
     /// Whether its user does not exist yet.
     pub(super) fn is_orphan(&self) -> bool {
         matches!(&self.trouble, Some(Trouble::Refused(refusal)) if refusal.is_passing())

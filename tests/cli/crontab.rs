@@ -283,6 +283,18 @@ fn drafts(machine: &Machine) -> Vec<PathBuf> {
 }
 
 #[test]
+fn what_a_killed_editor_can_recover_a_text_from_is_kept() {
+    let machine = Machine::new();
+    let editor = machine.editor("printf recoverable > \"${1%/*}/.crontab.swp\"; kill -9 $$");
+    let output = machine.crontab(&["-e"]).env("EDITOR", editor).output().unwrap();
+    assert_eq!(code(&output), 1, "{output:?}");
+    let folder = drafts(&machine)[0].parent().unwrap().to_owned();
+    assert_eq!(fs::read_to_string(folder.join(".crontab.swp")).unwrap(), "recoverable");
+    let words = format!("edits left in {}\n", folder.display());
+    assert!(said(&output).contains(&words), "{output:?}");
+}
+
+#[test]
 fn the_editor_is_visual_before_editor_and_may_have_options() {
     let machine = Machine::new();
     let editor = machine.editor("test \"$1\" = --wait && printf '@daily %s\\n' \"$2\" > \"$2\"");

@@ -104,6 +104,30 @@ fn row_105_the_second_one_says_who_holds_it_and_ends_with_1() {
 }
 
 #[test]
+fn a_user_who_locks_what_all_may_read_keeps_no_daemon_from_starting() {
+    let machine = Machine::new("");
+    fs::write(machine.inside("/run/crond.pid"), "99999999\n").unwrap();
+    fs::create_dir(machine.inside("/run/cronkeep")).unwrap();
+    let id = ALICE.to_string();
+    let locks = "for name in /var/spool/cron /var/spool/cron/crontabs /run/crond.pid /run/cronkeep; do \
+                 flock -n \"$name\" sleep 1000 & done; sleep 0.2; echo held; wait";
+    let mut user = machine
+        .any("setpriv", &["--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c", locks])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(user.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    let output = machine.command("cron", &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let health = || machine.command("cronkeep", &["health"]).output().unwrap();
+    until("it can be asked", || health().status.success());
+    user.kill().unwrap();
+    user.wait().unwrap();
+}
+
+#[test]
 fn the_spool_is_locked_by_itself_where_no_pid_file_is() {
     let machine = Machine::new("");
     let mut log = Log::of(UnixDatagram::bind(machine.path("notify")).unwrap());
@@ -275,6 +299,7 @@ fn a_user_who_may_not_write_to_the_spool_has_their_own_table_through_the_daemon(
     let answer = ask("GET /crontab", "");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(ask("PUT /crontab", "61 * * * * x\n").starts_with("HTTP/1.1 422 "));
+    assert!(ask("PUT /crontab", &"\n".repeat(40_001)).starts_with("HTTP/1.1 413 "));
     for head in ["GET /crontab/root", "GET /api/v1/jobs", "PUT /", "GET /crontab/../root"] {
         let answer = ask(head, "");
         assert!(answer.starts_with("HTTP/1.1 404 "), "{head}: {answer}");

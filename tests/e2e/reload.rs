@@ -1,8 +1,13 @@
 //! Edits while jobs run.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 
-use crate::harness::{Crond, Running};
+use crate::client::told;
+use crate::harness::{Crond, PATIENCE, Running};
 
 #[test]
 fn an_edit_does_not_touch_a_running_job() {
@@ -141,4 +146,28 @@ fn most_memory(crond: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", crond.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_refused_file_that_is_removed_from_a_directory_is_no_trouble_any_more() {
+    let crond = Crond::new();
+    let folder = crond.folder().join("crontab");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("good"), "@daily true\n").unwrap();
+    for (name, mode, text) in [("open", 0o666, "@daily true\n"), ("wrong", 0o644, "@daly\n")] {
+        fs::write(folder.join(name), text).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let crond = crond.arg("--strict").start();
+    let health = told(&crond, &["health"]);
+    assert!(health.contains("/open is refused") && health.contains("/wrong refused"), "{health}");
+    for name in ["open", "wrong"] {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while told(&crond, &["health"]) != "healthy\n" {
+        assert!(Instant::now() < deadline, "{}", told(&crond, &["health"]));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    crond.stop();
 }

@@ -384,6 +384,23 @@ fn a_named_file_that_everybody_may_write_to_is_refused() {
 }
 
 #[test]
+fn what_anybody_might_have_put_into_a_named_directory_is_refused() {
+    let Some(host) = Host::new() else { return };
+    let folder = host.path("spool/jobs");
+    fs::create_dir(&folder).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(&folder, mode).unwrap();
+    let mut crond = host
+        .file("spool/jobs/a", 0o644, &own("a"))
+        .file_of("spool/jobs/b", ALICE, 0o644, &own("b"))
+        .arg("/var/spool/jobs")
+        .start();
+    crond.expect_jobs(&["a"]);
+    crond.expect_told("spool/jobs/b", "everybody may put files into its directory");
+    crond.stop();
+}
+
+#[test]
 fn a_named_directory_is_read_file_by_file() {
     let Some(host) = Host::new() else { return };
     fs::create_dir(host.path("spool/jobs")).unwrap();

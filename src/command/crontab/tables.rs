@@ -13,6 +13,9 @@ use crate::control::client::{Client, Error};
 /// The name of the socket that serves everybody, beside the control socket.
 pub const SOCKET: &str = "crontab.sock";
 
+/// The largest table that the daemon takes from a user, in bytes.
+pub const MOST_SENT: usize = 2 << 20;
+
 /// What of a table the daemon is asked for.
 pub const TARGET: &str = "/crontab";
 
@@ -71,6 +74,9 @@ impl Tables {
             Tables::Spool(spool) => spool
                 .install(&user.name, user.uid.as_raw(), bytes)
                 .with_context(|| failed("install", &user.name)),
+            Tables::Daemon { .. } if bytes.len() > MOST_SENT => {
+                anyhow::bail!("the crontab has more than {} MiB", MOST_SENT >> 20)
+            }
             Tables::Daemon { .. } => {
                 self.ask("PUT", bytes.to_vec()).map_err(|error| self.explained(error))?;
                 Ok(())
