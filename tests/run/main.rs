@@ -5,6 +5,7 @@ mod ended;
 mod harness;
 mod hung;
 mod identity;
+mod leftover;
 mod log;
 mod mail;
 mod place;
