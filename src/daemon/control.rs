@@ -47,7 +47,10 @@ impl Control {
         let (requests, receiver) = Requests::channel();
         let mut serving = JoinSet::new();
         let refused = |error: control::socket::BindError| {
-            let text = format!("nobody can control this daemon: {error}");
+            let text = format!(
+                "nobody can control this daemon, nor ask for its health: {error} (--control PATH puts the socket \
+                 elsewhere, such as on a tmpfs)"
+            );
             bus.publish(Event::Notice { file: None, text, warning: true });
         };
         match Socket::bind(&config.control, 0o600).await {

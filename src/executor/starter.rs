@@ -129,7 +129,9 @@ impl Starter {
         clock: Arc<dyn Clock>,
         reports: mpsc::UnboundedSender<Report>,
     ) -> io::Result<Self> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null =
+            null.map_err(|error| io::Error::new(error.kind(), format!("/dev/null: {error}")))?;
         let (nothing, _) = pipe::pair()?;
         let setup = Setup { host, clock, reports, null, nothing };
         Ok(Starter(Arc::new(Shared {

@@ -178,7 +178,9 @@ fn a_daemon_that_cannot_have_its_socket_goes_on_without() {
     let mut second =
         Crond::new().env("CRONKEEP_CONTROL", first.socket()).crontab("* * * * * * true\n").spawn();
     let notice = second.expect_where("crontab.notice", |event| {
-        event["message"].as_str().is_some_and(|text| text.contains("another daemon listens"))
+        event["message"].as_str().is_some_and(|text| {
+            text.contains("another daemon listens") && text.contains("--control PATH")
+        })
     });
     assert_eq!(notice["level"], "warn");
     second.expect("run.started");
