@@ -19,7 +19,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
@@ -50,6 +50,8 @@ use reload::Reload;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long they may take as long as somebody reads them.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until a signal ends it.
 ///
@@ -73,7 +75,7 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
         .enable_time()
         .build()
         .context("failed to start the runtime")?;
-    let (told, all_told) = std_mpsc::channel();
+    let (told, all_told) = std_mpsc::sync_channel(1);
     let outside = Outside { notify: Notify::new(pending), locks, output };
     let code = runtime.block_on(serve(config, outside, told));
     // On a thread of its own: neither the watch's last word with inotify's thread, however busy that one is, nor a disk or
@@ -82,7 +84,8 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     let ending = std::thread::Builder::new().name("ending".into()).spawn(end);
     drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
-    let _ = all_told.recv_timeout(LAST_LINES);
+    let begun = Instant::now();
+    while all_told.recv_timeout(LAST_LINES).is_ok() && begun.elapsed() < LAST_WORDS {}
     drop(ending);
     code
 }
@@ -117,7 +120,7 @@ struct Daemon {
 async fn serve(
     config: Config,
     outside: Outside,
-    told: std_mpsc::Sender<()>,
+    told: std_mpsc::SyncSender<()>,
 ) -> anyhow::Result<ExitCode> {
     let Outside { notify, locks, output } = outside;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

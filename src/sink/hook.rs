@@ -8,7 +8,7 @@ mod report;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -76,7 +76,7 @@ impl Hooks {
         replica: String,
         bus: Bus,
         patience: Patience,
-        done: Sender<()>,
+        done: SyncSender<()>,
     ) -> Self {
         let posts = Posts::new(bus, patience, done);
         Hooks { permission, replica, alive: HashMap::new(), posts }

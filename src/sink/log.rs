@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
@@ -38,7 +39,7 @@ pub struct Style {
 
 /// Starts the thread; it ends when the last sender of events is gone and everything is written.
 ///
-/// It drops `done` when it ends, so that whoever holds the other end learns of it.
+/// Through `progress` it says that it gets on, as far as there is room to; it drops it when it ends.
 ///
 /// # Errors
 /// The system has no thread left.
@@ -46,7 +47,7 @@ pub fn spawn(
     events: Bounded,
     style: Style,
     clock: Arc<dyn Clock>,
-    done: std::sync::mpsc::Sender<()>,
+    progress: SyncSender<()>,
 ) -> io::Result<JoinHandle<()>> {
     let stdout = io::stdout();
     let coloured = is_colour_welcome(&stdout);
@@ -54,8 +55,8 @@ pub fn spawn(
     let out = File::from(stdout.as_fd().try_clone_to_owned()?);
     std::thread::Builder::new().name("log".into()).spawn(move || {
         let (waiting, repeated) = (Vec::new(), Repeated::default());
-        Log { style, clock, coloured, out, waiting, repeated }.run(events);
-        drop(done);
+        Log { style, clock, coloured, out, waiting, repeated }.run(events, &progress);
+        drop(progress);
     })
 }
 
@@ -70,11 +71,13 @@ struct Log {
 }
 
 impl Log {
-    fn run(&mut self, mut events: Bounded) {
+    fn run(&mut self, mut events: Bounded, progress: &SyncSender<()>) {
         while let Some(event) = events.blocking_recv() {
             self.tell(&event);
             while let Some(event) = events.try_recv() {
                 self.tell(&event);
+                // Full: nobody has looked since the last time.
+                let _ = progress.try_send(());
             }
             self.flush();
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -67,12 +67,12 @@ pub(super) struct Posts {
     threads: [Option<SyncSender<Request>>; THREADS],
     bus: Bus,
     patience: Patience,
-    done: Sender<()>,
+    done: SyncSender<()>,
     told: Warned,
 }
 
 impl Posts {
-    pub(super) fn new(bus: Bus, patience: Patience, done: Sender<()>) -> Self {
+    pub(super) fn new(bus: Bus, patience: Patience, done: SyncSender<()>) -> Self {
         Posts { threads: Default::default(), bus, patience, done, told: Warned::default() }
     }
 

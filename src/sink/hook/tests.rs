@@ -96,7 +96,7 @@ impl Wired {
             retries: 2,
             delay: Duration::from_millis(5),
         };
-        let (done, all_done) = mpsc::channel();
+        let (done, all_done) = mpsc::sync_channel(1);
         let permission = Permission { account, everybody };
         let hooks = Hooks::new(permission, "here".into(), bus.clone(), patience, done);
         let following = std::thread::spawn(move || runtime().block_on(hooks.follow(events)));
