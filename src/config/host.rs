@@ -1,8 +1,9 @@
 //! What the program is told by its surroundings.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{User, geteuid};
 
 /// What the program is told by its surroundings rather than by its arguments.
@@ -58,13 +59,35 @@ pub fn default_state_dir(host: &Host) -> PathBuf {
 }
 
 /// Where the control socket is unless the options say otherwise.
+///
+/// In a container whose root file system is read-only that is in `/dev/shm`, which every container has. Daemon and clients
+/// judge it alike, whoever they are.
 #[must_use]
 pub fn default_control(host: &Host) -> PathBuf {
-    if host.uid == 0 {
-        return PathBuf::from("/run/cronkeep/control.sock");
+    let folder = match &host.runtime_dir {
+        _ if host.uid == 0 => PathBuf::from("/run/cronkeep"),
+        Some(folder) => folder.join("cronkeep"),
+        None => default_state_dir(host),
+    };
+    if is_read_only(&folder) {
+        return PathBuf::from(format!("/dev/shm/cronkeep-{}/control.sock", host.uid));
     }
-    match &host.runtime_dir {
-        Some(folder) => folder.join("cronkeep/control.sock"),
-        None => default_state_dir(host).join("control.sock"),
+    folder.join("control.sock")
+}
+
+/// Whether the file system on which `folder` is, or would be made, takes no new file.
+fn is_read_only(folder: &Path) -> bool {
+    let found = folder.ancestors().find_map(|folder| statvfs(folder).ok());
+    found.is_some_and(|found| found.flags().contains(FsFlags::ST_RDONLY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_judged_by_what_there_is_of_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_read_only(&folder.path().join("not/there/yet")));
     }
 }
