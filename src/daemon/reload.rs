@@ -83,9 +83,8 @@ impl Reload {
             self.heed(notice);
         }
         let is_degraded = |key: &Key| {
-            change.notices.iter().any(|notice| match notice {
-                Notice::Degraded { place, path, .. } => (*place, path) == (key.0, &key.1),
-                _ => false,
+            change.notices.iter().any(|notice| {
+                matches!(notice, Notice::Degraded { place, path, .. } if (*place, path) == (key.0, &key.1))
             })
         };
         let mut read = BTreeMap::new();
@@ -93,22 +92,19 @@ impl Reload {
         for Edit { place, path, text } in change.edits {
             let name: Arc<str> = path.display().to_string().into();
             let key = (place, path);
-            match text {
-                Some(text) => {
-                    if let Some(parsed) = self.read(&key, &name, text, now) {
-                        files.push(name);
-                        read.insert(key, parsed);
-                    }
+            if let Some(text) = text {
+                if let Some(parsed) = self.read(&key, &name, text, now) {
+                    files.push(name);
+                    read.insert(key, parsed);
                 }
-                None => {
-                    if self.files.get_mut(&key).is_some_and(Accepted::withdraw) {
-                        files.push(name);
-                    }
-                    // A file that is gone for good is no trouble any more.
-                    if !is_degraded(&key) {
-                        self.files.remove(&key);
-                    }
-                }
+                continue;
+            }
+            if self.files.get_mut(&key).is_some_and(Accepted::withdraw) {
+                files.push(name);
+            }
+            // A file that is gone for good is no trouble any more.
+            if !is_degraded(&key) {
+                self.files.remove(&key);
             }
         }
         self.files.retain(|_, accepted| accepted.is_known());

@@ -86,9 +86,8 @@ impl Lock {
             let lock = Lock::of(options.custom_flags(flags).open(path)?)?;
             // Who held it may have removed it since it was opened: then the name is free for others.
             let locked = lock.file.metadata()?;
-            let is_named = |named: fs::Metadata| {
-                (named.dev(), named.ino()) == (locked.dev(), locked.ino())
-            };
+            let is_named =
+                |named: fs::Metadata| (named.dev(), named.ino()) == (locked.dev(), locked.ino());
             if fs::symlink_metadata(path).is_ok_and(is_named) {
                 return Ok(lock);
             }

@@ -124,9 +124,11 @@ impl Field {
 
     /// Judges what two looks came to; gives what is to be handed on.
     pub(super) fn judge(&mut self, found: Vec<Found>, first: bool, now: Duration) -> Vec<Edit> {
+        let sites = self.sites.iter().zip(&found);
+        let new: Vec<_> = sites.flat_map(|(site, found)| site.appeared(found)).collect();
         let mut edits = Vec::new();
         for (site, found) in self.sites.iter_mut().zip(found) {
-            edits.extend(site.judge(found, first, now, &mut self.notices));
+            edits.extend(site.judge(found, &new, first, now, &mut self.notices));
         }
         self.check_mounts();
         // Who waits for a user is told at once when there is one.

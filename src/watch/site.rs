@@ -356,10 +356,21 @@ impl Site {
         Ok(Guard { shared: self.is_folder && self.shared, ..guard })
     }
 
-    /// Judges what two looks came to; gives what is to be handed on.
+    /// What was found in files of which nothing is in force.
+    pub(super) fn appeared<'a>(
+        &'a self,
+        found: &'a Found,
+    ) -> impl Iterator<Item = Fingerprint> + use<'a> {
+        let is_new = |name| !self.files.get(name).is_some_and(Source::is_accepted);
+        let looks = found.looks.iter().filter(move |(name, _)| is_new(name));
+        looks.filter_map(|(_, look)| Some(look.as_ref().ok()?.fingerprint))
+    }
+
+    /// Judges what two looks came to; gives what is to be handed on. `new` is what [`appeared`](Self::appeared) anywhere.
     pub(super) fn judge(
         &mut self,
         found: Found,
+        new: &[Fingerprint],
         first: bool,
         now: Duration,
         notices: &mut Vec<Notice>,
@@ -373,20 +384,18 @@ impl Site {
                 source.degrade(Trouble::Unsettled, notices);
             }
         }
-        // What is missing last: one that was renamed is known by the text that came under another name.
+        // What is missing last, and at once where its text came under another name: it was renamed.
         let is_missing =
             |look: &Look| look.as_ref().is_err_and(|it| it.trouble == Trouble::Missing);
         let (missing, here): (Vec<_>, Vec<_>) =
             found.looks.into_iter().partition(|(_, look)| is_missing(look));
-        let mut new = Vec::new();
         for (name, look) in here.into_iter().chain(missing) {
             let source = self
                 .files
                 .entry(name.clone())
                 .or_insert_with(|| Source::of_folder(place, self.typed.join(&name).into()));
             let path = Arc::clone(&source.typed);
-            let was_new = !source.is_accepted();
-            let verdict = if is_missing(&look) && source.is_one_of(&new) {
+            let verdict = if is_missing(&look) && source.is_one_of(new) {
                 Verdict::Gone(true)
             } else {
                 source.judge(look, first, now, notices)
@@ -394,9 +403,6 @@ impl Site {
             match verdict {
                 Verdict::Same => {}
                 Verdict::Changed(text) => {
-                    if was_new {
-                        new.push(text.fingerprint);
-                    }
                     edits.push(Edit { place, path, text: Some(text.into()) });
                 }
                 Verdict::Withdrawn => edits.push(gone(path)),

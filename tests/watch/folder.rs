@@ -402,3 +402,16 @@ async fn in_a_spool_no_link_pipe_or_other_users_file_is_read() {
     told("root", "is refused: it is a symbolic link");
     assert_eq!(notices.len(), 4, "{notices:#?}");
 }
+
+#[tokio::test]
+async fn a_file_that_moves_to_another_directory_is_never_in_both() {
+    let [one, other] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    fs::write(one.path().join("job"), BEFORE).unwrap();
+    let places = [&one, &other].map(|at| Place::from(at.path().to_owned()));
+    let mut watcher = Watcher::start(places).unwrap();
+    watcher.next().await.unwrap();
+    let (from, to) = (one.path().join("job"), other.path().join("job"));
+    fs::rename(&from, &to).unwrap();
+    let change = timeout(SOON, watcher.next()).await.expect("no change").unwrap();
+    assert_eq!(edits(&change), [(from, None), (to, Some(BEFORE.to_owned()))]);
+}
