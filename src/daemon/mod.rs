@@ -140,8 +140,7 @@ async fn serve(
         zone: config.zone.clone(),
     };
     let account = Account::current();
-    let permission =
-        Permission { account: account.clone(), everybody: config.allow_user_hooks };
+    let permission = Permission { account: account.clone(), everybody: config.allow_user_hooks };
     let replica = unix::identity::hostname();
     let hooks = Hooks::new(permission, replica, bus.clone(), Patience::default(), told.clone());
     let hooks = tokio::spawn(hooks.follow(hook_events));

@@ -115,9 +115,7 @@ struct Core {
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core")
-            .field("runs", &self.reaper)
-            .finish_non_exhaustive()
+        f.debug_struct("Core").field("runs", &self.reaper).finish_non_exhaustive()
     }
 }
 
@@ -338,7 +336,10 @@ impl Executor {
 impl Core {
     /// Whether anything is alive, is to be, or is to be told.
     fn is_engaged(&self) -> bool {
-        self.is_busy() || !self.lives.is_empty() || !self.put_off.is_empty() || !self.admission.is_idle()
+        self.is_busy()
+            || !self.lives.is_empty()
+            || !self.put_off.is_empty()
+            || !self.admission.is_idle()
     }
 
     /// Takes the end of every run whose main process has ended.

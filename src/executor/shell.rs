@@ -130,8 +130,7 @@ impl Base {
         }
         let mut search = None;
         if !host.always_shell {
-            search = Search::new(variables.pairs())
-                .filter(|_| is_plain(OsStr::from_bytes(shell)));
+            search = Search::new(variables.pairs()).filter(|_| is_plain(OsStr::from_bytes(shell)));
         }
         Ok(Base {
             shell: c_string(shell, "SHELL")?,

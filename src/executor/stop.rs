@@ -177,8 +177,7 @@ impl Executor {
         let by = Instant::now() + LAST_WAIT;
         let untold = |phase: &Phase| matches!(phase, Phase::Ended { told: false, .. });
         // Mails about the last runs are handed over meanwhile.
-        while (self.core.count(untold) > 0 || self.core.starts.mails_wait())
-            && Instant::now() < by
+        while (self.core.count(untold) > 0 || self.core.starts.mails_wait()) && Instant::now() < by
         {
             tokio::select! {
                 Some(told) = self.core.told_ends.recv() => self.core.told(told),

@@ -78,7 +78,8 @@ impl JobTable {
             places.clone().zip(&jobs).map(|(place, job)| (rank(job.key), place)).collect();
         keys.sort_unstable();
         let by_key: Vec<u32> = keys.into_iter().map(|(_, place)| place).collect();
-        let mut by_name: Vec<u32> = places.clone().filter(|place| job(place).name().is_some()).collect();
+        let mut by_name: Vec<u32> =
+            places.clone().filter(|place| job(place).name().is_some()).collect();
         by_name.sort_by(|a, b| job(a).name().cmp(&job(b).name()));
         let mut by_predecessor: Vec<u32> =
             places.filter(|place| predecessor(job(place)).is_some()).collect();

@@ -8,6 +8,6 @@ pub mod log;
 pub mod recent;
 pub mod record;
 mod repeat;
-pub mod trace;
 pub mod seen;
 pub mod syslog;
+pub mod trace;

@@ -62,10 +62,9 @@ unsafe extern "C" fn unmap_segments(
         if segment.p_type != libc::PT_LOAD || segment.p_flags & libc::PF_W != 0 {
             continue;
         }
-        let (Ok(from), Ok(size)) = (
-            usize::try_from(object.dlpi_addr + segment.p_vaddr),
-            usize::try_from(segment.p_memsz),
-        ) else {
+        let (Ok(from), Ok(size)) =
+            (usize::try_from(object.dlpi_addr + segment.p_vaddr), usize::try_from(segment.p_memsz))
+        else {
             continue;
         };
         let first = from & !(PAGE - 1);

@@ -42,12 +42,7 @@ impl Crond {
     /// A daemon on the file `crontab` of a new folder, which is missing until [`Crond::crontab`] writes it.
     pub fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        Crond {
-            folder,
-            arguments: Vec::new(),
-            wrapper: Vec::new(),
-            environment: Vec::new(),
-        }
+        Crond { folder, arguments: Vec::new(), wrapper: Vec::new(), environment: Vec::new() }
     }
 
     /// The folder that holds the crontab.

@@ -446,7 +446,10 @@ fn jitter_puts_a_scheduled_start_off_and_none_that_somebody_waits_for() {
         daemon.fires.send(fire(&put_off, Trigger::Schedule)).unwrap();
         let end = daemon.end().await;
         let delay = cronkeep::executor::jitter::of(&put_off, Trigger::Schedule);
-        assert!(SystemClock.monotonic().saturating_sub(begun) >= delay && delay > Duration::ZERO, "{delay:?}");
+        assert!(
+            SystemClock.monotonic().saturating_sub(begun) >= delay && delay > Duration::ZERO,
+            "{delay:?}"
+        );
         assert_eq!(end.run.fire.trigger, Trigger::Schedule);
     });
 }
