@@ -168,9 +168,7 @@ pub(super) fn read(
     if args.usage {
         // As cronie does: on standard error, and no success.
         let command = CrondArgs::command().arg_required_else_help(true);
-        if let Err(help) = command.try_get_matches_from(["crond"]) {
-            return Err(help);
-        }
+        command.try_get_matches_from(["crond"])?;
     }
     let cli = Cli::read([OsString::from("cronkeep")], is_empty)?;
     args.applied_to(cli.daemon)

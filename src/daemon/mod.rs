@@ -19,7 +19,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
@@ -84,8 +84,10 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     let ending = std::thread::Builder::new().name("ending".into()).spawn(end);
     drop(pid_file);
     // The log's thread drops its end when it has written everything; a reader that stopped reading must not keep us.
-    let begun = Instant::now();
-    while all_told.recv_timeout(LAST_LINES).is_ok() && begun.elapsed() < LAST_WORDS {}
+    let begun = SystemClock.monotonic();
+    while all_told.recv_timeout(LAST_LINES).is_ok()
+        && SystemClock.monotonic().saturating_sub(begun) < LAST_WORDS
+    {}
     drop(ending);
     code
 }
