@@ -24,7 +24,7 @@ pub(super) enum Meaning {
     Passed(Passed),
 }
 
-/// Why a file is not read, by its name alone.
+/// Why something in a directory is not read, before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Passed {
     /// It begins with a dot.
@@ -33,6 +33,8 @@ pub enum Passed {
     Backup,
     /// Debian's rule allows no such character.
     Character,
+    /// It is a symbolic link, and what it leads to is not there.
+    Dangling,
 }
 
 /// What such files end in: editors' (`~`, `.bak`, `.orig`, `.swp`), administrators' (`.disabled`) and rpm's leavings.

@@ -133,7 +133,7 @@ impl Notice {
             | Notice::Gone { .. }
             | Notice::GoneMore { .. }
             | Notice::PassedMore { .. } => false,
-            Notice::Passed { why, .. } => *why == Passed::Character,
+            Notice::Passed { why, .. } => matches!(why, Passed::Character | Passed::Dangling),
             Notice::Remark { remark, .. } => remark.is_warning(),
             _ => true,
         }
@@ -217,6 +217,7 @@ impl fmt::Display for Passed {
         f.write_str(match self {
             Passed::Hidden => "its name begins with a dot",
             Passed::Backup => "its name is that of a backup",
+            Passed::Dangling => "it is a symbolic link that leads nowhere",
             Passed::Character => {
                 "Debian's rule allows only letters, digits, - and _ in its name (rename it, or use \
                  --cron-d-names cronie)"

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Edit;
 use super::fingerprint::Fingerprint;
 use super::folder::{Folder, Item};
-use super::name::{Meaning, Names};
+use super::name::{Meaning, Names, Passed};
 use super::notice::{Notice, Trouble};
 use super::path::{Trail, is_absence};
 use super::place::{Place, Shape};
@@ -225,7 +225,7 @@ impl Site {
             let path = Arc::clone(&self.typed);
             notices.push(Notice::Restored { place: self.index, path, refused: false });
         }
-        self.tell_passed(&items, notices);
+        self.tell_passed(&folder, &items, notices);
         self.shared = folder.is_shared();
         let follow = self.place.trust.follows();
         let mut suspects = Vec::new();
@@ -289,13 +289,25 @@ impl Site {
         files.map(|(name, _)| Suspect::missing(name.clone())).collect()
     }
 
+    /// Whether a link that is followed leads nowhere, and nothing of it holds.
+    fn is_dangling(&self, folder: &Folder, item: &Item) -> bool {
+        item.may_be_link
+            && self.place.trust.follows()
+            && !self.files.contains_key(&item.name)
+            && folder.stat(&item.name, true).is_err_and(|error| is_absence(&error))
+    }
+
     /// Tells of the names that are none of a crontab, once for as long as they are there.
-    fn tell_passed(&mut self, items: &[Item], notices: &mut Vec<Notice>) {
+    fn tell_passed(&mut self, folder: &Folder, items: &[Item], notices: &mut Vec<Notice>) {
         let before = mem::take(&mut self.passed);
         let mut more = 0;
         let mut told = 0;
         for item in items.iter().filter(|item| !item.is_folder) {
-            let Meaning::Passed(why) = self.place.names.meaning(&item.name) else { continue };
+            let why = match self.place.names.meaning(&item.name) {
+                Meaning::Passed(why) => why,
+                Meaning::Crontab if self.is_dangling(folder, item) => Passed::Dangling,
+                _ => continue,
+            };
             if !before.contains(&item.name) {
                 if told < TOLD {
                     told += 1;

@@ -415,3 +415,18 @@ async fn a_file_that_moves_to_another_directory_is_never_in_both() {
     let change = timeout(SOON, watcher.next()).await.expect("no change").unwrap();
     assert_eq!(edits(&change), [(from, None), (to, Some(BEFORE.to_owned()))]);
 }
+
+#[tokio::test]
+async fn a_link_that_leads_nowhere_is_told_of_until_it_leads_to_a_crontab() {
+    let fill = |at: &Path| {
+        fs::write(at.join("job"), BEFORE).unwrap();
+        symlink(at.join("away/later"), at.join("link")).unwrap();
+    };
+    let mut folder = Folder::with(fill, &[BEFORE]).await;
+    let is_told = |notice: &Notice| matches!(notice, Notice::Passed { why: Passed::Dangling, .. });
+    assert!(folder.notices.iter().any(is_told), "{:?}", folder.notices);
+    fs::create_dir(folder.at.path().join("away")).unwrap();
+    fs::write(folder.at.path().join("away/later"), AFTER).unwrap();
+    let change = folder.change().await;
+    assert_eq!(edits(&change).len(), 1, "{change:?}");
+}
