@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures cronkeep beside Debian's cron, busybox's crond and a program that only starts a command.
 
-    benches/end_to_end.py [--quick] [--only PHASE]... [--peer-starts N] [--micro FILE] [--no-document]
+    benches/end_to_end.py [--quick] [--only PHASE]... [--starts N] [--micro FILE] [--no-document]
 
 Needs root (a mount namespace for Debian's cron), Linux, gcc, the packages cron and busybox-static, and the release
 binary. Writes docs/performance.json and docs/performance.svg, and the tables of docs/performance.md. FILE is what
@@ -138,20 +138,15 @@ def limit_command(file, shell):
 
 
 def lone_minute(quick, folder):
-    """One job a minute, 20 starts. Peers one after another: all of them wake up at the full minute.
-
-    Ours and the limit share minutes, each with seconds of its own.
-    """
-    minutes = 2 if quick else STARTS
-    found = {}
-    for program in (DebianCron, Busybox):
-        file = folder / f"minute-{program.__name__}"
-        with program(folder / f"lone-{program.__name__}", f"* * * * * {PROBE} {file}\n"):
-            wait_for_stamps(file, 2 if quick else lone_minute.peer_starts)
-        found[program.name] = late(file, 60)
+    """One job a minute, one after another: each has seconds of its own, but for the peers, who know whole minutes only."""
+    minutes = 2 if quick else lone_minute.starts
     # A redirection needs a shell.
-    ours = {"cronkeep": ("0", ""), "cronkeep, needs sh": ("10", " 2>&1")}
+    ours = {"cronkeep": ("10", ""), "cronkeep, needs sh": ("18", " 2>&1")}
     files, offsets, running = {}, {}, []
+    for program in (DebianCron, Busybox):
+        files[program.name], offsets[program.name] = folder / f"minute-{program.__name__}", 0
+        text = f"* * * * * {PROBE} {files[program.name]}\n"
+        running.append(program(folder / f"lone-{program.__name__}", text))
     for name, (second, suffix) in ours.items():
         files[name], offsets[name] = folder / f"minute-{second}", int(second) * 1000
         text = f"{second} * * * * * {PROBE} {files[name]}{suffix}\n"
@@ -159,19 +154,18 @@ def lone_minute(quick, folder):
     limits = []
     for turn, (way, shell) in enumerate(LIMIT_WAYS):
         name = limit_name(way, shell)
-        files[name], offsets[name] = folder / f"minute-{name.replace(' ', '-')}", 20_000 + 10_000 * turn
+        files[name], offsets[name] = folder / f"minute-{name.replace(' ', '-')}", 26_000 + 8_000 * turn
         limits.append(Limit(way, 60, offsets[name], minutes, 1, limit_command(files[name], shell)))
     for limit in limits:
         limit.finish()
-    for name in ours:
+    for name in files:
         wait_for_stamps(files[name], minutes)
     for one in running:
         one.stop()
-    found.update((name, late(file, 60, offsets[name])[-minutes:]) for name, file in files.items())
-    return found
+    return {name: late(file, 60, offsets[name])[-minutes:] for name, file in files.items()}
 
 
-lone_minute.peer_starts = STARTS
+lone_minute.starts = STARTS
 
 
 def wait_for_stamps(file, count):
@@ -407,7 +401,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="short runs: shows that everything works")
     parser.add_argument("--only", action="append", choices=PHASES, help="this phase only; the rest stays as it was")
-    parser.add_argument("--peer-starts", type=int, default=STARTS, help="minutes for each peer's lone job")
+    parser.add_argument("--starts", type=int, default=STARTS, help="minutes for the job that is due each minute")
     parser.add_argument("--micro", type=Path, help="what cargo bench printed")
     parser.add_argument("--no-document", action="store_true", help="print the tables and write nothing")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the documents anew")
@@ -416,7 +410,7 @@ def main():
         results = json.loads(report.JSON.read_text())
         report.write(results)
         return
-    lone_minute.peer_starts = args.peer_starts
+    lone_minute.starts = args.starts
     results = {}
     if args.only and report.JSON.exists():
         results = json.loads(report.JSON.read_text())
