@@ -1,14 +1,13 @@
 //! What a job's options ask for, with real processes.
 
-use std::collections::HashMap;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cronkeep::clock::{Clock as _, SystemClock};
 use cronkeep::crontab::directive::{CatchUp, Overlap};
-use cronkeep::event::{Bus, Cause, Ended, Event, Fire, Outcome, RunId, Trigger};
-use cronkeep::executor::{Executor, Host, Place, Skip, Stop, Stopped};
+use cronkeep::event::{Bus, Cause, Event, Fire, Outcome, RunId, Trigger};
+use cronkeep::executor::{Executor, Host, Place, Skip, Stop};
 use cronkeep::job::{Job, JobId, JobKey, JobTable, Policy};
 use cronkeep::schedule::Due;
 use cronkeep::unix::{Account, Pid, process};
@@ -20,15 +19,18 @@ use tokio::sync::{mpsc, watch};
 use crate::harness::{Daemon, alone, job, start, under, until};
 
 /// Longer than any of these tests may take.
-const LONG: Duration = Duration::from_secs(100);
+pub(crate) const LONG: Duration = Duration::from_secs(100);
 
-const SHORT: Duration = Duration::from_millis(100);
+pub(crate) const SHORT: Duration = Duration::from_millis(100);
 
 /// Ignores TERM, and leaves a process that has forked twice, begun a session and ignores it too; both say where they are.
 const STUBBORN: &str = "trap '' TERM; setsid sh -c 'echo $$; while :; do sleep 0.02; done' & echo $$; while :; do sleep 0.02; done";
 
 /// An executor under a limit, that knows these jobs.
-fn start_under(limit: Option<u32>, table: JobTable) -> (Daemon, watch::Sender<Arc<JobTable>>) {
+pub(crate) fn start_under(
+    limit: Option<u32>,
+    table: JobTable,
+) -> (Daemon, watch::Sender<Arc<JobTable>>) {
     let mut bus = Bus::builder();
     let events = bus.subscribe();
     let (fires, taken) = mpsc::unbounded_channel();
@@ -40,22 +42,22 @@ fn start_under(limit: Option<u32>, table: JobTable) -> (Daemon, watch::Sender<Ar
     (Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }, tables)
 }
 
-fn overlap(overlap: Overlap) -> Policy {
+pub(crate) fn overlap(overlap: Overlap) -> Policy {
     Policy { overlap, ..Policy::default() }
 }
 
-fn fire(job: &Arc<Job>, trigger: Trigger) -> Fire {
+pub(crate) fn fire(job: &Arc<Job>, trigger: Trigger) -> Fire {
     let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };
     Fire { job: Arc::clone(job), due, trigger }
 }
 
 /// Another job than the others.
-fn other(number: u8, job: Job) -> Job {
+pub(crate) fn other(number: u8, job: Job) -> Job {
     Job { key: JobKey { id: JobId([number; 8]), occurrence: 1 }, ..job }
 }
 
 /// The reason of the next instant that is skipped or missed, whatever is told before it.
-async fn reason(daemon: &mut Daemon) -> String {
+pub(crate) async fn reason(daemon: &mut Daemon) -> String {
     loop {
         match &*daemon.next().await {
             Event::RunSkipped { reason, count: 1, .. } => return format!("skipped: {reason}"),
@@ -65,7 +67,7 @@ async fn reason(daemon: &mut Daemon) -> String {
     }
 }
 
-async fn started(daemon: &mut Daemon) -> Pid {
+pub(crate) async fn started(daemon: &mut Daemon) -> Pid {
     loop {
         if let Event::RunStarted(started) = &*daemon.next().await {
             return Pid::from_raw(started.pid);
@@ -303,128 +305,8 @@ fn descendants_that_outlive_their_run_are_left_alone() {
     });
 }
 
-#[test]
-fn a_run_that_failed_is_tried_again_after_growing_delays_under_the_same_name() {
-    alone(async {
-        let folder = TempDir::new().unwrap();
-        let command = format!(
-            "echo $CRONKEEP_RUN_ID $CRONKEEP_ATTEMPT; [ $CRONKEEP_ATTEMPT = 3 ] || exit 7; touch {}/x",
-            folder.path().display()
-        );
-        let mut daemon = start();
-        let policy = Policy {
-            retries: 5,
-            retry_delay: Duration::from_millis(50),
-            retry_backoff: 3.0,
-            ..Policy::default()
-        };
-        let begun = SystemClock.monotonic();
-        let flaky = Arc::new(under(policy, job(&command)));
-        let run = daemon.handle.fire(fire(&flaky, Trigger::Manual)).await.unwrap();
-        let mut attempts = Vec::new();
-        let mut retries = Vec::new();
-        for _ in 0..3 {
-            attempts.push(daemon.line().await);
-            let end = daemon.end().await;
-            retries.push((end.run.attempt, end.retry.map(|delay| delay.as_millis())));
-        }
-        assert_eq!(attempts, [1, 2, 3].map(|attempt| format!("{run} {attempt}")));
-        assert_eq!(retries, [(1, Some(50)), (2, Some(150)), (3, None)]);
-        assert!(SystemClock.monotonic().saturating_sub(begun) >= Duration::from_millis(200));
-        let end = daemon.handle.wait(run).await.unwrap();
-        assert_eq!((end.run.attempt, end.outcome), (3, Outcome::Succeeded { exit: 0 }));
-    });
-}
-
-#[test]
-fn what_could_not_start_timed_out_or_was_killed_is_tried_again_and_what_was_stopped_is_not() {
-    alone(async {
-        let mut daemon = start();
-        let policy = |timeout| Policy {
-            retries: 1,
-            retry_delay: Duration::from_millis(1),
-            timeout,
-            ..Policy::default()
-        };
-        let no_shell = crate::harness::job_with(&[("HOME", "/"), ("SHELL", "/no/shell")], "true");
-        let cases = [
-            (no_shell, None, "could not start"),
-            (job("exec sleep 1000"), Some(SHORT), "timed out"),
-            (job("kill -KILL $$"), None, "killed"),
-        ];
-        for (job, timeout, name) in cases {
-            daemon.fire(under(policy(timeout), job));
-            let ends = [daemon.end().await, daemon.end().await];
-            let told = ends.map(|end| (end.outcome.name(), end.run.attempt, end.retry.is_some()));
-            assert_eq!(told, [(name, 1, true), (name, 2, false)]);
-        }
-        daemon.fire(under(policy(None), job("exec sleep 1000")));
-        started(&mut daemon).await;
-        let run = daemon.handle.state().await.running[0].run.id;
-        daemon.handle.end(run).await;
-        let end = daemon.end().await;
-        assert_eq!((end.retry, end.cause), (None, Some(Cause::Stopped)));
-    });
-}
-
-#[test]
-fn a_run_that_waits_for_its_next_attempt_counts_as_running_and_can_be_stopped() {
-    alone(async {
-        let mut daemon = start();
-        let policy = Policy { retries: 1, retry_delay: LONG, ..overlap(Overlap::Skip) };
-        let failing = Arc::new(under(policy, job("exit 1")));
-        let run = daemon.handle.fire(fire(&failing, Trigger::Manual)).await.unwrap();
-        assert_eq!(daemon.end().await.retry, Some(LONG));
-        let mut resting = Vec::new();
-        while resting.is_empty() {
-            resting = daemon.handle.state().await.resting;
-        }
-        assert!(resting[0].left > LONG / 2 && resting[0].run.id == run);
-        daemon.fires.send(fire(&failing, Trigger::Schedule)).unwrap();
-        assert_eq!(reason(&mut daemon).await, "skipped: an earlier run is alive");
-        assert!(daemon.handle.end(run).await);
-        let end = daemon.end().await;
-        assert_eq!((end.run.attempt, end.cause), (2, Some(Cause::Stopped)));
-        assert_eq!(end.outcome.name(), "could not start");
-        daemon.fires.send(fire(&failing, Trigger::Schedule)).unwrap();
-        assert_eq!(daemon.end().await.run.attempt, 1);
-    });
-}
-
-#[test]
-fn what_waits_when_the_daemon_stops_is_told_of() {
-    alone(async {
-        let mut daemon = start();
-        let resting = Policy { retries: 1, retry_delay: LONG, ..Policy::default() };
-        daemon.fire(under(resting, other(1, job("exit 1"))));
-        daemon.end().await;
-        daemon.fire(under(overlap(Overlap::Queue), other(2, job("exec sleep 1000"))));
-        daemon.fire(under(overlap(Overlap::Queue), other(2, job("exec sleep 1000"))));
-        daemon.fire(under(Policy { jitter: LONG, ..Policy::default() }, other(9, job("true"))));
-        started(&mut daemon).await;
-        until_put_off(&daemon).await;
-        assert_eq!(daemon.handle.stop(Stop::End { grace: LONG }).await, Stopped::default());
-        let (mut missed, mut ends) = (0, HashMap::new());
-        while let Ok(event) = daemon.events.try_recv() {
-            match &*event {
-                Event::RunMissed { reason, .. } => {
-                    assert_eq!(reason, "the daemon was stopped");
-                    missed += 1;
-                }
-                Event::RunEnded(Ended { outcome, cause, run, .. }) => {
-                    ends.insert(run.fire.job.key.id.0[0], (outcome.name(), *cause, run.attempt));
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        assert_eq!(missed, 2);
-        assert_eq!(ends[&1], ("could not start", Some(Cause::Shutdown), 2));
-        assert_eq!(ends[&2], ("killed", Some(Cause::Shutdown), 1));
-    });
-}
-
 /// Waits until a start is put off.
-async fn until_put_off(daemon: &Daemon) {
+pub(crate) async fn until_put_off(daemon: &Daemon) {
     while daemon.handle.state().await.put_off == 0 {
         tokio::task::yield_now().await;
     }
