@@ -215,7 +215,7 @@ impl Desk {
         let now = self.clock.now();
         let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let due = Due { at, civil: job.zone().civil(at) };
-        Fire { job, due, trigger: Trigger::Manual }
+        Fire { job, due, trigger: Trigger::Manual, generation: 0 }
     }
 
     async fn listing(&self, table: Arc<JobTable>) -> Listing {
