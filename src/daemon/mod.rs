@@ -35,6 +35,7 @@ use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::hook::{Hooks, Patience, Permission};
+use crate::sink::keep::Keep;
 use crate::sink::log::{self, Style};
 use crate::sink::recent::Recent;
 use crate::sink::seen::Seen;
@@ -52,6 +53,8 @@ use store::Keeper;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long the last writes to the store may take.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 /// How long they may take as long as somebody reads them.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -138,7 +141,6 @@ async fn serve(
     let seen_events = bus.subscribe();
     let bus = bus.build();
     let (seen, recent) = (Seen::default(), Recent::default());
-    tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
         syslog: output,
@@ -154,6 +156,10 @@ async fn serve(
 
     let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
         .context("failed to start the store")?;
+    let kept = store.handle().clone();
+    let replica = unix::identity::hostname().into();
+    let keep = Keep::new(kept.clone(), Arc::clone(&clock), replica);
+    let keeping = tokio::spawn(seen.clone().keep(recent.clone(), keep, seen_events));
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
     let host = Host {
@@ -228,8 +234,10 @@ async fn serve(
         locks,
     };
     let code = daemon.follow(scheduler, executing).await?;
-    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    // Both end with the last event; requests that are under way by then have the time of the last lines.
     let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    let _ = tokio::time::timeout(LAST_LINES, keeping).await;
+    kept.flush(LAST_WRITES).await;
     Ok(code)
 }
 
