@@ -144,13 +144,7 @@ impl Reload {
     }
 
     /// Reads the new text of a file; tells why, if it is refused as a whole.
-    fn read(
-        &mut self,
-        key: &Key,
-        name: &Arc<str>,
-        text: Text,
-        now: Timestamp,
-    ) -> Option<Reading> {
+    fn read(&mut self, key: &Key, name: &Arc<str>, text: Text, now: Timestamp) -> Option<Reading> {
         let dialect = self.places.get(key.0)?.dialect(&key.1);
         let hash = text.fingerprint.hash;
         let source = Source { name: Arc::clone(name), bytes: text.bytes, dialect };
@@ -203,12 +197,7 @@ impl Reload {
     }
 
     /// Tells of users and commands that the host does not have, and of entries whose time is over.
-    fn look_up(
-        &mut self,
-        crontabs: &[(Key, Reading)],
-        changed: &BTreeSet<Key>,
-        now: Timestamp,
-    ) {
+    fn look_up(&mut self, crontabs: &[(Key, Reading)], changed: &BTreeSet<Key>, now: Timestamp) {
         let host = HostLookup::default();
         for (key, Reading { source, crontab, .. }) in
             crontabs.iter().filter(|(key, ..)| changed.contains(key))

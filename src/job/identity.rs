@@ -16,7 +16,9 @@ impl Ids {
     #[must_use]
     pub fn of(source: &Source) -> Self {
         let mut mark = Vec::with_capacity(256);
-        Ids(spans(&source.bytes).map(|span| id_of(source, &source.bytes[span], &mut mark)).collect())
+        Ids(spans(&source.bytes)
+            .map(|span| id_of(source, &source.bytes[span], &mut mark))
+            .collect())
     }
 
     /// That of the line at this place; none where it is not made of the line alone.
@@ -53,8 +55,7 @@ mod tests {
             let now = jiff::Timestamp::UNIX_EPOCH;
             let ids = Ids::of(&source);
             assert_eq!(ids.0.len(), crontab.lines.len());
-            let (one, ..) =
-                JobTable::build(&[(&source, &crontab)], &zone, &options, &none, now);
+            let (one, ..) = JobTable::build(&[(&source, &crontab)], &zone, &options, &none, now);
             let read = [(&source, &crontab, Some(&ids))];
             let (other, ..) = JobTable::build_identified(&read, &zone, &options, &none, now);
             assert!(one.len() > 4);
