@@ -8,6 +8,7 @@ mod crontab;
 mod feed;
 mod lock;
 mod notify;
+mod reading;
 mod reboot;
 mod reload;
 mod shutdown;
