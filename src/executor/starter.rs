@@ -20,11 +20,15 @@ use tokio::sync::mpsc;
 
 use super::account::{self, Accounts, Answer, Known};
 use super::mail::Envelope;
+use super::plain::Plain;
 use super::shell::{self, Base, Host};
 use super::start::{Begun, Failure, Report};
 use super::ticket::{Ticket, What};
 use crate::clock::Clock;
 use crate::crontab::directive::Output;
+use crate::event::{Fire, Run, RunId, Trigger};
+use crate::job::Job;
+use crate::schedule::Due;
 use crate::unix::spawn::is_shortage;
 use crate::unix::{Account, Command, Direct, Errno, Pid, Spawner, Step, Strings, pipe};
 
@@ -77,12 +81,21 @@ impl std::fmt::Debug for Setup {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Arc<Ticket>>,
+    /// What is to be made ready, and whether that is being done.
+    rehearsal: Option<Arc<Job>>,
+    rehearses: bool,
     active: Vec<Active>,
     /// How many starts have ended, well or not.
     ended: u64,
     threads: usize,
     idle: usize,
     closed: bool,
+}
+
+/// What a thread is to do.
+enum Task {
+    Start(Arc<Ticket>),
+    Rehearse(Arc<Job>),
 }
 
 /// A start that is being made.
@@ -163,6 +176,23 @@ impl Starter {
         Ok(())
     }
 
+    /// Makes ready for a start of this job, which is due in a moment: finds out whom it runs as and what it is given, and
+    /// thereby has a thread awake and in the caches what a start goes through. Without effect but for its being faster.
+    pub(super) fn rehearse(&self, job: Arc<Job>) {
+        let mut state = self.0.state();
+        // One that hangs is not to cost more than its thread.
+        if state.rehearses {
+            return;
+        }
+        state.rehearsal = Some(job);
+        if state.idle > 0 {
+            drop(state);
+            self.0.changed.notify_one();
+        } else if self.0.join(&mut state).is_err() {
+            state.rehearsal = None;
+        }
+    }
+
     /// Whether this is a child whose start has not been reported yet. One whose start has been is none, even if the
     /// report was not looked at yet.
     pub(super) fn is_starting(&self, pid: Pid) -> bool {
@@ -208,12 +238,25 @@ impl Shared {
     /// What each thread does.
     fn work(self: &Arc<Self>, mut spawner: Spawner) {
         let mut state = self.state();
-        while let Some((ticket, mut held)) = self.next(state) {
+        while let Some((task, mut held)) = self.next(state) {
             if held.idle == 0 && !held.queue.is_empty() {
                 // Without one more, a start that hangs holds up the others; nothing worse.
                 let _ = self.join(&mut held);
             }
+            let is_alone = held.active.is_empty();
             drop(held);
+            let ticket = match task {
+                Task::Start(ticket) => ticket,
+                Task::Rehearse(job) => {
+                    if is_alone {
+                        self.accounts().rest();
+                    }
+                    self.setup.rehearse(self, job, &mut spawner);
+                    state = self.state();
+                    state.rehearses = false;
+                    continue;
+                }
+            };
             self.setup.make(self, &ticket, &mut spawner);
             state = self.state();
             state.active.retain(|active| !Arc::ptr_eq(&active.ticket, &ticket));
@@ -241,18 +284,22 @@ impl Shared {
         }
     }
 
-    /// The next ticket for the calling thread; none if it is not needed any more.
+    /// The next task for the calling thread; none if it is not needed any more.
     fn next<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-    ) -> Option<(Arc<Ticket>, MutexGuard<'a, State>)> {
+    ) -> Option<(Task, MutexGuard<'a, State>)> {
         while !state.closed {
             let next = state.next_place(&self.setup.host.account);
             if !state.is_busy()
                 && let Some(ticket) = next.and_then(|place| state.queue.remove(place))
             {
                 state.active.push(Active { ticket: Arc::clone(&ticket), hangs: false });
-                return Some((ticket, state));
+                return Some((Task::Start(ticket), state));
+            }
+            if let Some(job) = state.rehearsal.take() {
+                state.rehearses = true;
+                return Some((Task::Rehearse(job), state));
             }
             let ended = state.ended;
             state.idle += 1;
@@ -309,6 +356,21 @@ impl Refusal {
     }
 }
 
+/// What a child is given, but for what all runs of its kind have in common.
+struct Prepared<'a> {
+    program: &'a CStr,
+    arguments: Strings,
+    plain: Option<Plain>,
+    /// What a run learns of itself.
+    about: Strings,
+    /// With how much of what it reads has been written.
+    stdin: Option<(Stream, usize)>,
+    /// Descriptor 1, and 2 if it is another pipe; none: nobody reads them.
+    streams: Option<(Stream, Option<Stream>)>,
+    /// Whether a mail will be due if it prints something.
+    mailed: bool,
+}
+
 /// A pipe whose one end a child gets.
 struct Stream {
     ours: OwnedFd,
@@ -324,19 +386,10 @@ impl Setup {
         let known = match answer {
             Answer::Known(known) => known,
             Answer::Wait => return,
-            Answer::Ask => {
-                let known = account::ask(&self.host, &*self.clock, &user);
-                let now = self.clock.monotonic();
-                // Those that have waited for it do not wait for this start, which may hang.
-                let waited = shared.accounts().put(&user, known.clone(), now);
-                shared.put_first(waited);
-                known
-            }
+            Answer::Ask => self.ask(shared, &user),
         };
         let made = known.map_err(Refusal::new).and_then(|known| {
-            let terms = &ticket.run().fire.job.terms;
-            let base = shared.accounts().base(&self.host, terms, &known);
-            let base = base.map_err(Refusal::new)?;
+            let base = self.base(shared, ticket, &known)?;
             self.start(ticket, &known, &base, spawner)
         });
         let report = match made {
@@ -357,16 +410,53 @@ impl Setup {
         let _ = self.reports.send(report);
     }
 
-    /// Starts the child of a ticket; nothing if it was given up before there was one.
-    fn start(
+    /// Asks the user database.
+    fn ask(&self, shared: &Arc<Shared>, user: &str) -> Result<Arc<Known>, String> {
+        let known = account::ask(&self.host, &*self.clock, user);
+        let now = self.clock.monotonic();
+        // Those that have waited for it do not wait for this start, which may hang.
+        let waited = shared.accounts().put(user, known.clone(), now);
+        shared.put_first(waited);
+        known
+    }
+
+    /// What runs like that of a ticket have in common.
+    fn base(
         &self,
+        shared: &Shared,
         ticket: &Ticket,
-        known: &Known,
-        base: &Arc<Base>,
-        spawner: &mut Spawner,
-    ) -> Result<Option<Begun>, Refusal> {
+        known: &Arc<Known>,
+    ) -> Result<Arc<Base>, Refusal> {
+        let terms = &ticket.run().fire.job.terms;
+        let base = shared.accounts().base(&self.host, terms, known, self.clock.monotonic());
+        base.map_err(Refusal::new)
+    }
+
+    /// Does all that comes before the child of a job's run, but makes none.
+    fn rehearse(&self, shared: &Arc<Shared>, job: Arc<Job>, spawner: &mut Spawner) {
+        let at = self.clock.now();
+        let due = Due { at, civil: job.zone().civil(at) };
+        let fire = Fire { job, due, trigger: Trigger::Schedule };
+        let run = Run { id: RunId::new(at, 0), fire, attempt: 1 };
+        let ticket = Ticket::new(0, What::Run(Arc::new(run)));
+        let user = ticket.run().fire.job.user().to_string_lossy();
+        let answer = shared.accounts().foresee(&user, self.clock.monotonic());
+        let known = match answer {
+            Some(Answer::Known(known)) => known,
+            Some(Answer::Ask) => self.ask(shared, &user),
+            Some(Answer::Wait) | None => return,
+        };
+        // Whatever is wrong will be told of the run.
+        let Ok(known) = known else { return };
+        let Ok(base) = self.base(shared, &ticket, &known) else { return };
+        let _ = self.prepare(&ticket, &base).map(|prepared| {
+            spawner.rehearse(&self.command(&prepared, &known, &base));
+        });
+    }
+
+    /// Makes what the child of a ticket is given.
+    fn prepare<'a>(&self, ticket: &'a Ticket, base: &'a Base) -> Result<Prepared<'a>, Refusal> {
         let run = ticket.run();
-        let text = ticket.stdin();
         let (program, arguments, plain, is_read);
         match &ticket.what {
             What::Run(run) => {
@@ -390,7 +480,7 @@ impl Setup {
             What::Errand(..) => Strings::default(),
         };
         let no_pipe = |error: io::Error| Refusal::no_pipe(&error);
-        let stdin = Self::stdin(text).map_err(no_pipe)?;
+        let stdin = Self::stdin(ticket.stdin()).map_err(no_pipe)?;
         let awaited = |envelope: &Envelope| self.host.post.awaits(envelope, run);
         let mailed = is_read && base.envelope.as_ref().is_some_and(awaited);
         let streams = if is_read {
@@ -400,28 +490,46 @@ impl Setup {
         } else {
             None
         };
-        let (stdout, stderr) = match &streams {
+        Ok(Prepared { program, arguments, plain, about, stdin, streams, mailed })
+    }
+
+    /// What is to be started, as whom.
+    fn command<'a>(
+        &'a self,
+        prepared: &'a Prepared<'_>,
+        known: &'a Known,
+        base: &'a Base,
+    ) -> Command<'a> {
+        let (stdout, stderr) = match &prepared.streams {
             Some((stdout, stderr)) => {
                 (stdout.theirs.as_fd(), stderr.as_ref().unwrap_or(stdout).theirs.as_fd())
             }
             None => (self.null.as_fd(), self.null.as_fd()),
         };
-        let command = Command {
-            direct: plain
-                .as_ref()
-                .map(|plain| Direct { files: &plain.files, arguments: &plain.arguments }),
-            program,
-            arguments: &arguments,
-            environment: [&base.environment, &about],
+        let stdin = prepared.stdin.as_ref().map(|(pipe, _)| pipe.theirs.as_fd());
+        let direct = |plain: &'a Plain| Direct { files: &plain.files, arguments: &plain.arguments };
+        Command {
+            direct: prepared.plain.as_ref().map(direct),
+            program: prepared.program,
+            arguments: &prepared.arguments,
+            environment: [&base.environment, &prepared.about],
             cwd: &base.home,
-            streams: [
-                stdin.as_ref().map_or(self.nothing.as_fd(), |(pipe, _)| pipe.theirs.as_fd()),
-                stdout,
-                stderr,
-            ],
+            streams: [stdin.unwrap_or(self.nothing.as_fd()), stdout, stderr],
             subject: known.subject.as_ref(),
             descriptors: self.host.descriptors,
-        };
+        }
+    }
+
+    /// Starts the child of a ticket; nothing if it was given up before there was one.
+    fn start(
+        &self,
+        ticket: &Ticket,
+        known: &Known,
+        base: &Arc<Base>,
+        spawner: &mut Spawner,
+    ) -> Result<Option<Begun>, Refusal> {
+        let prepared = self.prepare(ticket, base)?;
+        let command = self.command(&prepared, known, base);
         if !ticket.go() {
             return Ok(None);
         }
@@ -430,10 +538,10 @@ impl Setup {
             pid: error.pid,
             is_passing: error.is_passing(),
             reason: match error.step {
-                Step::Execute => words(program, error.errno),
+                Step::Execute => words(prepared.program, error.errno),
                 _ => error.to_string(),
             },
-            base: (error.step == Step::Execute && is_read).then(|| Arc::clone(base)),
+            base: (error.step == Step::Execute && prepared.streams.is_some()).then(|| Arc::clone(base)),
         })?;
         let home = || base.home.to_string_lossy().into_owned();
         Ok(Some(Begun {
@@ -442,12 +550,13 @@ impl Setup {
             at,
             since,
             astray: made.astray.map(|errno| (home(), errno)),
-            output: streams.map(|(stdout, stderr)| (stdout.ours, stderr.map(|pipe| pipe.ours))),
+            output: prepared.streams.map(|(stdout, stderr)| (stdout.ours, stderr.map(|pipe| pipe.ours))),
             base: base.envelope.is_some().then(|| Arc::clone(base)),
-            mailed,
+            mailed: prepared.mailed,
             // What has gone into the pipe at once needs nobody to feed it.
-            stdin: stdin
-                .filter(|(_, written)| *written < text.len())
+            stdin: prepared
+                .stdin
+                .filter(|(_, written)| *written < ticket.stdin().len())
                 .map(|(pipe, written)| (pipe.ours, written)),
         }))
     }

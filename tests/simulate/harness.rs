@@ -47,6 +47,8 @@ impl Simulation {
             alarm,
             tables: receiver,
             fires: sender,
+            // Nobody listens, but it wakes up early all the same, which must not change anything.
+            ahead: Some(mpsc::unbounded_channel().0),
             bus: bus.build(),
             pulse: Pulse::default(),
             fault,
