@@ -16,6 +16,7 @@ mod oom;
 pub mod output;
 mod plain;
 pub mod retry;
+mod setup;
 pub mod shell;
 mod start;
 mod starter;

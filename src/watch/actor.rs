@@ -259,3 +259,53 @@ impl Actor {
         Ok(Some(Change { occasion, notices: notices.unwrap_or_default(), edits }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::watch::notice::Notice;
+
+    fn actor() -> Actor {
+        let signal = Arc::new(Signal::default());
+        let field = Field::new(Vec::new(), Arc::clone(&signal));
+        Actor::new(field, signal, Arc::default(), Duration::from_secs(1))
+    }
+
+    /// Takes a turn to its end, and tells whether it would have woken the actor.
+    async fn is_woken(actor: &mut Actor) -> bool {
+        actor.begin_turn(Turn::Stamps).ok().unwrap();
+        actor.end_turn().await.ok().unwrap();
+        // Whoever wakes does so before the outcome is there.
+        timeout(Duration::ZERO, actor.signal.wake.notified()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_finds_nothing_wakes_nobody() {
+        let mut actor = actor();
+        assert!(!is_woken(&mut actor).await);
+        assert!(!is_woken(&mut actor).await, "the next one neither");
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_has_something_to_tell_wakes_the_actor() {
+        let mut actor = actor();
+        actor.field.as_mut().unwrap().notices.push(Notice::Announced);
+        assert!(is_woken(&mut actor).await);
+        assert!(actor.tell().is_some());
+        assert!(!is_woken(&mut actor).await);
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_breaks_wakes_the_actor() {
+        let signal = Arc::new(Signal::default());
+        let wake = Wake(Some(Arc::clone(&signal)));
+        let broken = beside::begin(move || {
+            let _wake = wake;
+            panic!("asked for");
+        });
+        assert_eq!(broken.await, None::<()>);
+        assert!(timeout(Duration::ZERO, signal.wake.notified()).await.is_ok());
+    }
+}
