@@ -12,7 +12,7 @@ fn at(text: &str) -> Timestamp {
 #[test]
 fn the_first_job_of_an_instant_is_announced_once_and_starts_at_the_instant() {
     let text = "30 0 * * * a\n30 0 * * * b\n31 0 * * * c\n";
-    let mut simulation = Simulation::new(text, "UTC", "2026-01-01T00:00:00Z");
+    let mut simulation = Simulation::announcing(text, "UTC", "2026-01-01T00:00:00Z");
     let due = at("2026-01-01T00:30:00Z");
     assert_eq!(simulation.pass_to_next(), due - LEAD);
     assert_eq!(simulation.announced(), ["a"]);
@@ -26,7 +26,7 @@ fn the_first_job_of_an_instant_is_announced_once_and_starts_at_the_instant() {
 
 #[test]
 fn between_instants_there_is_no_other_wake_up() {
-    let mut simulation = Simulation::new("0 12 * * * a\n", "UTC", "2026-01-01T13:00:00Z");
+    let mut simulation = Simulation::announcing("0 12 * * * a\n", "UTC", "2026-01-01T13:00:00Z");
     let noon = at("2026-01-02T12:00:00Z");
     assert_eq!(simulation.pass_to_next(), noon - LEAD);
     assert_eq!(simulation.pass_to_next(), noon);
@@ -35,7 +35,7 @@ fn between_instants_there_is_no_other_wake_up() {
 
 #[test]
 fn what_was_announced_and_is_removed_does_not_start() {
-    let mut simulation = Simulation::new("30 0 * * * a\n", "UTC", "2026-01-01T00:00:00Z");
+    let mut simulation = Simulation::announcing("30 0 * * * a\n", "UTC", "2026-01-01T00:00:00Z");
     simulation.pass_to_next();
     assert_eq!(simulation.announced(), ["a"]);
     simulation.edit("40 0 * * * b\n");
@@ -46,7 +46,7 @@ fn what_was_announced_and_is_removed_does_not_start() {
 
 #[test]
 fn a_clock_that_is_set_back_after_the_announcement_puts_the_start_off() {
-    let mut simulation = Simulation::new("* * * * * a\n", "UTC", "2026-01-01T00:29:30Z");
+    let mut simulation = Simulation::announcing("* * * * * a\n", "UTC", "2026-01-01T00:29:30Z");
     assert_eq!(simulation.pass_to_next(), at("2026-01-01T00:30:00Z") - LEAD);
     assert_eq!(simulation.announced(), ["a"]);
     simulation.step("2026-01-01T00:29:00Z");
@@ -60,7 +60,7 @@ fn a_clock_that_is_set_back_after_the_announcement_puts_the_start_off() {
 #[test]
 fn an_instant_that_is_that_near_already_is_not_announced() {
     let text = "* * * * * * a\n";
-    let mut simulation = Simulation::new(text, "UTC", "2026-01-01T00:00:00.995Z");
+    let mut simulation = Simulation::announcing(text, "UTC", "2026-01-01T00:00:00.995Z");
     assert_eq!(simulation.pass_to_next(), at("2026-01-01T00:00:01Z"));
     assert!(simulation.announced().is_empty());
     assert_eq!(simulation.fired().len(), 1);

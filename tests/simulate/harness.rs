@@ -33,7 +33,16 @@ impl Simulation {
         Self::with_fault(text, zone, now, None)
     }
 
+    /// As `new`, and whose scheduler announces what comes.
+    pub fn announcing(text: &str, zone: &str, now: &str) -> Self {
+        Self::build(text, zone, now, None, true)
+    }
+
     pub fn with_fault(text: &str, zone: &str, now: &str, fault: Option<Fault>) -> Self {
+        Self::build(text, zone, now, fault, false)
+    }
+
+    fn build(text: &str, zone: &str, now: &str, fault: Option<Fault>, announces: bool) -> Self {
         let clock = ManualClock::new(now.parse().unwrap());
         let zone = Zone::named(zone).unwrap();
         let table = load(text, &zone, &JobTable::default(), clock.now());
@@ -49,7 +58,7 @@ impl Simulation {
             alarm,
             tables: receiver,
             fires: sender,
-            ahead: Some(announce),
+            ahead: announces.then_some(announce),
             bus: bus.build(),
             pulse: Pulse::default(),
             fault,
