@@ -27,7 +27,7 @@ pub use crond::Crond;
 pub use crontab::CrontabArgs;
 pub use daemon::{
     CatchUpArg, CronDNamesArg, DaemonArgs, LogFormatArg, LogLevelArg, LogToArg, OnStopArg,
-    OverlapArg,
+    OverlapArg, RecoverArg, WhenStoreDownArg,
 };
 
 const EXAMPLES: &str = "\
