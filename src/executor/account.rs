@@ -170,3 +170,39 @@ pub(super) fn ask(host: &Host, clock: &dyn Clock, user: &str) -> Result<Arc<Know
         Err(why) => Err(format!("user {user}: {why}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Arc<Known> {
+        Arc::new(Known { account: Account::current(), subject: None })
+    }
+
+    /// Whether somebody who foresees a start of `user` is to ask at `now`, on the monotonic clock.
+    fn asks(accounts: &mut Accounts, user: &str, now: Duration) -> bool {
+        matches!(accounts.foresee(user, now), Some(Answer::Ask))
+    }
+
+    #[test]
+    fn what_is_foreseen_is_asked_once_and_renewed_before_it_falls() {
+        let mut accounts = Accounts::default();
+        let begun = Duration::from_secs(100);
+        assert!(asks(&mut accounts, "alice", begun));
+        assert!(accounts.foresee("alice", begun).is_none(), "somebody asks already");
+        assert!(accounts.put("alice", Ok(known()), begun).is_empty());
+        let late = begun + FRESH - AHEAD;
+        let just_before = late.checked_sub(Duration::from_millis(1)).unwrap();
+        assert!(matches!(accounts.foresee("alice", just_before), Some(Answer::Known(Ok(_)))));
+        assert!(asks(&mut accounts, "alice", late));
+    }
+
+    #[test]
+    fn that_there_is_no_such_user_is_asked_again_for_each_start_to_come() {
+        let mut accounts = Accounts::default();
+        let now = Duration::from_secs(100);
+        assert!(asks(&mut accounts, "bob", now));
+        accounts.put("bob", Err("unknown user bob".into()), now);
+        assert!(asks(&mut accounts, "bob", now));
+    }
+}
