@@ -357,6 +357,24 @@ impl Cli {
     }
 }
 
+/// Secrets that a crontab may hand to a publisher among its entries: each also as the name of a file that holds it.
+const SECRETS: [&str; 2] = ["CRONKEEP_AMQP", "CRONKEEP_AMQP_FILE"];
+
+/// The variables that set options, of the daemon or of a command, in no order.
+#[must_use]
+pub fn variables() -> Vec<String> {
+    fn of(command: &clap::Command, names: &mut Vec<String>) {
+        let set = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
+        names.extend(set.map(str::to_owned));
+        for command in command.get_subcommands() {
+            of(command, names);
+        }
+    }
+    let mut names = SECRETS.map(str::to_owned).to_vec();
+    of(&Cli::command(), &mut names);
+    names
+}
+
 /// Compose files pass `CRONKEEP_TZ=${TZ}` on as an empty variable: that is no value, not a bad one.
 fn without_empty_variables(
     command: clap::Command,

@@ -4,6 +4,7 @@
 
 mod host;
 mod source;
+mod variable;
 mod zone;
 
 use std::path::PathBuf;
@@ -114,6 +115,7 @@ impl Config {
         let mut sources = places(&args.crontabs, &args.reading, host, strictness);
         let mut warnings: Vec<String> = warning.into_iter().collect();
         warnings.extend(drop_repeated(&mut sources));
+        warnings.extend(variable::warning(&host.variables));
         let default_on_stop = if host.pid == 1 { OnStop::End } else { OnStop::Leave };
         Ok(Config {
             sources,

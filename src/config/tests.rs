@@ -16,6 +16,7 @@ fn host() -> Host {
         state_home: None,
         runtime_dir: None,
         tz: None,
+        variables: Vec::new(),
         localtime: "/nonexistent/localtime".into(),
     }
 }
