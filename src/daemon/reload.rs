@@ -277,11 +277,11 @@ impl Reload {
         for event in events {
             self.bus.publish(event);
         }
-        for job in diff.added.iter().chain(&diff.changed) {
-            if let Some(text) = self.hooks.refusal(job) {
-                let file = Some(Arc::clone(job.file()));
-                self.bus.publish(Event::Notice { file, text, warning: true });
-            }
+        let new = diff.added.iter().chain(&diff.changed);
+        for (file, text) in self.hooks.refusals(new.clone()) {
+            self.bus.publish(Event::Notice { file: Some(file), text, warning: true });
+        }
+        for job in new {
             let unknown = not_carried_out(job.policy());
             if self.refusal(job).is_none() && !unknown.is_empty() {
                 let text = format!(
