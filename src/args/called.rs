@@ -54,7 +54,12 @@ impl Called {
         Called::read(std::env::args_os().collect(), is_empty, exists)
     }
 
-    fn read(
+    /// Reads a command line, the program's name first. A variable for which `is_empty` holds counts as absent, and where
+    /// there is a crontab by `exists`, a word is that crontab and no mistyped command.
+    ///
+    /// # Errors
+    /// A usage mistake, or a wish for help or the version.
+    pub fn read(
         arguments: Vec<OsString>,
         is_empty: impl Fn(&OsStr) -> bool,
         exists: impl Fn(&Path) -> bool,

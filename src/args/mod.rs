@@ -39,7 +39,7 @@ Examples:
   cronkeep check                        find the mistakes in them
   cronkeep next --expr '0 2 * * *'      when will it run?
 
-A crontab that is called like a command is given as ./check.";
+A crontab that is called like a command, or nearly, is given as ./check.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
