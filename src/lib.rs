@@ -14,9 +14,9 @@
 //! | 2 | [`crontab`] | `schedule`; pure |
 //! | 3 | [`job`] | `crontab`, `schedule`; pure |
 //! | 4 | [`event`] | `job` and below |
-//! | 5 | [`watch`] | `event` and below |
+//! | 5 | [`store`], [`watch`] | `event` and below |
 //! | 6 | [`scheduler`], [`executor`] | everything below |
-//! | 7 | [`sink`] | `event`, `job`, `unix`, `clock` |
+//! | 7 | [`sink`] | `event`, `store`, `job`, `unix`, `clock` |
 //! | 8 | [`control`] | everything below |
 //! | 9 | [`exit`], then [`args`], [`config`], [`telemetry`], then [`command`], then [`daemon`] | those named before, and everything below |
 //! | 10 | `main` | `args`, `config`, `daemon`, `command` |
@@ -34,6 +34,7 @@ pub mod job;
 
 pub mod event;
 
+pub mod store;
 pub mod watch;
 
 pub mod executor;

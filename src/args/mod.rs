@@ -28,7 +28,7 @@ pub use crond::Crond;
 pub use crontab::CrontabArgs;
 pub use daemon::{
     CatchUpArg, CronDNamesArg, DaemonArgs, LogFormatArg, LogLevelArg, LogToArg, OnStopArg,
-    OverlapArg,
+    OverlapArg, RecoverArg, WhenStoreDownArg,
 };
 
 const EXAMPLES: &str = "\
@@ -357,8 +357,9 @@ impl Cli {
     }
 }
 
-/// Secrets that a crontab may hand to a publisher among its entries: each also as the name of a file that holds it.
-const SECRETS: [&str; 2] = ["CRONKEEP_AMQP", "CRONKEEP_AMQP_FILE"];
+/// Secrets that are no option's own variable: those in files, and those that a crontab hands to a publisher among its
+/// entries.
+const SECRETS: [&str; 3] = ["CRONKEEP_AMQP", "CRONKEEP_AMQP_FILE", "CRONKEEP_STORE_FILE"];
 
 /// The variables that set options, of the daemon or of a command, in no order.
 #[must_use]

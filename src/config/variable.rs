@@ -100,6 +100,8 @@ mod tests {
             "CRONKEEP_ATTEMPT",
             "CRONKEEP_AMQP",
             "CRONKEEP_AMQP_FILE",
+            "CRONKEEP_STORE",
+            "CRONKEEP_STORE_FILE",
             "CRONKEEP_TEST_FAULT",
             "CRONKEEP_SERVICE_HOST",
             "CRONKEEP_SERVICE_PORT_HTTP",

@@ -29,6 +29,19 @@ impl RunId {
     }
 }
 
+impl std::str::FromStr for RunId {
+    type Err = BadRunId;
+
+    fn from_str(text: &str) -> Result<Self, BadRunId> {
+        ulid::Ulid::from_string(text).map(RunId).map_err(|_| BadRunId)
+    }
+}
+
+/// The text is no run's id: 26 digits and capital letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a run's id")]
+pub struct BadRunId;
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
