@@ -18,7 +18,9 @@ fuzz_target!(|input: (u8, &[u8])| {
     let is_cronkeep = arguments.get(1).is_some_and(|word| word == "crontab");
     match Called::read(arguments, |_| true, |path| path.as_os_str().len() % 2 == 0) {
         Ok(Called::Crond(..)) => assert!(name.ends_with("crond") || name.ends_with("cron")),
-        Ok(Called::Crontab(_)) => assert!(name == "crontab" || is_cronkeep || name == "supercronic"),
+        Ok(Called::Crontab(_)) => {
+            assert!(name == "crontab" || is_cronkeep || name == "supercronic")
+        }
         Ok(Called::Cronkeep(_)) => assert!(name == "cronkeep" || name == "supercronic"),
         Err(refused) => {
             let code = refused.code();

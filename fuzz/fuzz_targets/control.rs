@@ -20,16 +20,21 @@ use std::os::unix::net::UnixStream;
 fn server() -> &'static PathBuf {
     static SOCKET: OnceLock<PathBuf> = OnceLock::new();
     SOCKET.get_or_init(|| {
-        let path = std::env::temp_dir().join(format!("cronkeep-fuzz-{}/control.sock", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("cronkeep-fuzz-{}/control.sock", std::process::id()));
         let (told, bound) = std::sync::mpsc::channel();
         let at = path.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
                 let socket = Socket::bind(&at, 0o600).await.expect("a socket");
                 told.send(()).expect("somebody waits");
                 let (requests, mut asked) = Requests::channel();
-                let uid = std::fs::metadata(&at).map(|found| std::os::unix::fs::MetadataExt::uid(&found));
+                let uid =
+                    std::fs::metadata(&at).map(|found| std::os::unix::fs::MetadataExt::uid(&found));
                 let access = Access::Owner(uid.expect("its owner"));
                 tokio::spawn(Server::new(socket, access, move || routes(requests.clone())).run());
                 while let Some(request) = asked.recv().await {
@@ -51,8 +56,7 @@ fn answer(request: Request) {
         let _ = lines.try_send("{}\n".into());
         Ok(feed)
     };
-    let switched =
-        |key: String| Switched { label: key.clone(), key, paused: true, changed: false };
+    let switched = |key: String| Switched { label: key.clone(), key, paused: true, changed: false };
     match request {
         Request::Jobs(reply) => drop(reply.send(Listing::default())),
         Request::Job(job, reply) => drop(reply.send(known(&job).map(|()| Listing::default()))),
@@ -77,11 +81,18 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("no answer, and no end"),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            panic!("no answer, and no end")
+        }
         _ => {}
     }
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&answer));
-    let body = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes, |at| &bytes[at + 4..]);
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1."),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    let body =
+        bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes, |at| &bytes[at + 4..]);
     if let Ok(status) = serde_json::from_slice::<Status>(body) {
         for (_, text) in status::lines(&status, Timestamp::UNIX_EPOCH) {
             assert!(!text.contains('\x1b'), "{text:?}");

@@ -25,17 +25,31 @@ const HEADERS: [&[u8]; 8] = [
 
 fuzz_target!(|input: (&[u8], &[u8])| {
     let (output, text) = input;
-    let source = Source { name: "fuzz".into(), bytes: text.to_vec(), dialect: Dialect::user("alice") };
+    let source =
+        Source { name: "fuzz".into(), bytes: text.to_vec(), dialect: Dialect::user("alice") };
     let crontab = parse(&source);
     let zone = Zone::named("UTC").expect("a zone");
-    let (table, _, _) =
-        JobTable::build(&[(&source, &crontab)], &zone, &Options::default(), &JobTable::default(), Timestamp::UNIX_EPOCH);
-    let post = Post { via: Via::Sendmail(std::ffi::CString::new(SENDMAIL).expect("a path")), ..Post::default() };
-    let environment = [("LANG", "C"), ("REGION", "$REGION a@b")].map(|(name, value)| (name.into(), value.into()));
+    let (table, _, _) = JobTable::build(
+        &[(&source, &crontab)],
+        &zone,
+        &Options::default(),
+        &JobTable::default(),
+        Timestamp::UNIX_EPOCH,
+    );
+    let post = Post {
+        via: Via::Sendmail(std::ffi::CString::new(SENDMAIL).expect("a path")),
+        ..Post::default()
+    };
+    let environment =
+        [("LANG", "C"), ("REGION", "$REGION a@b")].map(|(name, value)| (name.into(), value.into()));
     let host = Host { post: Arc::new(post), ..Host::new(Account::current(), environment) };
     for job in table.jobs().iter().take(8) {
         let terms = &job.terms;
-        let set = terms.settings.0.iter().map(|setting| (setting.name.as_bytes(), setting.value.as_bytes()));
+        let set = terms
+            .settings
+            .0
+            .iter()
+            .map(|setting| (setting.name.as_bytes(), setting.value.as_bytes()));
         let inherited = host.inherited.iter().map(|(name, value)| (&name[..], &value[..]));
         let variables = set.chain(inherited).filter(|(_, value)| !value.contains(&0));
         let Some(envelope) = Envelope::new(&host, terms, &host.account, &variables) else {
@@ -46,7 +60,8 @@ fuzz_target!(|input: (&[u8], &[u8])| {
         }
         assert!(address::is_safe(&envelope.from) || envelope.from == host.account.name.as_bytes());
         let command = job.action.command().as_bytes();
-        let mail = message::message(&envelope, "host", "UTF-8", command, &Strings::default(), output);
+        let mail =
+            message::message(&envelope, "host", "UTF-8", command, &Strings::default(), output);
         assert_eq!(mail.is_some(), envelope.to.is_some());
         let Some(mail) = mail else { continue };
         let mut lines = mail.split(|&byte| byte == b'\n');

@@ -48,10 +48,9 @@ pub(super) fn warning(names: &[String]) -> Option<String> {
         0 => None,
         1 => Some(format!("no option is set by the variable {named}")),
         count if count <= NAMED => Some(format!("no option is set by the variables {named}")),
-        count => Some(format!(
-            "no option is set by the variables {named} and {} more",
-            count - NAMED
-        )),
+        count => {
+            Some(format!("no option is set by the variables {named} and {} more", count - NAMED))
+        }
     }
 }
 

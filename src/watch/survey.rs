@@ -58,7 +58,8 @@ pub fn read_once(file: &Surveyed) -> Result<Vec<u8>, Trouble> {
     let us = geteuid().as_raw();
     let look = if file.trust == Trust::Spool {
         let Some(name) = file.path.file_name() else { return Err(Trouble::Missing) };
-        let folder = Folder::open(folder_of(&file.path)).map_err(|error| read::trouble(&error).trouble)?;
+        let folder =
+            Folder::open(folder_of(&file.path)).map_err(|error| read::trouble(&error).trouble)?;
         guard(file.trust, Names::Users, name, us)
             .and_then(|guard| read::look(At::In(&folder, name, false), &guard))
     } else {
