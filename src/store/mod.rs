@@ -9,6 +9,7 @@ pub mod address;
 pub mod claim;
 mod error;
 mod handle;
+pub mod legacy;
 pub mod record;
 pub mod state;
 mod writer;
