@@ -30,3 +30,10 @@ for name in ("next.jsonl", "ext.jsonl"):
     for number, vector in enumerate(lines(name)):
         # Trailing bytes feed the fixed-size parts of the input: libFuzzer takes those from the end.
         seed("next_fire", vector["expr"].encode() + bytes([number % 8, number % 4, 1, 2, 3, 4]))
+with gzip.open(VECTORS / "job-ids.json.gz", "rt", encoding="utf-8") as file:
+    vectors = json.load(file)
+for vector in vectors["vectors"]:
+    if vector["cached_json_row"]:
+        seed("legacy_rows", f"[{vector['cached_json_row']}]".encode())
+for table in vectors["files"]:
+    seed("legacy_rows", table["cached_json"].encode())

@@ -108,7 +108,8 @@ fn found_crontabs_are_cached_as_python_caches_them() {
     for ((path, text), answer) in paths.iter().zip(&texts).zip(&answers) {
         compare(&path.display().to_string(), text, answer);
     }
-    assert!(answers.iter().filter(|answer| answer["cached"].is_string()).count() > 100);
+    let cached = answers.iter().filter(|answer| answer["cached"].is_string()).count();
+    assert!(cached > answers.len() / 2, "{cached} of {} files are cached", answers.len());
 }
 
 #[test]

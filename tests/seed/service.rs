@@ -3,7 +3,7 @@
 use cronkeep::store::legacy::{self, Row};
 
 use crate::python::{Service, wait};
-use crate::redis::Redis;
+use crate::redis::{Redis, Reply};
 use crate::{differences, ids, rows};
 
 /// What both read alike.
@@ -33,10 +33,33 @@ fn expect_cached(redis: &Redis, service: &Service, expected: &str) {
     );
 }
 
-/// The rows of the service's key.
+/// The rows of the service's key, as they stand.
 fn cached(redis: &Redis) -> Vec<Row> {
     let bytes = redis.get(legacy::CACHE).expect("a cache");
-    legacy::loads(&bytes).expect("an array").into_iter().map(|row| row.expect("a row")).collect()
+    legacy::items(&bytes).expect("an array").map(|row| row.expect("a row")).collect()
+}
+
+/// Waits until the service has scheduled exactly these jobs, in any order.
+fn expect_scheduled(redis: &Redis, service: &Service, ids: &[String]) {
+    let mut expected = ids.to_vec();
+    expected.sort();
+    expected.dedup();
+    let scheduled = || {
+        let Reply::List(ids) = redis.command(["HKEYS", "crond_service_schedule.jobs"]) else {
+            return Vec::new();
+        };
+        let text = |id| match id {
+            Reply::Bytes(id) => String::from_utf8(id).expect("an id"),
+            other => panic!("{other:?}"),
+        };
+        let mut ids: Vec<String> = ids.into_iter().map(text).collect();
+        ids.sort();
+        ids
+    };
+    wait(
+        || scheduled() == expected,
+        || format!("scheduled: {:?}\nnot: {expected:?}\n{}", scheduled(), service.log()),
+    );
 }
 
 #[test]
@@ -45,7 +68,10 @@ fn the_service_caches_byte_for_byte_what_we_would_and_we_read_the_same_jobs() {
     let Some(service) = Service::start(&redis, "") else { return };
     service.edit(TABLE);
     expect_cached(&redis, &service, &legacy::dumps(&rows(TABLE)));
-    let cached = cached(&redis);
+    let bytes = redis.get(legacy::CACHE).expect("a cache");
+    let cached: Result<Vec<Row>, _> =
+        legacy::loads(&bytes).expect("an array").into_iter().collect();
+    let cached = cached.expect("every row is good");
     assert_eq!(cached, rows(TABLE));
     let their_ids: Vec<String> = cached.iter().map(|row| row.id().to_string()).collect();
     assert_eq!(their_ids, ids_without_numbers(TABLE));
@@ -71,7 +97,9 @@ fn the_service_restores_in_a_new_container_what_we_cached() {
     for (line, row) in restored.lines().zip(&rows_here) {
         assert!(line.ends_with(&format!(" # crond service {}", row.id())), "{line}");
     }
-    assert_eq!(ids_without_numbers(&restored), ids_without_numbers(TABLE));
+    let ids = ids_without_numbers(&restored);
+    assert_eq!(ids, ids_without_numbers(TABLE));
+    expect_scheduled(&redis, &service, &ids);
 }
 
 #[test]
@@ -114,6 +142,10 @@ fn fault_the_service_caches_comments_reboot_and_seconds_as_jobs_and_we_do_not() 
     service.edit(text);
     expect_cached(&redis, &service, &legacy::dumps(&theirs));
     assert_eq!(ours, theirs[3..]);
+    let bytes = redis.get(legacy::CACHE).expect("a cache");
+    let refused: Vec<bool> =
+        legacy::loads(&bytes).expect("an array").iter().map(Result::is_err).collect();
+    assert_eq!(refused, [false, false, true, false], "six fields read back as seconds");
     let told = differences(text, &cached(&redis));
     assert_eq!(told.len(), 3, "{told:#?}");
     for (told, what) in told.iter().zip(["commented out", "each minute", "sixth for the user"]) {
@@ -144,14 +176,17 @@ fn fault_the_service_forgets_its_cache_at_an_empty_setting_and_we_keep_ours() {
 #[test]
 fn fault_the_service_gives_another_id_to_a_list_of_numbers_and_ranges_and_its_row_is_taken() {
     let Some(redis) = Redis::start() else { return };
-    let Some(service) = Service::start(&redis, "") else { return };
     let text = "*,5 * * * * root /bin/starlist\n";
+    let Some(service) = Service::start(&redis, "") else { return };
     service.edit(text);
     expect_cached(&redis, &service, &legacy::dumps(&rows(text)));
+    drop(service);
     let cached = cached(&redis);
     assert_eq!(cached[0].0[0], "5,*");
     // Its id is that of its row, the first text; ours is that of the second, as in the vectors.
-    service.expect(&cached[0].id().to_string());
+    let Some(service) = Service::start(&redis, "") else { return };
+    expect_scheduled(&redis, &service, &[cached[0].id().to_string()]);
     assert_ne!(ids(text), [cached[0].id().to_string()]);
+    assert_eq!(cached[0].clone().judged().as_ref(), Ok(&cached[0]));
     assert_eq!(differences(text, &cached), [""; 0]);
 }

@@ -61,14 +61,23 @@ fn push_escaped(out: &mut String, text: &str) {
     }
 }
 
-/// The rows of a cache, each judged by itself; the order and the number of results are those of its items.
+/// The rows of a cache, each [judged](Row::judged) by itself; the order and the number of results are those of its items.
+///
+/// # Errors
+/// It is no array, or too long.
+pub fn loads(bytes: &[u8]) -> Result<Vec<Result<Row, Reason>>, Unreadable> {
+    let judged = |row: Result<Row, Reason>| row.and_then(Row::judged);
+    Ok(items(bytes)?.map(judged).collect())
+}
+
+/// The rows of a cache as they stand, for a comparison: none of them is judged, and none may become a line of a crontab.
 ///
 /// Integers stand for their digits, as they did for the service. What is no row is refused and the next one found, also
 /// behind text that is no JSON. Bounded: [`MOST_BYTES`], [`MOST_ROWS`], and one row at a time beside those that are taken.
 ///
 /// # Errors
 /// It is no array, or too long.
-pub fn loads(bytes: &[u8]) -> Result<Vec<Result<Row, Reason>>, Unreadable> {
+pub fn items(bytes: &[u8]) -> Result<impl Iterator<Item = Result<Row, Reason>>, Unreadable> {
     if bytes.len() > MOST_BYTES {
         return Err(Unreadable::TooLong(bytes.len()));
     }
@@ -77,7 +86,7 @@ pub fn loads(bytes: &[u8]) -> Result<Vec<Result<Row, Reason>>, Unreadable> {
         let head = &bytes[start..bytes.len().min(start + 20)];
         return Err(Unreadable::NotAnArray(String::from_utf8_lossy(head).into_owned()));
     }
-    Ok(Items { bytes, at: start + 1, balanced: true, ended: false, count: 0 }.collect())
+    Ok(Items { bytes, at: start + 1, balanced: true, ended: false, count: 0 })
 }
 
 /// Goes through the items of the array.
@@ -132,7 +141,7 @@ impl Items<'_> {
             Some(Ok(shape)) => {
                 self.at += items.byte_offset();
                 match shape {
-                    Shape::Row(row) => row.judged(),
+                    Shape::Row(row) => Ok(row),
                     Shape::Other(what) => Err(Reason::NotARow(what)),
                 }
             }

@@ -13,7 +13,7 @@ mod reason;
 mod row;
 
 pub use compare::{Comparison, Difference, compare};
-pub use json::{MOST_BYTES, MOST_ROWS, dumps, loads};
+pub use json::{MOST_BYTES, MOST_ROWS, dumps, items, loads};
 pub use reason::{Reason, Unreadable};
 pub use row::{Found, Misreading, Reading, Row, Rows, readings, rows};
 

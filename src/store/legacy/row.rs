@@ -170,7 +170,9 @@ pub fn readings<'a>(
         Format::User => Some(source.dialect.user.as_bytes()),
     };
     crontab.lines.iter().filter_map(move |line| {
-        let text = source.bytes.get(line.span.clone()).unwrap_or_default();
+        // The service takes a byte order mark for a part of the first word.
+        let start = if line.number == 1 { 0 } else { line.span.start };
+        let text = source.bytes.get(start..line.span.end).unwrap_or_default();
         let canonical = || Canonical::of_line(text, owner);
         let (row, found) = match &line.kind {
             LineKind::Blank | LineKind::Setting(_) => return None,

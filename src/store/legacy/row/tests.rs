@@ -95,6 +95,12 @@ fn what_is_found_in_a_line_is_told_apart() {
 }
 
 #[test]
+fn a_byte_order_mark_hides_the_first_line_from_the_service() {
+    assert_eq!(found("\u{feff}* * * * * root x"), Found::Misread(Misreading::NoJob));
+    assert_eq!(rows_of("\u{feff}1 * * * * root x\n2 * * * * root y\n"), ["2: 2 * * * * root y"]);
+}
+
+#[test]
 fn a_command_that_is_not_utf8_is_no_row() {
     let mut source = source("");
     source.bytes = b"0 0 * * * root \xff\n1 1 * * * root good\n".to_vec();
