@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cronkeep::store::legacy::{self, Difference, Found, Misreading, Row};
+use cronkeep::store::legacy::{self, Difference, Found, Meaning, Misreading, Row};
 use serde_json::Value;
 
 use crate::{ids, python, read, vectors};
@@ -137,4 +137,26 @@ fn what_ends_the_services_parser_is_known_line_by_line() {
         let rows = legacy::rows(&[(&source, &crontab)]);
         assert_eq!(rows.last().map(|(_, row)| row.command()), Some("good"), "{answer}");
     }
+}
+
+/// The vectors say what the service's scheduler, APScheduler, makes of each row.
+#[test]
+fn what_the_services_scheduler_refuses_is_known() {
+    let Some(text) = vectors::text("job-ids.json") else { return };
+    let vectors: Value = serde_json::from_str(&text).expect("JSON");
+    let mut refused = 0;
+    for vector in vectors["vectors"].as_array().expect("a list") {
+        let Some(theirs) = vector["apscheduler"].as_str() else { continue };
+        let line = vector["line"].as_str().expect("a line");
+        let (source, crontab) = read(line.as_bytes());
+        let rows: Vec<Row> =
+            legacy::rows(&[(&source, &crontab)]).into_iter().map(|(_, row)| row).collect();
+        let compared = legacy::compare(&source, &crontab, &rows);
+        let ours = compared.meanings.iter().any(|(_, meaning)| *meaning == Meaning::Refused);
+        if !rows.is_empty() {
+            assert_eq!(ours, theirs != "ok", "{line}: {theirs}");
+            refused += u32::from(ours);
+        }
+    }
+    assert!(refused > 3, "{refused} of the vectors are refused");
 }

@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::Meaning;
 use super::row::{Found, Misreading, Row, readings};
 use crate::crontab::{Crontab, LineKind, Source};
 
@@ -12,6 +13,8 @@ pub struct Comparison {
     pub same: usize,
     /// What differs: by line, then the rows that no line explains, in the cache's order.
     pub differences: Vec<Difference>,
+    /// Jobs that both have and that run otherwise there, by line.
+    pub meanings: Vec<(u32, Meaning)>,
 }
 
 /// One difference. Lines are those of the file, from 1; rows those of the cache.
@@ -157,6 +160,7 @@ pub fn compare(source: &Source, crontab: &Crontab, cached: &[Row]) -> Comparison
     let mut differences: Vec<_> = ends(source, crontab);
     let mut others = Vec::new();
     let mut first_of = HashMap::new();
+    let mut meanings = Vec::new();
     let mut same = 0;
     for reading in readings(source, crontab) {
         let (line, row) = (reading.line, reading.row);
@@ -171,6 +175,13 @@ pub fn compare(source: &Source, crontab: &Crontab, cached: &[Row]) -> Comparison
                     differences.push(Difference::Recovered(line, row));
                 } else {
                     same += 1;
+                    let place = usize::try_from(line).unwrap_or(usize::MAX).wrapping_sub(1);
+                    if let Some(LineKind::Entry(entry)) =
+                        crontab.lines.get(place).map(|line| &line.kind)
+                    {
+                        let all = Meaning::all(&row, entry);
+                        meanings.extend(all.into_iter().map(|meaning| (line, meaning)));
+                    }
                 }
             }
             (found, row) => others.push((line, found, row)),
@@ -189,7 +200,7 @@ pub fn compare(source: &Source, crontab: &Crontab, cached: &[Row]) -> Comparison
     let left: Vec<&Row> = matching.left();
     differences.extend(explain(here, &left, &first_of));
     differences.sort_by_key(|difference| difference.line().unwrap_or(u32::MAX));
-    Comparison { same, differences }
+    Comparison { same, differences, meanings }
 }
 
 /// Explains what is left on both sides: by id, by schedule, by command, at last each by itself.

@@ -9,12 +9,16 @@
 //! each minute, are no rows here.
 mod compare;
 mod json;
+mod meaning;
 mod reason;
+mod report;
 mod row;
 
 pub use compare::{Comparison, Difference, compare};
 pub use json::{MOST_BYTES, MOST_ROWS, dumps, items, loads};
+pub use meaning::Meaning;
 pub use reason::{Reason, Unreadable};
+pub use report::report;
 pub use row::{Found, Misreading, Reading, Row, Rows, readings, rows};
 
 /// The key of the cached rows, a string; see [`key`].

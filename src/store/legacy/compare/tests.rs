@@ -13,7 +13,7 @@ fn differences(text: &str, cached: &str) -> (usize, Vec<String>) {
     let there = rows(&[(&there, &crontab::parse(&there))]);
     let cached: Vec<Row> = there.into_iter().map(|(_, row)| row).collect();
     let source = source(text);
-    let Comparison { same, differences } = compare(&source, &crontab::parse(&source), &cached);
+    let Comparison { same, differences, .. } = compare(&source, &crontab::parse(&source), &cached);
     (same, differences.iter().map(ToString::to_string).collect())
 }
 
