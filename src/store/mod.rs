@@ -9,6 +9,7 @@ pub mod address;
 pub mod claim;
 mod error;
 mod handle;
+pub mod legacy;
 mod open;
 pub mod record;
 pub mod state;
