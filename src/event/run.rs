@@ -40,11 +40,13 @@ impl RunId {
         self.0.array_to_str(buffer)
     }
 
-    /// When the run arrived, to the millisecond.
+    /// When the run came to be: its fire arrived then. Wall time, to the millisecond.
     #[must_use]
-    pub fn at(self) -> Timestamp {
-        let milliseconds = i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX);
-        Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+    pub fn at(&self) -> Timestamp {
+        i64::try_from(self.0.timestamp_ms())
+            .ok()
+            .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
+            .unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// The last six characters: enough to tell runs of one job apart by eye.

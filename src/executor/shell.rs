@@ -292,7 +292,7 @@ mod tests {
             at: Timestamp::from_second(1_700_000_040).unwrap(),
             civil: date(2023, 11, 15).at(0, 14, 0, 0),
         };
-        let fire = Fire { job: Arc::new(job), due, trigger: Trigger::Schedule };
+        let fire = Fire { job: Arc::new(job), due, trigger: Trigger::Schedule, generation: 0 };
         Run { id: RunId::new(Timestamp::UNIX_EPOCH, 31), fire, attempt: 1 }
     }
 

@@ -118,7 +118,7 @@ impl Scheduler {
             state.harvest.fires.pop_front();
         }
         for missed in state.harvest.missed.drain(..) {
-            self.bus.publish(told(missed, &look));
+            self.bus.publish(told(missed, &look, agenda.generation()));
         }
         let next = state.wakes_at();
         self.pulse.turned(asked, next);
@@ -162,14 +162,14 @@ impl State {
 }
 
 /// The event that tells of missed instants.
-fn told(Missed { job, first, last, count }: Missed, look: &Look) -> Event {
+fn told(Missed { job, first, last, count }: Missed, look: &Look, generation: u64) -> Event {
     let reason = match (look.stepped, look.shift) {
         (true, Shift::Jump) => "the clock was set ahead by more than three hours",
         (true, _) => "the clock was set ahead",
         (false, Shift::Jump) => "woken more than three hours late",
         (false, _) => "woken too late",
     };
-    Event::RunMissed { job, first, last, count, reason: reason.into() }
+    Event::RunMissed { job, first, last, count, reason: reason.into(), generation }
 }
 
 /// What a panic said.

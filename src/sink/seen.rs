@@ -100,7 +100,7 @@ mod tests {
     fn ended(job: &Arc<Job>, second: i64) -> Event {
         let at = Timestamp::from_second(second).unwrap();
         let due = job.next_after(Timestamp::UNIX_EPOCH).unwrap();
-        let fire = Fire { job: Arc::clone(job), due, trigger: Trigger::Schedule };
+        let fire = Fire { job: Arc::clone(job), due, trigger: Trigger::Schedule, generation: 0 };
         let random = second.unsigned_abs().into();
         Event::RunEnded(Ended {
             run: Arc::new(Run { id: RunId::new(at, random), fire, attempt: 1 }),

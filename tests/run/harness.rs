@@ -83,7 +83,9 @@ pub(crate) fn start_on(host: Host) -> Daemon {
 impl Daemon {
     pub(crate) fn fire(&self, job: Job) {
         let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };
-        self.fires.send(Fire { job: Arc::new(job), due, trigger: Trigger::Schedule }).unwrap();
+        self.fires
+            .send(Fire { job: Arc::new(job), due, trigger: Trigger::Schedule, generation: 0 })
+            .unwrap();
     }
 
     pub(crate) async fn next(&mut self) -> Arc<Event> {

@@ -131,7 +131,7 @@ impl Simulation {
         let clock = |due: &cronkeep::schedule::Due| due.civil.strftime("%H:%M:%S").to_string();
         let events = self.events();
         let missed = events.iter().filter_map(|event| match &**event {
-            Event::RunMissed { job, first, last, count, reason } => Some(format!(
+            Event::RunMissed { job, first, last, count, reason, .. } => Some(format!(
                 "{} {count} {} {}: {reason}",
                 job.action.command(),
                 clock(first),

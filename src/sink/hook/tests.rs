@@ -161,7 +161,7 @@ fn run(dialect: Dialect, text: &str, attempt: u32) -> Arc<Run> {
     let (table, _, _) = JobTable::build(&[(&source, &crontab)], &zone, &options, &before, now);
     let job = Arc::clone(&table.jobs()[0]);
     let due = Due { at: now, civil: zone.civil(now) };
-    let fire = Fire { job, due, trigger: Trigger::Schedule };
+    let fire = Fire { job, due, trigger: Trigger::Schedule, generation: 0 };
     Arc::new(Run { id: RunId::new(now, u128::from(attempt)), fire, attempt })
 }
 
