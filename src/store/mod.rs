@@ -11,6 +11,7 @@ mod error;
 mod handle;
 pub mod open;
 mod packed;
+mod queue;
 pub mod record;
 pub mod sqlite;
 pub mod state;
