@@ -14,7 +14,7 @@
 //! | 2 | [`crontab`] | `schedule`; pure |
 //! | 3 | [`job`] | `crontab`, `schedule`; pure |
 //! | 4 | [`event`] | `job` and below |
-//! | 5 | [`watch`] | `event` and below |
+//! | 5 | [`store`], [`watch`] | `event` and below |
 //! | 6 | [`scheduler`], [`executor`] | everything below |
 //! | 7 | [`sink`] | `event`, `job`, `unix`, `clock` |
 //! | 8 | [`control`] | everything below |
@@ -34,6 +34,7 @@ pub mod job;
 
 pub mod event;
 
+pub mod store;
 pub mod watch;
 
 pub mod executor;

@@ -1,0 +1,3 @@
+//! What outlives the daemon. Layer 5.
+
+pub mod recovery;
