@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::canonical::{append_mark, append_mark_as_typed};
+use super::canonical::{append_entry_mark, owner};
 use super::table::{Diff, JobTable};
 use super::{Action, Job, JobId, JobKey, Naming, Policy, Terms, Timing, relation};
 use crate::crontab::{
-    Code, Crontab, Entry, Fault, Format, LineKind, Mistake, Options, Source, Text, When,
+    Code, Crontab, Entry, Fault, LineKind, Mistake, Options, Source, Text, When,
 };
 use crate::schedule::{Schedule, Zone};
 
@@ -106,21 +106,11 @@ fn identify<'a>(
         HashMap::with_capacity_and_hasher(count, BuildHasherDefault::default());
     let mut mark = Vec::with_capacity(256);
     for &(source, crontab) in crontabs.iter().filter(|(_, crontab)| crontab.accepted) {
-        let owner = match source.dialect.format {
-            Format::System => None,
-            Format::User => Some(source.dialect.user.as_bytes()),
-        };
+        let owner = owner(&source.dialect);
         for (place, line) in crontab.lines.iter().enumerate() {
             let LineKind::Entry(entry) = &line.kind else { continue };
             mark.clear();
-            if !append_mark(&mut mark, line_of(source, crontab, place), owner) {
-                append_mark_as_typed(
-                    &mut mark,
-                    entry.schedule_text.as_bytes(),
-                    entry.user.as_bytes(),
-                    entry.command.as_bytes(),
-                );
-            }
+            append_entry_mark(&mut mark, line_of(source, crontab, place), entry, owner);
             let id = JobId::of_mark(&mark);
             let (occurrences, first) = seen.entry(id.seed()).or_insert((0, candidates.len()));
             *occurrences += 1;

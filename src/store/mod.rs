@@ -11,6 +11,7 @@ mod error;
 mod handle;
 mod open;
 pub mod record;
+pub mod recovery;
 pub mod state;
 mod writer;
 

@@ -1,0 +1,3 @@
+//! Recovery.
+pub mod merge;
+pub mod snapshot;
