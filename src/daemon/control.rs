@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::standing::{Standing, Standings};
+use super::recover::Concerns;
 use super::store::Outlook;
 use super::{Daemon, feed};
 use crate::clock::{Clock, Waker};
@@ -110,6 +111,7 @@ pub(super) struct Desk {
     pub(super) waker: Waker,
     pub(super) about: Arc<About>,
     pub(super) store: Outlook,
+    pub(super) concerns: watch::Receiver<Concerns>,
 }
 
 /// What does not change while the daemon runs.
@@ -344,6 +346,7 @@ impl Desk {
         });
         reasons.extend(troubled);
         reasons.extend(self.store.trouble());
+        reasons.extend(self.concerns.borrow().iter().cloned());
         reasons
     }
 }

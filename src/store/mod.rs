@@ -7,11 +7,13 @@
 
 pub mod address;
 pub mod claim;
+pub mod deposit;
 mod error;
 mod handle;
 mod open;
 pub mod record;
 pub mod recovery;
+pub mod seal;
 pub mod state;
 mod writer;
 

@@ -10,10 +10,12 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, geteuid, unlinkat};
+use nix::unistd::{
+    AccessFlags, Gid, Uid, UnlinkatFlags, faccessat, fchown, fsync, geteuid, unlinkat,
+};
 
 use super::fault::step;
-use crate::store::recovery::snapshot::Access;
+use crate::store::recovery::Access;
 
 /// Never through a link, never waiting for the other end of a pipe, never open in a child.
 const GENTLY: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
@@ -59,6 +61,13 @@ impl Folder {
     /// Whether it is on a file system that nobody can write to.
     pub(super) fn is_read_only(&self) -> bool {
         fstatvfs(&self.0).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY))
+    }
+
+    /// Whether files can be made in it.
+    pub(super) fn may_write(&self) -> bool {
+        let how = AccessFlags::W_OK | AccessFlags::X_OK;
+        // As root, access(2) still knows a file system that is mounted read-only.
+        faccessat(&self.0, ".", how, AtFlags::AT_EACCESS).is_ok()
     }
 
     /// Opens the file of this name to be read; none where there is nothing.

@@ -1,6 +1,6 @@
 //! What lies beside a crontab and says in which container it is, and what it said there.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -12,21 +12,11 @@ use nix::unistd::{getegid, geteuid};
 
 use super::folder::{Folder, New, draft_of};
 use super::site::{Site, device_of, name_for};
-use crate::store::recovery::snapshot::{Access, Content, Instance, Marker};
+use crate::store::recovery::{Access, Instance, Kinship, Marker};
 use crate::watch::MOST_BYTES;
 
 /// The most that a marker may hold: two texts, each byte as up to six.
 const MOST: u64 = 12 * MOST_BYTES;
-
-/// What a marker says, wherever it lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) instance: Instance,
-    /// What the file said when this container first started.
-    pub(super) first: Content,
-    /// What the file and the snapshot last both said.
-    pub(super) common: Option<Content>,
-}
 
 /// Where the marker of a crontab lies.
 #[derive(Debug)]
@@ -37,20 +27,21 @@ pub(super) struct Spot {
 
 impl Spot {
     /// Beside the crontab, or, where that is not ours to write to, in the state directory, if that is on the same device.
-    pub(super) fn of(site: &Site, path: &Path, state_dir: &Path) -> io::Result<Option<Self>> {
-        let is_writable = site.check_folder().is_ok() && !site.folder.is_read_only();
-        if is_writable && may_write(path) {
-            let folder = Folder::open(path.parent().unwrap_or(Path::new(".")))?;
-            return Ok(Some(Spot { folder, name: site.beside("") }));
+    pub(super) fn of(site: &Site, path: &Path, state_dir: &Path) -> Option<Self> {
+        if site.check_folder().is_ok() && site.folder.may_write() {
+            let folder = Folder::open(path.parent().unwrap_or(Path::new("."))).ok()?;
+            return Some(Spot { folder, name: site.beside("") });
         }
-        if site.device().is_none_or(|device| device_of(state_dir) != Some(device)) {
-            return Ok(None);
+        // A volume that containers share tells none of them.
+        if site.device().is_none() || site.device() != device_of(state_dir) {
+            return None;
         }
-        Ok(Some(Spot { folder: Folder::open(state_dir)?, name: name_for(path) }))
+        let path = std::path::absolute(path).ok()?;
+        Some(Spot { folder: Folder::open(state_dir).ok()?, name: name_for(&path) })
     }
 
     /// The marker; none where there is none that was made here: one that was copied tells of another container.
-    pub(super) fn read(&self) -> Option<Marker> {
+    pub(super) fn read(&self) -> Option<Kinship> {
         let file = self.folder.file(&self.name).ok()??;
         let found = file.metadata().ok()?;
         if found.mode() & 0o022 != 0 || found.uid() != 0 && found.uid() != geteuid().as_raw() {
@@ -59,24 +50,17 @@ impl Spot {
         let (inode, born) = made(&file).ok()?;
         let bytes = self.folder.read(&self.name, MOST).ok()??;
         let marker: Marker = serde_json::from_slice(&bytes).ok()?;
-        marker.is_of(inode, born).then_some(marker)
+        marker.is_of(inode, born).then_some(marker.kinship)
     }
 
     /// Puts a marker in the place of the one that is there, in one step.
-    pub(super) fn write(&self, mark: &Mark) -> io::Result<()> {
+    pub(super) fn write(&self, kinship: &Kinship) -> io::Result<()> {
         let access = Access { mode: 0o600, uid: geteuid().as_raw(), gid: getegid().as_raw() };
         let draft = draft_of(&self.name);
         self.folder.replace(&self.name, New { draft: &draft, access }, |file| {
             let (inode, born) = made(file)?;
-            let Mark { instance, first, common } = mark.clone();
-            Ok(serde_json::to_vec(&Marker { instance, first, common, inode, born })?)
+            Ok(serde_json::to_vec(&Marker { kinship: kinship.clone(), inode, born })?)
         })
-    }
-}
-
-impl From<Marker> for Mark {
-    fn from(marker: Marker) -> Self {
-        Mark { instance: marker.instance, first: marker.first, common: marker.common }
     }
 }
 
@@ -85,18 +69,6 @@ fn made(file: &File) -> io::Result<(u64, Option<i64>)> {
     let found = file.metadata()?;
     let born = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     Ok((found.ino(), born.and_then(|since| i64::try_from(since.as_nanos()).ok())))
-}
-
-/// Whether files can be made in the directory of the crontab.
-fn may_write(path: &Path) -> bool {
-    use nix::fcntl::AtFlags;
-    use nix::unistd::{AccessFlags, faccessat};
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder.as_os_str(),
-        _ => OsStr::new("."),
-    };
-    let how = AccessFlags::W_OK | AccessFlags::X_OK;
-    faccessat(nix::fcntl::AT_FDCWD, folder, how, AtFlags::AT_EACCESS).is_ok()
 }
 
 /// The name of a container that has none yet.

@@ -12,7 +12,7 @@ use nix::unistd::{User, getegid, geteuid};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, New, draft_of};
-use crate::store::recovery::snapshot::{Access, Content};
+use crate::store::recovery::{Access, Content};
 use crate::watch::{MOST_BYTES, Trust};
 
 /// The mode of a crontab that has none yet.
@@ -77,12 +77,16 @@ impl Site {
         let stat = self.folder.stat()?;
         let mode = stat.st_mode & 0o7777;
         if !is_ours(stat.st_uid) {
-            return Err(NotWritten::Refused(format!("its directory belongs to uid {}", stat.st_uid)));
+            return Err(NotWritten::Refused(format!(
+                "its directory belongs to uid {}",
+                stat.st_uid
+            )));
         }
         // Debian's spool: its group may add tables, and none but root replaces what is there.
         let is_spool = self.trust == Trust::Spool && mode & 0o1002 == 0o1000;
         if mode & 0o022 != 0 && !is_spool {
-            let text = format!("others than its owner may write to its directory (mode {mode:04o})");
+            let text =
+                format!("others than its owner may write to its directory (mode {mode:04o})");
             return Err(NotWritten::Refused(text));
         }
         Ok(())
@@ -108,6 +112,18 @@ impl Site {
             return Err(NotWritten::Refused(text));
         }
         Ok(Some(access_of(&stat)))
+    }
+
+    /// Whether the crontab may be written; `is_fixed` if it is a mount of its own or cannot be written to.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) fn check(&self, is_fixed: bool) -> Result<(), NotWritten> {
+        if is_fixed && self.folder.is_read_only() {
+            return Err(io::Error::from(Errno::EROFS).into());
+        }
+        self.check_folder()?;
+        self.check_file().map(drop)
     }
 
     /// Makes `text` the crontab; owner and mode stay, or are, where there is none, as far as they are harmless, those of `wanted`.

@@ -26,6 +26,8 @@ pub(super) struct Kept<'a> {
     pub(super) directives: Option<Vec<&'a [u8]>>,
     /// The settings in force.
     pub(super) ambient: Rc<Ambient>,
+    /// Whether it goes to the end of the file, so that no other job sees the settings that it gets.
+    pub(super) moves: bool,
     /// Whether it is to be read as an entry.
     is_entry: bool,
 }
@@ -56,6 +58,16 @@ impl<'a> Plan<'a> {
             }
         });
         Plan { kept: kept.collect(), added: pairs.added }
+    }
+
+    /// The same with all jobs that get other settings at the end of the file.
+    pub(super) fn moving(mut self, file: &Table) -> Self {
+        for (kept, job) in self.kept.iter_mut().zip(&file.jobs) {
+            if let Some(kept) = kept {
+                kept.moves = kept.ambient != job.ambient;
+            }
+        }
+        self
     }
 
     /// Only additions: every job of the file stays as it is.
@@ -89,6 +101,7 @@ fn as_it_is<'a>(job: &Job) -> Kept<'a> {
         description: None,
         directives: None,
         ambient: job.ambient.clone(),
+        moves: false,
         is_entry: job.is_entry,
     }
 }

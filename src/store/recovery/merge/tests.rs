@@ -197,6 +197,25 @@ fn a_new_setting_goes_directly_above_the_jobs_that_have_it() {
 }
 
 #[test]
+fn a_job_goes_to_the_end_where_its_settings_would_reach_others() {
+    let image = "# Why\n# cronkeep: retries=1\n0 1 * * * root x\n";
+    let edited = "PATH=/b\n# Why\n# cronkeep: retries=2\n0 1 * * * root x\n";
+    let new_image = "# All\n# Why\n# cronkeep: retries=1\n0 1 * * * root x\n0 2 * * * root own\n";
+    assert_eq!(
+        merged(new_image, edited, image),
+        "\
+# All
+
+0 2 * * * root own
+PATH=/b
+# Why
+# cronkeep: retries=2
+0 1 * * * root x
+"
+    );
+}
+
+#[test]
 fn added_jobs_see_the_settings_that_they_had() {
     let stored = "\
 A=1

@@ -18,6 +18,13 @@ pub(super) enum Additions {
     Comments,
 }
 
+/// What was written.
+pub(super) struct Written {
+    pub(super) text: Vec<u8>,
+    /// Whether a job that stayed in its place has a variable for what another one got.
+    pub(super) is_strained: bool,
+}
+
 /// Writes what a plan says.
 pub(super) fn write(
     file: &Table,
@@ -25,7 +32,7 @@ pub(super) fn write(
     plan: &Plan<'_>,
     additions: Additions,
     warnings: &mut Warnings,
-) -> Vec<u8> {
+) -> Written {
     let mut writer = Writer {
         file,
         ending: line_ending(&file.source.bytes),
@@ -36,12 +43,18 @@ pub(super) fn write(
         warnings,
     };
     writer.walk(plan);
+    let is_strained = !writer.resigned.is_empty();
     let mut text = writer.apply();
+    for (job, kept) in file.jobs.iter().zip(&plan.kept) {
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.moves) {
+            writer.append_moved(&mut text, job, kept);
+        }
+    }
     match additions {
         Additions::Jobs => writer.append(&mut text, stored, &plan.added),
         Additions::Comments => writer.append_comments(&mut text, stored, &plan.added),
     }
-    text
+    Written { text, is_strained }
 }
 
 /// Bytes of the file that others take the place of.
@@ -80,6 +93,7 @@ impl Writer<'_, '_> {
             self.lends = matches!(line.kind, LineKind::Comment | LineKind::Directive);
             if let Some((job, kept)) = jobs.next_if(|(job, _)| job.place == place) {
                 match kept {
+                    Some(kept) if kept.moves => self.take_out(job),
                     Some(kept) => self.keep(job, kept),
                     None => self.comment_out(job),
                 }
@@ -172,6 +186,25 @@ impl Writer<'_, '_> {
         self.part_from_next(job.place);
     }
 
+    /// A job that goes to the end: its line, its comment and its directives; other comments above it stay.
+    fn take_out(&mut self, job: &Job) {
+        let lines = &self.file.crontab.lines;
+        let own = |place: usize| {
+            place == job.place
+                || job.description == Some(place)
+                || job.directives.contains(&place)
+        };
+        for place in (job.run..=job.place).filter(|&place| own(place)) {
+            let end = lines
+                .get(place + 1)
+                .map_or(self.file.source.bytes.len(), |next| next.span.start);
+            self.edit(lines[place].span.start..end, Vec::new());
+        }
+        if (job.run..job.place).any(|place| !own(place)) {
+            self.part_from_next(job.place);
+        }
+    }
+
     /// Keeps a line that became a comment from being taken for what is said of the next.
     fn part_from_next(&mut self, place: usize) {
         let Some(next) = self.file.crontab.lines.get(place + 1) else {
@@ -241,6 +274,18 @@ impl Writer<'_, '_> {
         text
     }
 
+    /// Adds a job of the file at the end.
+    fn append_moved(&mut self, text: &mut Vec<u8>, job: &Job, kept: &Kept<'_>) {
+        let file = self.file;
+        let above = self.settings_for(job, &kept.ambient, user_of(file, job));
+        let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
+        let own = job.description.map(|place| file.text(place).trim_ascii());
+        lines.extend(kept.description.unwrap_or(own));
+        lines.extend(kept.directives.clone().unwrap_or_else(|| file.directives(job)));
+        lines.push(kept.line.unwrap_or_else(|| file.text(job.place)));
+        self.append_lines(text, &lines);
+    }
+
     /// Adds jobs of the snapshot at the end.
     fn append(&mut self, text: &mut Vec<u8>, stored: &Table, added: &[usize]) {
         for &at in added {
@@ -288,7 +333,7 @@ fn rewritten(file: &Table, plan: &Plan<'_>) -> HashMap<usize, Rewritten> {
     let mut nearest: HashMap<Text, usize> = HashMap::new();
     for (place, line) in file.crontab.lines.iter().enumerate().rev() {
         if let Some((_, kept)) = jobs.next_if(|(job, _)| job.place == place) {
-            if let Some(kept) = kept {
+            if let Some(kept) = kept.as_ref().filter(|kept| !kept.moves) {
                 viewer = Some((place, &kept.ambient));
             }
             continue;
