@@ -38,9 +38,10 @@ impl StoreConfig {
         state_dir: &Path,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
-        let address = match named(args.store.as_deref(), warnings)? {
+        let text = named(args.store.as_deref(), warnings)?;
+        let address = match &text {
             Some(text) => {
-                Address::parse(&text).map_err(|error| UsageError(format!("--store: {error}")))?
+                Address::parse(text).map_err(|error| UsageError(format!("--store: {error}")))?
             }
             None => Address::Sqlite(state_dir.join(FILE)),
         };
@@ -62,7 +63,7 @@ impl StoreConfig {
         };
         Ok(StoreConfig {
             address,
-            named: args.store.is_some(),
+            named: text.is_some(),
             namespace,
             key: args.store_key.clone(),
             recover: args.recover,

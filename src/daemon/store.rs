@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Bus, Event};
+use crate::store::open::{Access, Opening};
 use crate::store::{self, Handle, Standing};
 
 /// How long the last writes may take at the end.
@@ -37,9 +38,19 @@ impl Keeper {
     /// # Errors
     /// The system has no thread left.
     pub(super) fn start(config: &Config, clock: Arc<dyn Clock>, bus: Bus) -> io::Result<Self> {
-        let (address, namespace) = (config.store.address.clone(), config.store.namespace.clone());
-        let name = address.to_string().into();
-        let handle = Handle::start(move || store::open(&address, &namespace), clock)?;
+        let options = &config.store;
+        let name = options.address.to_string().into();
+        let teller = bus.clone();
+        let opening = Opening {
+            address: options.address.clone(),
+            namespace: options.namespace.clone(),
+            access: if options.named { Access::Owned } else { Access::Default },
+            clock: Arc::clone(&clock),
+            tell: Arc::new(move |text| {
+                teller.publish(Event::Notice { file: None, text, warning: true });
+            }),
+        };
+        let handle = Handle::start(move || store::open(opening), clock)?;
         let outlook = Outlook { name, standing: handle.standing() };
         Ok(Keeper { handle, outlook, bus, told: false })
     }
