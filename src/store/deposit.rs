@@ -1,6 +1,6 @@
 //! A snapshot as it lies in a store: with when it was put there and by whom, and sealed where there is a key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,12 @@ pub enum BadDeposit {
     /// It is something else, or of a later version.
     #[error(transparent)]
     Snapshot(#[from] BadSnapshot),
+}
+
+/// Where the newest version is kept that was seen: one that is older may have been put back by somebody who has no key.
+#[must_use]
+pub fn newest(state_dir: &Path, namespace: &str) -> PathBuf {
+    state_dir.join(format!("newest-{namespace}"))
 }
 
 /// What is told of a deposit beside the snapshot.

@@ -95,16 +95,22 @@ impl Keep {
         seed_rows: Option<String>,
     ) -> Result<Option<u64>, StoreError> {
         let deposit = Deposit { at: Some(SystemClock.now()), host: hostname(), snapshot };
-        let bytes = deposit.to_bytes(expected + 1, self.seal.as_deref());
-        let put = PutSnapshot { expected, bytes, seed_rows };
-        match self.store.put_snapshot(put, self.within).await? {
-            Put::Done(version) => {
-                if self.seal.is_some() {
-                    self.newest.note(version);
+        let (mut expected, mut seed_rows) = (expected, seed_rows);
+        loop {
+            let bytes = deposit.to_bytes(expected + 1, self.seal.as_deref());
+            let put = PutSnapshot { expected, bytes, seed_rows: seed_rows.take() };
+            let Put::Done(version) = self.store.put_snapshot(put, self.within).await? else {
+                return Ok(None);
+            };
+            if self.seal.is_some() {
+                self.newest.note(version);
+                // The versions go on where a snapshot was forgotten, and the seal names its own.
+                if version != expected + 1 {
+                    expected = version;
+                    continue;
                 }
-                Ok(Some(version))
             }
-            Put::Conflict(_) => Ok(None),
+            return Ok(Some(version));
         }
     }
 }

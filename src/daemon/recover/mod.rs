@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use self::actor::Actor;
 use super::reload::Reload;
@@ -37,6 +38,9 @@ use crate::watch::{Change, Edit, Occasion, Text};
 
 /// How long the start waits for a recovery, whatever holds it up.
 const LONGEST: Duration = Duration::from_secs(8);
+
+/// How long the last put may take at the end.
+const LAST_PUT: Duration = Duration::from_secs(1);
 
 /// Why the daemon is not in full order, in words.
 pub(super) type Concerns = Arc<[String]>;
@@ -69,6 +73,7 @@ struct Recovered {
 /// Speaks to the task that recovers and keeps crontabs.
 pub(super) struct Recovery {
     accepted: mpsc::UnboundedSender<Vec<Accepted>>,
+    keeping: JoinHandle<()>,
     recovered: mpsc::UnboundedReceiver<Recovered>,
     /// Hashes of what was offered, or was kept before.
     offered: HashMap<Key, u64>,
@@ -85,9 +90,10 @@ impl Recovery {
         let (sender, recovered) = mpsc::unbounded_channel();
         let (told, concerns) = watch::channel(Concerns::default());
         let actor = Actor::new(config, store, bus, told)?;
-        tokio::spawn(actor.run(all_accepted, sender));
+        let keeping = tokio::spawn(actor.run(all_accepted, sender));
         let mut recovery = Recovery {
             accepted,
+            keeping,
             recovered,
             offered: HashMap::new(),
             from_memory: BTreeMap::new(),
@@ -99,6 +105,13 @@ impl Recovery {
             recovery.take(recovered);
         }
         Ok(recovery)
+    }
+
+    /// Waits until what was accepted is kept, for a while.
+    pub(super) async fn finish(self) {
+        drop(self.accepted);
+        // A store that is away keeps nobody.
+        let _ = tokio::time::timeout(LAST_PUT, self.keeping).await;
     }
 
     /// What somebody has to look at, now and later.

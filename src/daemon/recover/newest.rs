@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::store::deposit::BadDeposit;
+use crate::store::deposit::{self, BadDeposit};
 
 /// Where the newest version is kept.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub(super) struct Newest(PathBuf);
 impl Newest {
     /// In the state directory, for a namespace.
     pub(super) fn new(state_dir: &Path, namespace: &str) -> Self {
-        Newest(state_dir.join(format!("newest-{namespace}")))
+        Newest(deposit::newest(state_dir, namespace))
     }
 
     /// Takes note of a version.
