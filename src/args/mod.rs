@@ -8,6 +8,7 @@ mod control;
 mod crond;
 mod crontab;
 mod daemon;
+mod store;
 mod supercronic;
 
 use std::ffi::{OsStr, OsString};
@@ -30,6 +31,7 @@ pub use daemon::{
     CatchUpArg, CronDNamesArg, DaemonArgs, LogFormatArg, LogLevelArg, LogToArg, OnStopArg,
     OverlapArg, RecoverArg, WhenStoreDownArg,
 };
+pub use store::{SnapshotArg, SnapshotArgs, StoreArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -150,6 +152,11 @@ pub enum Command {
     /// As the daemon keeps it in memory: the beginning and the end of the last runs that printed something.
     #[command(after_help = control::LOGS_EXAMPLES)]
     Logs(LogsArgs),
+    /// Show, compare or forget the crontabs that the store holds
+    ///
+    /// What was last accepted, to be recovered in the next container. Opens the store itself, beside a daemon or without.
+    #[command(after_help = store::SNAPSHOT_EXAMPLES)]
+    Snapshot(SnapshotArgs),
     /// Maintain the crontabs of users
     ///
     /// The table of the caller, or with -u of another user. What is wrong with it is told, and installed it is not. The
