@@ -8,10 +8,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::writer::{self, Message};
 use super::{
-    Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query, Reply,
-    Start, Store, StoreError, Verdict, Versioned, Write,
+    Beat, Claim, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Put,
+    PutSnapshot, Query, Reply, Start, Store, StoreError, Verdict, Versioned, Write,
 };
 use crate::event::RunId;
+use crate::job::JobKey;
 
 /// How a store stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -135,6 +136,25 @@ impl Handle {
     /// [`Store::beat`], within a span.
     pub async fn beat(&self, beat: Beat, within: Duration) -> Result<Peers, StoreError> {
         self.ask(within, |store| store.beat(beat)).await
+    }
+
+    /// [`Store::assert_marks`], within a span.
+    pub async fn assert_marks(
+        &self,
+        marks: Vec<(JobKey, Mark)>,
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        self.ask(within, |store| store.assert_marks(marks)).await
+    }
+
+    /// [`Store::step_back`], within a span.
+    pub async fn step_back(
+        &self,
+        lease: Lease,
+        from: u64,
+        within: Duration,
+    ) -> Result<Generation, StoreError> {
+        self.ask(within, move |store| store.step_back(lease, from)).await
     }
 
     /// [`Store::runs`], within a span.
