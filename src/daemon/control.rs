@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::standing::{Standing, Standings};
+use super::store::Outlook;
 use super::{Daemon, feed};
 use crate::clock::{Clock, Waker};
 use crate::config::Config;
@@ -108,6 +109,7 @@ pub(super) struct Desk {
     pub(super) pulse: Pulse,
     pub(super) waker: Waker,
     pub(super) about: Arc<About>,
+    pub(super) store: Outlook,
 }
 
 /// What does not change while the daemon runs.
@@ -268,7 +270,7 @@ impl Desk {
             },
             active: state.running.iter().map(RunObject::active).collect(),
             waiting: waiting(&state),
-            store: "memory".to_owned(),
+            store: self.store.name(),
             broker: "none".to_owned(),
             replicas: vec![hostname()],
             orphans: state.orphans,
@@ -341,6 +343,7 @@ impl Desk {
             Some(format!("{} {trouble}", standing.file))
         });
         reasons.extend(troubled);
+        reasons.extend(self.store.trouble());
         reasons
     }
 }

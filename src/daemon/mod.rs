@@ -13,6 +13,7 @@ mod reload;
 mod shutdown;
 mod signal;
 mod standing;
+mod store;
 mod surroundings;
 
 use std::ffi::CString;
@@ -47,6 +48,7 @@ use lock::Locks;
 use notify::Notify;
 use reboot::Reboot;
 use reload::Reload;
+use store::Keeper;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -117,6 +119,8 @@ struct Daemon {
     locks: Locks,
     control: Control,
     desk: Desk,
+    /// Where state outlives the daemon.
+    store: Keeper,
 }
 
 async fn serve(
@@ -148,6 +152,8 @@ async fn serve(
     let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
+    let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
+        .context("failed to start the store")?;
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
     let host = Host {
@@ -201,6 +207,7 @@ async fn serve(
         pulse,
         waker: waker.clone(),
         about,
+        store: store.outlook(),
     };
     let executor = handle;
     let daemon = Daemon {
@@ -216,6 +223,7 @@ async fn serve(
         executor,
         control,
         desk,
+        store,
         notify,
         locks,
     };
@@ -258,6 +266,7 @@ impl Daemon {
                     }
                 }
                 request = self.control.next() => self.answer(request),
+                () = self.store.turned() => self.store.tell(),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
                     ended.context("the executor failed")?;

@@ -9,6 +9,7 @@ pub mod address;
 pub mod claim;
 mod error;
 mod handle;
+mod open;
 pub mod record;
 pub mod state;
 mod writer;
@@ -17,6 +18,7 @@ pub use address::Address;
 pub use claim::{Beat, Claim, Generation, Lease, Peers, Permission, Start, Verdict};
 pub use error::StoreError;
 pub use handle::{Handle, Standing};
+pub use open::open;
 pub use record::{Output, Page, Query, RunRecord};
 pub use state::{JobState, Loaded, Mark, Owed};
 

@@ -87,6 +87,7 @@ impl Crond {
             .args(&self.arguments)
             .arg(self.folder.path().join("crontab"))
             .env("CRONKEEP_CONTROL", self.folder.path().join(SOCKET))
+            .env("CRONKEEP_STATE_DIR", self.folder.path().join("state"))
             .envs(self.environment)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
