@@ -10,7 +10,9 @@ pub mod claim;
 mod error;
 mod handle;
 mod open;
+mod packed;
 pub mod record;
+pub mod redis;
 pub mod state;
 mod writer;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::redis::Redis;
 use super::{
     Address, Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query,
     Reply, Start, Store, Verdict, Versioned, Write,
@@ -12,8 +13,11 @@ use crate::event::RunId;
 ///
 /// To be called inside a tokio runtime with I/O and time, which drives what the store does on its own.
 #[must_use]
-pub fn open(_address: &Address, _namespace: &str) -> Arc<dyn Store> {
-    Arc::new(Nothing)
+pub fn open(address: &Address, namespace: &str) -> Arc<dyn Store> {
+    match address {
+        Address::Redis(url) => Arc::new(Redis::new(url, namespace)),
+        Address::Sqlite(_) | Address::Memory => Arc::new(Nothing),
+    }
 }
 
 /// Keeps nothing, and remembers nothing.

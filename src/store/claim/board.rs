@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Beat, Claim, Fate, Fire, Generation, Lease, Permission, Start, Verdict};
 use crate::event::RunId;
 use crate::job::JobKey;
+use crate::schedule::Due;
 use crate::store::Mark;
 
 /// For how long a replica's runs wait for somebody on its host, once it has died; in milliseconds.
@@ -47,6 +48,8 @@ pub struct Board {
     watermarks: BTreeMap<JobKey, Mark>,
     fires: BTreeMap<JobKey, Vec<Fire>>,
     paused: BTreeSet<JobKey>,
+    /// Dues that are owed, and whether they may be claimed though the job is past them: nobody had when they were owed.
+    owed: BTreeMap<(JobKey, Due), bool>,
     /// Starts are not compared with claims: a fault, for tests that must find it.
     careless: bool,
 }
@@ -103,7 +106,9 @@ impl Board {
             if now.saturating_sub(claim.mark.at.as_millisecond()) > grace {
                 fate = Some(Fate::Late);
             }
-        } else if self.claims.get(&claim.key).is_some_and(|last| *last >= claim.mark) {
+        } else if self.claims.get(&claim.key).is_some_and(|last| *last >= claim.mark)
+            && self.owed.get(&(claim.key, claim.mark.due())) != Some(&true)
+        {
             return Verdict::Taken;
         }
         let fate = match fate {
@@ -120,6 +125,9 @@ impl Board {
         }
         fires.push(Fire::Claimed { mark: claim.mark, fate, lease: lease.clone() });
         raise(&mut self.claims, claim.key, claim.mark);
+        if let Some(is_free) = self.owed.get_mut(&(claim.key, claim.mark.due())) {
+            *is_free = false;
+        }
         verdict(fate)
     }
 
@@ -172,6 +180,7 @@ impl Board {
             }
         }
         self.fires.entry(start.key).or_default().push(started);
+        self.owed.remove(&(start.key, start.mark.due()));
         if start.is_due() {
             raise(&mut self.claims, start.key, start.mark);
             raise(&mut self.watermarks, start.key, start.mark);
@@ -200,6 +209,18 @@ impl Board {
         raise(&mut self.watermarks, key, mark);
         let is_other = |fire: &Fire| !matches!(fire, Fire::Claimed { mark: of, .. } if *of == mark);
         self.keep(key, is_other);
+    }
+
+    /// Puts dues off. They may be claimed, whatever is settled afterwards, unless the job was past them before.
+    pub fn owe(&mut self, key: JobKey, due: Due) {
+        let last = self.claims.get(&key);
+        let is_free = last.is_none_or(|last| due > last.due());
+        self.owed.insert((key, due), is_free);
+    }
+
+    /// Nothing is owed of a due any more.
+    pub fn forgive(&mut self, key: JobKey, due: Due) {
+        self.owed.remove(&(key, due));
     }
 
     fn keep(&mut self, key: JobKey, wanted: impl Fn(&Fire) -> bool) {

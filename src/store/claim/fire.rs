@@ -94,7 +94,7 @@ impl fmt::Display for Fire {
                 let letter = Fate::ALL.iter().find(|(one, _)| one == fate).map_or("c", |row| row.1);
                 write!(f, "{letter} {mark} {} {}", lease.fencing, lease.replica)
             }
-            Fire::Started { run, attempt, replica } => write!(f, "s {run} {attempt} {replica}"),
+            Fire::Started { run, attempt, replica } => write!(f, "s {run} {attempt:010} {replica}"),
         }
     }
 }
@@ -159,7 +159,7 @@ mod tests {
             claimed.to_string(),
             "l 0000000000 2026-11-21T17:00:00.000000000Z 2026-11-21T18:00:00.000000000 12 web-1.k7"
         );
-        assert_eq!(started.to_string(), format!("s {run} 2 web-1.k7"));
+        assert_eq!(started.to_string(), format!("s {run} 0000000002 web-1.k7"));
         for fire in [claimed, started] {
             assert_eq!(fire.to_string().parse(), Ok(fire));
         }

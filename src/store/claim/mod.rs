@@ -37,6 +37,9 @@
 //!    (a job that we do not know: grace zero): `Granted` is started, `Late` recorded as missed. `Peers::lost` are runs that a
 //!    dead replica left going; they are ours from then on: if the process still lives on this host, wait for its end, else
 //!    `Write::Run` as lost. An orphan or run that we take and do not deal with before we die is found again by the next.
+//!    `Loaded::open` holds what any replica has going: only what `Peers::lost` names is to be closed.
+//!    What is put off without being claimed (catch-up) is `Write::Owe`d *before* the `Write::Mark` that passes it: then it may
+//!    be claimed afterwards, by any replica. What is claimed and put off stays claimed; `Owe` changes nothing about it.
 //! 7. **A backward step of the clock**: [`Store::step_back`](super::Store::step_back). Alone, a new generation opens, and
 //!    repeated instants are new fires. With other live replicas it does not: the repeats are claimed under the old generation,
 //!    `Taken`, and reported as suppressed. `Peers::generation` is the one to use after each beat.
@@ -131,7 +134,8 @@ pub struct Start {
     pub name: String,
     /// The fire.
     pub mark: Mark,
-    /// Why it fires; a claim is asked for, and the watermark moved, only where schedule or catch-up say so.
+    /// Why it fires; a claim is asked for where it is schedule or catch-up; the watermark moves with these and
+    /// with a reboot.
     pub trigger: Trigger,
     /// When it arrived.
     pub queued: Timestamp,
@@ -141,13 +145,13 @@ impl Start {
     /// Whether it carries out a claim: its first attempt, due by a schedule.
     #[must_use]
     pub fn is_claimed(&self) -> bool {
-        self.attempt == 1 && self.is_due()
+        self.attempt == 1 && matches!(self.trigger, Trigger::Schedule | Trigger::CatchUp)
     }
 
-    /// Whether its mark is one of the schedule's.
+    /// Whether its mark is one of the job's own time line.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        matches!(self.trigger, Trigger::Schedule | Trigger::CatchUp)
+        !matches!(self.trigger, Trigger::Manual | Trigger::After)
     }
 }
 
