@@ -61,6 +61,8 @@ pub struct Heard {
     pub lease: Lease,
     /// The names of the others that live.
     pub others: Vec<String>,
+    /// Whether there are none, for sure.
+    pub alone: bool,
     /// Fires that a dead replica claimed.
     pub orphans: Vec<(JobKey, Mark)>,
     /// Runs that a dead replica left, now of the one that asked.
@@ -76,10 +78,16 @@ impl Board {
         Board { careless: true, ..Board::default() }
     }
 
+    /// The last due of a job that was dealt with.
+    #[must_use]
+    pub fn watermark(&self, key: JobKey) -> Option<Mark> {
+        self.watermarks.get(&key).copied()
+    }
+
     /// Asks for fires; the verdicts stand in the order of the claims.
     pub fn claim(&mut self, moment: &Moment, lease: &Lease, claims: &[Claim]) -> Vec<Verdict> {
         self.notice(moment);
-        if lease.fencing == 0 {
+        if lease.is_local() {
             return vec![Verdict::Granted; claims.len()];
         }
         let Some(life) = self.life(lease, moment.now) else {
@@ -155,7 +163,7 @@ impl Board {
     /// Asks for runs to be started, in the order of the starts.
     pub fn start(&mut self, moment: &Moment, lease: &Lease, starts: &[Start]) -> Vec<Permission> {
         self.notice(moment);
-        if lease.fencing != 0 && self.life(lease, moment.now).is_none() && !self.careless {
+        if !lease.is_local() && self.life(lease, moment.now).is_none() && !self.careless {
             return vec![Permission::Fenced; starts.len()];
         }
         starts.iter().map(|start| self.start_one(lease, start)).collect()
@@ -170,7 +178,7 @@ impl Board {
         if self.fires.get(&start.key).is_some_and(|fires| fires.contains(&started)) {
             return Permission::Granted;
         }
-        if lease.fencing != 0 && start.is_claimed() {
+        if !lease.is_local() && start.is_claimed() {
             match self.recorded(start.key, start.mark) {
                 Some((place, Fate::Start, owner)) if owner == *lease => {
                     self.fires.entry(start.key).or_default().remove(place);
@@ -293,7 +301,9 @@ impl Board {
         } else if lease.fencing != 0 {
             self.sweep(now, name, &beat.host, expiry, &mut orphans, &mut lost);
         }
-        Heard { lease, others, orphans, lost, generation: self.generation }
+        // Just after the server's return those that live may not have said so yet.
+        let alone = others.is_empty() && now >= self.returned + expiry;
+        Heard { lease, others, alone, orphans, lost, generation: self.generation }
     }
 
     /// Finds what dead replicas left behind; runs become the replica's that asks.

@@ -7,11 +7,11 @@
 //!
 //! # The protocol, step by step
 //!
-//! What a replica does that shares a store with others; `--local` and embedded stores use a lease whose `fencing` is 0,
-//! with which everything is granted and nothing is compared.
+//! What a replica does that shares a store with others. `--local` uses [`Lease::local`], with which everything is granted and
+//! nothing is compared; so does an embedded store with any lease.
 //!
-//! 1. **Join.** A [`Beat`] with `fencing` 0. The answer's `lease` is ours from now on; `alone` says that at a contact less than
-//!    [`EXPIRY`] ago no other replica lived (false at the first start). Before it, [`Store::assert_marks`](super::Store::assert_marks) with
+//! 1. **Join.** A [`Beat`] with `fencing` 0. The answer's `lease` is ours from now on; `alone` says that an answer less
+//!    than [`EXPIRY`] old had `Peers::alone` (false at the first start). Before it, [`Store::assert_marks`](super::Store::assert_marks) with
 //!    the last mark of each job that *this process* started or dealt with (nothing at the first start): a store that lost
 //!    its data must not have them claimed again. Afterwards `Write::Run` once more for each run that is going.
 //! 2. **Beat** every [`BEAT`], with an expiry of [`EXPIRY`]. If the answer's `fencing` is 0, or any answer is
@@ -81,8 +81,23 @@ pub const EXPIRY: Duration = Duration::from_secs(6);
 pub struct Lease {
     /// The replica: host and a random part; another one with each start of the daemon. Letters, digits, `.`, `_`, `-`.
     pub replica: String,
-    /// Grows with each lease that the store hands out; 0: none was handed out yet.
+    /// Grows with each lease that the store hands out; 0: none was handed out yet, or it has ended. With it nothing is
+    /// granted by a store that is shared.
     pub fencing: u64,
+}
+
+impl Lease {
+    /// The lease of a replica that starts everything, whatever others start.
+    #[must_use]
+    pub fn local(replica: String) -> Self {
+        Lease { replica, fencing: u64::MAX }
+    }
+
+    /// Whether it is one that no store has handed out.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.fencing == u64::MAX
+    }
 }
 
 /// A fire that a replica wants to start.
@@ -181,7 +196,7 @@ pub struct Beat {
     pub zone: String,
     /// How long it counts as alive without another.
     pub expiry: Duration,
-    /// Whether, at a contact of this process with the store less than an expiry ago, no other replica was alive.
+    /// Whether an answer to this process that is younger than the expiry had [`Peers::alone`].
     pub alone: bool,
     /// Whether it is the last: the lease ends now.
     pub leaving: bool,
@@ -194,6 +209,8 @@ pub struct Peers {
     pub lease: Lease,
     /// The others.
     pub others: Vec<Beat>,
+    /// Whether there are none, for sure: just after the store's return some may not have been heard of yet.
+    pub alone: bool,
     /// Jobs that are paused.
     pub paused: Vec<JobKey>,
     /// Fires that a replica claimed that died before it started them.

@@ -97,4 +97,5 @@ if fencing ~= '0' then
   look()
 end
 call('HSET', 'state', 'sweep', sweep and '1' or '0')
-return { fencing, call('HGET', 'state', 'generation') or '0', others, call('SMEMBERS', 'paused'), orphans, lost }
+return { fencing, call('HGET', 'state', 'generation') or '0', others, call('SMEMBERS', 'paused'), orphans, lost,
+  #others == 0 and now >= returned + expiry and 1 or 0 }

@@ -11,7 +11,7 @@ local function all(answer)
   return answers
 end
 
-if fencing == '0' then
+if fencing == LOCAL then
   return all('granted')
 end
 local known = read_replicas()

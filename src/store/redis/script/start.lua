@@ -5,7 +5,7 @@ local me, fencing, careless = ARGV[3], ARGV[4], ARGV[5] == '1'
 local count = (#ARGV - 8) / 6
 local answers = {}
 local known = read_replicas()
-if fencing ~= '0' and not careless and not holds(known, me, fencing) then
+if fencing ~= LOCAL and not careless and not holds(known, me, fencing) then
   for place = 1, count do
     answers[place] = 'fenced'
   end
@@ -29,7 +29,7 @@ local function decide(job, mark, is_claimed, is_due, run, json)
   if string.find(list, line, 1, true) then
     return 'granted'
   end
-  if fencing ~= '0' and is_claimed then
+  if fencing ~= LOCAL and is_claimed then
     local first, last, letter, number, replica = claimed(list, mark)
     if first and letter == 'c' and number == fencing and replica == me then
       list = cut(list, first, last)
