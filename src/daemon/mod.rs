@@ -8,11 +8,13 @@ mod crontab;
 mod feed;
 mod lock;
 mod notify;
+mod reading;
 mod reboot;
 mod reload;
 mod shutdown;
 mod signal;
 mod standing;
+mod store;
 mod surroundings;
 
 use std::ffi::CString;
@@ -34,6 +36,7 @@ use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::hook::{Hooks, Patience, Permission};
+use crate::sink::keep::Keep;
 use crate::sink::log::{self, Style};
 use crate::sink::recent::Recent;
 use crate::sink::seen::Seen;
@@ -47,9 +50,12 @@ use lock::Locks;
 use notify::Notify;
 use reboot::Reboot;
 use reload::Reload;
+use store::Keeper;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long the last writes to the store may take.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 /// How long they may take as long as somebody reads them.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -117,6 +123,8 @@ struct Daemon {
     locks: Locks,
     control: Control,
     desk: Desk,
+    /// Where state outlives the daemon.
+    store: Keeper,
 }
 
 async fn serve(
@@ -134,7 +142,6 @@ async fn serve(
     let seen_events = bus.subscribe();
     let bus = bus.build();
     let (seen, recent) = (Seen::default(), Recent::default());
-    tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
         syslog: output,
@@ -148,6 +155,12 @@ async fn serve(
     let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
+    let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
+        .context("failed to start the store")?;
+    let kept = store.handle().clone();
+    let replica = unix::identity::hostname().into();
+    let keep = Keep::new(kept.clone(), Arc::clone(&clock), replica);
+    let keeping = tokio::spawn(seen.clone().keep(recent.clone(), keep, seen_events));
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
     let host = Host {
@@ -158,11 +171,13 @@ async fn serve(
         post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
     };
+    let (ahead, announced) = mpsc::unbounded_channel();
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());
     let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
+    let executor = executor.with_announcements(announced);
     let executing = tokio::spawn(executor.run());
 
     let alarm = clock.alarm().context("failed to make a timer")?;
@@ -173,6 +188,7 @@ async fn serve(
         alarm,
         tables: table,
         fires: fire_sender,
+        ahead: Some(ahead),
         bus: bus.clone(),
         pulse: pulse.clone(),
         fault: injected_fault(),
@@ -201,6 +217,7 @@ async fn serve(
         pulse,
         waker: waker.clone(),
         about,
+        store: store.outlook(),
     };
     let executor = handle;
     let daemon = Daemon {
@@ -216,12 +233,15 @@ async fn serve(
         executor,
         control,
         desk,
+        store,
         notify,
         locks,
     };
     let code = daemon.follow(scheduler, executing).await?;
-    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    // Both end with the last event; requests that are under way by then have the time of the last lines.
     let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    let _ = tokio::time::timeout(LAST_LINES, keeping).await;
+    kept.flush(LAST_WRITES).await;
     Ok(code)
 }
 
@@ -232,7 +252,7 @@ impl Daemon {
         scheduler: JoinHandle<()>,
         mut executing: task::JoinHandle<()>,
     ) -> anyhow::Result<ExitCode> {
-        let mut taking = None;
+        let (mut taking, mut reloads) = (None, 0);
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -244,6 +264,7 @@ impl Daemon {
                 change = self.watcher.next(), if self.reload.is_some() => {
                     let change = change.context("the watch of the crontabs ended")?;
                     if let Some(reload) = self.reload.take() {
+                        reloads = change.reloads;
                         taking = Some(Box::pin(self.take(reload, change)));
                     }
                 }
@@ -251,13 +272,14 @@ impl Daemon {
                     taking = None;
                     self.reload = Some(taken.context("taking over a crontab failed")?);
                     self.reboot.loaded(&self.tables.borrow());
-                    self.notify.loaded(self.tables.borrow().len());
+                    self.notify.loaded(self.tables.borrow().len(), reloads);
                     if let Err(error) = self.locks.take_more() {
                         let text = format!("{error:#}: its tables are run twice");
                         self.bus.publish(Event::Notice { file: None, text, warning: true });
                     }
                 }
                 request = self.control.next() => self.answer(request),
+                () = self.store.turned() => self.store.tell(),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
                     ended.context("the executor failed")?;

@@ -15,6 +15,8 @@ pub struct Fire {
     pub due: Due,
     /// Why it happened.
     pub trigger: Trigger,
+    /// How often the clock had been set back so far that instants come again: with the due, what tells fires of a job apart.
+    pub generation: u64,
 }
 
 /// Why a fire happened.

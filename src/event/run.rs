@@ -22,6 +22,15 @@ impl RunId {
         RunId(ulid::Ulid::from_parts(milliseconds, random))
     }
 
+    /// When the run came to be: its fire arrived then. Wall time, to the millisecond.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        i64::try_from(self.0.timestamp_ms())
+            .ok()
+            .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
+            .unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// The last six characters: enough to tell runs of one job apart by eye.
     #[must_use]
     pub fn short(&self) -> String {
@@ -122,6 +131,18 @@ pub struct Ended {
     pub duration: Duration,
     /// What it used, children it waited for included.
     pub usage: Usage,
+}
+
+impl Ended {
+    /// How it ended, in words: the outcome, and the cause where that adds something.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let outcome = self.outcome.to_string();
+        match self.cause {
+            Some(cause) if !outcome.contains(&cause.to_string()) => format!("{outcome}, {cause}"),
+            _ => outcome,
+        }
+    }
 }
 
 /// What a run's processes used, as wait4(2) tells.

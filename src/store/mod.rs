@@ -10,6 +10,7 @@ pub mod claim;
 mod error;
 mod handle;
 pub mod legacy;
+mod open;
 pub mod record;
 pub mod state;
 mod writer;
@@ -18,6 +19,7 @@ pub use address::Address;
 pub use claim::{Beat, Claim, Lease, Peers, Permission, Start, Verdict};
 pub use error::StoreError;
 pub use handle::{Handle, Standing};
+pub use open::open;
 pub use record::{Output, Page, Query, RunRecord};
 pub use state::{JobState, Loaded, Mark, Owed};
 
