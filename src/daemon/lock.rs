@@ -1,4 +1,4 @@
-//! One daemon for each spool.
+//! One daemon for each spool, and for each store in a file.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,10 @@ use anyhow::Context as _;
 
 use super::background::{PID_FILE, refuse_other_crond};
 use crate::config::{Config, SPOOLS};
+use crate::store::{self, Address};
 use crate::unix::lock::{Lock, LockError};
 
-/// The locks on the spool directories that are read; none for named files.
+/// The locks on the spool directories that are read, none for named files, and on an embedded store.
 #[derive(Debug)]
 pub(super) struct Locks {
     held: Vec<Lock>,
@@ -18,17 +19,39 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    /// Locks every spool directory that there is, if the default sources are run.
+    /// Locks every spool directory that there is, if the default sources are run, and the store, if it is a file.
     ///
     /// # Errors
-    /// Another daemon has one, or another crond runs the system's crontabs: the error says which.
+    /// Another daemon has one of them, or another crond runs the system's crontabs: the error says which.
     pub(super) fn take(config: &Config) -> anyhow::Result<Self> {
         let is_default = config.sources.iter().any(|source| !source.named);
         let directories: &[&str] = if is_default { &SPOOLS } else { &[] };
         if is_default && nix::unistd::geteuid().is_root() {
             refuse_other_crond(Path::new(PID_FILE))?;
         }
-        Locks::of(directories.iter().map(PathBuf::from).collect())
+        let mut locks = Locks::of(directories.iter().map(PathBuf::from).collect())?;
+        if let Address::Sqlite(path) = &config.store.address {
+            locks.take_store(path, !config.store.named)?;
+        }
+        Ok(locks)
+    }
+
+    /// Locks a store in a file; `folder`: in a directory that is made if it is missing.
+    fn take_store(&mut self, path: &Path, folder: bool) -> anyhow::Result<()> {
+        match store::sqlite::lock(path, folder) {
+            Ok(lock) => self.held.push(lock),
+            Err(held @ LockError::Held(_)) => {
+                return Err(held).with_context(|| {
+                    format!(
+                        "can't lock the store {}: --state-dir or --store names another",
+                        path.display()
+                    )
+                });
+            }
+            // Where no lock can be made there will be no store either, and it says why.
+            Err(LockError::Io(_)) => {}
+        }
+        Ok(())
     }
 
     fn of(directories: Vec<PathBuf>) -> anyhow::Result<Self> {
@@ -79,6 +102,24 @@ mod tests {
         assert!(error.starts_with("can't lock ") && error.contains("otherpid may be"), "{error}");
         first.take_more().unwrap();
         assert_eq!(first.held.len(), 1);
+    }
+
+    /// Row 105, for a store.
+    #[test]
+    fn the_second_daemon_on_a_store_learns_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/cronkeep.db");
+        let locks = || Locks::of(Vec::new()).unwrap();
+        let mut first = locks();
+        first.take_store(&path, false).unwrap();
+        assert!(first.held.is_empty(), "a named store's directory is not made");
+        first.take_store(&path, true).unwrap();
+        assert_eq!(first.held.len(), 1);
+        let error = format!("{:#}", locks().take_store(&path, true).unwrap_err());
+        let pid = std::process::id().to_string();
+        assert!(error.starts_with("can't lock the store ") && error.contains(&pid), "{error}");
+        drop(first);
+        locks().take_store(&path, true).unwrap();
     }
 
     #[test]

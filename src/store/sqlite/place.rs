@@ -39,10 +39,20 @@ impl From<io::Error> for PlaceError {
 
 /// Locks an embedded store for a daemon's life: by a file beside it, since what SQLite has open must not be opened by others.
 ///
+/// With `folder` the directories above it are made if they are missing.
+///
 /// # Errors
 /// Another process has it; the file cannot be made.
-pub fn lock(path: &Path) -> Result<Lock, LockError> {
+pub fn lock(path: &Path, folder: bool) -> Result<Lock, LockError> {
+    make_folder(path, folder)?;
     Lock::of_name(&with_end(path, ".lock"), 0o600)
+}
+
+fn make_folder(path: &Path, folder: bool) -> io::Result<()> {
+    match path.parent().filter(|_| folder) {
+        Some(parent) => DirBuilder::new().recursive(true).mode(0o700).create(parent),
+        None => Ok(()),
+    }
 }
 
 /// Makes the file if it is missing, for its owner alone, and with `folder` the directories above it.
@@ -62,9 +72,7 @@ pub(super) fn make(path: &Path, folder: bool) -> Result<(), PlaceError> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    if let Some(parent) = path.parent().filter(|_| folder) {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    }
+    make_folder(path, folder)?;
     match File::options().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         // Another process was faster.
@@ -84,13 +92,12 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
 /// The database cannot be renamed.
 pub(super) fn put_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     let time = now.strftime("%Y%m%dT%H%M%SZ");
-    let free = (0..)
-        .map(|number| match number {
-            0 => with_end(path, &format!(".corrupt-{time}")),
-            number => with_end(path, &format!(".corrupt-{time}-{number}")),
-        })
-        .find(|name| fs::symlink_metadata(name).is_err());
-    let aside = free.unwrap_or_else(|| path.to_owned());
+    let mut aside = with_end(path, &format!(".corrupt-{time}"));
+    let mut number = 1;
+    while fs::symlink_metadata(&aside).is_ok() {
+        number += 1;
+        aside = with_end(path, &format!(".corrupt-{time}-{number}"));
+    }
     // The database last: a kill in between leaves it where it is looked for, with less beside it.
     for end in BESIDE.iter().rev() {
         match fs::rename(with_end(path, end), with_end(&aside, end)) {
