@@ -1,13 +1,15 @@
-//! One daemon for each spool, and for each store in a file.
+//! One daemon for each spool.
 
+use std::fs::DirBuilder;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::background::{PID_FILE, refuse_other_crond};
 use crate::config::{Config, SPOOLS};
-use crate::store::{self, Address};
+use crate::store::{Address, sqlite};
 use crate::unix::lock::{Lock, LockError};
 
 /// The locks on the spool directories that are read, none for named files, and on an embedded store.
@@ -19,10 +21,10 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    /// Locks every spool directory that there is, if the default sources are run, and the store, if it is a file.
+    /// Locks every spool directory that there is, if the default sources are run.
     ///
     /// # Errors
-    /// Another daemon has one of them, or another crond runs the system's crontabs: the error says which.
+    /// Another daemon has one, or another crond runs the system's crontabs: the error says which.
     pub(super) fn take(config: &Config) -> anyhow::Result<Self> {
         let is_default = config.sources.iter().any(|source| !source.named);
         let directories: &[&str] = if is_default { &SPOOLS } else { &[] };
@@ -31,24 +33,28 @@ impl Locks {
         }
         let mut locks = Locks::of(directories.iter().map(PathBuf::from).collect())?;
         if let Address::Sqlite(path) = &config.store.address {
-            locks.take_store(path, !config.store.named)?;
+            locks.take_store(path)?;
         }
         Ok(locks)
     }
 
-    /// Locks a store in a file; `folder`: in a directory that is made if it is missing.
-    fn take_store(&mut self, path: &Path, folder: bool) -> anyhow::Result<()> {
-        match store::sqlite::lock(path, folder) {
+    /// Locks an embedded store: two daemons would start everything twice, and take each other's word for their own.
+    fn take_store(&mut self, path: &Path) -> anyhow::Result<()> {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        if let Some(folder) = folder {
+            // Where it cannot be made, there will be no such store.
+            let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        }
+        match sqlite::lock(path) {
             Ok(lock) => self.held.push(lock),
             Err(held @ LockError::Held(_)) => {
                 return Err(held).with_context(|| {
                     format!(
-                        "can't lock the store {}: --state-dir or --store names another",
+                        "can't lock {} (a daemon for each store: --state-dir or --store names another)",
                         path.display()
                     )
                 });
             }
-            // Where no lock can be made there will be no store either, and it says why.
             Err(LockError::Io(_)) => {}
         }
         Ok(())
@@ -111,15 +117,13 @@ mod tests {
         let path = folder.path().join("state/cronkeep.db");
         let locks = || Locks::of(Vec::new()).unwrap();
         let mut first = locks();
-        first.take_store(&path, false).unwrap();
-        assert!(first.held.is_empty(), "a named store's directory is not made");
-        first.take_store(&path, true).unwrap();
+        first.take_store(&path).unwrap();
         assert_eq!(first.held.len(), 1);
-        let error = format!("{:#}", locks().take_store(&path, true).unwrap_err());
+        let error = format!("{:#}", locks().take_store(&path).unwrap_err());
         let pid = std::process::id().to_string();
-        assert!(error.starts_with("can't lock the store ") && error.contains(&pid), "{error}");
+        assert!(error.starts_with("can't lock ") && error.contains(&pid), "{error}");
         drop(first);
-        locks().take_store(&path, true).unwrap();
+        locks().take_store(&path).unwrap();
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -11,9 +10,6 @@ use crate::config::Config;
 use crate::event::{Bus, Event};
 use crate::store::open::{Access, Opening};
 use crate::store::{self, Handle, Standing, Tell};
-
-/// How long the last writes may take at the end.
-const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// The store, and what was told of it.
 pub(super) struct Keeper {
@@ -87,11 +83,6 @@ impl Keeper {
             _ => return,
         }
         self.told = !self.told;
-    }
-
-    /// Waits until what was to be kept is, for a while.
-    pub(super) async fn flush(&self) {
-        self.handle().flush(LAST_WRITES).await;
     }
 }
 

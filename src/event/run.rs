@@ -151,6 +151,18 @@ pub struct Ended {
     pub usage: Usage,
 }
 
+impl Ended {
+    /// How it ended, in words: the outcome, and the cause where that adds something.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let outcome = self.outcome.to_string();
+        match self.cause {
+            Some(cause) if !outcome.contains(&cause.to_string()) => format!("{outcome}, {cause}"),
+            _ => outcome,
+        }
+    }
+}
+
 /// What a run's processes used, as wait4(2) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {

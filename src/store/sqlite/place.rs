@@ -39,20 +39,10 @@ impl From<io::Error> for PlaceError {
 
 /// Locks an embedded store for a daemon's life: by a file beside it, since what SQLite has open must not be opened by others.
 ///
-/// With `folder` the directories above it are made if they are missing.
-///
 /// # Errors
 /// Another process has it; the file cannot be made.
-pub fn lock(path: &Path, folder: bool) -> Result<Lock, LockError> {
-    make_folder(path, folder)?;
+pub fn lock(path: &Path) -> Result<Lock, LockError> {
     Lock::of_name(&with_end(path, ".lock"), 0o600)
-}
-
-fn make_folder(path: &Path, folder: bool) -> io::Result<()> {
-    match path.parent().filter(|_| folder) {
-        Some(parent) => DirBuilder::new().recursive(true).mode(0o700).create(parent),
-        None => Ok(()),
-    }
 }
 
 /// Makes the file if it is missing, for its owner alone, and with `folder` the directories above it.
@@ -72,7 +62,9 @@ pub(super) fn make(path: &Path, folder: bool) -> Result<(), PlaceError> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    make_folder(path, folder)?;
+    if let Some(parent) = path.parent().filter(|_| folder) {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
     match File::options().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         // Another process was faster.
