@@ -34,6 +34,9 @@ pub struct FileSnapshot {
     pub base: Content,
     /// Whose file equals `text`, each once, the latest last.
     pub instances: Vec<Instance>,
+    /// Lines that were added as comments for somebody to decide about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<Content>,
     /// Owner and mode, for a file that has to be made anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
@@ -69,15 +72,23 @@ pub struct Access {
 #[serde(transparent)]
 pub struct Instance(pub String);
 
-/// What lies beside a crontab and says which container it is.
+/// How the file in one container is related to the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Marker {
-    /// Which.
+pub struct Kinship {
+    /// Which container.
     pub instance: Instance,
     /// What the file said when this container first started; empty where there was none.
     pub first: Content,
     /// What the file and the snapshot last both said; none as long as there was nothing. Empty where both were gone.
     pub common: Option<Content>,
+}
+
+/// What lies beside a crontab and says which container it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// What it says.
+    #[serde(flatten)]
+    pub kinship: Kinship,
     /// The inode of the marker itself.
     pub inode: u64,
     /// When the marker was made, in nanoseconds since 1970, where the file system knows.
@@ -125,6 +136,15 @@ impl Snapshot {
         Ok(serde_json::from_slice(bytes)?)
     }
 
+    /// The paths of those that lie directly in a folder; what is not found there any more has to be decided about too.
+    pub fn members<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let folder = format!("{}/", folder.trim_end_matches('/'));
+        self.files
+            .keys()
+            .filter(move |path| path.strip_prefix(&folder).is_some_and(|name| !name.contains('/')))
+            .map(String::as_str)
+    }
+
     /// The form in which it is kept: JSON; equal snapshots have equal bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -137,6 +157,19 @@ impl FileSnapshot {
     #[must_use]
     pub fn is_held_by(&self, instance: &Instance) -> bool {
         self.instances.contains(instance)
+    }
+
+    /// The lines of a file, by number from 1, that still wait for somebody to decide: until then they stand there as they
+    /// were added.
+    pub fn undecided_in<'a>(&'a self, file: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
+        let lines = (1..).zip(file.split(|&byte| byte == b'\n'));
+        let lines = lines.filter(|_| !self.undecided.is_empty());
+        lines
+            .filter(|(_, line)| {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                self.undecided.iter().any(|waits| waits.0 == line)
+            })
+            .map(|(number, _)| number)
     }
 
     /// Notes that the file of this instance equals the text.
@@ -257,6 +290,7 @@ mod tests {
             text: Some("0 2 * * * root x\n".into()),
             base: Content(b"# caf\xe9\n".to_vec()),
             instances: vec![Instance("a1".to_owned())],
+            undecided: Vec::new(),
             access: Some(Access { mode: 0o644, uid: 0, gid: 0 }),
             columns: Columns::System,
             user: "root".to_owned(),
@@ -275,6 +309,17 @@ mod tests {
             r#"{"schema":1,"files":{"/etc/cron.d/gone":{"text":null,"base":{"b64":"IyBjYWbpCg=="},"instances":["a1"],"columns":"system","user":"root"},"/etc/crontab":{"text":"0 2 * * * root x\n","base":{"b64":"IyBjYWbpCg=="},"instances":["a1"],"access":{"mode":420,"uid":0,"gid":0},"columns":"system","user":"root"}}}"#
         );
         assert_eq!(Snapshot::from_bytes(&bytes).unwrap(), snapshot);
+    }
+
+    #[test]
+    fn the_members_of_a_folder_are_those_directly_in_it() {
+        let mut snapshot = Snapshot::default();
+        for path in ["/etc/cron.d/a", "/etc/cron.d/b/c", "/etc/cron.daily", "/etc/crontab"] {
+            snapshot.files.insert(path.to_owned(), file());
+        }
+        for folder in ["/etc/cron.d", "/etc/cron.d/"] {
+            assert_eq!(snapshot.members(folder).collect::<Vec<_>>(), ["/etc/cron.d/a"]);
+        }
     }
 
     #[test]
@@ -318,14 +363,22 @@ mod tests {
     }
 
     #[test]
+    fn a_line_waits_until_somebody_edits_it() {
+        let file = FileSnapshot { undecided: vec!["# 0 1 * * * root x".into()], ..file() };
+        let lines = |text: &'static str| file.undecided_in(text.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(lines("A=1\r\n# 0 1 * * * root x\r\n"), [2]);
+        assert_eq!(lines("# 0 1 * * * root x"), [1]);
+        assert!(lines("#0 1 * * * root x\n0 1 * * * root x\n").is_empty());
+    }
+
+    #[test]
     fn a_marker_that_was_copied_is_none() {
-        let marker = Marker {
-            instance: Instance("a".to_owned()),
-            first: Content::default(),
-            common: None,
-            inode: 7,
-            born: Some(1),
-        };
+        let kinship =
+            Kinship { instance: Instance("a".to_owned()), first: "x".into(), common: None };
+        let marker = Marker { kinship, inode: 7, born: Some(1) };
+        let json = r#"{"instance":"a","first":"x","common":null,"inode":7,"born":1}"#;
+        assert_eq!(serde_json::to_string(&marker).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Marker>(json).unwrap(), marker);
         assert!(marker.is_of(7, Some(1)));
         assert!(!marker.is_of(8, Some(1)) && !marker.is_of(7, Some(2)) && !marker.is_of(7, None));
     }

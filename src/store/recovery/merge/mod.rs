@@ -8,7 +8,8 @@
 //!
 //! Settings are merged for each job by name. A line of the file is rewritten, or commented out, where the first job that
 //! sees it is to have something else; other jobs get lines directly above them. A variable that a job did not have
-//! cannot be taken back where it is in force: it is given empty, with a warning. `MAILTO` is then the job's user and
+//! cannot be taken back where it is in force: so jobs that get other settings go to the end of the file where those below
+//! them would see what they must not; at the end such a variable is given empty, with a warning. `MAILTO` is then the job's user and
 //! `SHELL` is `/bin/sh`, which mean the same as none; `PATH` and `HOME` stay what they are in the file.
 //!
 //! Merging the result again with the same snapshot and ancestor changes nothing.
@@ -19,14 +20,15 @@ mod table;
 mod warning;
 mod write;
 
+pub(super) use pair::census;
+pub(super) use table::Table;
 pub(super) use write::line_ending;
 
 pub use warning::{MOST_WARNINGS, Part, Warning, Warnings};
 
 use crate::crontab::{Dialect, Format};
-use pair::{Three, census, pair};
+use pair::{Three, pair};
 use plan::Plan;
-use table::Table;
 use write::{Additions, write};
 
 /// The outcome of a merge.
@@ -67,32 +69,37 @@ pub fn merge_jobs(file: &[u8], stored: &[u8], ancestor: &[u8], dialect: &Dialect
     let plan = Plan::of(&three, pairs, &mut warnings);
     let told = warnings.clone();
     let (removed, changed) = plan.counts(&file);
-    let text = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
-    if reads_as(&text, &plan, &three) {
-        return Merged { text, added: plan.added.len(), removed, changed, warnings };
+    let mut written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
+    let mut plan = plan;
+    if written.is_strained {
+        warnings = told.clone();
+        plan = plan.moving(&file, &mut warnings);
+        written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
+    }
+    if reads_as(&written.text, &plan, &three) {
+        let added = plan.added.len();
+        return Merged { text: written.text, added, removed, changed, warnings };
     }
     // Something in one text changes how another line is read, or there are too many entries now. What the file has is
     // not put at risk for it.
     let plan = plan.additions(&file);
-    let mut warnings = told;
-    let before = warnings.clone();
-    let text = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
+    let (added, removed, changed) = (plan.added.len(), 0, 0);
+    warnings = told.clone();
+    let text = write(&file, &stored, &plan, Additions::Jobs, &mut warnings).text;
     if reads_as(&text, &plan, &three) {
-        return Merged { text, added: plan.added.len(), removed: 0, changed: 0, warnings };
+        return Merged { text, added, removed, changed, warnings };
     }
-    warnings = before;
-    let jobs = plan.added.len();
-    warnings.push(Warning::Unreadable { jobs });
-    let text = write(&file, &stored, &plan, Additions::Comments, &mut warnings);
-    Merged { text, added: 0, removed: 0, changed: 0, warnings }
+    warnings = told;
+    warnings.push(Warning::Unreadable { jobs: added });
+    let text = write(&file, &stored, &plan, Additions::Comments, &mut warnings).text;
+    Merged { text, added: 0, removed, changed, warnings }
 }
 
 /// Whether the text has the jobs that it must have, and is accepted if the file was.
 fn reads_as(text: &[u8], plan: &Plan<'_>, three: &Three<'_>) -> bool {
     let table = Table::of(text, &three.file.source.dialect);
     let found = census(table.jobs.iter().map(|job| (job.id, job.is_entry)));
-    found == plan.census(three, true)
-        && (table.crontab.accepted || !three.file.crontab.accepted)
+    found == plan.census(three, true) && (table.crontab.accepted || !three.file.crontab.accepted)
 }
 
 /// Whose the lines of a crontab are that have no user column.

@@ -167,10 +167,10 @@ pub(super) fn shown(table: &Table, job: &Job) -> String {
 }
 
 /// How often each id occurs that is to be in the result, and how often as an entry that can be read.
-pub(super) type Census = HashMap<JobId, (usize, usize)>;
+pub(in crate::store::recovery) type Census = HashMap<JobId, (usize, usize)>;
 
 /// Counts jobs.
-pub(super) fn census(jobs: impl IntoIterator<Item = (JobId, bool)>) -> Census {
+pub(in crate::store::recovery) fn census(jobs: impl IntoIterator<Item = (JobId, bool)>) -> Census {
     let mut census = Census::new();
     for (id, is_entry) in jobs {
         let (all, entries) = census.entry(id).or_default();

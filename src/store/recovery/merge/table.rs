@@ -6,15 +6,15 @@ use crate::crontab::{Crontab, Dialect, Entry, LineKind, Source, parse};
 use crate::job::{Canonical, JobId};
 
 /// A crontab and its jobs.
-pub(super) struct Table {
-    pub(super) source: Source,
-    pub(super) crontab: Crontab,
-    pub(super) jobs: Vec<Job>,
+pub(in crate::store::recovery) struct Table {
+    pub(in crate::store::recovery) source: Source,
+    pub(in crate::store::recovery) crontab: Crontab,
+    pub(in crate::store::recovery) jobs: Vec<Job>,
 }
 
 /// A line that runs a command, or that was meant to: one that cannot be read is kept as carefully as the others.
-pub(super) struct Job {
-    pub(super) id: JobId,
+pub(in crate::store::recovery) struct Job {
+    pub(in crate::store::recovery) id: JobId,
     /// Its place among the lines.
     pub(super) place: usize,
     /// Where the comments directly above it begin; its own place if there are none.
@@ -26,11 +26,11 @@ pub(super) struct Job {
     /// The settings in force.
     pub(super) ambient: Rc<Ambient>,
     /// Whether it was read as an entry.
-    pub(super) is_entry: bool,
+    pub(in crate::store::recovery) is_entry: bool,
 }
 
 impl Table {
-    pub(super) fn of(bytes: &[u8], dialect: &Dialect) -> Self {
+    pub(in crate::store::recovery) fn of(bytes: &[u8], dialect: &Dialect) -> Self {
         let source = Source { name: "-".into(), bytes: bytes.to_vec(), dialect: dialect.clone() };
         let crontab = parse(&source);
         let mut jobs = Vec::new();
@@ -73,7 +73,7 @@ impl Table {
     }
 
     /// A line's text, without its end.
-    pub(super) fn text(&self, place: usize) -> &[u8] {
+    pub(in crate::store::recovery) fn text(&self, place: usize) -> &[u8] {
         &self.source.bytes[self.crontab.lines[place].span.clone()]
     }
 
@@ -85,6 +85,14 @@ impl Table {
     /// What a job's description says, without the sign and blanks around it.
     pub(super) fn description(&self, job: &Job) -> Option<&[u8]> {
         job.description.map(|place| words(self.text(place)))
+    }
+
+    /// Whom a job runs as.
+    pub(super) fn user_of(&self, job: &Job) -> &[u8] {
+        match &self.crontab.lines[job.place].kind {
+            LineKind::Entry(entry) => entry.user.as_bytes(),
+            _ => self.source.dialect.user.as_bytes(),
+        }
     }
 
     /// When the entry is due, as far as its line says.

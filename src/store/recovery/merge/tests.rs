@@ -87,10 +87,7 @@ fn a_job_removed_in_the_new_image_does_not_come_back() {
     let image = "0 0 * * * root rotate\n0 1 * * * root clean\n";
     let edited = "0 0 * * * root rotate\n0 1 * * * root clean\n0 2 * * * root dump\n";
     let new_image = "0 1 * * * root clean\n";
-    assert_eq!(
-        merged(new_image, edited, image),
-        "0 1 * * * root clean\n0 2 * * * root dump\n"
-    );
+    assert_eq!(merged(new_image, edited, image), "0 1 * * * root clean\n0 2 * * * root dump\n");
 }
 
 #[test]
@@ -167,7 +164,8 @@ fn a_comment_comes_and_goes_with_its_job() {
 fn a_changed_setting_changes_the_line_that_gives_it() {
     let image = "PATH=/a\nMAILTO=ops\n0 1 * * * root x\n0 2 * * * root y\n";
     let edited = "PATH=/b\n0 1 * * * root x\n0 2 * * * root y\n";
-    let new_image = "# Managed\nPATH=/a\nMAILTO=ops\n0 1 * * * root x\n0 2 * * * root y\n0 3 * * * root z\n";
+    let new_image =
+        "# Managed\nPATH=/a\nMAILTO=ops\n0 1 * * * root x\n0 2 * * * root y\n0 3 * * * root z\n";
     assert_eq!(
         merged(new_image, edited, image),
         "\
@@ -193,6 +191,25 @@ fn a_new_setting_goes_directly_above_the_jobs_that_have_it() {
     assert_eq!(
         merged(new_image, edited, image),
         "B=2\n0 1 * * * root x\nA=1\n# Why\n0 2 * * * root y\n0 3 * * * root z\n"
+    );
+}
+
+#[test]
+fn a_job_goes_to_the_end_where_its_settings_would_reach_others() {
+    let image = "# Why\n# cronkeep: retries=1\n0 1 * * * root x\n";
+    let edited = "PATH=/b\n# Why\n# cronkeep: retries=2\n0 1 * * * root x\n";
+    let new_image = "# All\n# Why\n# cronkeep: retries=1\n0 1 * * * root x\n0 2 * * * root own\n";
+    assert_eq!(
+        merged(new_image, edited, image),
+        "\
+# All
+
+0 2 * * * root own
+PATH=/b
+# Why
+# cronkeep: retries=2
+0 1 * * * root x
+"
     );
 }
 

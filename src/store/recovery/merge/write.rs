@@ -18,6 +18,13 @@ pub(super) enum Additions {
     Comments,
 }
 
+/// What was written.
+pub(super) struct Written {
+    pub(super) text: Vec<u8>,
+    /// Whether a job that stayed in its place has a variable that it must not have: one that another job got.
+    pub(super) is_strained: bool,
+}
+
 /// Writes what a plan says.
 pub(super) fn write(
     file: &Table,
@@ -25,23 +32,30 @@ pub(super) fn write(
     plan: &Plan<'_>,
     additions: Additions,
     warnings: &mut Warnings,
-) -> Vec<u8> {
+) -> Written {
     let mut writer = Writer {
         file,
         ending: line_ending(&file.source.bytes),
         edits: Vec::new(),
         running: Rc::default(),
         resigned: HashSet::new(),
+        is_strained: false,
         lends: false,
         warnings,
     };
     writer.walk(plan);
+    let is_strained = writer.is_strained;
     let mut text = writer.apply();
+    for (job, kept) in file.jobs.iter().zip(&plan.kept) {
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.moves) {
+            writer.append_moved(&mut text, job, kept);
+        }
+    }
     match additions {
         Additions::Jobs => writer.append(&mut text, stored, &plan.added),
         Additions::Comments => writer.append_comments(&mut text, stored, &plan.added),
     }
-    text
+    Written { text, is_strained }
 }
 
 /// Bytes of the file that others take the place of.
@@ -67,6 +81,8 @@ struct Writer<'a, 'w> {
     running: Rc<Ambient>,
     /// Variables that some job has though it should not.
     resigned: HashSet<Text>,
+    /// Whether some job has something in place of none.
+    is_strained: bool,
     /// Whether the last line would be taken for a comment on what is added.
     lends: bool,
     warnings: &'w mut Warnings,
@@ -80,6 +96,7 @@ impl Writer<'_, '_> {
             self.lends = matches!(line.kind, LineKind::Comment | LineKind::Directive);
             if let Some((job, kept)) = jobs.next_if(|(job, _)| job.place == place) {
                 match kept {
+                    Some(kept) if kept.moves => self.take_out(job),
                     Some(kept) => self.keep(job, kept),
                     None => self.comment_out(job),
                 }
@@ -114,7 +131,7 @@ impl Writer<'_, '_> {
     /// A job that stays: the settings that it lacks go above it, what changed takes the place of what was there.
     fn keep(&mut self, job: &Job, kept: &Kept<'_>) {
         let lines = &self.file.crontab.lines;
-        let above = self.settings_for(job, &kept.ambient, user_of(self.file, job));
+        let above = self.settings_for(job, &kept.ambient, self.file.user_of(job));
         if !above.is_empty() {
             let at = lines[job.run].span.start;
             self.edit(at..at, self.joined(&above));
@@ -172,6 +189,22 @@ impl Writer<'_, '_> {
         self.part_from_next(job.place);
     }
 
+    /// A job that goes to the end: its line, its comment and its directives; other comments above it stay.
+    fn take_out(&mut self, job: &Job) {
+        let lines = &self.file.crontab.lines;
+        let own = |place: usize| {
+            place == job.place || job.description == Some(place) || job.directives.contains(&place)
+        };
+        for place in (job.run..=job.place).filter(|&place| own(place)) {
+            let end =
+                lines.get(place + 1).map_or(self.file.source.bytes.len(), |next| next.span.start);
+            self.edit(lines[place].span.start..end, Vec::new());
+        }
+        if (job.run..job.place).any(|place| !own(place)) {
+            self.part_from_next(job.place);
+        }
+    }
+
     /// Keeps a line that became a comment from being taken for what is said of the next.
     fn part_from_next(&mut self, place: usize) {
         let Some(next) = self.file.crontab.lines.get(place + 1) else {
@@ -197,8 +230,11 @@ impl Writer<'_, '_> {
                 Spelling::Empty(line) => (line, Some(true)),
                 Spelling::Impossible => (Vec::new(), Some(false)),
             };
-            if value.is_none() && have == ambient::stand_in(&name, user).as_ref() {
-                continue;
+            if value.is_none() && !ambient::resets(&name) {
+                self.is_strained = true;
+                if have == ambient::stand_in(&name, user).as_ref() {
+                    continue;
+                }
             }
             if let Some(empty) = empty
                 && self.resigned.insert(name.clone())
@@ -241,11 +277,23 @@ impl Writer<'_, '_> {
         text
     }
 
+    /// Adds a job of the file at the end.
+    fn append_moved(&mut self, text: &mut Vec<u8>, job: &Job, kept: &Kept<'_>) {
+        let file = self.file;
+        let above = self.settings_for(job, &kept.ambient, file.user_of(job));
+        let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
+        let own = job.description.map(|place| file.text(place).trim_ascii());
+        lines.extend(kept.description.unwrap_or(own));
+        lines.extend(kept.directives.clone().unwrap_or_else(|| file.directives(job)));
+        lines.push(kept.line.unwrap_or_else(|| file.text(job.place)));
+        self.append_lines(text, &lines);
+    }
+
     /// Adds jobs of the snapshot at the end.
     fn append(&mut self, text: &mut Vec<u8>, stored: &Table, added: &[usize]) {
         for &at in added {
             let job = &stored.jobs[at];
-            let above = self.settings_for(job, &job.ambient, user_of(stored, job));
+            let above = self.settings_for(job, &job.ambient, stored.user_of(job));
             let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
             lines.extend(job.description.map(|place| stored.text(place).trim_ascii()));
             lines.extend(job.directives.iter().map(|&place| stored.text(place).trim_ascii()));
@@ -288,13 +336,21 @@ fn rewritten(file: &Table, plan: &Plan<'_>) -> HashMap<usize, Rewritten> {
     let mut nearest: HashMap<Text, usize> = HashMap::new();
     for (place, line) in file.crontab.lines.iter().enumerate().rev() {
         if let Some((_, kept)) = jobs.next_if(|(job, _)| job.place == place) {
-            if let Some(kept) = kept {
+            if let Some(kept) = kept.as_ref().filter(|kept| !kept.moves) {
                 viewer = Some((place, &kept.ambient));
             }
             continue;
         }
-        let LineKind::Setting(setting) = &line.kind else { continue };
-        let names = ambient::names_of(setting);
+        let setting = match &line.kind {
+            LineKind::Setting(setting) => setting,
+            LineKind::Error => {
+                let refused = ambient::refused(file.text(place)).unwrap_or_default();
+                nearest.extend(refused.into_iter().map(|name| (name, place)));
+                continue;
+            }
+            _ => continue,
+        };
+        let names = ambient::names_of(&setting.name);
         let seen_by = |place: usize| {
             names.iter().all(|name| nearest.get(name).is_none_or(|&other| other > place))
         };
@@ -313,13 +369,6 @@ fn rewritten(file: &Table, plan: &Plan<'_>) -> HashMap<usize, Rewritten> {
         }
     }
     rewritten
-}
-
-fn user_of<'a>(table: &'a Table, job: &Job) -> &'a [u8] {
-    match &table.crontab.lines[job.place].kind {
-        LineKind::Entry(entry) => entry.user.as_bytes(),
-        _ => table.source.dialect.user.as_bytes(),
-    }
 }
 
 /// How the lines of a file end: as its first one does.
