@@ -84,7 +84,7 @@ pub fn accept(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::recovery::{Past, Mode, Standing, Finding, decide};
+    use crate::store::recovery::{Finding, Mode, Past, Standing, decide};
 
     const X: &str = "0 1 * * * root x\n";
     const Y: &str = "0 2 * * * root y\n";

@@ -61,9 +61,11 @@ impl Notice {
             line: String::from_utf8_lossy(&row.line).into_owned(),
             doubt: row.doubt,
         });
-        let refused = seeded.refused.iter().take(MOST_ROWS).map(|(row, refusal)| {
-            Notice::Refused { row: *row, refusal: refusal.clone() }
-        });
+        let refused = seeded
+            .refused
+            .iter()
+            .take(MOST_ROWS)
+            .map(|(row, refusal)| Notice::Refused { row: *row, refusal: refusal.clone() });
         let more = Notice::MoreRows {
             disabled: seeded.disabled.len().saturating_sub(MOST_ROWS),
             refused: seeded.refused.len().saturating_sub(MOST_ROWS),
@@ -78,10 +80,14 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::Merge(warning) => warning.fmt(f),
-            Notice::MoreMerges(count) => write!(f, "{count} more differences, in which the file holds"),
+            Notice::MoreMerges(count) => {
+                write!(f, "{count} more differences, in which the file holds")
+            }
             Notice::Row { line, doubt } => {
                 let why = match doubt {
-                    Doubt::Commented => "the file has this job as a comment, and the cache cannot tell",
+                    Doubt::Commented => {
+                        "the file has this job as a comment, and the cache cannot tell"
+                    }
                     Doubt::EveryMinute => "the cache cannot tell @reboot from every minute",
                 };
                 write!(f, "added as a comment: `{line}`: {why}; edit or remove the line")

@@ -133,9 +133,7 @@ pub fn add_rows(
     let wanted = census(wanted.chain(lines.iter().filter(is_job).map(|line| (line.1, true))));
     let result = Table::of(&seeded.text, dialect);
     let found = census(result.jobs.iter().map(|job| (job.id, job.is_entry)));
-    if seeded.added > 0
-        && (found != wanted || table.crontab.accepted && !result.crontab.accepted)
-    {
+    if seeded.added > 0 && (found != wanted || table.crontab.accepted && !result.crontab.accepted) {
         let refused = lines.iter().filter(is_job).map(|line| (line.0, Refusal::Spoils));
         seeded.refused.extend(refused);
         seeded.refused.sort_by_key(|refused| refused.0);
@@ -171,8 +169,7 @@ fn rendered(
         return Err(Refusal::OtherUser { row: user.clone(), crontab });
     }
     let column = if dialect.format == Format::System { format!("{user} ") } else { String::new() };
-    let plain =
-        format!("{} {column}{}", schedule(&fields.join(" ")), command.replace('%', "\\%"));
+    let plain = format!("{} {column}{}", schedule(&fields.join(" ")), command.replace('%', "\\%"));
     let read = Canonical::of_line(plain.as_bytes(), owner).filter(|read| {
         read.fields[..] == *fields
             && read.user.as_bytes() == user.as_bytes()
@@ -234,8 +231,8 @@ fn appended<'a>(table: &Table, lines: impl Iterator<Item = &'a [u8]>) -> Vec<u8>
     let mut text = table.source.bytes.clone();
     let ending = line_ending(&text);
     let last = table.crontab.lines.last();
-    let lends = last
-        .is_some_and(|line| matches!(line.kind, LineKind::Comment | LineKind::Directive));
+    let lends =
+        last.is_some_and(|line| matches!(line.kind, LineKind::Comment | LineKind::Directive));
     let mut lines = lines.peekable();
     if lines.peek().is_some() {
         if !matches!(&text[..], b"" | b"\xef\xbb\xbf" | [.., b'\n']) {

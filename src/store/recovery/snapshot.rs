@@ -164,11 +164,12 @@ impl FileSnapshot {
     pub fn undecided_in<'a>(&'a self, file: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
         let lines = (1..).zip(file.split(|&byte| byte == b'\n'));
         let lines = lines.filter(|_| !self.undecided.is_empty());
-        lines.filter(|(_, line)| {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            self.undecided.iter().any(|waits| waits.0 == line)
-        })
-        .map(|(number, _)| number)
+        lines
+            .filter(|(_, line)| {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                self.undecided.iter().any(|waits| waits.0 == line)
+            })
+            .map(|(number, _)| number)
     }
 
     /// Notes that the file of this instance equals the text.
@@ -372,11 +373,8 @@ mod tests {
 
     #[test]
     fn a_marker_that_was_copied_is_none() {
-        let kinship = Kinship {
-            instance: Instance("a".to_owned()),
-            first: "x".into(),
-            common: None,
-        };
+        let kinship =
+            Kinship { instance: Instance("a".to_owned()), first: "x".into(), common: None };
         let marker = Marker { kinship, inode: 7, born: Some(1) };
         let json = r#"{"instance":"a","first":"x","common":null,"inode":7,"born":1}"#;
         assert_eq!(serde_json::to_string(&marker).unwrap(), json);

@@ -72,8 +72,8 @@ pub fn merge_jobs(file: &[u8], stored: &[u8], ancestor: &[u8], dialect: &Dialect
     let mut written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
     let mut plan = plan;
     if written.is_strained {
-        plan = plan.moving(&file);
         warnings = told.clone();
+        plan = plan.moving(&file, &mut warnings);
         written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
     }
     if reads_as(&written.text, &plan, &three) {
@@ -99,8 +99,7 @@ pub fn merge_jobs(file: &[u8], stored: &[u8], ancestor: &[u8], dialect: &Dialect
 fn reads_as(text: &[u8], plan: &Plan<'_>, three: &Three<'_>) -> bool {
     let table = Table::of(text, &three.file.source.dialect);
     let found = census(table.jobs.iter().map(|job| (job.id, job.is_entry)));
-    found == plan.census(three, true)
-        && (table.crontab.accepted || !three.file.crontab.accepted)
+    found == plan.census(three, true) && (table.crontab.accepted || !three.file.crontab.accepted)
 }
 
 /// Whose the lines of a crontab are that have no user column.

@@ -87,10 +87,7 @@ fn a_job_removed_in_the_new_image_does_not_come_back() {
     let image = "0 0 * * * root rotate\n0 1 * * * root clean\n";
     let edited = "0 0 * * * root rotate\n0 1 * * * root clean\n0 2 * * * root dump\n";
     let new_image = "0 1 * * * root clean\n";
-    assert_eq!(
-        merged(new_image, edited, image),
-        "0 1 * * * root clean\n0 2 * * * root dump\n"
-    );
+    assert_eq!(merged(new_image, edited, image), "0 1 * * * root clean\n0 2 * * * root dump\n");
 }
 
 #[test]
@@ -167,7 +164,8 @@ fn a_comment_comes_and_goes_with_its_job() {
 fn a_changed_setting_changes_the_line_that_gives_it() {
     let image = "PATH=/a\nMAILTO=ops\n0 1 * * * root x\n0 2 * * * root y\n";
     let edited = "PATH=/b\n0 1 * * * root x\n0 2 * * * root y\n";
-    let new_image = "# Managed\nPATH=/a\nMAILTO=ops\n0 1 * * * root x\n0 2 * * * root y\n0 3 * * * root z\n";
+    let new_image =
+        "# Managed\nPATH=/a\nMAILTO=ops\n0 1 * * * root x\n0 2 * * * root y\n0 3 * * * root z\n";
     assert_eq!(
         merged(new_image, edited, image),
         "\

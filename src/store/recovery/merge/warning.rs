@@ -137,10 +137,9 @@ impl fmt::Display for Warning {
                 f,
                 "here and in the snapshot the {part} of {job} changed: `{file}` holds, not `{stored}`"
             ),
-            Warning::Kept { job, file } => write!(
-                f,
-                "{job} was changed here and removed in the snapshot: `{file}` stays"
-            ),
+            Warning::Kept { job, file } => {
+                write!(f, "{job} was changed here and removed in the snapshot: `{file}` stays")
+            }
             Warning::Gone { job, stored } => write!(
                 f,
                 "{job} was removed here and changed in the snapshot: `{stored}` is not added"
