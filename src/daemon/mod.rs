@@ -26,6 +26,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task;
+use tokio::time::timeout;
 
 use crate::clock::{Clock, SystemClock, Waker};
 use crate::config::{Config, Mail};
@@ -236,7 +237,7 @@ async fn serve(
     };
     let code = daemon.follow(scheduler, executing).await?;
     // It ends with the last event; requests that are under way by then have the time of the last lines.
-    let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    let _ = timeout(LAST_LINES, hooks).await;
     Ok(code)
 }
 
@@ -253,6 +254,12 @@ impl Daemon {
                 signal = self.signals.next() => {
                     let signal = signal.context("failed to receive signals")?;
                     if self.obey(signal).await {
+                        // An edit that is being taken over is kept, too.
+                        if let Some(taking) = taking
+                            && let Ok(Some(reload)) = timeout(LAST_WORDS, taking).await
+                        {
+                            self.recovery.offer(&reload);
+                        }
                         return Ok(self.shut_down(scheduler).await);
                     }
                 }
@@ -264,6 +271,10 @@ impl Daemon {
                     }
                 }
                 change = self.recovery.next(), if self.reload.is_some() => {
+                    let Some(change) = change else {
+                        self.watcher.reload();
+                        continue;
+                    };
                     if let Some(reload) = self.reload.take() {
                         taking = Some(Box::pin(self.take(reload, change)));
                     }

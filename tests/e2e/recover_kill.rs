@@ -37,13 +37,10 @@ fn a_recovery_that_is_killed_at_any_step_loses_nothing() {
     let merged = format!("{later}{ADDED}");
     let world = World::new(IMAGE);
     world.live_and_edit(&edited);
-    let db = fs::read(world.path("state/cronkeep.db")).unwrap();
+    let store = world.store();
     let prepare = || {
         // The store as it was before, and a new container of a later image.
-        for end in ["-wal", "-shm"] {
-            let _ = fs::remove_file(world.path(&format!("state/cronkeep.db{end}")));
-        }
-        fs::write(world.path("state/cronkeep.db"), &db).unwrap();
+        world.put_back(&store);
         world.renew(&later);
     };
     let steps = kill_at_each_step(&world, prepare, |step| {
@@ -71,14 +68,11 @@ fn a_recovery_in_place_that_is_killed_at_any_step_is_completed() {
     let edited = format!("{IMAGE}{ADDED}");
     let world = World::new(IMAGE);
     world.live_and_edit(&edited);
-    let db = fs::read(world.path("state/cronkeep.db")).unwrap();
+    let store = world.store();
     let mount = "mount --bind outside crontab && exec \"$@\"";
     let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"];
     for step in 0..STEPS {
-        for end in ["-wal", "-shm"] {
-            let _ = fs::remove_file(world.path(&format!("state/cronkeep.db{end}")));
-        }
-        fs::write(world.path("state/cronkeep.db"), &db).unwrap();
+        world.put_back(&store);
         world.renew("");
         fs::write(world.path("outside"), "").unwrap();
         let fault = format!("recover-kill-at-{step}");

@@ -108,6 +108,23 @@ impl World {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// The files of the store as they are, while no daemon runs.
+    pub fn store(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let items = fs::read_dir(self.path("state")).unwrap().map(|item| item.unwrap().path());
+        let is_store = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().contains(".db");
+        items.filter(is_store).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    }
+
+    /// Makes the files of the store what they were.
+    pub fn put_back(&self, store: &[(PathBuf, Vec<u8>)]) {
+        for (path, _) in self.store() {
+            fs::remove_file(path).unwrap();
+        }
+        for (path, bytes) in store {
+            fs::write(path, bytes).unwrap();
+        }
+    }
+
     /// What the marker says.
     pub fn marker(&self) -> Value {
         serde_json::from_slice(&fs::read(self.path(".crontab.cronkeep")).unwrap()).unwrap()
