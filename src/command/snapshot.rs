@@ -20,7 +20,7 @@ use crate::sink::record::escape;
 use crate::store::deposit::{self, Deposit};
 use crate::store::open::{Access, Opening};
 use crate::store::recovery::{Columns, Content, FileSnapshot};
-use crate::store::{self, Handle, Versioned, seal};
+use crate::store::{self, Handle, Tell, Versioned, seal};
 
 /// How long the store may take to answer.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -71,9 +71,9 @@ fn open(located: Located, is_owner: bool) -> anyhow::Result<Handle> {
     let Located { address, namespace, .. } = located;
     let clock = Arc::new(SystemClock);
     let access = if is_owner { Access::Owned } else { Access::Read };
-    let tell = Arc::new(|text: String| eprintln!("cronkeep: {}", escape(text.as_bytes())));
-    let opening = Opening { address, namespace, access, clock: clock.clone(), tell };
-    Handle::start(move || store::open(opening), clock).context("failed to open the store")
+    let tell: Tell = Arc::new(|text: String| eprintln!("cronkeep: {}", escape(text.as_bytes())));
+    let opening = Opening { address, namespace, access, clock: clock.clone(), tell: tell.clone() };
+    Handle::start(move || store::open(opening), clock, tell).context("failed to open the store")
 }
 
 fn forgot(found: &Versioned, json: bool, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
@@ -166,7 +166,11 @@ impl Held {
             };
             if args.json {
                 let differs = !diff.is_empty();
-                writeln!(console.out, "{}", json!({ "file": path, "differs": differs, "diff": diff }))?;
+                writeln!(
+                    console.out,
+                    "{}",
+                    json!({ "file": path, "differs": differs, "diff": diff })
+                )?;
             } else {
                 for line in diff.lines() {
                     writeln!(console.out, "{}", plain(line))?;
@@ -197,7 +201,8 @@ fn unified(path: &str, then: Option<&[u8]>, now: Option<&[u8]>) -> String {
     let name = |side: Option<&[u8]>, name: String| side.map_or("/dev/null".to_owned(), |_| name);
     let (old, new) = (text(then), text(now));
     let names = (name(then, format!("snapshot:{path}")), name(now, path.to_owned()));
-    let diff = TextDiff::from_lines(&old, &new).unified_diff().header(&names.0, &names.1).to_string();
+    let diff =
+        TextDiff::from_lines(&old, &new).unified_diff().header(&names.0, &names.1).to_string();
     if diff.is_empty() {
         // One of them is empty, and the other is gone.
         return format!("--- {}\n+++ {}\n", names.0, names.1);

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::standing::{Standing, Standings};
 use super::recover::Concerns;
+use super::standing::{Standing, Standings};
 use super::store::Outlook;
 use super::{Daemon, feed};
 use crate::clock::{Clock, Waker};
@@ -139,8 +139,7 @@ impl Daemon {
     /// Answers a request, beside whatever else is to do.
     pub(super) fn answer(&mut self, request: Request) {
         if let Request::Reload(reply) = request {
-            self.notify.reloading();
-            self.watcher.reload();
+            self.notify.reloading(self.watcher.reload());
             let _ = reply.send(());
             return;
         }
@@ -217,7 +216,7 @@ impl Desk {
         let now = self.clock.now();
         let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let due = Due { at, civil: job.zone().civil(at) };
-        Fire { job, due, trigger: Trigger::Manual }
+        Fire { job, due, trigger: Trigger::Manual, generation: 0 }
     }
 
     async fn listing(&self, table: Arc<JobTable>) -> Listing {

@@ -8,6 +8,7 @@ mod crontab;
 mod feed;
 mod lock;
 mod notify;
+mod reading;
 mod reboot;
 mod recover;
 mod reload;
@@ -37,6 +38,7 @@ use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::hook::{Hooks, Patience, Permission};
+use crate::sink::keep::Keep;
 use crate::sink::log::{self, Style};
 use crate::sink::recent::Recent;
 use crate::sink::seen::Seen;
@@ -55,6 +57,8 @@ use store::Keeper;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long the last writes to the store may take.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 /// How long they may take as long as somebody reads them.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -142,7 +146,6 @@ async fn serve(
     let seen_events = bus.subscribe();
     let bus = bus.build();
     let (seen, recent) = (Seen::default(), Recent::default());
-    tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
         syslog: output,
@@ -158,6 +161,10 @@ async fn serve(
 
     let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
         .context("failed to start the store")?;
+    let kept = store.handle().clone();
+    let replica = unix::identity::hostname().into();
+    let keep = Keep::new(kept.clone(), Arc::clone(&clock), replica);
+    let keeping = tokio::spawn(seen.clone().keep(recent.clone(), keep, seen_events));
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
     let host = Host {
@@ -168,11 +175,13 @@ async fn serve(
         post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
     };
+    let (ahead, announced) = mpsc::unbounded_channel();
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());
     let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
+    let executor = executor.with_announcements(announced);
     let executing = tokio::spawn(executor.run());
 
     let alarm = clock.alarm().context("failed to make a timer")?;
@@ -183,6 +192,7 @@ async fn serve(
         alarm,
         tables: table,
         fires: fire_sender,
+        ahead: Some(ahead),
         bus: bus.clone(),
         pulse: pulse.clone(),
         fault: injected_fault(),
@@ -236,8 +246,10 @@ async fn serve(
         locks,
     };
     let code = daemon.follow(scheduler, executing).await?;
-    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    // Both end with the last event; requests that are under way by then have the time of the last lines.
     let _ = timeout(LAST_LINES, hooks).await;
+    let _ = timeout(LAST_LINES, keeping).await;
+    kept.flush(LAST_WRITES).await;
     Ok(code)
 }
 
@@ -248,7 +260,7 @@ impl Daemon {
         scheduler: JoinHandle<()>,
         mut executing: task::JoinHandle<()>,
     ) -> anyhow::Result<ExitCode> {
-        let mut taking = None;
+        let (mut taking, mut reloads) = (None, 0);
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -276,6 +288,7 @@ impl Daemon {
                         continue;
                     };
                     if let Some(reload) = self.reload.take() {
+                        reloads = change.reloads;
                         taking = Some(Box::pin(self.take(reload, change)));
                     }
                 }
@@ -285,7 +298,7 @@ impl Daemon {
                     self.recovery.offer(&reload);
                     self.reload = Some(reload);
                     self.reboot.loaded(&self.tables.borrow());
-                    self.notify.loaded(self.tables.borrow().len());
+                    self.notify.loaded(self.tables.borrow().len(), reloads);
                     if let Err(error) = self.locks.take_more() {
                         let text = format!("{error:#}: its tables are run twice");
                         self.bus.publish(Event::Notice { file: None, text, warning: true });

@@ -37,7 +37,6 @@ impl Daemon {
         // It answers its waker at once; a panic of it was told already.
         let _ = scheduler.join();
         self.recovery.finish().await;
-        self.store.flush().await;
         self.bus.publish(Event::Stopped { killed, left });
         if killed == 0 { ExitCode::Success } else { ExitCode::Failure }
     }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -10,10 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Bus, Event};
 use crate::store::open::{Access, Opening};
-use crate::store::{self, Handle, Standing};
-
-/// How long the last writes may take at the end.
-const LAST_WRITES: Duration = Duration::from_secs(1);
+use crate::store::{self, Handle, Standing, Tell};
 
 /// The store, and what was told of it.
 pub(super) struct Keeper {
@@ -38,19 +34,20 @@ impl Keeper {
     /// # Errors
     /// The system has no thread left.
     pub(super) fn start(config: &Config, clock: Arc<dyn Clock>, bus: Bus) -> io::Result<Self> {
-        let options = &config.store;
-        let name = options.address.to_string().into();
-        let teller = bus.clone();
+        let address = config.store.address.clone();
+        let name = address.to_string().into();
+        let told = bus.clone();
+        let tell: Tell = Arc::new(move |text| {
+            told.publish(Event::Notice { file: None, text, warning: true });
+        });
         let opening = Opening {
-            address: options.address.clone(),
-            namespace: options.namespace.clone(),
-            access: if options.named { Access::Owned } else { Access::Default },
+            address,
+            namespace: config.store.namespace.clone(),
+            access: if config.store.named { Access::Owned } else { Access::Default },
             clock: Arc::clone(&clock),
-            tell: Arc::new(move |text| {
-                teller.publish(Event::Notice { file: None, text, warning: true });
-            }),
+            tell: Arc::clone(&tell),
         };
-        let handle = Handle::start(move || store::open(opening), clock)?;
+        let handle = Handle::start(move || store::open(opening), clock, tell)?;
         let outlook = Outlook { name, standing: handle.standing() };
         Ok(Keeper { handle, outlook, bus, told: false })
     }
@@ -86,11 +83,6 @@ impl Keeper {
             _ => return,
         }
         self.told = !self.told;
-    }
-
-    /// Waits until what was to be kept is, for a while.
-    pub(super) async fn flush(&self) {
-        self.handle().flush(LAST_WRITES).await;
     }
 }
 

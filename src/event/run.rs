@@ -40,11 +40,13 @@ impl RunId {
         self.0.array_to_str(buffer)
     }
 
-    /// When the run arrived, to the millisecond.
+    /// When the run came to be: its fire arrived then. Wall time, to the millisecond.
     #[must_use]
-    pub fn at(self) -> Timestamp {
-        let milliseconds = i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX);
-        Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+    pub fn at(&self) -> Timestamp {
+        i64::try_from(self.0.timestamp_ms())
+            .ok()
+            .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
+            .unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// The last six characters: enough to tell runs of one job apart by eye.
@@ -147,6 +149,18 @@ pub struct Ended {
     pub duration: Duration,
     /// What it used, children it waited for included.
     pub usage: Usage,
+}
+
+impl Ended {
+    /// How it ended, in words: the outcome, and the cause where that adds something.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let outcome = self.outcome.to_string();
+        match self.cause {
+            Some(cause) if !outcome.contains(&cause.to_string()) => format!("{outcome}, {cause}"),
+            _ => outcome,
+        }
+    }
 }
 
 /// What a run's processes used, as wait4(2) tells.

@@ -26,5 +26,6 @@ mod run;
 mod shutdown;
 mod socket;
 mod source;
+mod stuck;
 mod watch;
 mod world;

@@ -135,7 +135,9 @@ fn follow(jobs: &mut HashMap<JobKey, JobState>, step: &Step) {
         Step::Write(writes) => writes,
         Step::Start(start) => {
             let job = jobs.entry(start.key).or_default();
-            job.mark = job.mark.max(Some(start.mark));
+            if start.trigger.is_of_schedule() {
+                job.mark = job.mark.max(Some(start.mark));
+            }
             return job.owed.retain(|owed| owed.due != start.mark.due());
         }
         Step::Reopen => return,

@@ -24,11 +24,11 @@ pub(crate) async fn a_start_on_demand_leaves_the_watermark(place: &dyn Place) {
     let store = place.open();
     let lease = lease(&*store).await;
     write(&*store, [Write::Mark(key(1), mark(60))]).await;
-    for (number, trigger) in [(1, Trigger::Manual), (3, Trigger::After)] {
+    for (number, trigger) in [(1, Trigger::Manual), (3, Trigger::After), (5, Trigger::Reboot)] {
         start(&*store, &lease, vec![Start { trigger, ..a_start(number, 90) }]).await;
     }
     let loaded = store.load().await.unwrap();
-    assert_eq!(loaded.open.len(), 2);
+    assert_eq!(loaded.open.len(), 3);
     assert_eq!(loaded.jobs[&key(1)].mark, Some(mark(60)));
     assert_eq!(loaded.jobs.get(&key(3)).and_then(|job| job.mark), None);
 }

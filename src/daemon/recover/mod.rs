@@ -142,8 +142,12 @@ impl Recovery {
             };
             self.take(recovered);
             if self.is_watched {
-                let mut change =
-                    Change { occasion: Occasion::Edit, notices: Vec::new(), edits: Vec::new() };
+                let mut change = Change {
+                    occasion: Occasion::Edit,
+                    notices: Vec::new(),
+                    edits: Vec::new(),
+                    reloads: 0,
+                };
                 self.add_from_memory(&mut change);
                 return (!change.edits.is_empty()).then_some(change);
             }

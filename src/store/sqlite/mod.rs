@@ -396,8 +396,8 @@ impl Store for Sqlite {
                 statement.query_map(params![], |row| Ok(value::key_of(row.get(0)?, row.get(1)?)));
             let paused = rows.told()?.filter_map(|key| key.told().transpose());
             let paused = paused.collect::<Result<_, _>>()?;
-            let lease = Lease { fencing: beat.lease.fencing.max(1), ..beat.lease };
-            Ok(Peers { lease, others: Vec::new(), paused })
+            // A lease that nobody else could have needs no number.
+            Ok(Peers { lease: beat.lease, paused, ..Peers::default() })
         }))
     }
 
