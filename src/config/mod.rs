@@ -5,6 +5,7 @@
 mod host;
 mod source;
 mod store;
+mod variable;
 mod zone;
 
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use crate::sink::record;
 pub use host::{Host, default_control, default_state_dir};
 pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
 use source::{Strictness, drop_repeated, places};
-pub use store::StoreConfig;
+pub use store::{Located, StoreConfig};
 pub use zone::{FoundZone, ZoneError, default_zone};
 
 /// What happens to running jobs when the daemon stops.
@@ -120,6 +121,7 @@ impl Config {
         let mut sources = places(&args.crontabs, &args.reading, host, strictness);
         let mut warnings: Vec<String> = warning.into_iter().collect();
         warnings.extend(drop_repeated(&mut sources));
+        warnings.extend(variable::warning(&host.variables));
         let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
         let store = StoreConfig::new(args, &state_dir, &mut warnings)?;
         let default_on_stop = if host.pid == 1 { OnStop::End } else { OnStop::Leave };

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::recover::Concerns;
 use super::standing::{Standing, Standings};
 use super::store::Outlook;
 use super::{Daemon, feed};
@@ -110,6 +111,7 @@ pub(super) struct Desk {
     pub(super) waker: Waker,
     pub(super) about: Arc<About>,
     pub(super) store: Outlook,
+    pub(super) concerns: watch::Receiver<Concerns>,
 }
 
 /// What does not change while the daemon runs.
@@ -137,8 +139,7 @@ impl Daemon {
     /// Answers a request, beside whatever else is to do.
     pub(super) fn answer(&mut self, request: Request) {
         if let Request::Reload(reply) = request {
-            self.notify.reloading();
-            self.watcher.reload();
+            self.notify.reloading(self.watcher.reload());
             let _ = reply.send(());
             return;
         }
@@ -215,7 +216,7 @@ impl Desk {
         let now = self.clock.now();
         let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let due = Due { at, civil: job.zone().civil(at) };
-        Fire { job, due, trigger: Trigger::Manual }
+        Fire { job, due, trigger: Trigger::Manual, generation: 0 }
     }
 
     async fn listing(&self, table: Arc<JobTable>) -> Listing {
@@ -344,6 +345,7 @@ impl Desk {
         });
         reasons.extend(troubled);
         reasons.extend(self.store.trouble());
+        reasons.extend(self.concerns.borrow().iter().cloned());
         reasons
     }
 }

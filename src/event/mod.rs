@@ -89,6 +89,8 @@ pub enum Event {
         count: u64,
         /// Why, in words.
         reason: String,
+        /// The clock's generation ([`Fire::generation`]).
+        generation: u64,
     },
     /// Instants at which a job was due and that we chose not to start.
     RunSkipped {
@@ -102,6 +104,8 @@ pub enum Event {
         count: u64,
         /// Why, in words.
         reason: String,
+        /// The clock's generation ([`Fire::generation`]).
+        generation: u64,
     },
     /// Somebody asked that a job does not start until it is resumed.
     JobPaused(Arc<Job>),

@@ -59,7 +59,7 @@ pub fn trace(event: &Event, zone: &Zone) {
         Event::RunStarted(started) => tell_started(name, started, zone),
         Event::RunOutput(_) => {}
         Event::RunEnded(ended) => tell_ended(name, ended, zone),
-        Event::RunMissed { job, first, last, count, reason } => {
+        Event::RunMissed { job, first, last, count, reason, .. } => {
             let label = job.label();
             let (first, last) = (due_at(*first, zone), due_at(*last, zone));
             let reason = escape(reason.as_bytes());
@@ -74,7 +74,7 @@ pub fn trace(event: &Event, zone: &Zone) {
                 of_instants("missed", *count)
             );
         }
-        Event::RunSkipped { job, first, last, count, reason } => {
+        Event::RunSkipped { job, first, last, count, reason, .. } => {
             let label = job.label();
             let (first, last) = (due_at(*first, zone), due_at(*last, zone));
             let reason = escape(reason.as_bytes());

@@ -3,72 +3,40 @@
 use std::sync::Arc;
 
 use super::redis::Redis;
-use super::{
-    Address, Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query,
-    Reply, Start, Store, Verdict, Versioned, Write,
-};
-use crate::event::RunId;
+use super::sqlite::Sqlite;
+use super::{Address, Store, Tell};
+use crate::clock::Clock;
 
-/// The store at an address, for one namespace. Nothing is asked of it yet.
-///
-/// To be called inside a tokio runtime with I/O and time, which drives what the store does on its own.
+/// What is to be known to open a store.
+pub struct Opening {
+    /// Where it is.
+    pub address: Address,
+    /// Whose state it is.
+    pub namespace: String,
+    /// What for.
+    pub access: Access,
+    /// Tells how old what is kept is.
+    pub clock: Arc<dyn Clock>,
+    /// Is told what has no other place: that another store was taken, that a broken file was put aside.
+    pub tell: Tell,
+}
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A daemon's, that it was told to use: as long as it cannot be used, it is down.
+    Owned,
+    /// A daemon's, that nobody named: where no file can be written, state is kept in memory.
+    Default,
+    /// A command's that reads, beside a daemon or without: makes nothing, changes nothing.
+    Read,
+}
+
+/// Opens a store. Never fails and never waits: one that cannot be used answers so.
 #[must_use]
-pub fn open(address: &Address, namespace: &str) -> Arc<dyn Store> {
-    match address {
-        Address::Redis(url) => Arc::new(Redis::new(url, namespace)),
-        Address::Sqlite(_) | Address::Memory => Arc::new(Nothing),
-    }
-}
-
-/// Keeps nothing, and remembers nothing.
-struct Nothing;
-
-fn ready<'a, T: Send + 'a>(value: T) -> Reply<'a, T> {
-    Box::pin(std::future::ready(Ok(value)))
-}
-
-impl Store for Nothing {
-    fn load(&self) -> Reply<'_, Loaded> {
-        ready(Loaded::default())
-    }
-
-    fn snapshot(&self) -> Reply<'_, Option<Versioned>> {
-        ready(None)
-    }
-
-    fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put> {
-        ready(Put::Done(put.expected + 1))
-    }
-
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
-        ready(())
-    }
-
-    fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>> {
-        ready(None)
-    }
-
-    fn write(&self, _batch: Vec<Write>) -> Reply<'_, ()> {
-        ready(())
-    }
-
-    fn claim(&self, _lease: Lease, claims: Vec<Claim>) -> Reply<'_, Vec<Verdict>> {
-        ready(vec![Verdict::Granted; claims.len()])
-    }
-
-    fn start(&self, _lease: Lease, starts: Vec<Start>) -> Reply<'_, Vec<Permission>> {
-        ready(vec![Permission::Granted; starts.len()])
-    }
-
-    fn beat(&self, beat: Beat) -> Reply<'_, Peers> {
-        ready(Peers { lease: beat.lease, ..Peers::default() })
-    }
-
-    fn runs(&self, _query: Query) -> Reply<'_, Page> {
-        ready(Page::default())
-    }
-
-    fn output(&self, _run: RunId) -> Reply<'_, Option<Output>> {
-        ready(None)
+pub fn open(opening: Opening) -> Arc<dyn Store> {
+    match opening.address {
+        Address::Redis(url) => Arc::new(Redis::new(&url, &opening.namespace)),
+        Address::Sqlite(_) | Address::Memory => Arc::new(Sqlite::new(opening)),
     }
 }
