@@ -16,7 +16,7 @@ pub(super) const PERMANENT: [&str; 2] = ["PATH", "HOME"];
 ///
 /// The zone of the schedule stands under `CRONKEEP_TZ`, whichever of the two names gave it. Names whose empty value
 /// takes them back are not in it when they are empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ambient(BTreeMap<Text, Text>);
 
 /// How the value that a job had is given to it again.
