@@ -263,7 +263,10 @@ fn three_way(file: &Seen, stored: &Seen, ancestor: &Seen) -> Seen {
     let mut settings = BTreeMap::new();
     for name in NAMES {
         let values = [file, stored, ancestor].map(|seen| seen.settings.get(name).cloned());
-        if let Some(value) = chosen(&values[0], &values[1], &values[2]) {
+        let [of_file, of_stored, of_ancestor] = &values;
+        let stays = name == "PATH" && of_stored.is_none();
+        let of_stored = if stays { of_ancestor } else { of_stored };
+        if let Some(value) = chosen(of_file, of_stored, of_ancestor) {
             settings.insert(name.to_owned(), value);
         }
     }
