@@ -38,11 +38,12 @@ class Daemon:
 
     name = ""
 
-    def __init__(self, folder, text):
+    def __init__(self, folder, text, rest=0.0):
         self.folder = Path(folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.prepare(text)
+        time.sleep(rest)
         self.process = subprocess.Popen(
             self.command(),
             env=ENVIRONMENT,

@@ -26,6 +26,8 @@ MS = 1e6
 DEBIAN_LINES = 10_000
 # Starts of a job that is due each minute.
 STARTS = 20
+# For so long a crontab has been left alone when its crond starts: one that is being written is read twice.
+REST = 0.2
 # No measurement of a moment begins this close to a full minute, when every crond wakes up.
 EDGE = 8
 
@@ -62,7 +64,7 @@ def start_up(quick, folder):
                 continue
             for _ in range(2 if quick else 7):
                 avoid_minute_edge()
-                with program(folder / "start", text) as running:
+                with program(folder / "start", text, REST) as running:
                     row = {"program": program.name, "entries": count}
                     if program is Cronkeep:
                         moment, record = running.loaded()

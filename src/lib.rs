@@ -16,7 +16,7 @@
 //! | 4 | [`event`] | `job` and below |
 //! | 5 | [`store`], [`watch`] | `event` and below |
 //! | 6 | [`scheduler`], [`executor`] | everything below |
-//! | 7 | [`sink`] | `event`, `job`, `unix`, `clock` |
+//! | 7 | [`sink`] | `event`, `store`, `job`, `unix`, `clock` |
 //! | 8 | [`control`] | everything below |
 //! | 9 | [`exit`], then [`args`], [`config`], [`telemetry`], then [`command`], then [`daemon`] | those named before, and everything below |
 //! | 10 | `main` | `args`, `config`, `daemon`, `command` |

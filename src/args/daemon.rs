@@ -52,6 +52,33 @@ pub struct DaemonArgs {
     /// The control socket [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]
     #[arg(long, value_name = "PATH", env = "CRONKEEP_CONTROL", hide_env_values = true)]
     pub control: Option<PathBuf>,
+    /// Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory:
+    ///
+    /// With a password in it, better given as CRONKEEP_STORE or, in a file, as CRONKEEP_STORE_FILE.
+    #[arg(long, value_name = "URL", env = "CRONKEEP_STORE", hide_env_values = true)]
+    pub store: Option<String>,
+    /// A file with the key that signs what is kept; what is not signed with it is refused
+    #[arg(long, value_name = "FILE", env = "CRONKEEP_STORE_KEY", hide_env_values = true)]
+    pub store_key: Option<PathBuf>,
+    /// Whose schedule it is, in a store that several share: replicas of one service say the same
+    #[arg(long, value_name = "NAME", env = "CRONKEEP_NAMESPACE", hide_env_values = true)]
+    pub namespace: Option<String>,
+    /// What is done at the start where the crontabs differ from those that are kept
+    #[arg(long, value_name = "HOW", env = "CRONKEEP_RECOVER", hide_env_values = true)]
+    #[arg(value_enum, default_value_t = RecoverArg::Auto)]
+    pub recover: RecoverArg,
+    /// What is done with what is due while a shared store is silent
+    #[arg(long, value_name = "WHAT", env = "CRONKEEP_WHEN_STORE_DOWN", hide_env_values = true)]
+    #[arg(value_enum, default_value_t = WhenStoreDownArg::Auto)]
+    pub when_store_down: WhenStoreDownArg,
+    /// Start everything here, whatever other replicas start
+    #[arg(long, env = "CRONKEEP_LOCAL", hide_env_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub local: bool,
+    /// Run nothing: compare the jobs with those that the Python service keeps in the store
+    #[arg(long, env = "CRONKEEP_SHADOW", hide_env_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub shadow: bool,
     /// How late a run may start after a hold or a queue [default: 60s]
     #[arg(long, value_name = "DURATION", env = "CRONKEEP_GRACE", hide_env_values = true)]
     #[arg(value_parser = duration)]
@@ -198,6 +225,32 @@ impl From<CatchUpArg> for CatchUp {
             CatchUpArg::All => CatchUp::All,
         }
     }
+}
+
+/// What is done at the start where crontabs differ from those that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum RecoverArg {
+    /// In a new container: what was edited in an earlier one is merged in.
+    #[default]
+    Auto,
+    /// Always merged, also into a file on a mount of its own.
+    Merge,
+    /// What is kept replaces the file.
+    Always,
+    /// The file is left as it is.
+    Never,
+}
+
+/// What is done with what is due while a shared store is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum WhenStoreDownArg {
+    /// Started if no other replica was alive at the last contact, else held.
+    #[default]
+    Auto,
+    /// Started, though other replicas may start it, too.
+    Run,
+    /// Held within its grace, then missed.
+    Hold,
 }
 
 impl From<OverlapArg> for Overlap {

@@ -4,6 +4,8 @@
 
 mod host;
 mod source;
+mod store;
+mod variable;
 mod zone;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use crate::sink::record;
 pub use host::{Host, default_control, default_state_dir};
 pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
 use source::{Strictness, drop_repeated, places};
+pub use store::{Located, StoreConfig};
 pub use zone::{FoundZone, ZoneError, default_zone};
 
 /// What happens to running jobs when the daemon stops.
@@ -80,6 +83,10 @@ pub struct Config {
     pub subreaper: bool,
     /// Every user's table may use hooks.
     pub allow_user_hooks: bool,
+    /// Where state outlives the daemon.
+    pub store: StoreConfig,
+    /// Nothing is run; the jobs are compared with those of the Python service.
+    pub shadow: bool,
     /// What the log should say at the start.
     pub warnings: Vec<String>,
 }
@@ -114,6 +121,9 @@ impl Config {
         let mut sources = places(&args.crontabs, &args.reading, host, strictness);
         let mut warnings: Vec<String> = warning.into_iter().collect();
         warnings.extend(drop_repeated(&mut sources));
+        warnings.extend(variable::warning(&host.variables));
+        let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
+        let store = StoreConfig::new(args, &state_dir, &mut warnings)?;
         let default_on_stop = if host.pid == 1 { OnStop::End } else { OnStop::Leave };
         Ok(Config {
             sources,
@@ -125,7 +135,7 @@ impl Config {
                 OnStopArg::Leave => OnStop::Leave,
             }),
             stop_grace: args.stop_grace,
-            state_dir: args.state_dir.clone().unwrap_or_else(|| default_state_dir(host)),
+            state_dir,
             control: args.control.clone().unwrap_or_else(|| default_control(host)),
             defaults: Options {
                 grace: args.grace,
@@ -149,6 +159,8 @@ impl Config {
             log_to: args.log_to,
             subreaper: host.pid == 1 || args.subreaper,
             allow_user_hooks: args.allow_user_hooks,
+            store,
+            shadow: args.shadow,
             warnings,
         })
     }

@@ -146,22 +146,13 @@ impl RunObject {
             outcome: Some(ended.outcome.name().to_owned()),
             exit: ended.outcome.exit(),
             signal: ended.outcome.signal(),
-            reason: Some(words(ended)),
+            reason: Some(ended.words()),
             duration_ms: milliseconds(ended.duration),
             user_cpu_ms: milliseconds(ended.usage.user),
             system_cpu_ms: milliseconds(ended.usage.system),
             max_rss_kib: Some(ended.usage.max_rss_kib),
             ..RunObject::of(&ended.run)
         }
-    }
-}
-
-/// How a run ended, in words.
-fn words(ended: &Ended) -> String {
-    let outcome = ended.outcome.to_string();
-    match ended.cause {
-        Some(cause) if !outcome.contains(&cause.to_string()) => format!("{outcome}, {cause}"),
-        _ => outcome,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_till, take_while};
 use nom::character::complete::char;
@@ -50,7 +51,7 @@ pub(super) fn shape(line: &[u8]) -> Shape {
         None => Shape::Blank,
         Some(b'#') => comment(line, text),
         // Most lines have no equals sign, or none that the grammar of settings has to look at.
-        Some(_) if !text.contains(&b'=') => Shape::Entry,
+        Some(_) if memchr(b'=', text).is_none() => Shape::Entry,
         Some(_) => match setting(text) {
             Ok((_, (name, value))) => {
                 Shape::Setting { name: range_in(line, name), value: range_in(line, value) }

@@ -3,11 +3,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Makes hashers that fold eight bytes at a time into a secret start: the crontab's author does not know it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seeded(u64);
+pub(crate) struct Seeded(u64);
 
 impl Seeded {
     /// A start that differs from one crontab to the next.
-    pub(super) fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Seeded(RandomState::new().hash_one(0))
     }
 }
@@ -21,7 +21,7 @@ impl BuildHasher for Seeded {
 }
 
 /// See [`Seeded`].
-pub(super) struct Fold(u64);
+pub(crate) struct Fold(u64);
 
 impl Fold {
     fn mix(&mut self, word: u64) {

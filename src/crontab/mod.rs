@@ -25,6 +25,7 @@ pub use directive::Options;
 pub use entry::{Entry, Flags};
 pub use expression::{Expression, When};
 pub use fault::{Code, Fault, Mistake, Severity};
+pub(crate) use hash::Seeded;
 pub use setting::{Setting, Settings};
 pub use source::{Compat, Dialect, FieldCount, Format, Origin, Source};
 pub use text::Text;
@@ -74,6 +75,11 @@ pub enum LineKind {
 #[must_use]
 pub fn parse(source: &Source) -> Crontab {
     reader::Reader::new(source).read()
+}
+
+/// Where each physical line of a file stands, without its line's end: one for each of [`Crontab::lines`].
+pub fn spans(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    line::physical(bytes).map(|line| line.span)
 }
 
 impl Crontab {

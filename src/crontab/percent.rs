@@ -1,5 +1,7 @@
 //! `%` in a command: the end of the command, then lines of standard input (cronie's `do_command.c`).
 
+use memchr::memchr;
+
 /// A command split at its first bare `%`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
@@ -34,7 +36,7 @@ pub fn split(raw: &[u8]) -> Split {
 /// Where the first `%` stands that ends the command.
 #[must_use]
 pub fn first_bare(raw: &[u8]) -> Option<usize> {
-    if !raw.contains(&b'%') {
+    if memchr(b'%', raw).is_none() {
         return None;
     }
     let mut escaped = false;

@@ -8,6 +8,8 @@ use std::hash::BuildHasher as _;
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memchr_iter;
+
 use super::directive::{self, Options, Searches};
 use super::entry::{self, Draft, Known};
 use super::grammar::{self, Shape};
@@ -118,7 +120,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn read(mut self) -> Crontab {
-        self.lines.reserve_exact(line::physical(self.bytes).count());
+        // One more where the last line has no end.
+        self.lines.reserve_exact(memchr_iter(b'\n', self.bytes).count() + 1);
         let mut ended = true;
         for (number, line) in (1..).zip(line::physical(self.bytes)) {
             if line.returns && self.returns.is_none() {

@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::recover::Concerns;
 use super::standing::{Standing, Standings};
+use super::store::Outlook;
 use super::{Daemon, feed};
 use crate::clock::{Clock, Waker};
 use crate::config::Config;
@@ -108,6 +110,8 @@ pub(super) struct Desk {
     pub(super) pulse: Pulse,
     pub(super) waker: Waker,
     pub(super) about: Arc<About>,
+    pub(super) store: Outlook,
+    pub(super) concerns: watch::Receiver<Concerns>,
 }
 
 /// What does not change while the daemon runs.
@@ -135,8 +139,7 @@ impl Daemon {
     /// Answers a request, beside whatever else is to do.
     pub(super) fn answer(&mut self, request: Request) {
         if let Request::Reload(reply) = request {
-            self.notify.reloading();
-            self.watcher.reload();
+            self.notify.reloading(self.watcher.reload());
             let _ = reply.send(());
             return;
         }
@@ -213,7 +216,7 @@ impl Desk {
         let now = self.clock.now();
         let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let due = Due { at, civil: job.zone().civil(at) };
-        Fire { job, due, trigger: Trigger::Manual }
+        Fire { job, due, trigger: Trigger::Manual, generation: 0 }
     }
 
     async fn listing(&self, table: Arc<JobTable>) -> Listing {
@@ -268,7 +271,7 @@ impl Desk {
             },
             active: state.running.iter().map(RunObject::active).collect(),
             waiting: waiting(&state),
-            store: "memory".to_owned(),
+            store: self.store.name(),
             broker: "none".to_owned(),
             replicas: vec![hostname()],
             orphans: state.orphans,
@@ -341,6 +344,8 @@ impl Desk {
             Some(format!("{} {trouble}", standing.file))
         });
         reasons.extend(troubled);
+        reasons.extend(self.store.trouble());
+        reasons.extend(self.concerns.borrow().iter().cloned());
         reasons
     }
 }

@@ -8,11 +8,14 @@ mod crontab;
 mod feed;
 mod lock;
 mod notify;
+mod reading;
 mod reboot;
+mod recover;
 mod reload;
 mod shutdown;
 mod signal;
 mod standing;
+mod store;
 mod surroundings;
 
 use std::ffi::CString;
@@ -34,6 +37,7 @@ use crate::exit::ExitCode;
 use crate::job::JobTable;
 use crate::scheduler::{Fault, Pulse, Scheduler};
 use crate::sink::hook::{Hooks, Patience, Permission};
+use crate::sink::keep::Keep;
 use crate::sink::log::{self, Style};
 use crate::sink::recent::Recent;
 use crate::sink::seen::Seen;
@@ -46,10 +50,14 @@ use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
 use reboot::Reboot;
+use recover::Recovery;
 use reload::Reload;
+use store::Keeper;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long the last writes to the store may take.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 /// How long they may take as long as somebody reads them.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -117,6 +125,9 @@ struct Daemon {
     locks: Locks,
     control: Control,
     desk: Desk,
+    /// Where state outlives the daemon.
+    store: Keeper,
+    recovery: Recovery,
 }
 
 async fn serve(
@@ -134,7 +145,6 @@ async fn serve(
     let seen_events = bus.subscribe();
     let bus = bus.build();
     let (seen, recent) = (Seen::default(), Recent::default());
-    tokio::spawn(seen.clone().keep(recent.clone(), seen_events));
     let style = Style {
         format: config.log.format,
         syslog: output,
@@ -148,6 +158,12 @@ async fn serve(
     let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
+    let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
+        .context("failed to start the store")?;
+    let kept = store.handle().clone();
+    let replica = unix::identity::hostname().into();
+    let keep = Keep::new(kept.clone(), Arc::clone(&clock), replica);
+    let keeping = tokio::spawn(seen.clone().keep(recent.clone(), keep, seen_events));
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
     let host = Host {
@@ -158,11 +174,13 @@ async fn serve(
         post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
     };
+    let (ahead, announced) = mpsc::unbounded_channel();
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());
     let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
+    let executor = executor.with_announcements(announced);
     let executing = tokio::spawn(executor.run());
 
     let alarm = clock.alarm().context("failed to make a timer")?;
@@ -173,14 +191,13 @@ async fn serve(
         alarm,
         tables: table,
         fires: fire_sender,
+        ahead: Some(ahead),
         bus: bus.clone(),
         pulse: pulse.clone(),
         fault: injected_fault(),
     };
     let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
 
-    let places = config.sources.iter().map(|source| source.place.clone());
-    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     bus.publish(Event::Started {
         version: env!("CARGO_PKG_VERSION"),
         zone: config.zone.name().to_owned(),
@@ -188,6 +205,10 @@ async fn serve(
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    // Before the watch reads them: each crontab is loaded once.
+    let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let places = config.sources.iter().map(|source| source.place.clone());
+    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
     let reload = Reload::new(&config, account, bus.clone());
@@ -201,6 +222,8 @@ async fn serve(
         pulse,
         waker: waker.clone(),
         about,
+        store: store.outlook(),
+        concerns: recovery.concerns(),
     };
     let executor = handle;
     let daemon = Daemon {
@@ -216,12 +239,16 @@ async fn serve(
         executor,
         control,
         desk,
+        store,
+        recovery,
         notify,
         locks,
     };
     let code = daemon.follow(scheduler, executing).await?;
-    // It ends with the last event; requests that are under way by then have the time of the last lines.
+    // Both end with the last event; requests that are under way by then have the time of the last lines.
     let _ = tokio::time::timeout(LAST_LINES, hooks).await;
+    let _ = tokio::time::timeout(LAST_LINES, keeping).await;
+    kept.flush(LAST_WRITES).await;
     Ok(code)
 }
 
@@ -232,7 +259,7 @@ impl Daemon {
         scheduler: JoinHandle<()>,
         mut executing: task::JoinHandle<()>,
     ) -> anyhow::Result<ExitCode> {
-        let mut taking = None;
+        let (mut taking, mut reloads) = (None, 0);
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -242,22 +269,32 @@ impl Daemon {
                     }
                 }
                 change = self.watcher.next(), if self.reload.is_some() => {
-                    let change = change.context("the watch of the crontabs ended")?;
+                    let mut change = change.context("the watch of the crontabs ended")?;
                     if let Some(reload) = self.reload.take() {
+                        self.recovery.amend(&mut change);
+                        taking = Some(Box::pin(self.take(reload, change)));
+                    }
+                }
+                change = self.recovery.next(), if self.reload.is_some() => {
+                    if let Some(reload) = self.reload.take() {
+                        reloads = change.reloads;
                         taking = Some(Box::pin(self.take(reload, change)));
                     }
                 }
                 taken = async { taking.as_mut()?.await }, if taking.is_some() => {
                     taking = None;
-                    self.reload = Some(taken.context("taking over a crontab failed")?);
+                    let reload = taken.context("taking over a crontab failed")?;
+                    self.recovery.offer(&reload);
+                    self.reload = Some(reload);
                     self.reboot.loaded(&self.tables.borrow());
-                    self.notify.loaded(self.tables.borrow().len());
+                    self.notify.loaded(self.tables.borrow().len(), reloads);
                     if let Err(error) = self.locks.take_more() {
                         let text = format!("{error:#}: its tables are run twice");
                         self.bus.publish(Event::Notice { file: None, text, warning: true });
                     }
                 }
                 request = self.control.next() => self.answer(request),
+                () = self.store.turned() => self.store.tell(),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
                     ended.context("the executor failed")?;

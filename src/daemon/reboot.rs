@@ -83,7 +83,7 @@ impl Reboot {
         for job in jobs {
             let civil = job.zone().civil(self.at);
             let due = Due { at: self.at, civil };
-            let fire = Fire { job: Arc::clone(job), due, trigger: Trigger::Reboot };
+            let fire = Fire { job: Arc::clone(job), due, trigger: Trigger::Reboot, generation: 0 };
             // Without an executor the daemon is about to end.
             let _ = fires.send(fire);
         }

@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::Daemon;
+use super::reading::Reading;
 use super::standing::{Accepted, Key, Standings, Told};
 use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
 use crate::config::{Config, PlaceSpec};
-use crate::crontab::{self, Crontab, Fault, Options, Source};
+use crate::crontab::{Fault, Options, Source};
 use crate::event::{Bus, Event, Loaded};
-use crate::job::{Diff, Job, JobTable, Policy};
+use crate::job::{Diff, Job, JobTable, Policy, Terms};
 use crate::schedule::Zone;
 use crate::sink::hook::Permission;
 use crate::unix::{self, Account, memory};
@@ -69,6 +70,21 @@ impl Reload {
         self.standings.subscribe()
     }
 
+    /// The crontabs in force, with the hashes of their texts.
+    pub(super) fn in_force(&self) -> impl Iterator<Item = (&Key, u64)> {
+        self.files.iter().filter_map(|(key, accepted)| Some((key, accepted.standing.hash?)))
+    }
+
+    /// The text in force of a crontab.
+    pub(super) fn text(&self, key: &Key) -> Option<Vec<u8>> {
+        self.files.get(key)?.text()
+    }
+
+    /// Whether there is such a crontab, though nothing of it may be in force.
+    pub(super) fn knows(&self, key: &Key) -> bool {
+        self.files.contains_key(key)
+    }
+
     /// Takes over a change, and tells how the crontabs stand after it.
     fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
         self.apply(change, now, put);
@@ -117,21 +133,21 @@ impl Reload {
             return;
         }
         let changed: BTreeSet<_> = read.keys().cloned().collect();
-        let crontabs: Vec<(Key, Source, Crontab)> = self
+        let crontabs: Vec<(Key, Reading)> = self
             .files
             .iter()
             .filter_map(|(key, accepted)| {
-                let (source, crontab) = match read.remove(key) {
-                    Some(parsed) => parsed,
+                let reading = match read.remove(key) {
+                    Some(reading) => reading,
                     None => self.read_again(key, accepted)?,
                 };
-                Some((key.clone(), source, crontab))
+                Some((key.clone(), reading))
             })
             .collect();
         self.put_in_force(files, &crontabs, now, put);
         // Asking the host takes time that an edit need not wait for.
         self.look_up(&crontabs, &changed, now);
-        for (key, source, _) in crontabs {
+        for (key, Reading { source, .. }) in crontabs {
             if changed.contains(&key)
                 && let Some(accepted) = self.files.get_mut(&key)
             {
@@ -143,21 +159,16 @@ impl Reload {
     }
 
     /// Reads the new text of a file; tells why, if it is refused as a whole.
-    fn read(
-        &mut self,
-        key: &Key,
-        name: &Arc<str>,
-        text: Text,
-        now: Timestamp,
-    ) -> Option<(Source, Crontab)> {
+    fn read(&mut self, key: &Key, name: &Arc<str>, text: Text, now: Timestamp) -> Option<Reading> {
         let dialect = self.places.get(key.0)?.dialect(&key.1);
         let hash = text.fingerprint.hash;
         let source = Source { name: Arc::clone(name), bytes: text.bytes, dialect };
-        let crontab = crontab::parse(&source);
+        let reading = Reading::of(source);
         let accepted = accepted(&mut self.files, key);
+        let crontab = &reading.crontab;
         if crontab.accepted {
             accepted.take(hash, now);
-            return Some((source, crontab));
+            return Some(reading);
         }
         tell(name, &mut accepted.told, &self.bus, crontab.faults.iter());
         let reason = if accepted.is_in_force() {
@@ -173,12 +184,11 @@ impl Reload {
     }
 
     /// Reads the text in force of a file that did not change.
-    fn read_again(&self, key: &Key, accepted: &Accepted) -> Option<(Source, Crontab)> {
+    fn read_again(&self, key: &Key, accepted: &Accepted) -> Option<Reading> {
         let bytes = accepted.text()?;
         let dialect = self.places.get(key.0)?.dialect(&key.1);
         let source = Source { name: Arc::clone(&accepted.standing.file), bytes, dialect };
-        let crontab = crontab::parse(&source);
-        Some((source, crontab))
+        Some(Reading::of(source))
     }
 
     /// Takes note of what the watch says of a file.
@@ -202,14 +212,11 @@ impl Reload {
     }
 
     /// Tells of users and commands that the host does not have, and of entries whose time is over.
-    fn look_up(
-        &mut self,
-        crontabs: &[(Key, Source, Crontab)],
-        changed: &BTreeSet<Key>,
-        now: Timestamp,
-    ) {
+    fn look_up(&mut self, crontabs: &[(Key, Reading)], changed: &BTreeSet<Key>, now: Timestamp) {
         let host = HostLookup::default();
-        for (key, source, crontab) in crontabs.iter().filter(|(key, ..)| changed.contains(key)) {
+        for (key, Reading { source, crontab, .. }) in
+            crontabs.iter().filter(|(key, ..)| changed.contains(key))
+        {
             if let Some(Accepted { standing, told_of_host, .. }) = self.files.get_mut(key) {
                 let mut faults = lookup::faults(source, crontab, &host);
                 faults.extend(expiry::faults(source, crontab, &self.table, now));
@@ -221,20 +228,22 @@ impl Reload {
     fn put_in_force(
         &mut self,
         files: Vec<Arc<str>>,
-        crontabs: &[(Key, Source, Crontab)],
+        crontabs: &[(Key, Reading)],
         now: Timestamp,
         put: impl FnOnce(Arc<JobTable>),
     ) {
-        let pairs: Vec<(&Source, &Crontab)> =
-            crontabs.iter().map(|(_, source, crontab)| (source, crontab)).collect();
+        let readings: Vec<_> = crontabs
+            .iter()
+            .map(|(_, Reading { source, crontab, ids })| (source, crontab, ids.as_ref()))
+            .collect();
         let (table, diff, across) =
-            JobTable::build(&pairs, &self.zone, &self.defaults, &self.table, now);
+            JobTable::build_identified(&readings, &self.zone, &self.defaults, &self.table, now);
         let mut across_files: HashMap<&str, Vec<&Fault>> = HashMap::new();
         for (file, fault) in &across {
             across_files.entry(file).or_default().push(fault);
         }
         (self.errors, self.warnings) = (0, 0);
-        for (key, source, crontab) in crontabs {
+        for (key, Reading { source, crontab, .. }) in crontabs {
             let Some(accepted) = self.files.get_mut(key) else { continue };
             let mut faults: Vec<&Fault> = crontab.faults.iter().collect();
             faults.extend(across_files.remove(&*source.name).unwrap_or_default());
@@ -277,13 +286,18 @@ impl Reload {
         for event in events {
             self.bus.publish(event);
         }
-        for job in diff.added.iter().chain(&diff.changed) {
-            if let Some(text) = self.hooks.refusal(job) {
-                let file = Some(Arc::clone(job.file()));
-                self.bus.publish(Event::Notice { file, text, warning: true });
-            }
-            let unknown = not_carried_out(job.policy());
-            if self.refusal(job).is_none() && !unknown.is_empty() {
+        let new = diff.added.iter().chain(&diff.changed);
+        for (file, text) in self.hooks.refusals(new.clone()) {
+            self.bus.publish(Event::Notice { file: Some(file), text, warning: true });
+        }
+        let mut last: Option<(&Arc<Terms>, Vec<&'static str>)> = None;
+        for job in new {
+            // Neighbours have the same terms as a rule.
+            let unknown = match &mut last {
+                Some((terms, unknown)) if Arc::ptr_eq(terms, &job.terms) => unknown,
+                last => &mut last.insert((&job.terms, not_carried_out(job.policy()))).1,
+            };
+            if !unknown.is_empty() && self.refusal(job).is_none() {
                 let text = format!(
                     "{}:{}: {} not carried out by this version",
                     job.file(),

@@ -228,6 +228,8 @@ fn warns(event: &Event) -> bool {
         Event::Rejected { .. }
         | Event::JobRefused { .. }
         | Event::RunMissed { .. }
+        | Event::RunLost { .. }
+        | Event::StoreDown { .. }
         | Event::ClockStepped { .. }
         | Event::SchedulerRestarted { .. }
         | Event::Stopping { .. }

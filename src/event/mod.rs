@@ -11,14 +11,14 @@ pub mod run;
 pub use bus::{Bounded, Bus, Permit};
 pub use fire::{Fire, Trigger};
 pub use outcome::{Cause, Outcome};
-pub use run::{Ended, Line, Run, RunId, Started, Stream, Usage};
+pub use run::{BadRunId, Ended, Line, Run, RunId, Started, Stream, Usage};
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::crontab::Fault;
-use crate::job::Job;
+use crate::job::{Job, JobKey};
 use crate::schedule::Due;
 
 /// Something that happened, as sinks see it.
@@ -89,6 +89,8 @@ pub enum Event {
         count: u64,
         /// Why, in words.
         reason: String,
+        /// The clock's generation ([`Fire::generation`]).
+        generation: u64,
     },
     /// Instants at which a job was due and that we chose not to start.
     RunSkipped {
@@ -102,11 +104,38 @@ pub enum Event {
         count: u64,
         /// Why, in words.
         reason: String,
+        /// The clock's generation ([`Fire::generation`]).
+        generation: u64,
     },
     /// Somebody asked that a job does not start until it is resumed.
     JobPaused(Arc<Job>),
     /// A job that was paused starts again.
     JobResumed(Arc<Job>),
+    /// Nobody saw the end of a run of an earlier life of this daemon, or of another replica.
+    RunLost {
+        /// The job's key.
+        key: JobKey,
+        /// What people call the job.
+        name: String,
+        /// The run.
+        run: RunId,
+        /// For which due.
+        due: Due,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The store does not answer, or refuses what it is asked for.
+    StoreDown {
+        /// Which, without secrets.
+        store: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The store answers again.
+    StoreUp {
+        /// Which, without secrets.
+        store: String,
+    },
     /// The wall clock was set.
     ClockStepped {
         /// How far; negative: back.
@@ -193,6 +222,9 @@ impl Event {
             Event::RunSkipped { .. } => "run.skipped",
             Event::JobPaused(_) => "job.paused",
             Event::JobResumed(_) => "job.resumed",
+            Event::RunLost { .. } => "run.lost",
+            Event::StoreDown { .. } => "store.down",
+            Event::StoreUp { .. } => "store.up",
             Event::ClockStepped { .. } => "clock.stepped",
             Event::SchedulerRestarted { .. } => "scheduler.restarted",
             Event::Signal { .. } => "daemon.signal",

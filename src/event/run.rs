@@ -22,12 +22,52 @@ impl RunId {
         RunId(ulid::Ulid::from_parts(milliseconds, random))
     }
 
+    /// The 128 bits that it is: they sort as the text does.
+    #[must_use]
+    pub fn bits(self) -> u128 {
+        self.0.0
+    }
+
+    /// The id with these bits.
+    #[must_use]
+    pub fn of_bits(bits: u128) -> Self {
+        RunId(ulid::Ulid(bits))
+    }
+
+    /// Its text, written to `buffer`.
+    #[must_use]
+    pub fn text(self, buffer: &mut [u8; ulid::ULID_LEN]) -> &str {
+        self.0.array_to_str(buffer)
+    }
+
+    /// When the run came to be: its fire arrived then. Wall time, to the millisecond.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        i64::try_from(self.0.timestamp_ms())
+            .ok()
+            .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
+            .unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// The last six characters: enough to tell runs of one job apart by eye.
     #[must_use]
     pub fn short(&self) -> String {
         self.0.to_string().split_off(20)
     }
 }
+
+impl std::str::FromStr for RunId {
+    type Err = BadRunId;
+
+    fn from_str(text: &str) -> Result<Self, BadRunId> {
+        ulid::Ulid::from_string(text).map(RunId).map_err(|_| BadRunId)
+    }
+}
+
+/// The text is no run's id: 26 digits and capital letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a run's id")]
+pub struct BadRunId;
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +151,18 @@ pub struct Ended {
     pub usage: Usage,
 }
 
+impl Ended {
+    /// How it ended, in words: the outcome, and the cause where that adds something.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let outcome = self.outcome.to_string();
+        match self.cause {
+            Some(cause) if !outcome.contains(&cause.to_string()) => format!("{outcome}, {cause}"),
+            _ => outcome,
+        }
+    }
+}
+
 /// What a run's processes used, as wait4(2) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -132,6 +184,17 @@ mod tests {
         let late = RunId::new(Timestamp::from_second(1_001).unwrap(), 0);
         assert!(early < late);
         assert!(early.to_string() < late.to_string());
+    }
+
+    #[test]
+    fn an_id_is_its_bits_and_knows_its_arrival() {
+        let at = Timestamp::from_millisecond(1_234_567).unwrap();
+        let id = RunId::new(at, 99);
+        assert_eq!((RunId::of_bits(id.bits()), id.at()), (id, at));
+        assert_eq!(
+            RunId::of_bits(u128::MAX).at(),
+            Timestamp::from_millisecond(281_474_976_710_655).unwrap()
+        );
     }
 
     #[test]

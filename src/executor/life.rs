@@ -151,6 +151,7 @@ impl Core {
             last: *due,
             count: 1,
             reason: skip.to_string(),
+            generation: run.fire.generation,
         });
     }
 
@@ -161,7 +162,7 @@ impl Core {
         self.miss_fire(&run.fire, reason);
     }
 
-    pub(super) fn miss_fire(&mut self, Fire { job, due, .. }: &Fire, reason: &str) {
+    pub(super) fn miss_fire(&mut self, Fire { job, due, generation, .. }: &Fire, reason: &str) {
         self.counts.missed += 1;
         self.bus.publish(Event::RunMissed {
             job: Arc::clone(job),
@@ -169,6 +170,7 @@ impl Core {
             last: *due,
             count: 1,
             reason: reason.to_owned(),
+            generation: *generation,
         });
     }
 
@@ -338,7 +340,8 @@ impl Core {
             if wanted && begun && !over {
                 let job = Arc::clone(follower);
                 // Why it is skipped was told.
-                let _ = self.arrive(Fire { job, due: *due, trigger: Trigger::After });
+                let (due, trigger, generation) = (*due, Trigger::After, 0);
+                let _ = self.arrive(Fire { job, due, trigger, generation });
             }
         }
     }

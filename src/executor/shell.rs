@@ -22,7 +22,7 @@ pub const DEFAULT_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 pub const DEFAULT_SHELL: &str = "/bin/sh";
 
 /// What every run learns of itself; nobody else sets these.
-const ABOUT: [&str; 5] = [
+pub const ABOUT: [&str; 5] = [
     "CRONKEEP_JOB_ID",
     "CRONKEEP_JOB_NAME",
     "CRONKEEP_RUN_ID",
@@ -292,7 +292,7 @@ mod tests {
             at: Timestamp::from_second(1_700_000_040).unwrap(),
             civil: date(2023, 11, 15).at(0, 14, 0, 0),
         };
-        let fire = Fire { job: Arc::new(job), due, trigger: Trigger::Schedule };
+        let fire = Fire { job: Arc::new(job), due, trigger: Trigger::Schedule, generation: 0 };
         Run { id: RunId::new(Timestamp::UNIX_EPOCH, 31), fire, attempt: 1 }
     }
 

@@ -104,7 +104,8 @@ mod tests {
         let pairs = [(&source, &crontab)];
         let (table, ..) = JobTable::build(&pairs, &zone, &Options::default(), &none, now);
         let due = Due { at: now, civil: DateTime::ZERO };
-        let fire = Fire { job: table.jobs()[0].clone(), due, trigger: Trigger::Schedule };
+        let fire =
+            Fire { job: table.jobs()[0].clone(), due, trigger: Trigger::Schedule, generation: 0 };
         Arc::new(Run { id: RunId::new(now, 1), fire, attempt: 4 })
     }
 

@@ -1,4 +1,6 @@
 //! What a run does.
+use memchr::memchr;
+
 use crate::crontab::{Text, percent};
 
 /// What a run does.
@@ -20,7 +22,7 @@ impl Action {
     /// with it would keep the memory around it.
     #[must_use]
     pub fn of_command(raw: &Text) -> Self {
-        if !raw.as_bytes().contains(&b'%') {
+        if memchr(b'%', raw.as_bytes()).is_none() {
             return Action::Shell { command: raw.as_bytes().into(), stdin: None };
         }
         let split = percent::split(raw.as_bytes());

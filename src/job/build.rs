@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::canonical::{append_entry_mark, owner};
+use super::identity::Ids;
 use super::table::{Diff, JobTable};
 use super::{Action, Job, JobId, JobKey, Naming, Policy, Terms, Timing, relation};
 use crate::crontab::{
-    Code, Crontab, Entry, Fault, LineKind, Mistake, Options, Source, Text, When,
+    Code, Crontab, Entry, Fault, LineKind, Mistake, Options, Seeded, Source, Text, When,
 };
 use crate::schedule::{Schedule, Zone};
 
@@ -42,16 +43,16 @@ pub(super) fn line_of<'a>(source: &'a Source, crontab: &Crontab, place: usize) -
     source.bytes.get(crontab.lines[place].span.clone()).unwrap_or_default()
 }
 
-/// See [`JobTable::build`].
+/// See [`JobTable::build_identified`].
 pub(super) fn build(
-    crontabs: &[(&Source, &Crontab)],
+    crontabs: &[(&Source, &Crontab, Option<&Ids>)],
     zone: &Zone,
     defaults: &Options,
     previous: &JobTable,
     now: Timestamp,
 ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
     let mut faults = Vec::new();
-    let mut candidates = identify(crontabs, &mut faults);
+    let (mut candidates, by_key) = identify(crontabs, &mut faults);
     relation::check(&mut candidates, &mut faults);
 
     let mut shared = Shared::new(zone, defaults);
@@ -87,7 +88,11 @@ pub(super) fn build(
         }
         jobs.push(job);
     }
-    let table = JobTable::of(jobs);
+    let table = if jobs.len() == candidates.len() {
+        JobTable::of_ordered(jobs, by_key)
+    } else {
+        JobTable::of(jobs)
+    };
     if !gone.is_empty() {
         let is_gone = |job: &&Arc<Job>| gone.contains_key(&job.key);
         diff.removed = previous.jobs().iter().filter(is_gone).cloned().collect();
@@ -95,35 +100,51 @@ pub(super) fn build(
     (table, diff, faults)
 }
 
-/// Gives each entry its key, and warns of lines that differ but share an id.
+/// Gives each entry its key, and warns of lines that differ but share an id. With them their places, by key.
 fn identify<'a>(
-    crontabs: &[(&'a Source, &'a Crontab)],
+    crontabs: &[(&'a Source, &'a Crontab, Option<&Ids>)],
     faults: &mut Vec<(Arc<str>, Fault)>,
-) -> Vec<Candidate<'a>> {
-    let count = crontabs.iter().map(|(_, crontab)| crontab.lines.len()).sum();
+) -> (Vec<Candidate<'a>>, Vec<u32>) {
+    let count = crontabs.iter().map(|(_, crontab, _)| crontab.lines.len()).sum();
     let mut candidates: Vec<Candidate> = Vec::with_capacity(count);
-    let mut seen: HashMap<u64, (u32, usize), BuildHasherDefault<IdHasher>> =
-        HashMap::with_capacity_and_hasher(count, BuildHasherDefault::default());
+    // Beside their places: looking them up in the candidates would wait for memory.
+    let mut seeds: Vec<(u64, u32)> = Vec::with_capacity(count);
     let mut mark = Vec::with_capacity(256);
-    for &(source, crontab) in crontabs.iter().filter(|(_, crontab)| crontab.accepted) {
-        let owner = owner(&source.dialect);
+    for &(source, crontab, ids) in crontabs.iter().filter(|(_, crontab, _)| crontab.accepted) {
         for (place, line) in crontab.lines.iter().enumerate() {
             let LineKind::Entry(entry) = &line.kind else { continue };
-            mark.clear();
-            append_entry_mark(&mut mark, line_of(source, crontab, place), entry, owner);
-            let id = JobId::of_mark(&mark);
-            let (occurrences, first) = seen.entry(id.seed()).or_insert((0, candidates.len()));
-            *occurrences += 1;
-            let key = JobKey { id, occurrence: *occurrences };
-            let candidate =
-                Candidate { source, crontab, place, entry, key, refused: false, nameless: false };
-            if key.occurrence > 1 {
-                faults.extend(collision(&candidates[*first], &candidate));
-            }
-            candidates.push(candidate);
+            let id = ids.and_then(|ids| ids.at(place)).unwrap_or_else(|| {
+                mark.clear();
+                let line = line_of(source, crontab, place);
+                append_entry_mark(&mut mark, line, entry, owner(&source.dialect));
+                JobId::of_mark(&mark)
+            });
+            seeds.push((id.seed(), u32::try_from(candidates.len()).unwrap_or(u32::MAX)));
+            let key = JobKey { id, occurrence: 1 };
+            candidates.push(Candidate {
+                source,
+                crontab,
+                place,
+                entry,
+                key,
+                refused: false,
+                nameless: false,
+            });
         }
     }
-    candidates
+    seeds.sort_unstable();
+    let mut again = Vec::new();
+    for same in seeds.chunk_by(|one, other| one.0 == other.0).filter(|same| same.len() > 1) {
+        for (occurrence, &(_, place)) in (1..).zip(same) {
+            candidates[place as usize].key.occurrence = occurrence;
+        }
+        again.extend(same[1..].iter().map(|&(_, place)| (place, same[0].1)));
+    }
+    again.sort_unstable();
+    for (place, first) in again {
+        faults.extend(collision(&candidates[first as usize], &candidates[place as usize]));
+    }
+    (candidates, seeds.into_iter().map(|(_, place)| place).collect())
 }
 
 /// A warning where two entries share an id and are not the same.
@@ -150,7 +171,7 @@ fn collision(first: &Candidate, second: &Candidate) -> Option<(Arc<str>, Fault)>
 struct Shared<'a> {
     zone: &'a Zone,
     defaults: &'a Options,
-    timings: HashMap<Text, Arc<Timing>>,
+    timings: HashMap<Text, Arc<Timing>, Seeded>,
     policies: HashSet<Arc<Policy>>,
     /// By file, user, settings and policy; the zones differ.
     terms: HashMap<(usize, Text, usize, usize), Vec<Arc<Terms>>>,
@@ -163,7 +184,7 @@ impl<'a> Shared<'a> {
         Shared {
             zone,
             defaults,
-            timings: HashMap::new(),
+            timings: HashMap::with_hasher(Seeded::random()),
             policies: HashSet::new(),
             terms: HashMap::new(),
             settings: HashSet::new(),
@@ -182,7 +203,7 @@ impl<'a> Shared<'a> {
             key: candidate.key,
             line: entry.line,
             timing,
-            action: Action::of_command(&moved(&entry.command)),
+            action: Action::of_command(&entry.command),
             terms,
             naming,
             since: now,

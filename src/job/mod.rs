@@ -6,6 +6,7 @@ pub mod action;
 mod build;
 pub mod canonical;
 pub mod id;
+mod identity;
 pub mod policy;
 mod relation;
 pub mod table;
@@ -13,6 +14,7 @@ pub mod table;
 pub use action::Action;
 pub use canonical::Canonical;
 pub use id::{JobId, JobKey};
+pub use identity::Ids;
 pub use policy::Policy;
 pub use table::{Diff, JobTable, Lookup};
 

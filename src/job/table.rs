@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Job, JobKey, build};
+use super::{Ids, Job, JobKey, build};
 use crate::crontab::{Crontab, Fault, Options, Source};
 use crate::schedule::{Schedule, Zone};
 
@@ -66,18 +66,37 @@ impl JobTable {
         previous: &JobTable,
         now: Timestamp,
     ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
+        let crontabs: Vec<_> =
+            crontabs.iter().map(|(source, crontab)| (*source, *crontab, None)).collect();
+        build::build(&crontabs, zone, defaults, previous, now)
+    }
+
+    /// Like [`build`](Self::build), with the ids of a crontab's lines where they were found beforehand.
+    #[must_use]
+    pub fn build_identified(
+        crontabs: &[(&Source, &Crontab, Option<&Ids>)],
+        zone: &Zone,
+        defaults: &Options,
+        previous: &JobTable,
+        now: Timestamp,
+    ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
         build::build(crontabs, zone, defaults, previous, now)
     }
 
     /// Indexes jobs with distinct keys.
     pub(super) fn of(jobs: Vec<Arc<Job>>) -> Self {
         let places = 0..u32::try_from(jobs.len()).unwrap_or(u32::MAX);
-        let job = |place: &u32| &jobs[*place as usize];
         // Sorted beside their keys: looking those up in the jobs would wait for memory.
         let mut keys: Vec<((u64, u32), u32)> =
-            places.clone().zip(&jobs).map(|(place, job)| (rank(job.key), place)).collect();
+            places.zip(&jobs).map(|(place, job)| (rank(job.key), place)).collect();
         keys.sort_unstable();
-        let by_key: Vec<u32> = keys.into_iter().map(|(_, place)| place).collect();
+        JobTable::of_ordered(jobs, keys.into_iter().map(|(_, place)| place).collect())
+    }
+
+    /// Indexes jobs of which the places by key are known.
+    pub(super) fn of_ordered(jobs: Vec<Arc<Job>>, by_key: Vec<u32>) -> Self {
+        let places = 0..u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        let job = |place: &u32| &jobs[*place as usize];
         let mut by_name: Vec<u32> =
             places.clone().filter(|place| job(place).name().is_some()).collect();
         by_name.sort_by(|a, b| job(a).name().cmp(&job(b).name()));
@@ -95,8 +114,14 @@ impl JobTable {
     /// A table of those jobs that `keep` says, in the same order; shares everything if that is all of them.
     #[must_use]
     pub fn only(&self, mut keep: impl FnMut(&Arc<Job>) -> bool) -> Self {
-        let kept: Vec<Arc<Job>> = self.jobs.iter().filter(|job| keep(job)).cloned().collect();
-        if kept.len() == self.len() { self.clone() } else { JobTable::of(kept) }
+        let left_out: Vec<usize> = (0..self.len()).filter(|&at| !keep(&self.jobs[at])).collect();
+        if left_out.is_empty() {
+            return self.clone();
+        }
+        let mut left_out = left_out.into_iter().peekable();
+        let kept = self.jobs.iter().enumerate();
+        let kept = kept.filter(|(at, _)| left_out.next_if_eq(at).is_none());
+        JobTable::of(kept.map(|(_, job)| Arc::clone(job)).collect())
     }
 
     /// The jobs, in the order of files and lines.

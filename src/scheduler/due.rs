@@ -25,6 +25,8 @@ pub struct Agenda {
     suspect: Option<Arc<Job>>,
     /// Jobs whose next due cannot be computed.
     parked: HashSet<JobKey>,
+    /// How often the clock was set back so far that instants come again.
+    generation: u64,
 }
 
 /// The earliest first; equal instants by what they make up for, then in file order.
@@ -82,6 +84,23 @@ impl Agenda {
     #[must_use]
     pub fn next_to_the_second(&self) -> Option<Timestamp> {
         first(&self.seconds)
+    }
+
+    /// How often the clock was set back so far that instants come again.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The first job that is due at this instant, if the agenda's next is that.
+    #[must_use]
+    pub fn first_at(&self, at: Timestamp) -> Option<&Arc<Job>> {
+        let first = |upcoming: &Upcoming| upcoming.peek().map(|Reverse(slot)| *slot);
+        let slot = [first(&self.minutes), first(&self.seconds)]
+            .into_iter()
+            .flatten()
+            .find(|slot| slot.instant() == at)?;
+        self.table.jobs().get(slot.index as usize)
     }
 
     /// The table in force.
@@ -156,6 +175,7 @@ impl Agenda {
         self.suspect = None;
         self.minutes = minutes.into();
         self.seconds = seconds.into();
+        self.generation += 1;
     }
 
     /// Takes what is due, as cronie's rules for this look at the clock have it; what they drop follows `catch-up`.
@@ -180,10 +200,14 @@ impl Agenda {
             match passed {
                 Some((caught_up, missed)) => {
                     harvest.missed.extend(missed);
-                    let fire = |due| Fire { job: Arc::clone(&job), due, trigger: Trigger::CatchUp };
+                    let (trigger, generation) = (Trigger::CatchUp, self.generation);
+                    let fire = |due| Fire { job: Arc::clone(&job), due, trigger, generation };
                     harvest.fires.extend(caught_up.into_iter().map(fire));
                 }
-                None => harvest.fires.push_back(Fire { job, due, trigger: Trigger::Schedule }),
+                None => {
+                    let (trigger, generation) = (Trigger::Schedule, self.generation);
+                    harvest.fires.push_back(Fire { job, due, trigger, generation });
+                }
             }
         }
     }

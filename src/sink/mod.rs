@@ -4,6 +4,7 @@
 //! inside the program. Layer 7. A sink that is slow or broken must never hold up a fire.
 
 pub mod hook;
+pub mod keep;
 pub mod log;
 pub mod recent;
 pub mod record;

@@ -55,6 +55,8 @@ pub struct Output {
     pub left_out: u64,
     /// Its last lines, as far as they are not among the first.
     pub tail: Vec<Printed>,
+    /// How much it printed, in bytes, line feeds left out.
+    pub bytes: u64,
     /// How it ended; none while it lives.
     pub ended: Option<Ended>,
 }
@@ -121,6 +123,12 @@ impl Recent {
     #[must_use]
     pub fn look(&self, of: Of) -> Vec<Output> {
         self.shelf().look(of)
+    }
+
+    /// Whether anything that the run printed is held.
+    #[must_use]
+    pub fn holds(&self, run: RunId) -> bool {
+        self.shelf().books.iter().any(|book| book.run.id == run)
     }
 
     /// What was printed up to now, and what will be; nothing lies between, and nothing is in both.
@@ -201,6 +209,8 @@ struct Book {
     /// Bytes of each, with what a line costs.
     costs: [usize; 2],
     left_out: u64,
+    /// Bytes printed.
+    bytes: u64,
     ended: Option<Ended>,
 }
 
@@ -211,6 +221,7 @@ impl Book {
 
     fn add(&mut self, printed: Printed) {
         let cost = cost(&printed);
+        self.bytes += u64::try_from(printed.bytes.len()).unwrap_or(0);
         if self.tail.is_empty() && self.left_out == 0 && self.costs[0] + cost <= HEAD {
             self.costs[0] += cost;
             return self.head.push(printed);
@@ -252,6 +263,7 @@ impl Shelf {
                 tail: VecDeque::new(),
                 costs: [0; 2],
                 left_out: 0,
+                bytes: 0,
                 ended: None,
             });
             self.bytes += RUN_COST;
@@ -300,6 +312,7 @@ impl Shelf {
                 head: book.head.clone(),
                 left_out: book.left_out,
                 tail: book.tail.iter().cloned().collect(),
+                bytes: book.bytes,
                 ended: book.ended.clone(),
             })
             .collect();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::keep::Keep;
 use super::recent::Recent;
 use crate::event::{Ended, Event, Loaded};
 
@@ -22,11 +23,20 @@ struct State {
 }
 
 impl Seen {
-    /// Keeps what `events` tell, and hands them on to `recent`, until the bus is gone.
-    pub async fn keep(self, recent: Recent, mut events: UnboundedReceiver<Arc<Event>>) {
+    /// Keeps what `events` tell, and hands them on to `recent`, and then to `keep`, until the daemon has stopped.
+    pub async fn keep(
+        self,
+        recent: Recent,
+        mut keep: Keep,
+        mut events: UnboundedReceiver<Arc<Event>>,
+    ) {
         while let Some(event) = events.recv().await {
             self.take(&event);
             recent.take(&event);
+            keep.take(&event, &recent);
+            if matches!(*event, Event::Stopped { .. }) {
+                return;
+            }
         }
     }
 
@@ -100,7 +110,7 @@ mod tests {
     fn ended(job: &Arc<Job>, second: i64) -> Event {
         let at = Timestamp::from_second(second).unwrap();
         let due = job.next_after(Timestamp::UNIX_EPOCH).unwrap();
-        let fire = Fire { job: Arc::clone(job), due, trigger: Trigger::Schedule };
+        let fire = Fire { job: Arc::clone(job), due, trigger: Trigger::Schedule, generation: 0 };
         let random = second.unsigned_abs().into();
         Event::RunEnded(Ended {
             run: Arc::new(Run { id: RunId::new(at, random), fire, attempt: 1 }),

@@ -59,7 +59,7 @@ pub fn trace(event: &Event, zone: &Zone) {
         Event::RunStarted(started) => tell_started(name, started, zone),
         Event::RunOutput(_) => {}
         Event::RunEnded(ended) => tell_ended(name, ended, zone),
-        Event::RunMissed { job, first, last, count, reason } => {
+        Event::RunMissed { job, first, last, count, reason, .. } => {
             let label = job.label();
             let (first, last) = (due_at(*first, zone), due_at(*last, zone));
             let reason = escape(reason.as_bytes());
@@ -74,7 +74,7 @@ pub fn trace(event: &Event, zone: &Zone) {
                 of_instants("missed", *count)
             );
         }
-        Event::RunSkipped { job, first, last, count, reason } => {
+        Event::RunSkipped { job, first, last, count, reason, .. } => {
             let label = job.label();
             let (first, last) = (due_at(*first, zone), due_at(*last, zone));
             let reason = escape(reason.as_bytes());
@@ -91,6 +91,18 @@ pub fn trace(event: &Event, zone: &Zone) {
         }
         Event::JobPaused(job) => info!(event = name, job = job.label(), "paused"),
         Event::JobResumed(job) => info!(event = name, job = job.label(), "resumed"),
+        Event::RunLost { name: job, run, due, reason, .. } => {
+            let (scheduled, reason) = (due_at(*due, zone), escape(reason.as_bytes()));
+            let run = run.to_string();
+            warn!(event = name, job, run, scheduled, reason, "lost");
+        }
+        Event::StoreDown { store, reason } => {
+            let (store, reason) = (escape(store.as_bytes()), escape(reason.as_bytes()));
+            warn!(event = name, store, reason, "the store is away; the schedule goes on");
+        }
+        Event::StoreUp { store } => {
+            info!(event = name, store = escape(store.as_bytes()), "the store answers");
+        }
         Event::ClockStepped { by } => {
             warn!(event = name, by_s = by.as_secs(), "the clock was set");
         }

@@ -1,3 +1,152 @@
-//! What outlives the daemon. Layer 5.
+//! Where state outlives the daemon: snapshots, watermarks, pauses, claims, runs and their output.
+//!
+//! Receives what the rooms above want kept, hands back what was kept before. Layer 5. One trait, [`Store`], and two
+//! implementations: `sqlite`, a file, and `redis`, a server that replicas share. Everybody speaks to a store through a
+//! [`Handle`], whose thread waits for it: a store that is slow or away holds up nobody but those who asked for an answer,
+//! and those for no longer than they say. What a store returns is untrusted.
 
+pub mod address;
+pub mod claim;
+pub mod deposit;
+mod error;
+mod handle;
+pub mod legacy;
+pub mod open;
+mod packed;
+mod queue;
+pub mod record;
 pub mod recovery;
+pub mod seal;
+pub mod sqlite;
+pub mod state;
+mod writer;
+
+pub use address::Address;
+pub use claim::{Beat, Claim, Lease, Peers, Permission, Start, Verdict};
+pub use error::StoreError;
+pub use handle::{Handle, Standing};
+pub use open::open;
+pub use record::{Output, Page, Query, RunRecord};
+pub use state::{JobState, Loaded, Mark, Owed};
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::event::RunId;
+use crate::job::JobKey;
+use crate::schedule::Due;
+
+/// The version of the schema and of the keys that this program writes.
+pub const SCHEMA: u32 = 1;
+
+/// An answer that is on its way.
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A place where state is kept, for one namespace.
+///
+/// Every call is one transaction: a kill at any point leaves the state before it or the state after it. A call may be
+/// dropped at any time; what it asked for may have been done then. Nothing is tried twice: that is the caller's to decide.
+pub trait Store: Send + Sync {
+    /// What is kept of jobs, and the runs that have not been recorded as ended.
+    fn load(&self) -> Reply<'_, Loaded>;
+
+    /// The snapshot, as it was put.
+    fn snapshot(&self) -> Reply<'_, Option<Versioned>>;
+
+    /// Replaces the snapshot, if its version is still `put.expected`.
+    fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put>;
+
+    /// Removes snapshot and base; job states and runs stay.
+    fn forget_snapshot(&self) -> Reply<'_, ()>;
+
+    /// The rows that the Python service caches, as it wrote them; none if there are none, or the store is not one that it
+    /// shares.
+    fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>>;
+
+    /// Keeps all of these, or none.
+    ///
+    /// A watermark never goes back, whatever is written in which order; a record that has ended is not opened again.
+    /// Instants are kept to the microsecond.
+    fn write(&self, batch: Vec<Write>) -> Reply<'_, ()>;
+
+    /// Asks for the exclusive right to fires, in one round trip; the verdicts stand in the order of the claims.
+    fn claim(&self, lease: Lease, claims: Vec<Claim>) -> Reply<'_, Vec<Verdict>>;
+
+    /// Records that runs are about to be started, moves their jobs' watermarks and settles what was owed of their dues, in
+    /// one round trip; only those that are permitted may be. In the order of the starts.
+    ///
+    /// Where it was no instant of the job's own ([`Trigger::is_of_schedule`](crate::event::Trigger::is_of_schedule)) the
+    /// watermark stays.
+    fn start(&self, lease: Lease, starts: Vec<Start>) -> Reply<'_, Vec<Permission>>;
+
+    /// Says that this replica lives, and hears which others do.
+    fn beat(&self, beat: Beat) -> Reply<'_, Peers>;
+
+    /// Runs, newest first: by their ids, then by attempt. Their arrival is the one that the id tells, to the millisecond.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if the cursor is none of ours.
+    fn runs(&self, query: Query) -> Reply<'_, Page>;
+
+    /// What a run printed, as far as it was kept.
+    fn output(&self, run: RunId) -> Reply<'_, Option<Output>>;
+
+    /// Gives back memory that only a busy store needs. Called when a while has passed without anything to do.
+    fn rest(&self) {}
+}
+
+/// Tells somebody who looks after the daemon what a store has to say that is no answer: one sentence each.
+pub type Tell = Arc<dyn Fn(String) + Send + Sync>;
+
+/// Bytes with the version under which they were put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// From 1; one more with each put.
+    pub version: u64,
+    /// As they were put.
+    pub bytes: Vec<u8>,
+}
+
+/// A snapshot to be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutSnapshot {
+    /// The version that it replaces; 0 if there is to be none.
+    pub expected: u64,
+    /// What is to be kept.
+    pub bytes: Vec<u8>,
+    /// The rows for the Python service, put in the same transaction where the store is one that it shares.
+    pub seed_rows: Option<String>,
+}
+
+/// What became of putting a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// It is kept, under this version.
+    Done(u64),
+    /// Somebody else put one since: this one, or none if it was forgotten.
+    Conflict(Option<Versioned>),
+}
+
+/// Something to be kept. Nobody waits for it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// These jobs were first loaded, or got another schedule, then: nothing due at or before it is ever started.
+    Since(Vec<JobKey>, Timestamp),
+    /// Everything of the job up to and including this due is dealt with.
+    Mark(JobKey, Mark),
+    /// This due of the job is passed by its watermark and still to be dealt with.
+    Owe(JobKey, Owed),
+    /// An owed due was dealt with.
+    Settle(JobKey, Due),
+    /// The job starts nothing until it is resumed.
+    Pause(JobKey),
+    /// The pause ended.
+    Resume(JobKey),
+    /// A run, as it stands: started, ended, or a range of instants that were skipped or missed. Replaces what was
+    /// recorded of the same run and attempt.
+    Run(Box<RunRecord>),
+    /// What a run printed.
+    Output(RunId, Output),
+}

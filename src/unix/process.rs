@@ -49,6 +49,13 @@ pub fn members(sessions: &BTreeSet<Pid>) -> Vec<Member> {
     all
 }
 
+/// When a process was started ([`Member::since`]); none if it has ended.
+#[must_use]
+pub fn since(pid: Pid) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    member(pid, &stat).map(|member| member.since)
+}
+
 /// What the text of `/proc/PID/stat` says; none for a zombie.
 fn member(pid: Pid, stat: &[u8]) -> Option<Member> {
     // The program's name stands in brackets, and may itself contain any byte.

@@ -9,7 +9,7 @@
 //! - inotify (crate `notify`) on the file, on the directory of its path and of every symbolic link on the way;
 //!   where something is missing, on the nearest directory that exists; of a directory of crontabs on itself. Armed first, then read; armed anew whenever a
 //!   name comes to mean another file.
-//! - Beside it, always, a look at the stamps (device, inode, size, times) every 15 s. Where inotify is not to be had,
+//! - Beside it, always, a look at the stamps (device, inode, size, times) every 20 s. Where inotify is not to be had,
 //!   or does not see what others write, every second.
 //! - A change is looked at 100 ms after its last event; while a writer has the file open, after a second without
 //!   one; at the latest 5 s after the first. Other files in the same directories are not even woken up for.
@@ -54,6 +54,7 @@ use self::field::Field;
 use self::site::Site;
 
 pub use self::fingerprint::{Fingerprint, Stamp};
+pub use self::mount::mount_points;
 pub use self::name::Passed;
 pub use self::notice::{Cause, Notice, Trouble};
 pub use self::place::{Names, Place, Shape, Trust};
@@ -67,6 +68,8 @@ pub use self::trust::{Refusal, Remark};
 pub struct Change {
     /// Why it is handed on.
     pub occasion: Occasion,
+    /// How many calls of [`Watcher::reload`] this change and those before it answer.
+    pub reloads: u64,
     /// What the administrator should know; to be told before the texts are taken over.
     pub notices: Vec<Notice>,
     /// The files whose text differs from what was last handed on. In the order of the places given; in a directory by
@@ -92,6 +95,15 @@ pub struct Text {
     pub bytes: Vec<u8>,
     /// How it was found.
     pub fingerprint: Fingerprint,
+}
+
+impl Text {
+    /// A text that stands in no file.
+    #[must_use]
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let stamp = Stamp { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 };
+        Text { fingerprint: Fingerprint::of(stamp, &bytes), bytes }
+    }
 }
 
 impl From<read::Text> for Text {
@@ -137,6 +149,8 @@ pub struct Watcher {
 #[derive(Debug, Default)]
 struct Shared {
     reload: Notify,
+    /// How often it was asked for.
+    reloads: AtomicU64,
     looks: AtomicU64,
 }
 
@@ -147,7 +161,7 @@ impl Watcher {
         Watcher::start_with(places, poll::SLOW)
     }
 
-    /// Like [`start`](Self::start), with another interval than 15 s at which the files are looked at unasked, and
+    /// Like [`start`](Self::start), with another interval than 20 s at which the files are looked at unasked, and
     /// inotify is tried again where it failed.
     pub fn start_with<P: Into<Place>>(
         places: impl IntoIterator<Item = P>,
@@ -179,9 +193,12 @@ impl Watcher {
     }
 
     /// Asks for a look at every file now, without waiting for quiet. Each call is followed by a change with
-    /// [`Occasion::Reload`] whose look began after the call; calls close together share one.
-    pub fn reload(&self) {
+    /// [`Occasion::Reload`] whose look began after the call; calls close together share one. Gives the number of calls so
+    /// far, this one included: what [`Change::reloads`] is then, or more.
+    pub fn reload(&self) -> u64 {
+        let reloads = self.shared.reloads.fetch_add(1, Ordering::AcqRel) + 1;
         self.shared.reload.notify_one();
+        reloads
     }
 
     /// How often the files were looked at so far, for whatever reason.

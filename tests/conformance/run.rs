@@ -192,7 +192,9 @@ fn run(host: Host, job: Arc<Job>) -> Vec<[String; 3]> {
         let (executor, handle) = Executor::new(host, Arc::new(SystemClock), builder.build(), taken)
             .expect("an executor");
         let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };
-        fires.send(Fire { job, due, trigger: Trigger::Schedule }).expect("it is there");
+        fires
+            .send(Fire { job, due, trigger: Trigger::Schedule, generation: 0 })
+            .expect("it is there");
         let executing = tokio::spawn(executor.run());
         let mut told = Vec::new();
         loop {

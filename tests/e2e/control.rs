@@ -149,7 +149,8 @@ fn status_tells_everything_about_the_daemon() {
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["pid"], crond.pid().as_raw());
     assert_eq!(status["jobs"]["total"], 2);
-    assert_eq!((&status["store"], &status["broker"]), (&"memory".into(), &"none".into()));
+    let store = format!("sqlite:{}", crond.path("state/cronkeep.db").display());
+    assert_eq!((&status["store"], &status["broker"]), (&store.into(), &"none".into()));
     assert_eq!(status["sources"][0]["file"], crond.path("crontab").to_str().unwrap());
     assert_eq!(status["sources"][0]["hash"].as_str().unwrap().len(), 16);
     assert!(status["sources"][0]["age_s"].is_u64());

@@ -55,6 +55,7 @@ fn a_run_that_the_kernel_ends_for_want_of_memory_is_told_so() {
         .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#])
         .arg(&cgroup.0)
         .args([env!("CARGO_BIN_EXE_cronkeep"), "--log-format=json", "--on-stop=end"])
+        .env("CRONKEEP_STATE_DIR", folder.path().join("state"))
         .arg(&crontab)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

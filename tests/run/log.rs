@@ -22,7 +22,8 @@ fn a_log_that_nobody_reads_costs_a_bounded_amount_of_memory_and_tells_what_is_mi
         let before = memory();
         let mut half = 0;
         for number in 0..100_000_u128 {
-            let fire = Fire { job: Arc::clone(&job), due, trigger: Trigger::Schedule };
+            let fire =
+                Fire { job: Arc::clone(&job), due, trigger: Trigger::Schedule, generation: 0 };
             let id = RunId::new(Timestamp::UNIX_EPOCH, number);
             let run = Arc::new(Run { id, fire, attempt: 1 });
             let at = Timestamp::UNIX_EPOCH;

@@ -38,8 +38,10 @@ pub(crate) fn start_under(
     let (executor, handle) =
         Executor::new(host, Arc::new(SystemClock), bus.build(), taken).unwrap();
     let (tables, table) = watch::channel(Arc::new(table));
-    let executor = executor.with_limit(limit).with_tables(table);
-    (Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }, tables)
+    let (ahead, announced) = mpsc::unbounded_channel();
+    let executor = executor.with_limit(limit).with_tables(table).with_announcements(announced);
+    let task = tokio::spawn(executor.run());
+    (Daemon { ahead, handle, fires, events, task }, tables)
 }
 
 pub(crate) fn overlap(overlap: Overlap) -> Policy {
@@ -48,7 +50,7 @@ pub(crate) fn overlap(overlap: Overlap) -> Policy {
 
 pub(crate) fn fire(job: &Arc<Job>, trigger: Trigger) -> Fire {
     let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };
-    Fire { job: Arc::clone(job), due, trigger }
+    Fire { job: Arc::clone(job), due, trigger, generation: 0 }
 }
 
 /// Another job than the others.
@@ -396,7 +398,10 @@ fn a_job_follows_the_end_that_it_waits_for_after_the_last_attempt() {
         let (mut daemon, _tables) = start_under(None, table);
         let due = Due { at: "2026-05-01T10:00:00Z".parse().unwrap(), civil: DateTime::ZERO };
         for job in [first, well] {
-            daemon.fires.send(Fire { job, due, trigger: Trigger::Schedule }).unwrap();
+            daemon
+                .fires
+                .send(Fire { job, due, trigger: Trigger::Schedule, generation: 0 })
+                .unwrap();
         }
         let (mut lines, mut ends) = (Vec::new(), 0);
         while ends < 7 {

@@ -28,7 +28,7 @@ fn run(number: u128, job: u8, policy: &Policy, trigger: Trigger) -> Arc<Run> {
     });
     let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };
     let id = RunId::new(Timestamp::UNIX_EPOCH, number);
-    Arc::new(Run { id, fire: Fire { job, due, trigger }, attempt: 1 })
+    Arc::new(Run { id, fire: Fire { job, due, trigger, generation: 0 }, attempt: 1 })
 }
 
 fn overlap(overlap: Overlap) -> Policy {

@@ -86,7 +86,7 @@ pub(super) fn append_entry_mark(
 }
 
 /// Appends the mark of an entry's line to `mark`; leaves it as it was and says no where the service finds no job.
-fn append_mark(mark: &mut Vec<u8>, line: &[u8], user: Option<&[u8]>) -> bool {
+pub(super) fn append_mark(mark: &mut Vec<u8>, line: &[u8], user: Option<&[u8]>) -> bool {
     let start = mark.len();
     let line = trim(python::first_line(line));
     let written = !line.starts_with(b"#")
@@ -98,12 +98,7 @@ fn append_mark(mark: &mut Vec<u8>, line: &[u8], user: Option<&[u8]>) -> bool {
 }
 
 /// Appends the mark of an entry in which the service finds no job: the schedule's tokens as typed, user and command.
-fn append_mark_as_typed(
-    mark: &mut Vec<u8>,
-    schedule: &[u8],
-    user: &[u8],
-    raw_command: &[u8],
-) {
+fn append_mark_as_typed(mark: &mut Vec<u8>, schedule: &[u8], user: &[u8], raw_command: &[u8]) {
     mark.extend(schedule.iter().map(|&byte| if byte == b' ' { b',' } else { byte }));
     mark.push(b',');
     mark.extend_from_slice(user);

@@ -26,7 +26,7 @@ fn run(number: u8) -> Arc<Run> {
         flags: Flags::default(),
     };
     let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };
-    let fire = Fire { job: Arc::new(job), due, trigger: Trigger::Schedule };
+    let fire = Fire { job: Arc::new(job), due, trigger: Trigger::Schedule, generation: 0 };
     let id = RunId::new(Timestamp::from_second(i64::from(number)).unwrap(), u128::from(number));
     Arc::new(Run { id, fire, attempt: 1 })
 }

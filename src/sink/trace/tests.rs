@@ -84,7 +84,7 @@ fn due() -> Due {
 }
 
 fn ended(outcome: Outcome, cause: Option<Cause>, retry: Option<u64>, flags: Flags) -> Event {
-    let fire = Fire { job: job(flags), due: due(), trigger: Trigger::Schedule };
+    let fire = Fire { job: job(flags), due: due(), trigger: Trigger::Schedule, generation: 0 };
     Event::RunEnded(Ended {
         run: Arc::new(Run { id: RunId::new(Timestamp::UNIX_EPOCH, 1), fire, attempt: 1 }),
         outcome,
@@ -193,6 +193,7 @@ fn what_did_not_run_is_told_with_its_reason_and_how_often() {
         last,
         count,
         reason: "it is\npaused".into(),
+        generation: 0,
     };
     let fields = "first=\"1970-01-01T00:00:00+00:00\" last=\"1970-01-01T00:00:00+00:00\"";
     assert_eq!(
@@ -203,7 +204,7 @@ fn what_did_not_run_is_told_with_its_reason_and_how_often() {
     );
     assert!(told(&skipped(5))[0].starts_with("INFO skipped 5 times "));
     let reason = "the daemon was stopped".into();
-    let missed = Event::RunMissed { job: job(LOUD), first, last, count: 2, reason };
+    let missed = Event::RunMissed { job: job(LOUD), first, last, count: 2, reason, generation: 0 };
     assert!(told(&missed)[0].starts_with("WARN missed 2 times event=\"run.missed\""));
     assert_eq!(
         told(&Event::JobPaused(job(LOUD))),

@@ -1,0 +1,162 @@
+//! Runs as they are recorded, and how they are asked for.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::event::{RunId, Trigger};
+use crate::job::JobKey;
+use crate::schedule::Due;
+
+/// An attempt of a run as it is recorded, or a range of instants without a run.
+///
+/// What `history --json` prints, but for the words of times and outcomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// The run; a range without one has an id of its own.
+    pub run: RunId,
+    /// Which try, from 1; 0 for a range.
+    pub attempt: u32,
+    /// The job's key.
+    pub key: JobKey,
+    /// What people call the job: its name, or the digits of its id.
+    pub name: String,
+    /// For which due; of a range the first.
+    pub due: Due,
+    /// The last due of a range, and how many it has.
+    pub range: Option<(Due, u64)>,
+    /// Why it happened.
+    pub trigger: Trigger,
+    /// When it arrived.
+    pub queued: Option<Timestamp>,
+    /// Wall time of the start.
+    pub started: Option<Timestamp>,
+    /// Wall time of the end.
+    pub ended: Option<Timestamp>,
+    /// How it ended; none while it lives.
+    pub outcome: Option<RecordedOutcome>,
+    /// The exit code.
+    pub exit: Option<u8>,
+    /// The number of the signal that ended it.
+    pub signal: Option<i32>,
+    /// Why, in words, where the outcome does not say it.
+    pub reason: Option<String>,
+    /// CPU time in user mode.
+    pub user_cpu: Duration,
+    /// CPU time in the kernel.
+    pub system_cpu: Duration,
+    /// The largest resident set of any one process, KiB.
+    pub max_rss_kib: u64,
+    /// Who ran it.
+    pub replica: String,
+    /// How much it printed, in bytes.
+    pub output_bytes: u64,
+    /// The main process and its start in clock ticks since boot, to find it again; only while it lives.
+    pub process: Option<(i32, u64)>,
+}
+
+/// How a record ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordedOutcome {
+    /// Its exit code counts as success.
+    Succeeded,
+    /// It exited with another code.
+    Failed,
+    /// A signal ended it.
+    Killed,
+    /// It took longer than its `timeout`.
+    TimedOut,
+    /// No process came to be.
+    CouldNotStart,
+    /// We chose not to start it.
+    Skipped,
+    /// It could not start in time.
+    Missed,
+    /// Nobody saw its end.
+    Lost,
+}
+
+impl RecordedOutcome {
+    /// All of them.
+    pub const ALL: [RecordedOutcome; 8] = [
+        RecordedOutcome::Succeeded,
+        RecordedOutcome::Failed,
+        RecordedOutcome::Killed,
+        RecordedOutcome::TimedOut,
+        RecordedOutcome::CouldNotStart,
+        RecordedOutcome::Skipped,
+        RecordedOutcome::Missed,
+        RecordedOutcome::Lost,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RecordedOutcome::Succeeded => "succeeded",
+            RecordedOutcome::Failed => "failed",
+            RecordedOutcome::Killed => "killed",
+            RecordedOutcome::TimedOut => "timed out",
+            RecordedOutcome::CouldNotStart => "could not start",
+            RecordedOutcome::Skipped => "skipped",
+            RecordedOutcome::Missed => "missed",
+            RecordedOutcome::Lost => "lost",
+        }
+    }
+
+    /// The outcome with this stable name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
+/// Which runs are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Those of this job; else of all.
+    pub job: Option<JobKey>,
+    /// Those with one of these outcomes; else all.
+    pub outcomes: Vec<RecordedOutcome>,
+    /// Those that arrived at or after this.
+    pub since: Option<Timestamp>,
+    /// Those that arrived before this.
+    pub until: Option<Timestamp>,
+    /// The run whose id ends in this, letter by letter.
+    pub id_end: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// Where the page before this one ended ([`Page::cursor`]).
+    pub cursor: Option<String>,
+}
+
+/// Runs, newest first.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Page {
+    /// The runs.
+    pub runs: Vec<RunRecord>,
+    /// Where the next page begins; none if this was the last.
+    pub cursor: Option<String>,
+}
+
+/// What a run printed, as far as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Output {
+    /// Its first lines.
+    pub head: Vec<OutputLine>,
+    /// Lines between head and tail that were not kept.
+    pub left_out: u64,
+    /// Its last lines, as far as they are not among the first.
+    pub tail: Vec<OutputLine>,
+}
+
+/// A line that was printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputLine {
+    /// Whether it went to standard error.
+    pub is_error: bool,
+    /// Whether the run had already ended.
+    pub detached: bool,
+    /// The line without its end, not escaped.
+    pub bytes: Vec<u8>,
+}
