@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::crontab::Dialect;
 use crate::daemon::standing::Key;
 use crate::event::{Bus, Event};
-use crate::store::recovery::{Kinship, Mode};
+use crate::store::recovery::{Kinship, Mode, Snapshot};
 use crate::store::seal::Seal;
 use crate::store::{Handle, StoreError};
 use crate::unix::beside;
@@ -41,6 +41,7 @@ pub(super) struct Actor {
     ground: Ground,
     mode: Mode,
     keep: Keep,
+    is_shared: bool,
     seen: Seen,
     pending: Pending,
     /// How often crontabs were recovered.
@@ -81,6 +82,7 @@ impl Actor {
             ground,
             mode,
             keep,
+            is_shared: options.address.is_shared(),
             seen: Seen::default(),
             pending: BTreeMap::new(),
             number: 0,
@@ -195,7 +197,7 @@ impl Actor {
             let snapshot = match snapshot {
                 None => stored.snapshot.clone().unwrap_or_default(),
                 Some(snapshot) => {
-                    let rows = self.seed_rows();
+                    let rows = self.seed_rows(&snapshot).await;
                     let put = self.keep.put(stored.version, snapshot.clone(), rows).await?;
                     if put.is_none() {
                         continue;
@@ -237,7 +239,7 @@ impl Actor {
             };
             self.seen = seen;
             if stored.snapshot.as_ref() != Some(&taken.snapshot) {
-                let rows = self.seed_rows();
+                let rows = self.seed_rows(&taken.snapshot).await;
                 let put = self.keep.put(stored.version, taken.snapshot.clone(), rows).await?;
                 if put.is_none() {
                     continue;
@@ -296,10 +298,13 @@ impl Actor {
         .await;
     }
 
-    /// The rows for the Python service.
-    #[expect(clippy::unused_self, reason = "they are made of the texts in force")]
-    fn seed_rows(&self) -> Option<String> {
-        None
+    /// The rows for the Python service, where it may share the store.
+    async fn seed_rows(&self, snapshot: &Snapshot) -> Option<String> {
+        if !self.is_shared {
+            return None;
+        }
+        let (ground, snapshot) = (self.ground.clone(), snapshot.clone());
+        beside(move || case::seed_rows(&ground, &snapshot)).await?
     }
 
     fn tell(&self, key: &Key, text: String, warning: bool) {
