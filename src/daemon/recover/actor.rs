@@ -186,7 +186,7 @@ impl Actor {
             let Some(outcome) = outcome else { return Ok(()) };
             let Outcome { snapshot, kinships, recovered: came, notices, concerns } = outcome;
             for (key, text, warning) in notices {
-                self.tell(&key, text, warning);
+                self.tell(&key, &text, warning);
             }
             self.concerns = concerns;
             self.tell_concerns();
@@ -247,7 +247,7 @@ impl Actor {
             }
             self.seen.note(&taken.snapshot);
             for (key, notice) in taken.notices {
-                self.tell(&key, notice.to_string(), true);
+                self.tell(&key, &notice.to_string(), true);
             }
             for (key, lines) in taken.undecided {
                 self.concerns.remove(&key);
@@ -277,7 +277,7 @@ impl Actor {
                 }));
             }
             for (key, text) in pending {
-                let Some(path) = ground.path(&key) else { continue };
+                let Some(path) = path_of(&key) else { continue };
                 let kinship = ground.spot(&key).and_then(|spot| spot.read());
                 let dialect = ground.dialect(&key);
                 edits.push(Edit { key, path, text, kinship, dialect });
@@ -307,7 +307,7 @@ impl Actor {
         beside(move || case::seed_rows(&ground, &snapshot)).await?
     }
 
-    fn tell(&self, key: &Key, text: String, warning: bool) {
+    fn tell(&self, key: &Key, text: &str, warning: bool) {
         let file: Arc<str> = key.1.display().to_string().into();
         let text = format!("{file}: {text}");
         self.bus.publish(Event::Notice { file: Some(file), text, warning });
@@ -326,14 +326,14 @@ impl Actor {
 }
 
 impl Ground {
-    /// The path by which a snapshot knows a crontab.
-    fn path(&self, key: &Key) -> Option<String> {
-        let absolute = std::path::absolute(&key.1).ok()?;
-        Some(absolute.to_string_lossy().into_owned())
-    }
-
     /// The rules by which a crontab is read.
     fn dialect(&self, key: &Key) -> Dialect {
         self.places.get(key.0).map_or_else(Dialect::system, |it| it.dialect(&key.1))
     }
+}
+
+/// The path by which a snapshot knows a crontab.
+fn path_of(key: &Key) -> Option<String> {
+    let absolute = std::path::absolute(&key.1).ok()?;
+    Some(absolute.to_string_lossy().into_owned())
 }

@@ -57,9 +57,9 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
                 vec![format!("the jobs that the Python service cached are not recovered: {reason}")]
             }
         };
-        let more = refused.len().saturating_sub(MOST_TOLD);
-        let more = (more > 0).then(|| format!("{more} more of the cached jobs are not recovered"));
-        let texts = refused.into_iter().take(MOST_TOLD).chain(more);
+        let rest = refused.len().saturating_sub(MOST_TOLD);
+        let rest = (rest > 0).then(|| format!("{rest} more of the cached jobs are not recovered"));
+        let texts = refused.into_iter().take(MOST_TOLD).chain(rest);
         outcome.notices.extend(texts.map(|text| (first.key.clone(), text, true)));
     }
     for (found, decision) in found.iter().zip(&mut decisions) {
