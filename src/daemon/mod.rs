@@ -171,11 +171,13 @@ async fn serve(
         post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
     };
+    let (ahead, announced) = mpsc::unbounded_channel();
     let (executor, handle) = Executor::new(host, Arc::clone(&clock), bus.clone(), fires)
         .context("failed to start the executor")?;
     let (tables, table) = watch::channel(Arc::default());
     let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
+    let executor = executor.with_announcements(announced);
     let executing = tokio::spawn(executor.run());
 
     let alarm = clock.alarm().context("failed to make a timer")?;
@@ -186,6 +188,7 @@ async fn serve(
         alarm,
         tables: table,
         fires: fire_sender,
+        ahead: Some(ahead),
         bus: bus.clone(),
         pulse: pulse.clone(),
         fault: injected_fault(),

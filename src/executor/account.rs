@@ -14,6 +14,9 @@ use crate::unix::{Account, NoAccount, Subject};
 /// How long an answer of the user database stands: a change holds for a job that is due a minute later (row 56).
 const FRESH: Duration = Duration::from_secs(30);
 
+/// How much sooner an answer is renewed for a start that is to come, so that it still stands then.
+const AHEAD: Duration = Duration::from_secs(1);
+
 /// How long it stands that there is no such user.
 const ABSENT: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,8 @@ enum Entry {
 #[derive(Debug)]
 struct Kept {
     base: Arc<Base>,
+    /// Since then, on the monotonic clock.
+    since: Duration,
     _terms: Arc<Terms>,
     _known: Arc<Known>,
 }
@@ -82,6 +87,22 @@ impl Accounts {
         Answer::Ask
     }
 
+    /// What is known of `user` for a start that is to come in a moment: nobody is left waiting. None: to ask, and to
+    /// [`put`](Accounts::put) what comes of it, or somebody does already.
+    pub(super) fn foresee(&mut self, user: &str, now: Duration) -> Option<Answer> {
+        match self.entries.get(user) {
+            Some(Entry::Asking(_)) => return None,
+            Some(Entry::Known(since, known))
+                if known.is_ok() && now.saturating_sub(*since) + AHEAD < FRESH =>
+            {
+                return Some(Answer::Known(known.clone()));
+            }
+            _ => {}
+        }
+        self.entries.insert(user.into(), Entry::Asking(Vec::new()));
+        Some(Answer::Ask)
+    }
+
     /// Keeps an answer; the tickets that have waited for it.
     pub(super) fn put(
         &mut self,
@@ -106,9 +127,11 @@ impl Accounts {
         host: &Host,
         terms: &Arc<Terms>,
         known: &Arc<Known>,
+        now: Duration,
     ) -> Result<Arc<Base>, String> {
         let key = (Arc::as_ptr(terms).addr(), Arc::as_ptr(known).addr());
-        if let Some(kept) = self.bases.get(&key) {
+        let stands = |kept: &&Kept| now.saturating_sub(kept.since) < FRESH;
+        if let Some(kept) = self.bases.get(&key).filter(stands) {
             return Ok(Arc::clone(&kept.base));
         }
         let base = Base::new(host, terms, &known.account, plain::is_plain_shell)?;
@@ -116,8 +139,8 @@ impl Accounts {
         if self.bases.len() >= BASES {
             self.bases.clear();
         }
-        let kept =
-            Kept { base: Arc::clone(&base), _terms: Arc::clone(terms), _known: Arc::clone(known) };
+        let (_terms, _known) = (Arc::clone(terms), Arc::clone(known));
+        let kept = Kept { base: Arc::clone(&base), since: now, _terms, _known };
         self.bases.insert(key, kept);
         Ok(base)
     }
@@ -145,5 +168,41 @@ pub(super) fn ask(host: &Host, clock: &dyn Clock, user: &str) -> Result<Arc<Know
         Err(NoAccount::Unknown) if is_own => as_we_are(),
         Err(NoAccount::Unknown) => Err(format!("unknown user {user}")),
         Err(why) => Err(format!("user {user}: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Arc<Known> {
+        Arc::new(Known { account: Account::current(), subject: None })
+    }
+
+    /// Whether somebody who foresees a start of `user` is to ask at `now`, on the monotonic clock.
+    fn asks(accounts: &mut Accounts, user: &str, now: Duration) -> bool {
+        matches!(accounts.foresee(user, now), Some(Answer::Ask))
+    }
+
+    #[test]
+    fn what_is_foreseen_is_asked_once_and_renewed_before_it_falls() {
+        let mut accounts = Accounts::default();
+        let begun = Duration::from_secs(100);
+        assert!(asks(&mut accounts, "alice", begun));
+        assert!(accounts.foresee("alice", begun).is_none(), "somebody asks already");
+        assert!(accounts.put("alice", Ok(known()), begun).is_empty());
+        let late = begun + FRESH - AHEAD;
+        let just_before = late.checked_sub(Duration::from_millis(1)).unwrap();
+        assert!(matches!(accounts.foresee("alice", just_before), Some(Answer::Known(Ok(_)))));
+        assert!(asks(&mut accounts, "alice", late));
+    }
+
+    #[test]
+    fn that_there_is_no_such_user_is_asked_again_for_each_start_to_come() {
+        let mut accounts = Accounts::default();
+        let now = Duration::from_secs(100);
+        assert!(asks(&mut accounts, "bob", now));
+        accounts.put("bob", Err("unknown user bob".into()), now);
+        assert!(asks(&mut accounts, "bob", now));
     }
 }

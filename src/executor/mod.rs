@@ -16,6 +16,7 @@ mod oom;
 pub mod output;
 mod plain;
 pub mod retry;
+mod setup;
 pub mod shell;
 mod start;
 mod starter;
@@ -65,6 +66,8 @@ pub struct Executor {
     core: Core,
     fires: mpsc::UnboundedReceiver<Fire>,
     orders: mpsc::UnboundedReceiver<Order>,
+    /// Jobs that will be due in a moment.
+    ahead: mpsc::UnboundedReceiver<Arc<Job>>,
     children: Signals,
 }
 
@@ -257,7 +260,8 @@ impl Executor {
             clock,
         };
         let children = Signals::of_children()?;
-        Ok((Executor { core, fires, orders, children }, Handle(handle)))
+        let ahead = mpsc::unbounded_channel().1;
+        Ok((Executor { core, fires, orders, ahead, children }, Handle(handle)))
     }
 
     /// At most this many runs have a process at once (`--max-jobs`); further ones wait in order, within their grace.
@@ -273,6 +277,13 @@ impl Executor {
     #[must_use]
     pub fn with_tables(mut self, tables: watch::Receiver<Arc<JobTable>>) -> Self {
         self.core.tables = tables;
+        self
+    }
+
+    /// Jobs that will be due in a moment, one of each instant: whatever their start needs is made ready.
+    #[must_use]
+    pub fn with_announcements(mut self, ahead: mpsc::UnboundedReceiver<Arc<Job>>) -> Self {
+        self.ahead = ahead;
         self
     }
 
@@ -320,6 +331,7 @@ impl Executor {
                     Some(order) => self.core.obey(order),
                     None => orders_open = false,
                 },
+                Some(job) = self.ahead.recv() => self.core.starts.rehearse(job),
             }
             self.core.pump();
             let alive = self.core.reaper.children().len() + self.core.starts.len();

@@ -21,6 +21,7 @@ use super::starter::Starter;
 use super::ticket::{Ticket, What};
 use crate::clock::Clock;
 use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
+use crate::job::Job;
 use crate::unix::{self, Errno, Pid, Signal, Status, process};
 
 /// How soon a start that failed for a shortage is made again; twice as late each time, up to [`LONGEST_DELAY`].
@@ -183,6 +184,11 @@ impl Starts {
         let pending = Pending { ticket: Arc::clone(&ticket), done, since, delay: FIRST_DELAY };
         self.pending.insert(self.numbers, pending);
         self.submit(ticket);
+    }
+
+    /// Makes ready for a start of this job that is due in a moment.
+    pub(super) fn rehearse(&self, job: Arc<Job>) {
+        self.starter.rehearse(job);
     }
 
     fn submit(&self, ticket: Arc<Ticket>) {

@@ -6,27 +6,26 @@
 //! another joins them, and leaves when there is nothing left to do.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::sync::mpsc;
 
 use super::account::{self, Accounts, Answer, Known};
-use super::mail::Envelope;
-use super::shell::{self, Base, Host};
+use super::setup::{Refusal, Setup};
+use super::shell::{Base, Host};
 use super::start::{Begun, Failure, Report};
 use super::ticket::{Ticket, What};
 use crate::clock::Clock;
-use crate::crontab::directive::Output;
-use crate::unix::spawn::is_shortage;
-use crate::unix::{Account, Command, Direct, Errno, Pid, Spawner, Step, Strings, pipe};
+use crate::event::{Fire, Run, RunId, Trigger};
+use crate::job::Job;
+use crate::schedule::Due;
+use crate::unix::{Account, Errno, Pid, Spawner, Step, pipe};
 
 /// Starts that are made side by side as long as none hangs.
 const ABREAST: usize = 2;
@@ -58,31 +57,24 @@ struct Shared {
     setup: Setup,
 }
 
-/// What every start needs.
-struct Setup {
-    host: Host,
-    clock: Arc<dyn Clock>,
-    reports: mpsc::UnboundedSender<Report>,
-    null: File,
-    /// A pipe at whose end nobody writes.
-    nothing: OwnedFd,
-}
-
-impl std::fmt::Debug for Setup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setup").field("host", &self.host).finish_non_exhaustive()
-    }
-}
-
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Arc<Ticket>>,
+    /// What is to be made ready, and whether that is being done.
+    rehearsal: Option<Arc<Job>>,
+    rehearses: bool,
     active: Vec<Active>,
     /// How many starts have ended, well or not.
     ended: u64,
     threads: usize,
     idle: usize,
     closed: bool,
+}
+
+/// What a thread is to do.
+enum Task {
+    Start(Arc<Ticket>),
+    Rehearse(Arc<Job>),
 }
 
 /// A start that is being made.
@@ -163,6 +155,23 @@ impl Starter {
         Ok(())
     }
 
+    /// Makes ready for a start of this job, which is due in a moment: finds out whom it runs as and what it is given, and
+    /// thereby has a thread awake and in the caches what a start goes through. Without effect but for its being faster.
+    pub(super) fn rehearse(&self, job: Arc<Job>) {
+        let mut state = self.0.state();
+        // One that hangs is not to cost more than its thread.
+        if state.rehearses {
+            return;
+        }
+        state.rehearsal = Some(job);
+        if state.idle > 0 {
+            drop(state);
+            self.0.changed.notify_one();
+        } else if self.0.join(&mut state).is_err() {
+            state.rehearsal = None;
+        }
+    }
+
     /// Whether this is a child whose start has not been reported yet. One whose start has been is none, even if the
     /// report was not looked at yet.
     pub(super) fn is_starting(&self, pid: Pid) -> bool {
@@ -208,12 +217,25 @@ impl Shared {
     /// What each thread does.
     fn work(self: &Arc<Self>, mut spawner: Spawner) {
         let mut state = self.state();
-        while let Some((ticket, mut held)) = self.next(state) {
+        while let Some((task, mut held)) = self.next(state) {
             if held.idle == 0 && !held.queue.is_empty() {
                 // Without one more, a start that hangs holds up the others; nothing worse.
                 let _ = self.join(&mut held);
             }
+            let is_alone = held.active.is_empty();
             drop(held);
+            let ticket = match task {
+                Task::Start(ticket) => ticket,
+                Task::Rehearse(job) => {
+                    if is_alone {
+                        self.accounts().rest();
+                    }
+                    self.setup.rehearse(self, job, &mut spawner);
+                    state = self.state();
+                    state.rehearses = false;
+                    continue;
+                }
+            };
             self.setup.make(self, &ticket, &mut spawner);
             state = self.state();
             state.active.retain(|active| !Arc::ptr_eq(&active.ticket, &ticket));
@@ -241,18 +263,22 @@ impl Shared {
         }
     }
 
-    /// The next ticket for the calling thread; none if it is not needed any more.
+    /// The next task for the calling thread; none if it is not needed any more.
     fn next<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-    ) -> Option<(Arc<Ticket>, MutexGuard<'a, State>)> {
+    ) -> Option<(Task, MutexGuard<'a, State>)> {
         while !state.closed {
             let next = state.next_place(&self.setup.host.account);
             if !state.is_busy()
                 && let Some(ticket) = next.and_then(|place| state.queue.remove(place))
             {
                 state.active.push(Active { ticket: Arc::clone(&ticket), hangs: false });
-                return Some((ticket, state));
+                return Some((Task::Start(ticket), state));
+            }
+            if let Some(job) = state.rehearsal.take() {
+                state.rehearses = true;
+                return Some((Task::Rehearse(job), state));
             }
             let ended = state.ended;
             state.idle += 1;
@@ -288,33 +314,6 @@ impl Shared {
     }
 }
 
-/// A start that was not made, and whether it is worth another try.
-struct Refusal {
-    pid: Option<Pid>,
-    reason: String,
-    is_passing: bool,
-    /// Of a run whose shell could not be executed.
-    base: Option<Arc<Base>>,
-}
-
-impl Refusal {
-    fn new(reason: String) -> Self {
-        Refusal { pid: None, reason, is_passing: false, base: None }
-    }
-
-    fn no_pipe(error: &io::Error) -> Self {
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-        let reason = format!("no pipe: {}", errno.desc());
-        Refusal { pid: None, reason, is_passing: is_shortage(errno), base: None }
-    }
-}
-
-/// A pipe whose one end a child gets.
-struct Stream {
-    ours: OwnedFd,
-    theirs: OwnedFd,
-}
-
 impl Setup {
     /// Makes a start and reports it, unless it is given up.
     fn make(&self, shared: &Arc<Shared>, ticket: &Arc<Ticket>, spawner: &mut Spawner) {
@@ -324,19 +323,10 @@ impl Setup {
         let known = match answer {
             Answer::Known(known) => known,
             Answer::Wait => return,
-            Answer::Ask => {
-                let known = account::ask(&self.host, &*self.clock, &user);
-                let now = self.clock.monotonic();
-                // Those that have waited for it do not wait for this start, which may hang.
-                let waited = shared.accounts().put(&user, known.clone(), now);
-                shared.put_first(waited);
-                known
-            }
+            Answer::Ask => self.ask(shared, &user),
         };
         let made = known.map_err(Refusal::new).and_then(|known| {
-            let terms = &ticket.run().fire.job.terms;
-            let base = shared.accounts().base(&self.host, terms, &known);
-            let base = base.map_err(Refusal::new)?;
+            let base = self.base(shared, ticket, &known)?;
             self.start(ticket, &known, &base, spawner)
         });
         let report = match made {
@@ -357,6 +347,50 @@ impl Setup {
         let _ = self.reports.send(report);
     }
 
+    /// Asks the user database.
+    fn ask(&self, shared: &Arc<Shared>, user: &str) -> Result<Arc<Known>, String> {
+        let known = account::ask(&self.host, &*self.clock, user);
+        let now = self.clock.monotonic();
+        // Those that have waited for it do not wait for this start, which may hang.
+        let waited = shared.accounts().put(user, known.clone(), now);
+        shared.put_first(waited);
+        known
+    }
+
+    /// What runs like that of a ticket have in common.
+    fn base(
+        &self,
+        shared: &Shared,
+        ticket: &Ticket,
+        known: &Arc<Known>,
+    ) -> Result<Arc<Base>, Refusal> {
+        let terms = &ticket.run().fire.job.terms;
+        let base = shared.accounts().base(&self.host, terms, known, self.clock.monotonic());
+        base.map_err(Refusal::new)
+    }
+
+    /// Does all that comes before the child of a job's run, but makes none.
+    fn rehearse(&self, shared: &Arc<Shared>, job: Arc<Job>, spawner: &mut Spawner) {
+        let at = self.clock.now();
+        let due = Due { at, civil: job.zone().civil(at) };
+        let fire = Fire { job, due, trigger: Trigger::Schedule };
+        let run = Run { id: RunId::new(at, 0), fire, attempt: 1 };
+        let ticket = Ticket::new(0, What::Run(Arc::new(run)));
+        let user = ticket.run().fire.job.user().to_string_lossy();
+        let answer = shared.accounts().foresee(&user, self.clock.monotonic());
+        let known = match answer {
+            Some(Answer::Known(known)) => known,
+            Some(Answer::Ask) => self.ask(shared, &user),
+            Some(Answer::Wait) | None => return,
+        };
+        // Whatever is wrong will be told of the run.
+        let Ok(known) = known else { return };
+        let Ok(base) = self.base(shared, &ticket, &known) else { return };
+        let _ = self.prepare(&ticket, &base).map(|prepared| {
+            spawner.rehearse(&self.command(&prepared, &known, &base));
+        });
+    }
+
     /// Starts the child of a ticket; nothing if it was given up before there was one.
     fn start(
         &self,
@@ -365,63 +399,8 @@ impl Setup {
         base: &Arc<Base>,
         spawner: &mut Spawner,
     ) -> Result<Option<Begun>, Refusal> {
-        let run = ticket.run();
-        let text = ticket.stdin();
-        let (program, arguments, plain, is_read);
-        match &ticket.what {
-            What::Run(run) => {
-                program = base.shell.as_c_str();
-                arguments = shell::arguments(program, run).map_err(Refusal::new)?;
-                plain = base.plain(run);
-                is_read = run.fire.job.policy().output == Output::Log;
-            }
-            What::Errand(_, words, _) => {
-                program = words.first().map_or(c"", CString::as_c_str);
-                let mut list = Strings::default();
-                for word in words {
-                    list.push(&[word.to_bytes()]).map_err(|_| Refusal::new(String::new()))?;
-                }
-                (arguments, plain, is_read) = (list, None, false);
-            }
-        }
-        // An errand is none of the run's processes.
-        let about = match &ticket.what {
-            What::Run(run) => shell::about(run).map_err(Refusal::new)?,
-            What::Errand(..) => Strings::default(),
-        };
-        let no_pipe = |error: io::Error| Refusal::no_pipe(&error);
-        let stdin = Self::stdin(text).map_err(no_pipe)?;
-        let awaited = |envelope: &Envelope| self.host.post.awaits(envelope, run);
-        let mailed = is_read && base.envelope.as_ref().is_some_and(awaited);
-        let streams = if is_read {
-            let apart = !mailed || self.host.post.apart;
-            let stderr = if apart { Some(output().map_err(no_pipe)?) } else { None };
-            Some((output().map_err(no_pipe)?, stderr))
-        } else {
-            None
-        };
-        let (stdout, stderr) = match &streams {
-            Some((stdout, stderr)) => {
-                (stdout.theirs.as_fd(), stderr.as_ref().unwrap_or(stdout).theirs.as_fd())
-            }
-            None => (self.null.as_fd(), self.null.as_fd()),
-        };
-        let command = Command {
-            direct: plain
-                .as_ref()
-                .map(|plain| Direct { files: &plain.files, arguments: &plain.arguments }),
-            program,
-            arguments: &arguments,
-            environment: [&base.environment, &about],
-            cwd: &base.home,
-            streams: [
-                stdin.as_ref().map_or(self.nothing.as_fd(), |(pipe, _)| pipe.theirs.as_fd()),
-                stdout,
-                stderr,
-            ],
-            subject: known.subject.as_ref(),
-            descriptors: self.host.descriptors,
-        };
+        let prepared = self.prepare(ticket, base)?;
+        let command = self.command(&prepared, known, base);
         if !ticket.go() {
             return Ok(None);
         }
@@ -430,10 +409,11 @@ impl Setup {
             pid: error.pid,
             is_passing: error.is_passing(),
             reason: match error.step {
-                Step::Execute => words(program, error.errno),
+                Step::Execute => words(prepared.program, error.errno),
                 _ => error.to_string(),
             },
-            base: (error.step == Step::Execute && is_read).then(|| Arc::clone(base)),
+            base: (error.step == Step::Execute && prepared.streams.is_some())
+                .then(|| Arc::clone(base)),
         })?;
         let home = || base.home.to_string_lossy().into_owned();
         Ok(Some(Begun {
@@ -442,36 +422,18 @@ impl Setup {
             at,
             since,
             astray: made.astray.map(|errno| (home(), errno)),
-            output: streams.map(|(stdout, stderr)| (stdout.ours, stderr.map(|pipe| pipe.ours))),
+            output: prepared
+                .streams
+                .map(|(stdout, stderr)| (stdout.ours, stderr.map(|pipe| pipe.ours))),
             base: base.envelope.is_some().then(|| Arc::clone(base)),
-            mailed,
+            mailed: prepared.mailed,
             // What has gone into the pipe at once needs nobody to feed it.
-            stdin: stdin
-                .filter(|(_, written)| *written < text.len())
+            stdin: prepared
+                .stdin
+                .filter(|(_, written)| *written < ticket.stdin().len())
                 .map(|(pipe, written)| (pipe.ours, written)),
         }))
     }
-
-    /// A pipe that holds `text`, and how much of it; none where there is none.
-    fn stdin(text: &[u8]) -> io::Result<Option<(Stream, usize)>> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let (theirs, ours) = pipe::pair()?;
-        fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let written = match nix::unistd::write(&ours, text) {
-            Err(Errno::EAGAIN) => 0,
-            written => written?,
-        };
-        Ok(Some((Stream { ours, theirs }, written)))
-    }
-}
-
-/// A pipe for an output stream; our end does not block.
-fn output() -> io::Result<Stream> {
-    let (ours, theirs) = pipe::pair()?;
-    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(Stream { ours, theirs })
 }
 
 fn words(program: &CStr, errno: Errno) -> String {

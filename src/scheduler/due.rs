@@ -92,6 +92,17 @@ impl Agenda {
         self.generation
     }
 
+    /// The first job that is due at this instant, if the agenda's next is that.
+    #[must_use]
+    pub fn first_at(&self, at: Timestamp) -> Option<&Arc<Job>> {
+        let first = |upcoming: &Upcoming| upcoming.peek().map(|Reverse(slot)| *slot);
+        let slot = [first(&self.minutes), first(&self.seconds)]
+            .into_iter()
+            .flatten()
+            .find(|slot| slot.instant() == at)?;
+        self.table.jobs().get(slot.index as usize)
+    }
+
     /// The table in force.
     #[must_use]
     pub fn table(&self) -> &Arc<JobTable> {

@@ -1,8 +1,8 @@
 //! Decides when a job is due, on a thread of its own.
 //!
 //! Receives job tables over a watch channel, hands on [`Fire`]s in order of their instants. Layer 6. It sleeps
-//! until the next instant and never wakes in between; it does no I/O, never waits for a sink, an executor or
-//! a store, and a panic in it is caught, told and survived.
+//! until the next instant and never wakes in between, but once shortly before it, to say that it comes; it does no
+//! I/O, never waits for a sink, an executor or a store, and a panic in it is caught, told and survived.
 
 pub mod due;
 pub mod owed;
@@ -19,15 +19,18 @@ use std::thread::JoinHandle;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
-use crate::clock::{Alarm, Clock};
+use crate::clock::{Alarm, Clock, Wake};
 use crate::event::{Bus, Event, Fire};
-use crate::job::JobTable;
+use crate::job::{Job, JobTable};
 use due::{Agenda, Harvest};
 use owed::Missed;
 use step::{DRIFT, Look, Shift, Tide};
 
 /// The pause after a panic, so that a panic that repeats is no storm.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long before an instant it is announced: some times what a start takes that finds everything cold.
+pub const LEAD: SignedDuration = SignedDuration::from_millis(10);
 
 /// What the scheduler is connected to.
 pub struct Scheduler {
@@ -39,6 +42,9 @@ pub struct Scheduler {
     pub tables: watch::Receiver<Arc<JobTable>>,
     /// Where fires go.
     pub fires: mpsc::UnboundedSender<Fire>,
+    /// Where the first job of an instant is announced, [`LEAD`] before it; none: nowhere. It may not become due after
+    /// all: the table may change until then, and the clock may be set.
+    pub ahead: Option<mpsc::UnboundedSender<Arc<Job>>>,
     /// Where it tells what it noticed.
     pub bus: Bus,
     /// Where it acknowledges that it lives.
@@ -122,7 +128,29 @@ impl Scheduler {
         }
         let next = state.wakes_at();
         self.pulse.turned(asked, next);
-        self.alarm.wait_until(next);
+        if self.announce(&state.agenda, next) {
+            self.alarm.wait_until(next);
+        }
+        true
+    }
+
+    /// Sleeps until shortly before `next` and announces its first job; false if something else has ended the sleep.
+    ///
+    /// No look at the clock's tide comes of it: whatever happens, the turn that follows is as if nobody had woken up.
+    fn announce(&mut self, agenda: &Agenda, next: Option<Timestamp>) -> bool {
+        let (Some(ahead), Some(next)) = (&self.ahead, next) else { return true };
+        let (Some(job), Ok(early)) = (agenda.first_at(next), next.checked_sub(LEAD)) else {
+            return true;
+        };
+        // Too late to be of use.
+        if early <= self.clock.now() {
+            return true;
+        }
+        if self.alarm.wait_until(Some(early)) != Wake::Due {
+            return false;
+        }
+        // Whoever does not listen is not told.
+        let _ = ahead.send(Arc::clone(job));
         true
     }
 

@@ -1,5 +1,6 @@
 //! Work that may be held up by the system, done beside the runtime's thread.
 
+use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,6 +12,13 @@ use tokio::sync::oneshot;
 /// A file system that does not answer holds up that thread alone, and not the end of the process. `None` if `work`
 /// panicked. To be awaited to its end, or the outcome is lost.
 pub async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    begin(work).await
+}
+
+/// As [`beside`], but begun at once: whoever does not look at the outcome yet is not woken by its end.
+pub fn begin<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = Option<T>> + Send + 'static {
     let (sender, outcome) = oneshot::channel();
     // Shared, since a thread that cannot be started takes what it was given with it.
     let work = Arc::new(Mutex::new(Some(work)));
@@ -23,11 +31,17 @@ pub async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
                 let _ = sender.send(work());
             }
         });
-    if started.is_ok() {
-        return outcome.await.ok();
+    let work = match started {
+        Ok(_) => None,
+        Err(_) => work.lock().unwrap_or_else(PoisonError::into_inner).take(),
+    };
+    let done = work.map(|work| work());
+    async move {
+        match done {
+            Some(done) => Some(done),
+            None => outcome.await.ok(),
+        }
     }
-    let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
-    work.map(|work| work())
 }
 
 #[cfg(test)]
@@ -43,6 +57,14 @@ mod tests {
         let here = thread::current().id();
         let there = runtime().block_on(beside(|| thread::current().id()));
         assert!(there.is_some_and(|there| there != here));
+    }
+
+    #[test]
+    fn what_was_begun_is_done_though_nobody_looks() {
+        let (told, heard) = std::sync::mpsc::channel();
+        let outcome = begin(move || told.send(7));
+        assert_eq!(heard.recv(), Ok(7));
+        assert_eq!(runtime().block_on(outcome), Some(Ok(())));
     }
 
     #[test]

@@ -292,6 +292,17 @@ impl Spawner {
         Ok(Spawned { pid, astray })
     }
 
+    /// Has in the caches what a start of `command` by this thread goes through on our side; starts nothing.
+    pub fn rehearse(&mut self, command: &Command<'_>) {
+        let _ = command.subject.and_then(|subject| self.own.change_to(subject));
+        self.look_up_signals();
+        let _ = self.may_share();
+        self.pointers.clear();
+        for strings in command.environment {
+            strings.point(&mut self.pointers);
+        }
+    }
+
     /// Makes the child and waits until it has ended or executes its program.
     fn clone(&self, plan: &Plan, shares: bool, pid: &AtomicI32) -> Result<libc::pid_t, Errno> {
         let memory = if shares { libc::CLONE_VM } else { 0 };

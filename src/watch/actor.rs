@@ -1,5 +1,6 @@
 //! The loop: sleeps until something is heard, asked for or due, then looks and hands on.
 use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::site::{Found, Scan, Suspect};
 use super::timer::Timer;
 use super::{Change, Occasion, Shared};
 use crate::clock::{Clock as _, SystemClock};
-use crate::unix::beside;
+use crate::unix::beside::{self, beside};
 
 /// Between the two reads of a file whose change was announced. Longer than a tick of the kernel's coarse clock: a
 /// write after the second read leaves another stamp than one before the first.
@@ -29,9 +30,39 @@ const LEFT_ALONE: Duration = Duration::from_millis(100);
 /// What was being done panicked, on its thread.
 struct Broken;
 
+/// Wakes the actor when it is dropped, be it by a panic.
+struct Wake(Option<Arc<Signal>>);
+
+impl Wake {
+    fn leave_asleep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        if let Some(signal) = &self.0 {
+            signal.wake.notify_one();
+        }
+    }
+}
+
+/// What comes of a turn.
+type TurnTaken = Pin<Box<dyn Future<Output = Option<(Field, News)>> + Send>>;
+
+/// What a turn has found.
+struct News {
+    /// Whether a file is not what it was.
+    stale: bool,
+    /// Whether inotify falls short, where that is news.
+    falls_short: Option<bool>,
+}
+
 pub(super) struct Actor {
     /// Away while something is done with it beside.
     field: Option<Field>,
+    /// The turn that is being taken beside, or has been: the field comes back with it.
+    turn: Option<TurnTaken>,
     shared: Arc<Shared>,
     signal: Arc<Signal>,
     debounce: Debounce,
@@ -54,6 +85,7 @@ impl Actor {
     ) -> Self {
         Actor {
             field: Some(field),
+            turn: None,
             shared,
             signal,
             debounce: Debounce::default(),
@@ -77,6 +109,7 @@ impl Actor {
         let timer = Timer::new();
         self.debounce.demand(self.now());
         loop {
+            let mut heard = false;
             tokio::select! {
                 biased;
                 () = changes.closed() => return Ok(()),
@@ -84,11 +117,12 @@ impl Actor {
                     self.occasion = Occasion::Reload;
                     self.debounce.demand(self.now());
                 }
-                () = signal.wake.notified() => self.hear(),
+                () = signal.wake.notified() => heard = true,
                 () = timer.sleep(self.deadline().saturating_sub(self.now())) => {}
             }
-            if let Some(turn) = self.poll.turn(self.now()) {
-                self.take_turn(turn).await?;
+            self.end_turn().await?;
+            if heard {
+                self.hear();
             }
             let change = if self.is_due() { self.look().await? } else { None };
             let change = change.or_else(|| self.tell());
@@ -96,6 +130,9 @@ impl Actor {
                 && changes.send(change).await.is_err()
             {
                 return Ok(());
+            }
+            if let Some(turn) = self.poll.turn(self.now()) {
+                self.begin_turn(turn)?;
             }
         }
     }
@@ -150,23 +187,41 @@ impl Actor {
         Ok(outcome)
     }
 
-    /// Looks for changes that nobody announced.
-    async fn take_turn(&mut self, turn: Turn) -> Result<(), Broken> {
+    /// Begins to look for changes that nobody announced, beside. Only if something is found are we woken for it;
+    /// otherwise what has come of it is taken over when we wake up anyway.
+    fn begin_turn(&mut self, turn: Turn) -> Result<(), Broken> {
         // What is pending already has a better idea of when to look.
         let idle = self.debounce.deadline().is_none();
-        let (stale, falls_short) = self
-            .with(move |field| {
-                if turn == Turn::Arm {
-                    field.arm();
-                }
-                (idle && field.is_stale(), field.falls_short())
-            })
-            .await?;
+        let mut field = self.field.take().ok_or(Broken)?;
+        let before = field.falls_short();
+        self.poll.pace(before, self.now());
+        let wake = Wake(Some(Arc::clone(&self.signal)));
+        self.turn = Some(Box::pin(beside::begin(move || {
+            if turn == Turn::Arm {
+                field.arm();
+            }
+            let falls_short = Some(field.falls_short()).filter(|&now| now != before);
+            let news = News { stale: idle && field.is_stale(), falls_short };
+            if !news.stale && falls_short.is_none() && field.notices.is_empty() {
+                wake.leave_asleep();
+            }
+            (field, news)
+        })));
+        Ok(())
+    }
+
+    /// Takes over what has come of a turn, if one was begun.
+    async fn end_turn(&mut self) -> Result<(), Broken> {
+        let Some(turn) = self.turn.take() else { return Ok(()) };
+        let (field, News { stale, falls_short }) = turn.await.ok_or(Broken)?;
+        self.field = Some(field);
         if stale {
             self.blind = true;
             self.debounce.touch(Touch::Edit, self.now());
         }
-        self.poll.pace(falls_short, self.now());
+        if let Some(falls_short) = falls_short {
+            self.poll.pace(falls_short, self.now());
+        }
         Ok(())
     }
 
@@ -202,5 +257,55 @@ impl Actor {
         }
         let notices = self.field.as_mut().map(|field| mem::take(&mut field.notices));
         Ok(Some(Change { occasion, notices: notices.unwrap_or_default(), edits }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::watch::notice::Notice;
+
+    fn actor() -> Actor {
+        let signal = Arc::new(Signal::default());
+        let field = Field::new(Vec::new(), Arc::clone(&signal));
+        Actor::new(field, signal, Arc::default(), Duration::from_secs(1))
+    }
+
+    /// Takes a turn to its end, and tells whether it would have woken the actor.
+    async fn is_woken(actor: &mut Actor) -> bool {
+        actor.begin_turn(Turn::Stamps).ok().unwrap();
+        actor.end_turn().await.ok().unwrap();
+        // Whoever wakes does so before the outcome is there.
+        timeout(Duration::ZERO, actor.signal.wake.notified()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_finds_nothing_wakes_nobody() {
+        let mut actor = actor();
+        assert!(!is_woken(&mut actor).await);
+        assert!(!is_woken(&mut actor).await, "the next one neither");
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_has_something_to_tell_wakes_the_actor() {
+        let mut actor = actor();
+        actor.field.as_mut().unwrap().notices.push(Notice::Announced);
+        assert!(is_woken(&mut actor).await);
+        assert!(actor.tell().is_some());
+        assert!(!is_woken(&mut actor).await);
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_breaks_wakes_the_actor() {
+        let signal = Arc::new(Signal::default());
+        let wake = Wake(Some(Arc::clone(&signal)));
+        let broken = beside::begin(move || {
+            let _wake = wake;
+            panic!("asked for");
+        });
+        assert_eq!(broken.await, None::<()>);
+        assert!(timeout(Duration::ZERO, signal.wake.notified()).await.is_ok());
     }
 }

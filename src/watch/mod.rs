@@ -9,7 +9,7 @@
 //! - inotify (crate `notify`) on the file, on the directory of its path and of every symbolic link on the way;
 //!   where something is missing, on the nearest directory that exists; of a directory of crontabs on itself. Armed first, then read; armed anew whenever a
 //!   name comes to mean another file.
-//! - Beside it, always, a look at the stamps (device, inode, size, times) every 15 s. Where inotify is not to be had,
+//! - Beside it, always, a look at the stamps (device, inode, size, times) every 20 s. Where inotify is not to be had,
 //!   or does not see what others write, every second.
 //! - A change is looked at 100 ms after its last event; while a writer has the file open, after a second without
 //!   one; at the latest 5 s after the first. Other files in the same directories are not even woken up for.
@@ -147,7 +147,7 @@ impl Watcher {
         Watcher::start_with(places, poll::SLOW)
     }
 
-    /// Like [`start`](Self::start), with another interval than 15 s at which the files are looked at unasked, and
+    /// Like [`start`](Self::start), with another interval than 20 s at which the files are looked at unasked, and
     /// inotify is tried again where it failed.
     pub fn start_with<P: Into<Place>>(
         places: impl IntoIterator<Item = P>,

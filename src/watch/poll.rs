@@ -1,8 +1,8 @@
 //! When to look without having been told: always now and then, often where nobody tells.
 use std::time::Duration;
 
-/// How often the files are looked at beside inotify.
-pub(super) const SLOW: Duration = Duration::from_secs(15);
+/// How often the files are looked at beside inotify: three times a minute, the only wake-ups of an idle daemon.
+pub(super) const SLOW: Duration = Duration::from_secs(20);
 /// How often they are looked at where inotify does not suffice.
 pub(super) const FAST: Duration = Duration::from_secs(1);
 
@@ -61,9 +61,9 @@ mod tests {
     }
 
     #[test]
-    fn beside_inotify_there_are_four_turns_a_minute() {
+    fn beside_inotify_there_are_three_turns_a_minute() {
         let mut poll = Poll::new(SLOW, seconds(0));
-        let turns: Vec<_> = (0..60)
+        let turns: Vec<_> = (1..=60)
             .filter(|&second| {
                 let turn = poll.turn(seconds(second));
                 if turn.is_some() {
@@ -72,14 +72,14 @@ mod tests {
                 turn == Some(Turn::Arm)
             })
             .collect();
-        assert_eq!(turns, [15, 30, 45]);
+        assert_eq!(turns, [20, 40, 60]);
     }
 
     #[test]
     fn without_inotify_there_is_a_turn_each_second_and_arming_stays_slow() {
         let mut poll = Poll::new(SLOW, seconds(0));
         poll.pace(true, seconds(0));
-        let turns: Vec<_> = (1..=30)
+        let turns: Vec<_> = (1..=40)
             .map(|second| {
                 let turn = poll.turn(seconds(second)).unwrap();
                 poll.pace(true, seconds(second));
@@ -87,7 +87,7 @@ mod tests {
             })
             .collect();
         for (second, turn) in (1..).zip(turns) {
-            assert_eq!(turn == Turn::Arm, second % 15 == 0, "at {second} s");
+            assert_eq!(turn == Turn::Arm, second % 20 == 0, "at {second} s");
         }
     }
 
@@ -97,6 +97,6 @@ mod tests {
         poll.pace(true, seconds(0));
         assert_eq!(poll.deadline(), seconds(1));
         poll.pace(false, seconds(1));
-        assert_eq!(poll.deadline(), seconds(15));
+        assert_eq!(poll.deadline(), seconds(20));
     }
 }

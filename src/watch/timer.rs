@@ -1,6 +1,6 @@
 //! A long sleep that wakes the process once.
 //!
-//! The runtime's own timers are coarse from afar: a sleep of 15 s wakes the thread three or four times on the way to
+//! The runtime's own timers are coarse from afar: a sleep of 20 s wakes the thread three or four times on the way to
 //! its end. An idle daemon should not.
 use std::fs::File;
 use std::future::pending;

@@ -40,6 +40,8 @@ impl Drive {
             alarm,
             tables: receiver,
             fires: sender,
+            // Nobody listens, but it wakes up early all the same, which must not change anything.
+            ahead: Some(mpsc::unbounded_channel().0),
             bus: Bus::builder().build(),
             pulse: Pulse::default(),
             fault: None,

@@ -36,6 +36,7 @@ pub(crate) fn alone(test: impl Future<Output = ()>) {
 }
 
 pub(crate) struct Daemon {
+    pub(crate) ahead: mpsc::UnboundedSender<Arc<Job>>,
     pub(crate) handle: Handle,
     pub(crate) fires: mpsc::UnboundedSender<Fire>,
     pub(crate) events: mpsc::UnboundedReceiver<Arc<Event>>,
@@ -75,9 +76,11 @@ pub(crate) fn start_on(host: Host) -> Daemon {
     let mut bus = Bus::builder();
     let events = bus.subscribe();
     let (fires, taken) = mpsc::unbounded_channel();
+    let (ahead, announced) = mpsc::unbounded_channel();
     let (executor, handle) =
         Executor::new(host, Arc::new(SystemClock), bus.build(), taken).unwrap();
-    Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }
+    let task = tokio::spawn(executor.with_announcements(announced).run());
+    Daemon { ahead, handle, fires, events, task }
 }
 
 impl Daemon {

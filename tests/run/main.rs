@@ -1,6 +1,7 @@
 //! The executor with real processes: what a command gets, what is told of it, how it is ended.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod ahead;
 mod attempt;
 mod ended;
 mod harness;

@@ -38,8 +38,10 @@ pub(crate) fn start_under(
     let (executor, handle) =
         Executor::new(host, Arc::new(SystemClock), bus.build(), taken).unwrap();
     let (tables, table) = watch::channel(Arc::new(table));
-    let executor = executor.with_limit(limit).with_tables(table);
-    (Daemon { handle, fires, events, task: tokio::spawn(executor.run()) }, tables)
+    let (ahead, announced) = mpsc::unbounded_channel();
+    let executor = executor.with_limit(limit).with_tables(table).with_announcements(announced);
+    let task = tokio::spawn(executor.run());
+    (Daemon { ahead, handle, fires, events, task }, tables)
 }
 
 pub(crate) fn overlap(overlap: Overlap) -> Policy {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cronkeep::clock::{Clock, ManualClock, Waker};
 use cronkeep::crontab::{Dialect, Options, Source, parse};
 use cronkeep::event::{Bus, Event, Fire};
-use cronkeep::job::JobTable;
+use cronkeep::job::{Job, JobTable};
 use cronkeep::schedule::Zone;
 use cronkeep::scheduler::{Fault, Pulse, Scheduler};
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ pub struct Simulation {
     tables: Option<watch::Sender<Arc<JobTable>>>,
     waker: Waker,
     fires: mpsc::UnboundedReceiver<Fire>,
+    ahead: mpsc::UnboundedReceiver<Arc<Job>>,
     events: mpsc::UnboundedReceiver<Arc<Event>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,7 +33,16 @@ impl Simulation {
         Self::with_fault(text, zone, now, None)
     }
 
+    /// As `new`, and whose scheduler announces what comes.
+    pub fn announcing(text: &str, zone: &str, now: &str) -> Self {
+        Self::build(text, zone, now, None, true)
+    }
+
     pub fn with_fault(text: &str, zone: &str, now: &str, fault: Option<Fault>) -> Self {
+        Self::build(text, zone, now, fault, false)
+    }
+
+    fn build(text: &str, zone: &str, now: &str, fault: Option<Fault>, announces: bool) -> Self {
         let clock = ManualClock::new(now.parse().unwrap());
         let zone = Zone::named(zone).unwrap();
         let table = load(text, &zone, &JobTable::default(), clock.now());
@@ -40,6 +50,7 @@ impl Simulation {
         let alarm = clock.alarm().unwrap();
         let waker = alarm.waker();
         let (sender, fires) = mpsc::unbounded_channel();
+        let (announce, ahead) = mpsc::unbounded_channel();
         let mut bus = Bus::builder();
         let events = bus.subscribe();
         let scheduler = Scheduler {
@@ -47,14 +58,16 @@ impl Simulation {
             alarm,
             tables: receiver,
             fires: sender,
+            ahead: announces.then_some(announce),
             bus: bus.build(),
             pulse: Pulse::default(),
             fault,
         };
         let thread = scheduler.spawn().unwrap();
         let tables = Some(tables);
+        let thread = Some(thread);
         let simulation =
-            Simulation { clock, zone, table, tables, waker, fires, events, thread: Some(thread) };
+            Simulation { clock, zone, table, tables, waker, fires, ahead, events, thread };
         let _ = simulation.clock.wait_until_asleep();
         simulation
     }
@@ -96,6 +109,21 @@ impl Simulation {
     pub fn step(&mut self, to: &str) {
         self.clock.step(to.parse().unwrap());
         let _ = self.clock.wait_until_asleep();
+    }
+
+    /// Lets time pass up to the next instant that the scheduler sleeps for, and tells which that is.
+    pub fn pass_to_next(&mut self) -> Timestamp {
+        let next = self.clock.wait_until_asleep().expect("it sleeps for nothing");
+        let span = next.duration_since(self.clock.now());
+        self.clock.advance(Duration::try_from(span).unwrap());
+        let _ = self.clock.wait_until_asleep();
+        next
+    }
+
+    /// The commands that were announced since the last look.
+    pub fn announced(&mut self) -> Vec<String> {
+        let command = |job: Arc<Job>| job.action.command().to_string();
+        std::iter::from_fn(|| self.ahead.try_recv().ok()).map(command).collect()
     }
 
     /// What has fired since the last look, as `command at`.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it must not go on")]
 #![expect(unreachable_pub, reason = "the modules of a test are its own")]
 
+mod ahead;
 mod catch_up;
 mod harness;
 mod late;
