@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Bus, Event};
+use crate::store::open::{Access, Opening};
 use crate::store::{self, Handle, Standing};
 
 /// The store, and what was told of it.
@@ -33,9 +34,19 @@ impl Keeper {
     /// # Errors
     /// The system has no thread left.
     pub(super) fn start(config: &Config, clock: Arc<dyn Clock>, bus: Bus) -> io::Result<Self> {
-        let (address, namespace) = (config.store.address.clone(), config.store.namespace.clone());
+        let address = config.store.address.clone();
         let name = address.to_string().into();
-        let handle = Handle::start(move || store::open(&address, &namespace), clock)?;
+        let told = bus.clone();
+        let opening = Opening {
+            address,
+            namespace: config.store.namespace.clone(),
+            access: if config.store.named { Access::Owned } else { Access::Default },
+            clock: Arc::clone(&clock),
+            tell: Arc::new(move |text| {
+                told.publish(Event::Notice { file: None, text, warning: true });
+            }),
+        };
+        let handle = Handle::start(move || store::open(opening), clock)?;
         let outlook = Outlook { name, standing: handle.standing() };
         Ok(Keeper { handle, outlook, bus, told: false })
     }
