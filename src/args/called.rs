@@ -49,10 +49,21 @@ impl Called {
     /// A usage mistake, or a wish for help or the version.
     pub fn from_process() -> Result<Self, Refused> {
         let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-        Called::read(std::env::args_os().collect(), is_empty)
+        // A link that leads nowhere yet is a crontab to wait for, too.
+        let exists = |path: &Path| path.symlink_metadata().is_ok();
+        Called::read(std::env::args_os().collect(), is_empty, exists)
     }
 
-    fn read(arguments: Vec<OsString>, is_empty: impl Fn(&OsStr) -> bool) -> Result<Self, Refused> {
+    /// Reads a command line, the program's name first. A variable for which `is_empty` holds counts as absent, and where
+    /// there is a crontab by `exists`, a word is that crontab and no mistyped command.
+    ///
+    /// # Errors
+    /// A usage mistake, or a wish for help or the version.
+    pub fn read(
+        arguments: Vec<OsString>,
+        is_empty: impl Fn(&OsStr) -> bool,
+        exists: impl Fn(&Path) -> bool,
+    ) -> Result<Self, Refused> {
         let name = arguments.first().and_then(|name| Path::new(name).file_name());
         let name = name.unwrap_or_default().to_owned();
         // A login shell's name for what it starts: -crond.
@@ -72,6 +83,9 @@ impl Called {
         let arguments = supercronic::translated(arguments, name == "supercronic", is_command)
             .map_err(|text| Refused::with_two(command.clone().error(KIND, text)))?;
         let mut cli = Cli::read(arguments, is_empty).map_err(refused)?;
+        if let Some(mistake) = cli.mistyped_command(exists) {
+            return Err(Refused::with_two(mistake));
+        }
         match cli.command.take() {
             Some(Command::Crontab(args)) => Ok(Called::Crontab(args)),
             other => {
@@ -117,7 +131,8 @@ mod tests {
     use super::*;
 
     fn read(words: &str) -> Result<Called, Refused> {
-        Called::read(words.split_whitespace().map(OsString::from).collect(), |_| true)
+        let words = words.split_whitespace().map(OsString::from).collect();
+        Called::read(words, |_| true, |path| path == Path::new("chek"))
     }
 
     #[test]
@@ -128,6 +143,23 @@ mod tests {
         assert!(matches!(read("cronkeep crontab -l"), Ok(Called::Crontab(_))));
         assert!(matches!(read("/usr/local/bin/cronkeep"), Ok(Called::Cronkeep(_))));
         assert!(matches!(read("supercronic -test x"), Ok(Called::Cronkeep(_))));
+    }
+
+    #[test]
+    fn a_word_near_a_commands_name_is_a_crontab_where_it_can_be_nothing_else() {
+        for words in ["cronkeep stauts", "cronkeep --strict runn jobs", "supercronic helth"] {
+            assert_eq!(read(words).unwrap_err().code(), ExitCode::Usage, "{words}");
+        }
+        for words in [
+            "cronkeep chek",
+            "cronkeep ./stauts",
+            "cronkeep stat.us",
+            "cronkeep jobs",
+            "cronkeep jobs stauts",
+            "cronkeep cron",
+        ] {
+            assert!(matches!(read(words), Ok(Called::Cronkeep(_))), "{words}");
+        }
     }
 
     /// Rows 108 and 112.

@@ -1,4 +1,4 @@
-//! The command line, as parsed: nothing is looked up, resolved or opened here.
+//! The command line, as parsed: nothing is resolved or opened here.
 //!
 //! One table of options serves parsing, `--help`, the man page and the completions. [`config`](crate::config) turns the
 //! daemon's part into a validated configuration.
@@ -11,14 +11,15 @@ mod daemon;
 mod supercronic;
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, Resettable, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::crontab::Compat;
+use crate::schedule::spelling::closest;
 pub use called::{Called, Refused, crontab_usage};
 pub use control::{
     ControlArgs, HealthArgs, JobArgs, ListArgs, LogsArgs, RunArgs, StatusArgs, StopArgs,
@@ -38,7 +39,7 @@ Examples:
   cronkeep check                        find the mistakes in them
   cronkeep next --expr '0 2 * * *'      when will it run?
 
-A crontab that is called like a command is given as ./check.";
+A crontab that is called like a command, or nearly, is given as ./check.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -331,6 +332,48 @@ impl Cli {
         };
         self.daemon.crontabs.iter().find_map(names)
     }
+
+    /// The mistake of a first word that is no crontab that `exists`, and nearly a command: the daemon would wait for it as
+    /// for a file.
+    fn mistyped_command(&self, exists: impl Fn(&Path) -> bool) -> Option<clap::Error> {
+        let path = self.daemon.crontabs.first().filter(|_| self.command.is_none())?;
+        let word = path.to_str().filter(|word| !word.contains(['/', '.']))?;
+        let command = Cli::command();
+        let meant = closest(word, command.get_subcommands().map(clap::Command::get_name))?;
+        if exists(path) {
+            return None;
+        }
+        let way_out = format!("a crontab of that name is given as './{word}'");
+        let mut error = clap::Error::new(ErrorKind::InvalidSubcommand).with_cmd(&command);
+        for (kind, value) in [
+            (ContextKind::InvalidSubcommand, ContextValue::String(word.to_owned())),
+            (ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![meant.to_owned()])),
+            (ContextKind::Suggested, ContextValue::StyledStrs(vec![way_out.into()])),
+            (ContextKind::Usage, ContextValue::StyledStr(Cli::command().render_usage())),
+        ] {
+            error.insert(kind, value);
+        }
+        Some(error)
+    }
+}
+
+/// Secrets that are no option's own variable: those in files, and those that a crontab hands to a publisher among its
+/// entries.
+const SECRETS: [&str; 3] = ["CRONKEEP_AMQP", "CRONKEEP_AMQP_FILE", "CRONKEEP_STORE_FILE"];
+
+/// The variables that set options, of the daemon or of a command, in no order.
+#[must_use]
+pub fn variables() -> Vec<String> {
+    fn of(command: &clap::Command, names: &mut Vec<String>) {
+        let set = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
+        names.extend(set.map(str::to_owned));
+        for command in command.get_subcommands() {
+            of(command, names);
+        }
+    }
+    let mut names = SECRETS.map(str::to_owned).to_vec();
+    of(&Cli::command(), &mut names);
+    names
 }
 
 /// Compose files pass `CRONKEEP_TZ=${TZ}` on as an empty variable: that is no value, not a bad one.

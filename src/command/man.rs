@@ -47,7 +47,8 @@ The time zone, where \fB\-\-tz\fR names none.
 \fBNO_COLOR\fR
 If not empty, no colours are used.
 .PP
-An option wins over its variable; an empty variable counts as absent.
+An option wins over its variable; an empty variable counts as absent. The daemon warns of a variable that begins
+with \fBCRONKEEP_\fR and sets none.
 ";
 
 /// What the page ends with.

@@ -32,8 +32,9 @@ fn write_line(console: &mut Console<'_>, head: &str, text: &str) -> io::Result<(
     writeln!(console.out, "{bold}{head:<9}{plain} {text}")
 }
 
-/// What is said of a daemon, line by line: what about, and what.
-pub(crate) fn lines(status: &Status, now: Timestamp) -> Vec<(&'static str, String)> {
+/// What is said of a daemon, line by line: what about, and what. `now` is the wall clock.
+#[must_use]
+pub fn lines(status: &Status, now: Timestamp) -> Vec<(&'static str, String)> {
     let uptime = i64::try_from(status.uptime_s).unwrap_or(i64::MAX);
     let mut lines = vec![(
         "cronkeep",

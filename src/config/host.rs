@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{User, geteuid};
 
+use super::variable;
+
 /// What the program is told by its surroundings rather than by its arguments.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -23,6 +25,8 @@ pub struct Host {
     pub runtime_dir: Option<PathBuf>,
     /// The variable `TZ`.
     pub tz: Option<OsString>,
+    /// The names of variables that begin as the options' do and have a value.
+    pub variables: Vec<String>,
     /// The file that says what the local zone is.
     pub localtime: PathBuf,
 }
@@ -43,6 +47,7 @@ impl Host {
             state_home: folder("XDG_STATE_HOME"),
             runtime_dir: folder("XDG_RUNTIME_DIR"),
             tz: std::env::var_os("TZ"),
+            variables: variable::own(std::env::vars_os()),
             localtime: PathBuf::from("/etc/localtime"),
         }
     }

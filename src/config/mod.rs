@@ -5,6 +5,7 @@
 mod host;
 mod source;
 mod store;
+mod variable;
 mod zone;
 
 use std::path::PathBuf;
@@ -120,6 +121,7 @@ impl Config {
         let mut sources = places(&args.crontabs, &args.reading, host, strictness);
         let mut warnings: Vec<String> = warning.into_iter().collect();
         warnings.extend(drop_repeated(&mut sources));
+        warnings.extend(variable::warning(&host.variables));
         let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
         let store = StoreConfig::new(args, &state_dir, &mut warnings)?;
         let default_on_stop = if host.pid == 1 { OnStop::End } else { OnStop::Leave };

@@ -28,7 +28,7 @@ pub struct SourceSpec {
     pub path: PathBuf,
     /// Format, user and limits.
     pub dialect: Dialect,
-    /// Whether it was named on the command line: its owner and mode are not judged.
+    /// Whether it was itself named on the command line: its owner and mode are not judged.
     pub named: bool,
     /// Whose files are taken there.
     pub trust: Trust,
@@ -163,16 +163,21 @@ pub fn sources(paths: &[PathBuf], reading: &ReadingArgs, host: &Host) -> Vec<Sou
     let mut sources = Vec::new();
     for spec in places(paths, reading, host, Strictness::default()) {
         let PlaceSpec { place, named, .. } = &spec;
-        let found = match watch::survey(place) {
-            Ok(found) => found,
+        // What was found in a named directory is judged as by the daemon.
+        let (found, named) = match watch::survey(place) {
+            Ok(found) => {
+                let is_itself = |file: &Surveyed| file.path == place.path;
+                let named = *named && found.iter().any(is_itself);
+                (found, named)
+            }
             Err(Trouble::Missing) if !named => continue,
             Err(_) if !named && host.uid != 0 => continue,
-            Err(_) => vec![Surveyed { path: place.path.clone(), trust: place.trust }],
+            Err(_) => (vec![Surveyed { path: place.path.clone(), trust: place.trust }], *named),
         };
         for Surveyed { path, trust } in found {
-            if *named || place.shape == Shape::Folder || path.exists() {
+            if spec.named || place.shape == Shape::Folder || path.exists() {
                 let dialect = spec.dialect(&path);
-                sources.push(SourceSpec { path, dialect, named: *named, trust });
+                sources.push(SourceSpec { path, dialect, named, trust });
             }
         }
     }

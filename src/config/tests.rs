@@ -16,6 +16,7 @@ fn host() -> Host {
         state_home: None,
         runtime_dir: None,
         tz: None,
+        variables: Vec::new(),
         localtime: "/nonexistent/localtime".into(),
     }
 }
@@ -100,7 +101,9 @@ fn a_command_reads_every_crontab_of_a_directory() {
     let found = sources(&[folder.path().to_owned()], &reading, &host());
     let names: Vec<_> = found.iter().map(|spec| spec.path.file_name().unwrap()).collect();
     assert_eq!(names, ["a.cron", "b"]);
-    assert!(found.iter().all(|spec| spec.named && spec.trust == Trust::Named));
+    let itself = sources(&[folder.path().join("b")], &reading, &host());
+    assert!(itself.iter().all(|spec| spec.named));
+    assert!(found.iter().all(|spec| !spec.named && spec.trust == Trust::Named));
 }
 
 #[test]

@@ -137,8 +137,7 @@ impl Daemon {
     /// Answers a request, beside whatever else is to do.
     pub(super) fn answer(&mut self, request: Request) {
         if let Request::Reload(reply) = request {
-            self.notify.reloading();
-            self.watcher.reload();
+            self.notify.reloading(self.watcher.reload());
             let _ = reply.send(());
             return;
         }

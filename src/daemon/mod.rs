@@ -252,7 +252,7 @@ impl Daemon {
         scheduler: JoinHandle<()>,
         mut executing: task::JoinHandle<()>,
     ) -> anyhow::Result<ExitCode> {
-        let mut taking = None;
+        let (mut taking, mut reloads) = (None, 0);
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -264,6 +264,7 @@ impl Daemon {
                 change = self.watcher.next(), if self.reload.is_some() => {
                     let change = change.context("the watch of the crontabs ended")?;
                     if let Some(reload) = self.reload.take() {
+                        reloads = change.reloads;
                         taking = Some(Box::pin(self.take(reload, change)));
                     }
                 }
@@ -271,7 +272,7 @@ impl Daemon {
                     taking = None;
                     self.reload = Some(taken.context("taking over a crontab failed")?);
                     self.reboot.loaded(&self.tables.borrow());
-                    self.notify.loaded(self.tables.borrow().len());
+                    self.notify.loaded(self.tables.borrow().len(), reloads);
                     if let Err(error) = self.locks.take_more() {
                         let text = format!("{error:#}: its tables are run twice");
                         self.bus.publish(Event::Notice { file: None, text, warning: true });

@@ -271,12 +271,12 @@ impl Reload {
         for event in events {
             self.bus.publish(event);
         }
+        let new = diff.added.iter().chain(&diff.changed);
+        for (file, text) in self.hooks.refusals(new.clone()) {
+            self.bus.publish(Event::Notice { file: Some(file), text, warning: true });
+        }
         let mut last: Option<(&Arc<Terms>, Vec<&'static str>)> = None;
-        for job in diff.added.iter().chain(&diff.changed) {
-            if let Some(text) = self.hooks.refusal(job) {
-                let file = Some(Arc::clone(job.file()));
-                self.bus.publish(Event::Notice { file, text, warning: true });
-            }
+        for job in new {
             // Neighbours have the same terms as a rule.
             let unknown = match &mut last {
                 Some((terms, unknown)) if Arc::ptr_eq(terms, &job.terms) => unknown,

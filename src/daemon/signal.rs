@@ -22,8 +22,7 @@ impl Daemon {
         self.bus.publish(Event::Signal { name: signal.as_str(), action });
         match signal {
             Signal::SIGHUP | Signal::SIGUSR2 => {
-                self.notify.reloading();
-                self.watcher.reload();
+                self.notify.reloading(self.watcher.reload());
             }
             Signal::SIGUSR1 => self.dump().await,
             _ => return true,

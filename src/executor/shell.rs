@@ -22,7 +22,7 @@ pub const DEFAULT_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 pub const DEFAULT_SHELL: &str = "/bin/sh";
 
 /// What every run learns of itself; nobody else sets these.
-const ABOUT: [&str; 5] = [
+pub const ABOUT: [&str; 5] = [
     "CRONKEEP_JOB_ID",
     "CRONKEEP_JOB_NAME",
     "CRONKEEP_RUN_ID",

@@ -6,13 +6,13 @@
 mod post;
 mod report;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::crontab::Origin;
+use crate::crontab::{Origin, Text};
 use crate::event::{Bus, Ended, Event, Outcome, Run, RunId};
 use crate::job::Job;
 use crate::unix::Account;
@@ -20,6 +20,9 @@ use post::{Body, Posts, Request};
 use report::Told;
 
 pub use post::Patience;
+
+/// Lines of a file that a warning names by number.
+const LISTED: usize = 5;
 
 /// Whose tables may use hooks.
 #[derive(Debug, Clone)]
@@ -42,18 +45,27 @@ impl Permission {
             || self.account.is(user)
     }
 
-    /// What to say of a job whose hooks are not carried out.
+    /// What to say of those of `jobs` whose hooks are not carried out: of each file and user once, with the file.
     #[must_use]
-    pub fn refusal(&self, job: &Job) -> Option<String> {
-        let has_hooks = job.policy().ping.is_some() || job.policy().on_failure.is_some();
-        (has_hooks && !self.allows(job)).then(|| {
-            format!(
-                "{}:{}: ping and on-failure are not for the tables of {}; --allow-user-hooks allows them to every user",
-                job.file(),
-                job.line,
-                job.user()
-            )
-        })
+    pub fn refusals<'a>(
+        &self,
+        jobs: impl Iterator<Item = &'a Arc<Job>>,
+    ) -> Vec<(Arc<str>, String)> {
+        let mut refused: BTreeMap<(&Arc<str>, &Text), Vec<u32>> = BTreeMap::new();
+        for job in jobs {
+            let has_hooks = job.policy().ping.is_some() || job.policy().on_failure.is_some();
+            if has_hooks && !self.allows(job) {
+                refused.entry((job.file(), job.user())).or_default().push(job.line);
+            }
+        }
+        let told = refused.into_iter().map(|((file, user), lines)| {
+            let text = format!(
+                "{file}:{}: ping and on-failure are not for the tables of {user}; --allow-user-hooks allows them to every user",
+                listed(lines)
+            );
+            (Arc::clone(file), text)
+        });
+        told.collect()
     }
 }
 
@@ -133,6 +145,17 @@ impl Hooks {
 
     fn post(&mut self, run: &Run, url: String, body: Body) {
         self.posts.send(Request { job: run.fire.job.label(), url, body });
+    }
+}
+
+/// The first lines by number, and how many more there are.
+fn listed(mut lines: Vec<u32>) -> String {
+    lines.sort_unstable();
+    let first: Vec<String> = lines.iter().take(LISTED).map(u32::to_string).collect();
+    let first = first.join(",");
+    match lines.len().saturating_sub(LISTED) {
+        0 => first,
+        more => format!("{first} and {more} more lines"),
     }
 }
 

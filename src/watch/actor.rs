@@ -69,6 +69,10 @@ pub(super) struct Actor {
     poll: Poll,
     /// What the next change is for; `Start` until the first was sent.
     occasion: Occasion,
+    /// How many calls for a look there were when the last was heard.
+    asked: u64,
+    /// How many are answered.
+    reloads: u64,
     /// Whether a pending change was found by polling.
     blind: bool,
     /// When an empty or missing file starts to count as such.
@@ -91,6 +95,8 @@ impl Actor {
             debounce: Debounce::default(),
             poll: Poll::new(slow, Duration::ZERO),
             occasion: Occasion::Start,
+            asked: 0,
+            reloads: 0,
             blind: false,
             settles: None,
             origin: Instant::now(),
@@ -115,6 +121,7 @@ impl Actor {
                 () = changes.closed() => return Ok(()),
                 () = shared.reload.notified(), if self.occasion != Occasion::Start => {
                     self.occasion = Occasion::Reload;
+                    self.asked = shared.reloads.load(Ordering::Acquire);
                     self.debounce.demand(self.now());
                 }
                 () = signal.wake.notified() => heard = true,
@@ -141,7 +148,8 @@ impl Actor {
     fn tell(&mut self) -> Option<Change> {
         let notices = mem::take(&mut self.field.as_mut()?.notices);
         let occasion = Occasion::Notice;
-        (!notices.is_empty()).then(|| Change { occasion, notices, edits: Vec::new() })
+        let reloads = self.reloads;
+        (!notices.is_empty()).then(|| Change { occasion, reloads, notices, edits: Vec::new() })
     }
 
     /// Since the start.
@@ -255,8 +263,12 @@ impl Actor {
         if occasion == Occasion::Edit && edits.is_empty() {
             return Ok(None);
         }
+        if occasion == Occasion::Reload {
+            self.reloads = self.asked;
+        }
         let notices = self.field.as_mut().map(|field| mem::take(&mut field.notices));
-        Ok(Some(Change { occasion, notices: notices.unwrap_or_default(), edits }))
+        let (reloads, notices) = (self.reloads, notices.unwrap_or_default());
+        Ok(Some(Change { occasion, reloads, notices, edits }))
     }
 }
 

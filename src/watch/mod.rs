@@ -67,6 +67,8 @@ pub use self::trust::{Refusal, Remark};
 pub struct Change {
     /// Why it is handed on.
     pub occasion: Occasion,
+    /// How many calls of [`Watcher::reload`] this change and those before it answer.
+    pub reloads: u64,
     /// What the administrator should know; to be told before the texts are taken over.
     pub notices: Vec<Notice>,
     /// The files whose text differs from what was last handed on. In the order of the places given; in a directory by
@@ -137,6 +139,8 @@ pub struct Watcher {
 #[derive(Debug, Default)]
 struct Shared {
     reload: Notify,
+    /// How often it was asked for.
+    reloads: AtomicU64,
     looks: AtomicU64,
 }
 
@@ -179,9 +183,12 @@ impl Watcher {
     }
 
     /// Asks for a look at every file now, without waiting for quiet. Each call is followed by a change with
-    /// [`Occasion::Reload`] whose look began after the call; calls close together share one.
-    pub fn reload(&self) {
+    /// [`Occasion::Reload`] whose look began after the call; calls close together share one. Gives the number of calls so
+    /// far, this one included: what [`Change::reloads`] is then, or more.
+    pub fn reload(&self) -> u64 {
+        let reloads = self.shared.reloads.fetch_add(1, Ordering::AcqRel) + 1;
         self.shared.reload.notify_one();
+        reloads
     }
 
     /// How often the files were looked at so far, for whatever reason.

@@ -9,6 +9,7 @@ use super::notice::Trouble;
 use super::place::{Names, Place, Shape, Trust};
 use super::read::{self, At, Text, is_folder};
 use super::site::guard;
+use super::trust::Guard;
 
 /// A file that was found at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,23 +50,33 @@ pub fn survey(place: &Place) -> Result<Vec<Surveyed>, Trouble> {
         .collect())
 }
 
-/// Reads the file that a [`survey`] found, by the rules of its place.
+/// Reads the file that a [`survey`] found, by the rules of its place; with [`Trust::Named`] it was found in a directory.
 ///
 /// # Errors
 /// It cannot be had, or is not taken.
 pub fn read_once(file: &Surveyed) -> Result<Vec<u8>, Trouble> {
     let us = geteuid().as_raw();
     let look = if file.trust == Trust::Spool {
-        let (Some(folder), Some(name)) = (file.path.parent(), file.path.file_name()) else {
-            return Err(Trouble::Missing);
-        };
-        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
-        let folder = Folder::open(folder).map_err(|error| read::trouble(&error).trouble)?;
+        let Some(name) = file.path.file_name() else { return Err(Trouble::Missing) };
+        let folder =
+            Folder::open(folder_of(&file.path)).map_err(|error| read::trouble(&error).trouble)?;
         guard(file.trust, Names::Users, name, us)
             .and_then(|guard| read::look(At::In(&folder, name, false), &guard))
     } else {
+        let shared = file.trust == Trust::Named && is_in_shared_folder(&file.path);
         guard(file.trust, Names::Cronie, file.path.as_os_str(), us)
+            .map(|guard| Guard { shared, ..guard })
             .and_then(|guard| read::look(At::Path(&file.path), &guard))
     };
     look.map(|Text { bytes, .. }| bytes).map_err(|failure| failure.trouble)
+}
+
+/// The directory that a file is in, by its path.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Whether everybody may put files into the directory that a file is in.
+fn is_in_shared_folder(file: &Path) -> bool {
+    Folder::open(folder_of(file)).is_ok_and(|folder| folder.is_shared())
 }

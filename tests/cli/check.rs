@@ -35,6 +35,31 @@ fn a_warning_fails_only_when_told_to_be_strict() {
 }
 
 #[test]
+fn what_anybody_might_have_put_into_a_named_directory_is_refused_as_by_the_daemon() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root gives files to others");
+        assert!(std::env::var_os("CI").is_none(), "the tests can run as root");
+        return;
+    }
+    let folder = folder_with("ours", GOOD.as_bytes());
+    let theirs = folder.path().join("theirs");
+    std::fs::write(&theirs, GOOD).unwrap();
+    chown(&theirs, Some(61_234), None).unwrap();
+    let check = || cronkeep(&["check", "."]).current_dir(folder.path()).assert();
+    let text = stdout(&check().success());
+    assert!(text.starts_with("2 entries"), "{text}");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
+    let outcome = check().code(1);
+    let told = stderr(&outcome);
+    assert!(told.contains("theirs is refused: it belongs to uid 61234"), "{told}");
+    assert!(told.contains("everybody may put files into its directory"), "{told}");
+    assert!(stdout(&outcome).starts_with("1 entry"), "{}", stdout(&outcome));
+    // Named itself, it is somebody's wish to look at it.
+    cronkeep(&["check", "theirs"]).current_dir(folder.path()).assert().success();
+}
+
+#[test]
 fn a_missing_file_is_a_failure_and_the_others_are_checked() {
     let folder = folder_with("jobs", GOOD.as_bytes());
     let check =

@@ -70,6 +70,23 @@ fn a_wrong_command_line_is_a_usage_error() {
 }
 
 #[test]
+fn a_mistyped_command_is_no_file_to_wait_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let started = |arguments: &[&str]| {
+        let soon = std::time::Duration::from_secs(20);
+        cronkeep(arguments).current_dir(folder.path()).timeout(soon).assert()
+    };
+    for (arguments, meant) in
+        [(&["stauts"][..], "status"), (&["--strict", "chekc", "jobs"], "check")]
+    {
+        let text = stderr(&started(arguments).code(2));
+        assert!(text.contains(&format!("a similar subcommand exists: '{meant}'")), "{text}");
+        let word = arguments.iter().find(|word| !word.starts_with('-')).expect("a word");
+        assert!(text.contains(&format!("'./{word}'")), "{text}");
+    }
+}
+
+#[test]
 fn an_error_is_one_line_that_names_the_program() {
     let outcome = cronkeep(&["next", "/nonexistent/x"]).assert().code(1);
     let text = stderr(&outcome);

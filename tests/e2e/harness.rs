@@ -81,7 +81,7 @@ impl Crond {
         let socket = socket.map(|(_, path)| PathBuf::from(path));
         let mut words = self.wrapper;
         words.push(env!("CARGO_BIN_EXE_cronkeep").into());
-        let child = Command::new(&words[0])
+        let child = outside_cronkeep(Command::new(&words[0]))
             .args(&words[1..])
             .args(["--log-format", "json", "--log-level", "debug"])
             .args(&self.arguments)
@@ -279,6 +279,16 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Without the variables by which the tests themselves are told what to do.
+fn outside_cronkeep(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CRONKEEP_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn with_folder(text: &str, folder: &Path) -> String {

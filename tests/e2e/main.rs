@@ -23,4 +23,5 @@ mod run;
 mod shutdown;
 mod socket;
 mod source;
+mod stuck;
 mod watch;

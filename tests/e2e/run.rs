@@ -128,3 +128,20 @@ fn what_a_job_prints_cannot_write_to_the_terminal() {
     assert_eq!(output["line"], "^[[31mred");
     crond.stop();
 }
+
+#[test]
+fn a_variable_that_sets_no_option_is_told_once_and_what_a_run_has_is_none() {
+    let mut crond = Crond::new()
+        .env("CRONKEEP_STOP_GRASE", "1m")
+        .env("CRONKEEP_JOB_ID", "x")
+        .env("CRONKEEP_TEST_ANYTHING", "x")
+        .crontab("@daily true\n")
+        .start();
+    let told: Vec<String> = crond.seen().iter().map(serde_json::Value::to_string).collect();
+    let about: Vec<&String> =
+        told.iter().filter(|event| event.contains("no option is set by")).collect();
+    assert_eq!(about.len(), 1, "{told:#?}");
+    assert!(about[0].contains("CRONKEEP_STOP_GRASE (did you mean CRONKEEP_STOP_GRACE?)"));
+    assert!(!about[0].contains("JOB_ID") && !about[0].contains("TEST"), "{}", about[0]);
+    crond.stop();
+}

@@ -131,6 +131,22 @@ fn starts_that_hang_make_the_others_no_slower() {
     });
 }
 
+/// Whether a thread that makes starts waits without a limit: it finds no start that it may take. Those that hang are in
+/// another system call, and those that are about to take one wait for milliseconds.
+fn a_starter_has_nothing_to_do() -> bool {
+    let futex = libc::SYS_futex.to_string();
+    let mut tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    tasks.any(|task| {
+        let read = |name| fs::read_to_string(task.join(name)).unwrap_or_default();
+        let call = read("syscall");
+        // The number, then the arguments; the fourth is the time limit (futex(2)).
+        let words: Vec<&str> = call.split_ascii_whitespace().collect();
+        read("comm").trim() == "starter"
+            && words.first() == Some(&futex.as_str())
+            && words.get(4) == Some(&"0x0")
+    })
+}
+
 #[test]
 fn one_user_whose_starts_all_hang_leaves_room_for_the_others() {
     if Account::current().uid != 0 {
@@ -147,14 +163,9 @@ fn one_user_whose_starts_all_hang_leaves_room_for_the_others() {
             let hanging = job_with(&[("HOME", "/"), ("SHELL", &shell)], "exit 9");
             daemon.fire(of_user("nobody", hanging));
         }
-        let all_taken = || {
-            let threads = fs::read_dir("/proc/self/task").unwrap().count();
-            threads > 16
-        };
-        until(all_taken).await;
         for user in ["root", "daemon"] {
-            // Longer than it takes for every thread to hang.
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            // With no room left for others every thread would hang, and none find nothing to do.
+            until(a_starter_has_nothing_to_do).await;
             daemon.fire(of_user(user, job("id -un")));
             let line = tokio::time::timeout(Duration::from_secs(10), daemon.line()).await;
             assert_eq!(line.expect("there is room"), user);

@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use cronkeep::watch::{Cause, Notice, Watcher};
+use cronkeep::watch::{Cause, Edit, Notice, Watcher};
 use nix::unistd::Uid;
 
 use crate::harness::{AFTER, BEFORE, SOON, Watched, run};
@@ -81,6 +81,70 @@ fn a_file_mounted_by_itself_is_told_once() {
         watched.expect_change(AFTER).await;
         watched.expect_only_sentinel().await;
         assert_eq!(watched.notices.len(), 1, "{:?}", watched.notices);
+    });
+}
+
+#[test]
+fn a_file_mounted_by_itself_into_a_directory_is_told_once() {
+    if !inside() {
+        return in_namespace("isolation::a_file_mounted_by_itself_into_a_directory_is_told_once");
+    }
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().join("outside");
+        let place = folder.path().join("jobs");
+        let path = place.join("mounted");
+        fs::create_dir(&place).unwrap();
+        fs::write(&outside, BEFORE).unwrap();
+        fs::write(&path, "").unwrap();
+        fs::write(place.join("plain"), AFTER).unwrap();
+        run("mount", &["--bind".as_ref(), outside.as_ref(), path.as_ref()]);
+        let watcher = Watcher::start_with([place], Duration::from_secs(1)).unwrap();
+        let mut watched = Watched::with(watcher, &path);
+        watched.expect_start(&[BEFORE, AFTER]).await;
+        let [Notice::FileMount { path: told, .. }] = &watched.notices[..] else {
+            panic!("{:?}", watched.notices);
+        };
+        assert_eq!(&**told, path);
+        // Written in place: the directory's watch is not told of it, the slow look finds it.
+        watched.expect_only_sentinel().await;
+        assert_eq!(watched.notices.len(), 1, "{:?}", watched.notices);
+    });
+}
+
+#[test]
+fn without_an_inotify_instance_a_directory_is_followed_by_looking() {
+    if !inside() {
+        return in_namespace(
+            "isolation::without_an_inotify_instance_a_directory_is_followed_by_looking",
+        );
+    }
+    fs::write(INSTANCES, "0").unwrap();
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job");
+        fs::write(&path, BEFORE).unwrap();
+        let interval = Duration::from_secs(1);
+        let watcher = Watcher::start_with([folder.path().to_owned()], interval).unwrap();
+        let mut watched = Watched::with(watcher, &path);
+        watched.expect_start(&[BEFORE]).await;
+        let [Notice::Polling(Cause::Unavailable(reason))] = &watched.notices[..] else {
+            panic!("{:?}", watched.notices);
+        };
+        assert!(reason.contains("max_user_instances"), "{reason}");
+        fs::write(&path, AFTER).unwrap();
+        watched.expect_change(AFTER).await;
+        let other = watched.beside("other", BEFORE);
+        watched.expect_change(BEFORE).await;
+        fs::remove_file(other).unwrap();
+        let gone = watched.change_within(Duration::from_secs(4)).await;
+        assert!(matches!(&gone.edits[..], [Edit { text: None, .. }]), "{gone:?}");
+        let told = &watched.notices[..];
+        assert!(matches!(told, [Notice::Polling(_), Notice::Gone { .. }]), "said once: {told:?}");
+
+        fs::write(INSTANCES, "128").unwrap();
+        assert_eq!(watched.expect_notice(Duration::from_secs(3)).await, Notice::Announced);
+        watched.expect_only_sentinel().await;
     });
 }
 

@@ -33,6 +33,24 @@ async fn a_request_does_not_wait_for_quiet() {
 }
 
 #[tokio::test]
+async fn a_change_that_was_found_before_a_request_does_not_answer_it() {
+    let mut watched = Watched::new().await;
+    let looks = watched.watcher.looks();
+    fs::write(&watched.path, AFTER).unwrap();
+    // It waits to be taken.
+    watched.expect_look(looks).await;
+    let asked = watched.watcher.reload();
+    let found = watched.change_within(SOON).await;
+    assert_eq!((texts(&found), found.reloads), (vec![AFTER], 0));
+    let answer = watched.change_within(SOON).await;
+    assert_eq!((answer.occasion, answer.reloads), (Occasion::Reload, asked));
+    let again = watched.watcher.reload();
+    assert_eq!(watched.watcher.reload(), again + 1);
+    assert!(watched.change_within(SOON).await.reloads >= again);
+    watched.expect_look(looks + 2).await;
+}
+
+#[tokio::test]
 async fn a_request_before_the_first_report_has_a_report_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("crontab");

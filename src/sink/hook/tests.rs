@@ -387,10 +387,16 @@ fn tables_of_other_users_have_no_hooks_unless_they_are_allowed() {
 
     let account = Account { name: "daemon".into(), ..Account::current() };
     let mut permission = Permission { account, everybody: false };
-    let told = permission.refusal(&other.fire.job).unwrap();
+    let job = &other.fire.job;
+    let refusals = permission.refusals([job].into_iter());
+    let [(file, told)] = &refusals[..] else { panic!("{refusals:?}") };
+    assert_eq!(&**file, "test");
     assert!(told.starts_with("test:2: ping and on-failure are not for the tables of alice"));
+    let told = permission.refusals(std::iter::repeat_n(job, 9));
+    assert_eq!(told.len(), 1, "one of each file and user");
+    assert!(told[0].1.starts_with("test:2,2,2,2,2 and 4 more lines: ping"), "{told:?}");
     permission.everybody = true;
-    assert_eq!(permission.refusal(&other.fire.job), None);
+    assert!(permission.refusals([job].into_iter()).is_empty());
 }
 
 #[test]
