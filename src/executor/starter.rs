@@ -373,7 +373,7 @@ impl Setup {
     fn rehearse(&self, shared: &Arc<Shared>, job: Arc<Job>, spawner: &mut Spawner) {
         let at = self.clock.now();
         let due = Due { at, civil: job.zone().civil(at) };
-        let fire = Fire { job, due, trigger: Trigger::Schedule };
+        let fire = Fire { job, due, trigger: Trigger::Schedule, generation: 0 };
         let run = Run { id: RunId::new(at, 0), fire, attempt: 1 };
         let ticket = Ticket::new(0, What::Run(Arc::new(run)));
         let user = ticket.run().fire.job.user().to_string_lossy();
