@@ -11,6 +11,7 @@ use super::{
     Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query, Reply,
     Start, Store, StoreError, Verdict, Versioned, Write,
 };
+use crate::clock::Clock;
 use crate::event::RunId;
 
 /// How a store stands.
@@ -36,7 +37,8 @@ pub enum Standing {
 #[derive(Clone)]
 pub struct Handle {
     messages: mpsc::UnboundedSender<Message>,
-    standing: watch::Receiver<Standing>,
+    standing: Arc<watch::Sender<Standing>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -54,12 +56,12 @@ impl Handle {
     /// The system has no thread left.
     pub fn start(
         open: impl FnOnce() -> Arc<dyn Store> + Send + 'static,
-        clock: Arc<dyn crate::clock::Clock>,
+        clock: Arc<dyn Clock>,
     ) -> std::io::Result<Self> {
         let (messages, receiver) = mpsc::unbounded_channel();
-        let (sender, standing) = watch::channel(Standing::default());
-        writer::spawn(open, clock, receiver, sender)?;
-        Ok(Handle { messages, standing })
+        let standing = Arc::new(watch::Sender::new(Standing::default()));
+        writer::spawn(open, Arc::clone(&clock), receiver, Arc::clone(&standing))?;
+        Ok(Handle { messages, standing, clock })
     }
 
     /// Has something kept, as soon as that can be. Never blocks.
@@ -71,7 +73,13 @@ impl Handle {
     /// How the store stands, now and after each change.
     #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.clone()
+        self.standing.subscribe()
+    }
+
+    /// Has the store make ready for a start that comes in a moment. Never blocks.
+    pub fn warm(&self) {
+        // Without its thread there is no store.
+        let _ = self.messages.send(Message::Warm);
     }
 
     /// Waits until everything that was to be written before is, or `within` has passed; whether it is.
@@ -122,14 +130,16 @@ impl Handle {
         self.ask(within, |store| store.claim(lease, claims)).await
     }
 
-    /// [`Store::start`], within a span.
-    pub async fn start_runs(
+    /// [`Store::start`], within a span. It is asked when this is called, not when the future is first polled.
+    pub fn start_runs(
         &self,
         lease: Lease,
         starts: Vec<Start>,
         within: Duration,
-    ) -> Result<Vec<Permission>, StoreError> {
-        self.ask(within, |store| store.start(lease, starts)).await
+    ) -> impl Future<Output = Result<Vec<Permission>, StoreError>> + use<> {
+        let answer = self.send(|store| store.start(lease, starts));
+        let handle = self.clone();
+        async move { handle.wait(answer?, within).await }
     }
 
     /// [`Store::beat`], within a span.
@@ -152,6 +162,13 @@ impl Handle {
         within: Duration,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.wait(self.send(question)?, within).await
+    }
+
+    fn send<T: Send + 'static>(
+        &self,
+        question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let call = move |store: Arc<dyn Store>| -> writer::Call {
             Box::pin(async move {
@@ -162,11 +179,25 @@ impl Handle {
                 error
             })
         };
-        let gone = || StoreError::Down("its thread has ended".to_owned());
         self.messages.send(Message::Call(Box::new(call))).map_err(|_| gone())?;
-        match tokio::time::timeout(within, answer).await {
-            Ok(answer) => answer.map_err(|_| gone())?,
-            Err(_) => Err(StoreError::Down(format!("no answer within {} ms", within.as_millis()))),
-        }
+        Ok(answer)
     }
+
+    async fn wait<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+        within: Duration,
+    ) -> Result<T, StoreError> {
+        if let Ok(answer) = tokio::time::timeout(within, answer).await {
+            return answer.map_err(|_| gone())?;
+        }
+        // Its thread may hang, and so cannot say it.
+        let error = StoreError::Down(format!("no answer within {} ms", within.as_millis()));
+        writer::note(&self.standing, self.clock.now(), Some(error.clone()), None);
+        Err(error)
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Down("its thread has ended".to_owned())
 }

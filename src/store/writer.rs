@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ pub(super) enum Message {
     Write(Write),
     /// Carry this out, beside everything else.
     Call(Box<dyn FnOnce(Arc<dyn Store>) -> Call + Send>),
+    /// A start comes in a moment.
+    Warm,
     /// Say when everything before this is kept.
     Flush(oneshot::Sender<()>),
 }
@@ -38,7 +41,7 @@ pub(super) fn spawn(
     open: impl FnOnce() -> Arc<dyn Store> + Send + 'static,
     clock: Arc<dyn Clock>,
     messages: mpsc::UnboundedReceiver<Message>,
-    standing: watch::Sender<Standing>,
+    standing: Arc<watch::Sender<Standing>>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
@@ -61,7 +64,7 @@ pub(super) fn spawn(
 struct Writer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    standing: watch::Sender<Standing>,
+    standing: Arc<watch::Sender<Standing>>,
     waiting: VecDeque<Write>,
     flushes: Vec<oneshot::Sender<()>>,
     pause: Duration,
@@ -107,6 +110,7 @@ impl Writer {
             Message::Call(call) => {
                 calls.spawn(call(Arc::clone(&self.store)));
             }
+            Message::Warm => self.store.warm(),
             Message::Flush(done) => self.flushes.push(done),
         }
     }
@@ -138,19 +142,31 @@ impl Writer {
     /// Takes note of how the store answered.
     fn answered(&self, error: Option<StoreError>) {
         let (now, waiting) = (self.clock.now(), self.waiting.len());
-        self.standing.send_if_modified(|standing| {
-            let new = match (&error, &*standing) {
-                (None, _) => Standing::Up,
-                (Some(error), Standing::Down { since, .. }) => {
-                    Standing::Down { since: *since, error: error.clone(), waiting }
-                }
-                (Some(error), _) => Standing::Down { since: now, error: error.clone(), waiting },
-            };
-            let changed = *standing != new;
-            *standing = new;
-            changed
-        });
+        note(&self.standing, now, error, Some(waiting));
     }
+}
+
+/// Notes that the store answered, or with what error it did not; without `waiting` as many writes wait as before.
+pub(super) fn note(
+    standing: &watch::Sender<Standing>,
+    now: Timestamp,
+    error: Option<StoreError>,
+    waiting: Option<usize>,
+) {
+    standing.send_if_modified(|standing| {
+        let new = match (error, &*standing) {
+            (None, _) => Standing::Up,
+            (Some(error), Standing::Down { since, waiting: before, .. }) => {
+                Standing::Down { since: *since, error, waiting: waiting.unwrap_or(*before) }
+            }
+            (Some(error), _) => {
+                Standing::Down { since: now, error, waiting: waiting.unwrap_or_default() }
+            }
+        };
+        let changed = *standing != new;
+        *standing = new;
+        changed
+    });
 }
 
 async fn until(at: Option<Instant>) {
