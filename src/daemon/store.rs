@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Bus, Event};
 use crate::store::open::{Access, Opening};
-use crate::store::{self, Handle, Standing};
+use crate::store::{self, Handle, Standing, Tell};
 
 /// The store, and what was told of it.
 pub(super) struct Keeper {
@@ -37,16 +37,17 @@ impl Keeper {
         let address = config.store.address.clone();
         let name = address.to_string().into();
         let told = bus.clone();
+        let tell: Tell = Arc::new(move |text| {
+            told.publish(Event::Notice { file: None, text, warning: true });
+        });
         let opening = Opening {
             address,
             namespace: config.store.namespace.clone(),
             access: if config.store.named { Access::Owned } else { Access::Default },
             clock: Arc::clone(&clock),
-            tell: Arc::new(move |text| {
-                told.publish(Event::Notice { file: None, text, warning: true });
-            }),
+            tell: Arc::clone(&tell),
         };
-        let handle = Handle::start(move || store::open(opening), clock)?;
+        let handle = Handle::start(move || store::open(opening), clock, tell)?;
         let outlook = Outlook { name, standing: handle.standing() };
         Ok(Keeper { handle, outlook, bus, told: false })
     }

@@ -139,8 +139,12 @@ impl Accounts {
         if self.bases.len() >= BASES {
             self.bases.clear();
         }
-        let (_terms, _known) = (Arc::clone(terms), Arc::clone(known));
-        let kept = Kept { base: Arc::clone(&base), since: now, _terms, _known };
+        let kept = Kept {
+            base: Arc::clone(&base),
+            since: now,
+            _terms: Arc::clone(terms),
+            _known: Arc::clone(known),
+        };
         self.bases.insert(key, kept);
         Ok(base)
     }
@@ -191,7 +195,7 @@ mod tests {
         assert!(asks(&mut accounts, "alice", begun));
         assert!(accounts.foresee("alice", begun).is_none(), "somebody asks already");
         assert!(accounts.put("alice", Ok(known()), begun).is_empty());
-        let late = begun + FRESH - AHEAD;
+        let late = begun + FRESH.checked_sub(AHEAD).unwrap();
         let just_before = late.checked_sub(Duration::from_millis(1)).unwrap();
         assert!(matches!(accounts.foresee("alice", just_before), Some(Answer::Known(Ok(_)))));
         assert!(asks(&mut accounts, "alice", late));

@@ -21,9 +21,14 @@ pub(crate) trait Place {
 /// Runs a test against a place, if there is one.
 pub(crate) fn run<P: Place>(place: Option<P>, test: impl AsyncFnOnce(&dyn Place)) {
     let Some(place) = place else { return };
+    block_on(test(&place));
+}
+
+/// Runs a test inside a runtime.
+pub(crate) fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(120), test(&place)).await.expect("the test hangs");
+        tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test hangs");
     });
 }
 

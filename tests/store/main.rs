@@ -3,12 +3,16 @@
 //! A kind plugs in with a [`harness::Place`] and one line of [`suite!`].
 #![expect(clippy::unwrap_used, reason = "a test fails where it must not go on")]
 
+mod bound;
 mod embedded;
+mod file;
 mod harness;
 mod job;
+mod kill;
 mod run;
 mod snapshot;
 mod start;
+mod writer;
 
 /// The suite for one kind of store, as a module of its own.
 ///
