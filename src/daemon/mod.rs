@@ -6,6 +6,7 @@ mod background;
 mod control;
 mod crontab;
 mod feed;
+mod last;
 mod lock;
 mod notify;
 mod reading;
@@ -222,6 +223,7 @@ async fn serve(
         waker: waker.clone(),
         about,
         store: store.outlook(),
+        kept: kept.clone(),
     };
     let executor = handle;
     let daemon = Daemon {
