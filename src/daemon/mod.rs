@@ -185,8 +185,6 @@ async fn serve(
     let executor = executor.with_announcements(announced);
     let executor = executor.with_ledger(restore::ledger(&kept, &replica));
     let executing = tokio::spawn(executor.run());
-    // What is alive counts before the first fire is judged.
-    restore::restore(&config, &kept, &handle).await;
 
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
@@ -210,6 +208,8 @@ async fn serve(
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    // What is alive counts before the first fire is judged.
+    restore::restore(&config, &kept, &handle).await;
     // Before the watch reads them: each crontab is loaded once.
     let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
     let places = config.sources.iter().map(|source| source.place.clone());
