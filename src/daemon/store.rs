@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Bus, Event};
-use crate::store::{self, Handle, Standing};
+use crate::store::open::{Access, Opening};
+use crate::store::{self, Handle, Standing, Tell};
 
 /// The store, and what was told of it.
 pub(super) struct Keeper {
@@ -33,9 +34,20 @@ impl Keeper {
     /// # Errors
     /// The system has no thread left.
     pub(super) fn start(config: &Config, clock: Arc<dyn Clock>, bus: Bus) -> io::Result<Self> {
-        let (address, namespace) = (config.store.address.clone(), config.store.namespace.clone());
+        let address = config.store.address.clone();
         let name = address.to_string().into();
-        let handle = Handle::start(move || store::open(&address, &namespace), clock)?;
+        let told = bus.clone();
+        let tell: Tell = Arc::new(move |text| {
+            told.publish(Event::Notice { file: None, text, warning: true });
+        });
+        let opening = Opening {
+            address,
+            namespace: config.store.namespace.clone(),
+            access: if config.store.named { Access::Owned } else { Access::Default },
+            clock: Arc::clone(&clock),
+            tell: Arc::clone(&tell),
+        };
+        let handle = Handle::start(move || store::open(opening), clock, tell)?;
         let outlook = Outlook { name, standing: handle.standing() };
         Ok(Keeper { handle, outlook, bus, told: false })
     }

@@ -35,6 +35,22 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// All of them.
+    pub const ALL: [Trigger; 5] =
+        [Trigger::Schedule, Trigger::Reboot, Trigger::CatchUp, Trigger::Manual, Trigger::After];
+
+    /// The trigger with this stable name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trigger| trigger.name() == name)
+    }
+
+    /// Whether an instant of the job's schedule caused it: starting it moves the job's watermark.
+    #[must_use]
+    pub fn is_of_schedule(self) -> bool {
+        matches!(self, Trigger::Schedule | Trigger::CatchUp)
+    }
+
     /// The trigger's stable name.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -22,6 +22,24 @@ impl RunId {
         RunId(ulid::Ulid::from_parts(milliseconds, random))
     }
 
+    /// The 128 bits that it is: they sort as the text does.
+    #[must_use]
+    pub fn bits(self) -> u128 {
+        self.0.0
+    }
+
+    /// The id with these bits.
+    #[must_use]
+    pub fn of_bits(bits: u128) -> Self {
+        RunId(ulid::Ulid(bits))
+    }
+
+    /// Its text, written to `buffer`.
+    #[must_use]
+    pub fn text(self, buffer: &mut [u8; ulid::ULID_LEN]) -> &str {
+        self.0.array_to_str(buffer)
+    }
+
     /// When the run came to be: its fire arrived then. Wall time, to the millisecond.
     #[must_use]
     pub fn at(&self) -> Timestamp {
@@ -166,6 +184,17 @@ mod tests {
         let late = RunId::new(Timestamp::from_second(1_001).unwrap(), 0);
         assert!(early < late);
         assert!(early.to_string() < late.to_string());
+    }
+
+    #[test]
+    fn an_id_is_its_bits_and_knows_its_arrival() {
+        let at = Timestamp::from_millisecond(1_234_567).unwrap();
+        let id = RunId::new(at, 99);
+        assert_eq!((RunId::of_bits(id.bits()), id.at()), (id, at));
+        assert_eq!(
+            RunId::of_bits(u128::MAX).at(),
+            Timestamp::from_millisecond(281_474_976_710_655).unwrap()
+        );
     }
 
     #[test]

@@ -6,12 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::writer::{self, Message};
+use super::writer::{self, Message, Question};
 use super::{
     Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query, Reply,
-    Start, Store, StoreError, Verdict, Versioned, Write,
+    Start, Store, StoreError, Tell, Verdict, Versioned, Write,
 };
 use crate::event::RunId;
+use crate::job::JobKey;
+use crate::schedule::Due;
 
 /// How a store stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,6 +41,16 @@ pub struct Handle {
     standing: watch::Receiver<Standing>,
 }
 
+/// What comes before a question.
+enum Kind {
+    /// Nothing.
+    Call,
+    /// What was to be written.
+    Read,
+    /// That nothing is owed of these dues any more.
+    Start(Vec<(JobKey, Due)>),
+}
+
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handle").finish_non_exhaustive()
@@ -48,17 +60,19 @@ impl std::fmt::Debug for Handle {
 impl Handle {
     /// Starts the thread for a store; it ends when the last handle is gone and what could be written was.
     ///
-    /// `open` makes the store, on that thread, inside a tokio runtime of it with I/O and time.
+    /// `open` makes the store, on that thread, inside a tokio runtime of it with I/O and time. What is dropped, because too
+    /// much waits or the store does not take it, is told.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(
         open: impl FnOnce() -> Arc<dyn Store> + Send + 'static,
         clock: Arc<dyn crate::clock::Clock>,
+        tell: Tell,
     ) -> std::io::Result<Self> {
         let (messages, receiver) = mpsc::unbounded_channel();
         let (sender, standing) = watch::channel(Standing::default());
-        writer::spawn(open, clock, receiver, sender)?;
+        writer::spawn(open, clock, tell, receiver, sender)?;
         Ok(Handle { messages, standing })
     }
 
@@ -83,14 +97,14 @@ impl Handle {
         matches!(tokio::time::timeout(within, flushed).await, Ok(Ok(())))
     }
 
-    /// [`Store::load`], within a span.
+    /// [`Store::load`], of what was to be written before too, within a span.
     pub async fn load(&self, within: Duration) -> Result<Loaded, StoreError> {
-        self.ask(within, |store| store.load()).await
+        self.ask(Kind::Read, within, |store| store.load()).await
     }
 
     /// [`Store::snapshot`], within a span.
     pub async fn snapshot(&self, within: Duration) -> Result<Option<Versioned>, StoreError> {
-        self.ask(within, |store| store.snapshot()).await
+        self.ask(Kind::Call, within, |store| store.snapshot()).await
     }
 
     /// [`Store::put_snapshot`], within a span.
@@ -99,17 +113,17 @@ impl Handle {
         put: PutSnapshot,
         within: Duration,
     ) -> Result<Put, StoreError> {
-        self.ask(within, |store| store.put_snapshot(put)).await
+        self.ask(Kind::Call, within, |store| store.put_snapshot(put)).await
     }
 
     /// [`Store::forget_snapshot`], within a span.
     pub async fn forget_snapshot(&self, within: Duration) -> Result<(), StoreError> {
-        self.ask(within, |store| store.forget_snapshot()).await
+        self.ask(Kind::Call, within, |store| store.forget_snapshot()).await
     }
 
     /// [`Store::seed_rows`], within a span.
     pub async fn seed_rows(&self, within: Duration) -> Result<Option<Vec<u8>>, StoreError> {
-        self.ask(within, |store| store.seed_rows()).await
+        self.ask(Kind::Call, within, |store| store.seed_rows()).await
     }
 
     /// [`Store::claim`], within a span.
@@ -119,51 +133,63 @@ impl Handle {
         claims: Vec<Claim>,
         within: Duration,
     ) -> Result<Vec<Verdict>, StoreError> {
-        self.ask(within, |store| store.claim(lease, claims)).await
+        self.ask(Kind::Call, within, |store| store.claim(lease, claims)).await
     }
 
-    /// [`Store::start`], within a span.
+    /// [`Store::start`], within a span; an [`Write::Owe`] of these dues that still waits does not come after it.
     pub async fn start_runs(
         &self,
         lease: Lease,
         starts: Vec<Start>,
         within: Duration,
     ) -> Result<Vec<Permission>, StoreError> {
-        self.ask(within, |store| store.start(lease, starts)).await
+        let dues = starts.iter().map(|start| (start.key, start.mark.due())).collect();
+        self.ask(Kind::Start(dues), within, |store| store.start(lease, starts)).await
     }
 
     /// [`Store::beat`], within a span.
     pub async fn beat(&self, beat: Beat, within: Duration) -> Result<Peers, StoreError> {
-        self.ask(within, |store| store.beat(beat)).await
+        self.ask(Kind::Call, within, |store| store.beat(beat)).await
     }
 
-    /// [`Store::runs`], within a span.
+    /// [`Store::runs`], of what was to be written before too, within a span.
     pub async fn runs(&self, query: Query, within: Duration) -> Result<Page, StoreError> {
-        self.ask(within, |store| store.runs(query)).await
+        self.ask(Kind::Read, within, |store| store.runs(query)).await
     }
 
-    /// [`Store::output`], within a span.
+    /// [`Store::output`], of what was to be written before too, within a span.
     pub async fn output(&self, run: RunId, within: Duration) -> Result<Option<Output>, StoreError> {
-        self.ask(within, move |store| store.output(run)).await
+        self.ask(Kind::Read, within, move |store| store.output(run)).await
     }
 
     async fn ask<T: Send + 'static>(
         &self,
+        kind: Kind,
         within: Duration,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
+        let is_read = matches!(kind, Kind::Read);
         let call = move |store: Arc<dyn Store>| -> writer::Call {
             Box::pin(async move {
                 let answer = question(&*store).await;
-                let error = answer.as_ref().err().cloned();
+                // A question that makes no sense says nothing of the store.
+                let counts =
+                    |error: &&StoreError| !(is_read && matches!(error, StoreError::Refused(_)));
+                let error = answer.as_ref().err().filter(counts).cloned();
                 // Whoever has lost interest need not be told.
                 let _ = reply.send(answer);
                 error
             })
         };
         let gone = || StoreError::Down("its thread has ended".to_owned());
-        self.messages.send(Message::Call(Box::new(call))).map_err(|_| gone())?;
+        let call: Question = Box::new(call);
+        let message = match kind {
+            Kind::Call => Message::Call(call),
+            Kind::Read => Message::CallAfter(call),
+            Kind::Start(dues) => Message::Start(dues, call),
+        };
+        self.messages.send(message).map_err(|_| gone())?;
         match tokio::time::timeout(within, answer).await {
             Ok(answer) => answer.map_err(|_| gone())?,
             Err(_) => Err(StoreError::Down(format!("no answer within {} ms", within.as_millis()))),

@@ -9,8 +9,11 @@ pub mod address;
 pub mod claim;
 mod error;
 mod handle;
-mod open;
+pub mod open;
+mod packed;
+mod queue;
 pub mod record;
+pub mod sqlite;
 pub mod state;
 mod writer;
 
@@ -23,6 +26,7 @@ pub use record::{Output, Page, Query, RunRecord};
 pub use state::{JobState, Loaded, Mark, Owed};
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -58,24 +62,39 @@ pub trait Store: Send + Sync {
     fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>>;
 
     /// Keeps all of these, or none.
+    ///
+    /// A watermark never goes back, whatever is written in which order; a record that has ended is not opened again.
+    /// Instants are kept to the microsecond.
     fn write(&self, batch: Vec<Write>) -> Reply<'_, ()>;
 
     /// Asks for the exclusive right to fires, in one round trip; the verdicts stand in the order of the claims.
     fn claim(&self, lease: Lease, claims: Vec<Claim>) -> Reply<'_, Vec<Verdict>>;
 
-    /// Records that runs are about to be started, and moves their jobs' watermarks, in one round trip; only those that are
-    /// permitted may be. In the order of the starts.
+    /// Records that runs are about to be started, moves their jobs' watermarks and settles what was owed of their dues, in
+    /// one round trip; only those that are permitted may be. In the order of the starts.
+    ///
+    /// Where it was no instant of the job's own ([`Trigger::is_of_schedule`](crate::event::Trigger::is_of_schedule)) the
+    /// watermark stays.
     fn start(&self, lease: Lease, starts: Vec<Start>) -> Reply<'_, Vec<Permission>>;
 
     /// Says that this replica lives, and hears which others do.
     fn beat(&self, beat: Beat) -> Reply<'_, Peers>;
 
-    /// Runs, newest first.
+    /// Runs, newest first: by their ids, then by attempt. Their arrival is the one that the id tells, to the millisecond.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if the cursor is none of ours.
     fn runs(&self, query: Query) -> Reply<'_, Page>;
 
     /// What a run printed, as far as it was kept.
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>>;
+
+    /// Gives back memory that only a busy store needs. Called when a while has passed without anything to do.
+    fn rest(&self) {}
 }
+
+/// Tells somebody who looks after the daemon what a store has to say that is no answer: one sentence each.
+pub type Tell = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Bytes with the version under which they were put.
 #[derive(Debug, Clone, PartialEq, Eq)]

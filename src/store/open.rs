@@ -2,69 +2,103 @@
 
 use std::sync::Arc;
 
+use super::sqlite::Sqlite;
 use super::{
     Address, Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query,
-    Reply, Start, Store, Verdict, Versioned, Write,
+    Reply, Start, Store, StoreError, Tell, Verdict, Versioned, Write,
 };
+use crate::clock::Clock;
 use crate::event::RunId;
 
-/// The store at an address, for one namespace. Nothing is asked of it yet.
-///
-/// To be called inside a tokio runtime with I/O and time, which drives what the store does on its own.
+/// What is to be known to open a store.
+pub struct Opening {
+    /// Where it is.
+    pub address: Address,
+    /// Whose state it is.
+    pub namespace: String,
+    /// What for.
+    pub access: Access,
+    /// Tells how old what is kept is.
+    pub clock: Arc<dyn Clock>,
+    /// Is told what has no other place: that another store was taken, that a broken file was put aside.
+    pub tell: Tell,
+}
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A daemon's, that it was told to use: as long as it cannot be used, it is down.
+    Owned,
+    /// A daemon's, that nobody named: where no file can be written, state is kept in memory.
+    Default,
+    /// A command's that reads, beside a daemon or without: makes nothing, changes nothing.
+    Read,
+}
+
+/// Opens a store. Never fails and never waits: one that cannot be used answers so.
 #[must_use]
-pub fn open(_address: &Address, _namespace: &str) -> Arc<dyn Store> {
-    Arc::new(Nothing)
+pub fn open(opening: Opening) -> Arc<dyn Store> {
+    match opening.address {
+        Address::Redis(_) => {
+            Arc::new(Away(StoreError::Down("this build cannot speak to Redis".to_owned())))
+        }
+        Address::Sqlite(_) | Address::Memory => Arc::new(Sqlite::new(opening)),
+    }
 }
 
-/// Keeps nothing, and remembers nothing.
-struct Nothing;
+/// A store that answers everything with the same error.
+#[derive(Debug)]
+struct Away(StoreError);
 
-fn ready<'a, T: Send + 'a>(value: T) -> Reply<'a, T> {
-    Box::pin(std::future::ready(Ok(value)))
+impl Away {
+    fn answer<T: Send + 'static>(&self) -> Reply<'_, T> {
+        let error = self.0.clone();
+        Box::pin(std::future::ready(Err(error)))
+    }
 }
 
-impl Store for Nothing {
+impl Store for Away {
     fn load(&self) -> Reply<'_, Loaded> {
-        ready(Loaded::default())
+        self.answer()
     }
 
     fn snapshot(&self) -> Reply<'_, Option<Versioned>> {
-        ready(None)
+        self.answer()
     }
 
-    fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put> {
-        ready(Put::Done(put.expected + 1))
+    fn put_snapshot(&self, _: PutSnapshot) -> Reply<'_, Put> {
+        self.answer()
     }
 
     fn forget_snapshot(&self) -> Reply<'_, ()> {
-        ready(())
+        self.answer()
     }
 
     fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>> {
-        ready(None)
+        self.answer()
     }
 
-    fn write(&self, _batch: Vec<Write>) -> Reply<'_, ()> {
-        ready(())
+    fn write(&self, _: Vec<Write>) -> Reply<'_, ()> {
+        self.answer()
     }
 
-    fn claim(&self, _lease: Lease, claims: Vec<Claim>) -> Reply<'_, Vec<Verdict>> {
-        ready(vec![Verdict::Granted; claims.len()])
+    fn claim(&self, _: Lease, _: Vec<Claim>) -> Reply<'_, Vec<Verdict>> {
+        self.answer()
     }
 
-    fn start(&self, _lease: Lease, starts: Vec<Start>) -> Reply<'_, Vec<Permission>> {
-        ready(vec![Permission::Granted; starts.len()])
+    fn start(&self, _: Lease, _: Vec<Start>) -> Reply<'_, Vec<Permission>> {
+        self.answer()
     }
 
-    fn beat(&self, beat: Beat) -> Reply<'_, Peers> {
-        ready(Peers { lease: beat.lease, ..Peers::default() })
+    fn beat(&self, _: Beat) -> Reply<'_, Peers> {
+        self.answer()
     }
 
-    fn runs(&self, _query: Query) -> Reply<'_, Page> {
-        ready(Page::default())
+    fn runs(&self, _: Query) -> Reply<'_, Page> {
+        self.answer()
     }
 
-    fn output(&self, _run: RunId) -> Reply<'_, Option<Output>> {
-        ready(None)
+    fn output(&self, _: RunId) -> Reply<'_, Option<Output>> {
+        self.answer()
     }
 }

@@ -1,34 +1,50 @@
 //! The thread that waits for a store: what is to be written is gathered, and tried again until it is.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::{Standing, Store, StoreError, Write};
+use super::queue::{Batch, Queue};
+use super::{Standing, Store, StoreError, Tell, Write};
 use crate::clock::Clock;
+use crate::job::JobKey;
+use crate::schedule::Due;
 
-/// Writes of one transaction.
-const BATCH: usize = 512;
-/// Writes that may wait for a store that is away; of more, the oldest are dropped.
-const WAITING: usize = 16 << 10;
+/// Rows of one transaction, which nobody who asks for something waits for much longer than 10 ms.
+const ROWS: usize = 512;
+/// For how long writes are gathered: a run that is short is written once.
+const GATHER: Duration = Duration::from_millis(20);
 /// The pause before a write is tried again, and the longest one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// As long as a later version has the store, or it refuses all, there is no hurry.
+const LONG_PAUSE: Duration = Duration::from_secs(30);
+/// Records that are refused one after the other before it is the store's fault.
+const SUSPECTS: usize = 3;
+/// After so many rows memory is given back, once nothing was asked for a while.
+const BUSY: usize = 256;
+const REST: Duration = Duration::from_secs(1);
 
 /// A call under way; what was wrong, in the end.
 pub(super) type Call = Pin<Box<dyn Future<Output = Option<StoreError>> + Send>>;
+
+/// Makes a call of a store.
+pub(super) type Question = Box<dyn FnOnce(Arc<dyn Store>) -> Call + Send>;
 
 /// What the thread is asked for.
 pub(super) enum Message {
     /// Keep this.
     Write(Write),
     /// Carry this out, beside everything else.
-    Call(Box<dyn FnOnce(Arc<dyn Store>) -> Call + Send>),
+    Call(Question),
+    /// Carry this out when everything before is written, or cannot be.
+    CallAfter(Question),
+    /// Carry this out at once: these dues are started, and not owed any more.
+    Start(Vec<(JobKey, Due)>, Question),
     /// Say when everything before this is kept.
     Flush(oneshot::Sender<()>),
 }
@@ -37,6 +53,7 @@ pub(super) enum Message {
 pub(super) fn spawn(
     open: impl FnOnce() -> Arc<dyn Store> + Send + 'static,
     clock: Arc<dyn Clock>,
+    tell: Tell,
     messages: mpsc::UnboundedReceiver<Message>,
     standing: watch::Sender<Standing>,
 ) -> std::io::Result<()> {
@@ -46,11 +63,20 @@ pub(super) fn spawn(
             let writer = Writer {
                 store: open(),
                 clock,
+                tell,
                 standing,
-                waiting: VecDeque::new(),
+                queue: Queue::default(),
+                writing: JoinSet::new(),
+                batch: Batch::default(),
+                suspects: Vec::new(),
+                limit: ROWS,
+                calls: JoinSet::new(),
                 flushes: Vec::new(),
+                after: Vec::new(),
+                next: Next::Whenever,
                 pause: PAUSE,
-                retry: None,
+                rows: 0,
+                rest: None,
             };
             writer.run(messages).await;
         });
@@ -58,86 +84,259 @@ pub(super) fn spawn(
     std::thread::Builder::new().name("store".into()).spawn(run).map(drop)
 }
 
+/// When the next batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// When there is something to be written, and others had the time to join it.
+    Whenever,
+    /// At once.
+    Now,
+    /// Then: it is gathered.
+    Gathered(Instant),
+    /// Not before: the last one could not be written.
+    Retry(Instant),
+}
+
 struct Writer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    tell: Tell,
     standing: watch::Sender<Standing>,
-    waiting: VecDeque<Write>,
-    flushes: Vec<oneshot::Sender<()>>,
+    queue: Queue,
+    /// The write under way, of which there is one at most, and what it writes.
+    writing: JoinSet<Result<(), StoreError>>,
+    batch: Batch,
+    /// Records that were refused alone, one after the other.
+    suspects: Vec<Batch>,
+    /// Rows of the next batch: fewer where one was refused, to find out which write it was.
+    limit: usize,
+    calls: JoinSet<Option<StoreError>>,
+    flushes: Vec<(u64, oneshot::Sender<()>)>,
+    after: Vec<(u64, Question)>,
+    next: Next,
     pause: Duration,
-    /// When what waits is tried again.
-    retry: Option<Instant>,
+    /// Rows written since memory was given back.
+    rows: usize,
+    rest: Option<Instant>,
 }
 
 impl Writer {
     async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
-        let mut calls = JoinSet::new();
         let mut open = true;
-        while open {
-            let retry = self.retry;
+        loop {
+            let at = match self.next {
+                Next::Gathered(at) | Next::Retry(at) if self.writing.is_empty() => Some(at),
+                _ => None,
+            };
+            let rest = self.rest;
             tokio::select! {
                 biased;
-                message = messages.recv() => {
-                    open = message.is_some();
-                    let mut next = message;
-                    // What is at hand goes into one transaction.
-                    while let Some(message) = next {
-                        self.take(message, &mut calls);
-                        next = if self.waiting.len() < BATCH { messages.try_recv().ok() } else { None };
+                Some(written) = self.writing.join_next() => self.written(written),
+                Some(answer) = self.calls.join_next() => {
+                    // As long as it takes no writes, it is no help that it answers questions.
+                    if let Ok(error) = answer
+                        && (error.is_some() || !matches!(self.next, Next::Retry(_)))
+                    {
+                        self.answered(error);
                     }
                 }
-                Some(Ok(error)) = calls.join_next() => self.answered(error),
-                () = until(retry), if retry.is_some() => self.retry = None,
+                message = messages.recv(), if open => {
+                    open = message.is_some();
+                    let mut next = message;
+                    while let Some(message) = next {
+                        self.take(message);
+                        next = if self.queue.len() < ROWS { messages.try_recv().ok() } else { None };
+                    }
+                    if !open {
+                        // A last try.
+                        self.next = Next::Now;
+                    }
+                }
+                () = until(at), if at.is_some() => self.next = Next::Now,
+                () = until(rest), if rest.is_some() => self.give_back_memory(),
+                else => {}
             }
-            if self.retry.is_none() {
-                self.write().await;
+            self.write();
+            self.release();
+            let cannot = matches!(self.next, Next::Retry(_)) || self.queue.is_empty();
+            if !open && cannot && self.writing.is_empty() && self.calls.is_empty() {
+                return;
             }
         }
-        self.write().await;
     }
 
-    fn take(&mut self, message: Message, calls: &mut JoinSet<Option<StoreError>>) {
+    fn take(&mut self, message: Message) {
         match message {
             Message::Write(write) => {
-                self.waiting.push_back(write);
-                if self.waiting.len() > WAITING {
-                    self.waiting.pop_front();
+                let had_dropped = self.queue.has_dropped();
+                self.queue.push(write);
+                if self.queue.has_dropped() && !had_dropped {
+                    (self.tell)(
+                        "more waits for the store than can be kept: the oldest output is dropped, then the oldest \
+                         records of runs"
+                            .to_owned(),
+                    );
+                }
+                if self.next == Next::Whenever {
+                    self.next = Next::Gathered(Instant::now() + GATHER);
+                }
+                if self.queue.len() >= ROWS && matches!(self.next, Next::Gathered(_)) {
+                    self.next = Next::Now;
                 }
             }
-            Message::Call(call) => {
-                calls.spawn(call(Arc::clone(&self.store)));
+            Message::Call(call) => self.call(call),
+            Message::CallAfter(call) => {
+                self.hurry();
+                self.after.push((self.queue.now(), call));
             }
-            Message::Flush(done) => self.flushes.push(done),
+            Message::Start(dues, call) => {
+                for (key, due) in dues {
+                    self.queue.started(key, due);
+                    if self.batch.owes(key, due) {
+                        self.queue.push(Write::Settle(key, due));
+                    }
+                }
+                self.call(call);
+            }
+            Message::Flush(done) => {
+                self.hurry();
+                self.flushes.push((self.queue.now(), done));
+            }
         }
     }
 
-    /// Writes what waits; what cannot be written waits on.
-    async fn write(&mut self) {
-        while !self.waiting.is_empty() {
-            let count = self.waiting.len().min(BATCH);
-            let batch: Vec<Write> = self.waiting.iter().take(count).cloned().collect();
-            match self.store.write(batch).await {
-                Ok(()) => {
-                    self.waiting.drain(..count);
-                    self.pause = PAUSE;
-                    self.answered(None);
-                }
-                Err(error) => {
-                    self.retry = Some(Instant::now() + self.pause);
-                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                    return self.answered(Some(error));
-                }
+    fn call(&mut self, call: Question) {
+        self.calls.spawn(call(Arc::clone(&self.store)));
+    }
+
+    /// Does not gather any longer.
+    fn hurry(&mut self) {
+        if matches!(self.next, Next::Gathered(_) | Next::Whenever) {
+            self.next = Next::Now;
+        }
+    }
+
+    /// Begins to write what waits, if it is time and nothing is being written.
+    fn write(&mut self) {
+        if !self.writing.is_empty() || self.next != Next::Now {
+            return;
+        }
+        if self.queue.is_empty() {
+            self.next = Next::Whenever;
+            return;
+        }
+        self.batch = self.queue.take(self.limit);
+        let (store, writes) = (Arc::clone(&self.store), self.batch.writes());
+        self.writing.spawn(async move { store.write(writes).await });
+    }
+
+    /// Takes note of how a write went.
+    fn written(&mut self, outcome: Result<Result<(), StoreError>, JoinError>) {
+        let batch = std::mem::take(&mut self.batch);
+        let outcome = outcome.unwrap_or_else(|panic| Err(StoreError::Refused(panic.to_string())));
+        let Err(error) = outcome else { return self.kept(&batch) };
+        let is_refused = matches!(error, StoreError::Refused(_) | StoreError::Corrupt(_));
+        if is_refused && batch.len() > 1 {
+            // One of them may be what it does not take.
+            self.limit = (batch.len() / 2).max(1);
+            self.queue.give_back(batch);
+            return;
+        }
+        if is_refused && batch.has_record() && self.suspects.len() + 1 < SUSPECTS {
+            self.suspects.push(batch);
+            if !self.queue.is_empty() {
+                return;
+            }
+        } else {
+            self.queue.give_back(batch);
+        }
+        // Others come first the next time, so that none of these is in the way for ever.
+        for write in std::mem::take(&mut self.suspects).iter().flat_map(Batch::writes) {
+            self.queue.push(write);
+        }
+        let longest = match error {
+            StoreError::Newer { .. } | StoreError::Refused(_) => LONG_PAUSE,
+            _ => LONGEST_PAUSE,
+        };
+        self.next = Next::Retry(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(longest);
+        self.answered(Some(error));
+    }
+
+    fn kept(&mut self, batch: &Batch) {
+        self.pause = PAUSE;
+        self.limit = (self.limit * 2).min(ROWS);
+        self.rows += batch.rows();
+        // What is refused alone, while others are taken, is the one to blame.
+        if batch.has_record() {
+            let refused = self.suspects.drain(..).flat_map(|suspect| suspect.writes());
+            for write in refused.collect::<Vec<_>>() {
+                let what = match write {
+                    Write::Run(record) => format!("the record of run {}", record.run),
+                    Write::Output(run, _) => format!("the output of run {run}"),
+                    _ => continue,
+                };
+                (self.tell)(format!("the store takes other writes, but not {what}: it is dropped"));
             }
         }
-        for done in self.flushes.drain(..) {
+        let dropped = self.queue.take_dropped();
+        if dropped > 0 {
+            (self.tell)(format!("{dropped} writes were dropped while the store was away"));
+        }
+        if self.queue.is_empty() {
+            // Those that were neither taken nor found guilty.
+            for write in std::mem::take(&mut self.suspects).iter().flat_map(Batch::writes) {
+                self.queue.push(write);
+            }
+        }
+        self.next = match (self.queue.is_empty(), self.queue.len() >= ROWS) {
+            (true, _) => Next::Whenever,
+            _ if !self.flushes.is_empty() || !self.after.is_empty() || self.limit < ROWS => {
+                Next::Now
+            }
+            (false, true) => Next::Now,
+            (false, false) => Next::Gathered(Instant::now() + GATHER),
+        };
+        if self.rows >= BUSY {
+            self.rest = Some(Instant::now() + REST);
+        }
+        self.answered(None);
+    }
+
+    /// Answers those who wait for what was written.
+    fn release(&mut self) {
+        if self.flushes.is_empty() && self.after.is_empty() {
+            return;
+        }
+        let (queue, batch, suspects) = (&self.queue, &self.batch, &self.suspects);
+        let waits = |point: u64| {
+            queue.has_before(point)
+                || batch.has_before(point)
+                || suspects.iter().any(|suspect| suspect.has_before(point))
+        };
+        let done = self.flushes.extract_if(.., |(point, _)| !waits(*point));
+        for (_, done) in done.collect::<Vec<_>>() {
             // Whoever has lost interest need not be told.
             let _ = done.send(());
         }
+        let is_away = matches!(self.next, Next::Retry(_));
+        let ready = self.after.extract_if(.., |(point, _)| is_away || !waits(*point));
+        for (_, call) in ready.collect::<Vec<_>>() {
+            self.call(call);
+        }
+    }
+
+    fn give_back_memory(&mut self) {
+        self.rest = None;
+        self.rows = 0;
+        self.queue.shrink();
+        self.store.rest();
+        crate::unix::memory::release();
     }
 
     /// Takes note of how the store answered.
     fn answered(&self, error: Option<StoreError>) {
-        let (now, waiting) = (self.clock.now(), self.waiting.len());
+        let (now, waiting) = (self.clock.now(), self.queue.len());
         self.standing.send_if_modified(|standing| {
             let new = match (&error, &*standing) {
                 (None, _) => Standing::Up,

@@ -1,0 +1,48 @@
+//! What SQLite says, in our terms.
+
+use rusqlite::ErrorCode;
+
+use super::super::StoreError;
+
+/// A result of SQLite that is to be told in our terms.
+pub(super) trait SqlResult<T> {
+    /// The same result in our terms.
+    fn told(self) -> Result<T, StoreError>;
+}
+
+impl<T> SqlResult<T> for rusqlite::Result<T> {
+    fn told(self) -> Result<T, StoreError> {
+        self.map_err(|error| {
+            let text = match &error {
+                rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
+                other => other.to_string(),
+            };
+            let Some(code) = error.sqlite_error_code() else {
+                // A value of a type that no version of ours has put there.
+                return StoreError::Corrupt(text);
+            };
+            match code {
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt(text),
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::CannotOpen
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::OutOfMemory => StoreError::Down(text),
+                _ => StoreError::Refused(text),
+            }
+        })
+    }
+}
+
+/// The same error with the file named.
+pub(super) fn of_file(error: StoreError, path: &std::path::Path) -> StoreError {
+    let named = |text: String| format!("{}: {text}", path.display());
+    match error {
+        StoreError::Down(text) => StoreError::Down(named(text)),
+        StoreError::Refused(text) => StoreError::Refused(named(text)),
+        StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
+        newer @ StoreError::Newer { .. } => newer,
+    }
+}

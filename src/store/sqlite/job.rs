@@ -1,0 +1,171 @@
+//! Jobs: watermarks, what is owed, pauses.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::super::{JobState, Loaded, Mark, Owed, StoreError};
+use super::error::SqlResult as _;
+use super::run;
+use super::value::{civil, due_of, instant, key_of, micros, micros_of_civil, number, trigger_of};
+use crate::job::JobKey;
+use crate::schedule::Due;
+
+/// States of jobs that are looked at each time for whether they are too old.
+const LOOKED_AT: u32 = 16;
+
+pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::default();
+    let mut statement = connection
+        .prepare(
+            "SELECT job, occurrence, since, generation, marked_at, marked_civil, paused FROM jobs",
+        )
+        .told()?;
+    let mut rows = statement.query([]).told()?;
+    while let Some(row) = rows.next().told()? {
+        let get = |column| row.get::<_, Option<i64>>(column).told();
+        let Some(key) = key_of(get(0)?, get(1)?) else { continue };
+        let mark = match (get(3)?, get(4)?, get(5)?) {
+            (Some(generation), Some(at), Some(civil_time)) => mark_of(generation, at, civil_time),
+            _ => None,
+        };
+        let (since, paused) =
+            (get(2)?.and_then(instant), get(6)?.is_some_and(|paused| paused != 0));
+        loaded.jobs.insert(key, JobState { since, mark, owed: Vec::new(), paused });
+    }
+    let sql =
+        "SELECT job, occurrence, at, civil, trigger FROM owed ORDER BY job, occurrence, at, civil";
+    let mut statement = connection.prepare(sql).told()?;
+    let mut rows = statement.query([]).told()?;
+    while let Some(row) = rows.next().told()? {
+        let get = |column| row.get::<_, Option<i64>>(column).told();
+        let (key, due) = (key_of(get(0)?, get(1)?), due_of(get(2)?, get(3)?));
+        let trigger = trigger_of(row.get_ref(4).told()?);
+        if let (Some(key), Some(due), Some(trigger)) = (key, due, trigger) {
+            loaded.jobs.entry(key).or_default().owed.push(Owed { due, trigger });
+        }
+    }
+    loaded.open = run::open(connection)?;
+    Ok(loaded)
+}
+
+fn mark_of(generation: i64, at: i64, civil_time: i64) -> Option<Mark> {
+    let generation = u64::try_from(generation).ok()?;
+    Some(Mark { generation, at: instant(at)?, civil: civil(civil_time)? })
+}
+
+/// Runs a statement whose first three values are the key and the time at which it was touched.
+fn touch(
+    connection: &Connection,
+    sql: &str,
+    key: JobKey,
+    now: Timestamp,
+    values: [i64; 3],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql).told()?;
+    let (id, [a, b, c]) = (key.id.seed().cast_signed(), values);
+    let now = now.as_second();
+    match statement.parameter_count() {
+        3 => statement.execute(params![id, key.occurrence, now]),
+        4 => statement.execute(params![id, key.occurrence, now, a]),
+        _ => statement.execute(params![id, key.occurrence, now, a, b, c]),
+    }
+    .map(drop)
+    .told()
+}
+
+pub(super) fn since(
+    connection: &Connection,
+    keys: &[JobKey],
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO jobs (job, occurrence, touched, since) VALUES (?1, ?2, ?3, ?4) \
+               ON CONFLICT DO UPDATE SET since = excluded.since, touched = excluded.touched";
+    keys.iter().try_for_each(|key| touch(connection, sql, *key, now, [micros(since), 0, 0]))
+}
+
+/// Moves a watermark on; one that is not later changes nothing.
+pub(super) fn mark(
+    connection: &Connection,
+    key: JobKey,
+    mark: Mark,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO jobs (job, occurrence, touched, generation, marked_at, marked_civil) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET generation = excluded.generation, \
+               marked_at = excluded.marked_at, marked_civil = excluded.marked_civil, touched = excluded.touched \
+               WHERE jobs.generation IS NULL OR (jobs.generation, jobs.marked_at, jobs.marked_civil) \
+               < (excluded.generation, excluded.marked_at, excluded.marked_civil)";
+    let values = [number(mark.generation), micros(mark.at), micros_of_civil(mark.civil)];
+    touch(connection, sql, key, now, values)
+}
+
+pub(super) fn pause(
+    connection: &Connection,
+    key: JobKey,
+    paused: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO jobs (job, occurrence, touched, paused) VALUES (?1, ?2, ?3, ?4) \
+               ON CONFLICT DO UPDATE SET paused = excluded.paused, touched = excluded.touched";
+    touch(connection, sql, key, now, [i64::from(paused), 0, 0])
+}
+
+pub(super) fn owe(
+    connection: &Connection,
+    key: JobKey,
+    owed: Owed,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // What is owed is forgotten with its job, and so needs one.
+    let sql = "INSERT INTO jobs (job, occurrence, touched) VALUES (?1, ?2, ?3) \
+               ON CONFLICT DO UPDATE SET touched = excluded.touched";
+    touch(connection, sql, key, now, [0; 3])?;
+    let sql = "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5)";
+    let (id, Due { at, civil }) = (key.id.seed().cast_signed(), owed.due);
+    let values =
+        params![id, key.occurrence, micros(at), micros_of_civil(civil), owed.trigger.name()];
+    connection.prepare_cached(sql).told()?.execute(values).map(drop).told()
+}
+
+pub(super) fn settle(connection: &Connection, key: JobKey, due: Due) -> Result<(), StoreError> {
+    let sql = "DELETE FROM owed WHERE job = ?1 AND occurrence = ?2 AND at = ?3 AND civil = ?4";
+    let id = key.id.seed().cast_signed();
+    let values = params![id, key.occurrence, micros(due.at), micros_of_civil(due.civil)];
+    connection.prepare_cached(sql).told()?.execute(values).map(drop).told()
+}
+
+/// Forgets jobs that nothing was written of since `before`, a few each time; the place to go on from the next time.
+pub(super) fn forget(
+    connection: &Connection,
+    after: Option<(i64, i64)>,
+    before: Timestamp,
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let sql = "SELECT job, occurrence, touched FROM jobs WHERE (job, occurrence) > (?1, ?2) \
+               ORDER BY job, occurrence LIMIT ?3";
+    let (id, occurrence) = after.unwrap_or((i64::MIN, 0));
+    let mut place = after;
+    let mut old = Vec::new();
+    let mut count = 0;
+    {
+        let mut statement = connection.prepare_cached(sql).told()?;
+        let mut rows = statement.query(params![id, occurrence, LOOKED_AT]).told()?;
+        while let Some(row) = rows.next().told()? {
+            let key = (row.get(0).told()?, row.get(1).told()?);
+            place = Some(key);
+            count += 1;
+            if row.get::<_, i64>(2).told()? < before.as_second() {
+                old.push(key);
+            }
+        }
+    }
+    for (id, occurrence) in old {
+        for sql in [
+            "DELETE FROM jobs WHERE job = ?1 AND occurrence = ?2",
+            "DELETE FROM owed WHERE job = ?1 AND occurrence = ?2",
+        ] {
+            connection.prepare_cached(sql).told()?.execute([id, occurrence]).told()?;
+        }
+    }
+    Ok(if count < LOOKED_AT { None } else { place })
+}

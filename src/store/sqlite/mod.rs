@@ -1,0 +1,430 @@
+//! A store in a file, or in memory, by SQLite.
+//!
+//! The file has one owner, a daemon, and any number of readers beside it. Opened when it is first asked for something, and
+//! again after anything went wrong that another try may mend: a disk that comes back, a file that was removed. The schema,
+//! its versions and bounds are in `docs/store.md`.
+
+mod error;
+mod job;
+mod page;
+mod place;
+mod run;
+mod salvage;
+mod schema;
+mod snapshot;
+mod trim;
+mod value;
+
+pub use place::lock;
+pub use schema::VERSION_1;
+pub use trim::Bounds;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+
+use self::error::{SqlResult as _, of_file};
+use self::place::PlaceError;
+use self::run::Tally;
+use self::schema::Found;
+use self::trim::Trim;
+use super::open::{Access, Opening};
+use super::{
+    Address, Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query,
+    Reply, SCHEMA, Start, Store, StoreError, Tell, Verdict, Versioned, Write,
+};
+use crate::clock::Clock;
+use crate::event::RunId;
+
+/// How long another process may have the file locked.
+const BUSY: Duration = Duration::from_millis(250);
+/// Statements that are kept prepared.
+const STATEMENTS: usize = 32;
+/// No database is shorter, unless it is empty.
+const HEADER: u64 = 512;
+/// What every connection is told: a small cache, no temporary files, nothing in the schema is trusted.
+const EACH: &str = "PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; \
+    PRAGMA cell_size_check = ON;";
+/// What the owner's is told: a kill of the process loses nothing, a power cut the last moments at most.
+const OWNER: &str =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;";
+
+/// A store in a file or in memory.
+pub struct Sqlite {
+    /// None: memory.
+    path: Option<PathBuf>,
+    namespace: String,
+    access: Access,
+    clock: Arc<dyn Clock>,
+    tell: Tell,
+    bounds: Bounds,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    open: Option<Open>,
+    /// The file made no sense when it was used last.
+    is_broken: bool,
+    /// There is no file that could be written, so there will be none.
+    in_memory: bool,
+    trim: Trim,
+}
+
+struct Open {
+    connection: Connection,
+    /// Of the file, to notice that it was removed.
+    identity: Option<(u64, u64)>,
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sqlite").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// A store with the usual bounds; nothing is opened yet.
+    #[must_use]
+    pub fn new(opening: Opening) -> Self {
+        Sqlite::with_bounds(opening, Bounds::default())
+    }
+
+    /// A store with these bounds; nothing is opened yet.
+    #[must_use]
+    pub fn with_bounds(opening: Opening, bounds: Bounds) -> Self {
+        let Opening { address, namespace, access, clock, tell } = opening;
+        let path = match address {
+            Address::Sqlite(path) => Some(path),
+            _ => None,
+        };
+        Sqlite { path, namespace, access, clock, tell, bounds, state: Mutex::default() }
+    }
+
+    /// Uses the connection, which is opened first if need be.
+    fn with<T>(
+        &self,
+        call: impl FnOnce(&mut Connection, &mut Trim) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *state;
+        let path = self.path.as_deref().filter(|_| !state.in_memory);
+        if let (Some(path), Some(open)) = (path, &state.open)
+            && open.identity.is_some()
+            && open.identity != place::identity(path)
+        {
+            // What is written to a file without a name is lost.
+            state.open = None;
+            if self.access != Access::Read {
+                (self.tell)(format!(
+                    "{} was removed or replaced: it is opened anew",
+                    path.display()
+                ));
+            }
+        }
+        let open = match &mut state.open {
+            Some(open) => open,
+            None => {
+                let open = self.open(&mut state.is_broken, &mut state.in_memory)?;
+                state.open.insert(open)
+            }
+        };
+        let answer = call(&mut open.connection, &mut state.trim);
+        let Some(path) = self.path.as_deref().filter(|_| !state.in_memory) else { return answer };
+        if let Err(error) = &answer {
+            match error {
+                StoreError::Corrupt(_) => {
+                    state.is_broken = true;
+                    state.open = None;
+                }
+                StoreError::Down(_) => state.open = None,
+                StoreError::Refused(_) | StoreError::Newer { .. } => {}
+            }
+        }
+        answer.map_err(|error| of_file(error, path))
+    }
+
+    /// As [`with`](Sqlite::with), in a transaction that is kept if nothing goes wrong.
+    fn change<T>(
+        &self,
+        call: impl FnOnce(&Connection, &mut Trim) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with(|connection, trim| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).told()?;
+            let mut moved = trim.clone();
+            let answer = call(&transaction, &mut moved)?;
+            transaction.commit().told()?;
+            *trim = moved;
+            Ok(answer)
+        })
+    }
+
+    fn open(&self, is_broken: &mut bool, in_memory: &mut bool) -> Result<Open, StoreError> {
+        let Some(path) = self.path.as_deref().filter(|_| !*in_memory) else {
+            return self.open_memory();
+        };
+        if self.access == Access::Read {
+            return self.open_to_read(path).map_err(|error| of_file(error, path));
+        }
+        match place::make(path, self.access == Access::Default) {
+            Ok(()) => {}
+            Err(PlaceError::Unwritable(error)) if self.access == Access::Default => {
+                (self.tell)(format!(
+                    "{} cannot be written ({error}): state is kept in memory and ends with the daemon; \
+                     --state-dir or --store names another place",
+                    path.display()
+                ));
+                *in_memory = true;
+                return self.open_memory();
+            }
+            Err(error) => return Err(StoreError::Down(format!("{}: {error}", path.display()))),
+        }
+        let mut answer = if *is_broken {
+            Err(StoreError::Corrupt("it made no sense when it was used last".to_owned()))
+        } else {
+            self.open_file(path)
+        };
+        if let Err(StoreError::Corrupt(reason)) = &answer {
+            answer = self.begin_anew(path, reason);
+        }
+        *is_broken = false;
+        answer.map_err(|error| of_file(error, path))
+    }
+
+    fn open_memory(&self) -> Result<Open, StoreError> {
+        let mut connection = Connection::open_in_memory().told()?;
+        self.prepare(&mut connection)?;
+        Ok(Open { connection, identity: None })
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Open, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).told()?;
+        connection.busy_timeout(BUSY).told()?;
+        // Of another program's, or a newer one, nothing is changed, its journal neither.
+        let found = schema::inspect(&connection)?;
+        // SQLite would take what is shorter than its header for nothing, and write over it.
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if found == Found::Empty && (1..HEADER).contains(&size) {
+            return Err(StoreError::Corrupt("file is not a database".to_owned()));
+        }
+        connection.execute_batch(OWNER).told()?;
+        self.prepare(&mut connection)?;
+        Ok(Open { connection, identity: place::identity(path) })
+    }
+
+    fn prepare(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.execute_batch(EACH).told()?;
+        schema::migrate(connection)?;
+        if self.kept_namespace(connection)?.is_none() {
+            let sql = "INSERT INTO meta VALUES ('namespace', ?1)";
+            connection.execute(sql, [&self.namespace]).told()?;
+        }
+        Ok(())
+    }
+
+    /// The namespace that is written there, if it is ours.
+    fn kept_namespace(&self, connection: &Connection) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT value FROM meta WHERE name = 'namespace'";
+        let kept: Option<String> =
+            connection.query_row(sql, [], |row| row.get(0)).optional().told()?;
+        match kept {
+            Some(other) if other != self.namespace => Err(StoreError::Refused(format!(
+                "it is of namespace {other}, not {}: each namespace has a file of its own",
+                self.namespace
+            ))),
+            kept => Ok(kept),
+        }
+    }
+
+    /// Puts a broken file aside, and takes over what can still be read of it.
+    fn begin_anew(&self, path: &Path, reason: &str) -> Result<Open, StoreError> {
+        let fails = |error: &dyn std::fmt::Display| {
+            StoreError::Corrupt(format!("{reason}; it cannot be put aside: {error}"))
+        };
+        let aside = place::put_aside(path, self.clock.now()).map_err(|error| fails(&error))?;
+        place::make(path, false).map_err(|error| fails(&error))?;
+        let mut open = self.open_file(path)?;
+        let rows = salvage::salvage(&aside, &mut open.connection)?;
+        self.kept_namespace(&open.connection)?;
+        (self.tell)(format!(
+            "{} is broken ({reason}): it is put aside as {}, and a new one begun with {rows} rows that could be read \
+             of it; history is not taken over",
+            path.display(),
+            aside.display()
+        ));
+        Ok(open)
+    }
+
+    fn open_to_read(&self, path: &Path) -> Result<Open, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Down("nothing was kept there yet".to_owned()));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).told()?;
+        connection.busy_timeout(BUSY).told()?;
+        let mut found = schema::inspect(&connection);
+        if matches!(found, Err(StoreError::Down(_))) && !place::with_end(path, "-wal").exists() {
+            // Where nothing can be made beside it, nobody else can write it either.
+            connection = open_immutable(path).told()?;
+            found = schema::inspect(&connection);
+        }
+        match found? {
+            Found::Version(SCHEMA) => {}
+            Found::Version(older) => {
+                return Err(StoreError::Refused(format!(
+                    "its schema has version {older}: the daemon makes it version {SCHEMA} when it starts"
+                )));
+            }
+            Found::Empty => {
+                return Err(StoreError::Down("nothing was kept there yet".to_owned()));
+            }
+        }
+        connection.execute_batch(EACH).told()?;
+        self.kept_namespace(&connection)?;
+        Ok(Open { connection, identity: place::identity(path) })
+    }
+}
+
+/// Opens a file that nobody changes.
+fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags)
+}
+
+/// An answer that is there already.
+fn now<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> Reply<'a, T> {
+    Box::pin(std::future::ready(answer))
+}
+
+impl Store for Sqlite {
+    fn load(&self) -> Reply<'_, Loaded> {
+        now(self.with(|connection, _| job::load(connection)))
+    }
+
+    fn snapshot(&self) -> Reply<'_, Option<Versioned>> {
+        now(self.with(|connection, _| snapshot::get(connection)))
+    }
+
+    fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put> {
+        now(self.change(|connection, _| snapshot::put(connection, put.expected, &put.bytes)))
+    }
+
+    fn forget_snapshot(&self) -> Reply<'_, ()> {
+        now(self.change(|connection, _| snapshot::forget(connection)))
+    }
+
+    fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>> {
+        now(Ok(None))
+    }
+
+    fn write(&self, batch: Vec<Write>) -> Reply<'_, ()> {
+        let at = self.clock.now();
+        now(self.change(|connection, trim| {
+            let before = Tally::read(connection)?;
+            let mut tally = before;
+            let mut records = 0;
+            for write in batch {
+                match write {
+                    Write::Since(keys, since) => job::since(connection, &keys, since, at)?,
+                    Write::Mark(key, mark) => job::mark(connection, key, mark, at)?,
+                    Write::Owe(key, owed) => job::owe(connection, key, owed, at)?,
+                    Write::Settle(key, due) => job::settle(connection, key, due)?,
+                    Write::Pause(key) => job::pause(connection, key, true, at)?,
+                    Write::Resume(key) => job::pause(connection, key, false, at)?,
+                    Write::Run(record) => {
+                        records += 1;
+                        run::put(connection, &record, &mut tally)?;
+                    }
+                    Write::Output(run, output) => {
+                        records += 1;
+                        run::put_output(connection, run, &output, &mut tally)?;
+                    }
+                }
+            }
+            if records > 0 {
+                trim.step(connection, &self.bounds, records, at, &mut tally)?;
+            }
+            tally.write(connection, before)
+        }))
+    }
+
+    /// Grants all: the file has one owner.
+    fn claim(&self, _: Lease, claims: Vec<Claim>) -> Reply<'_, Vec<Verdict>> {
+        now(Ok(vec![Verdict::Granted; claims.len()]))
+    }
+
+    fn start(&self, lease: Lease, starts: Vec<Start>) -> Reply<'_, Vec<Permission>> {
+        let at = self.clock.now();
+        let checkpoint = |pages: i64| {
+            move |connection: &mut Connection| {
+                connection.pragma_update(None, "wal_autocheckpoint", pages).told()
+            }
+        };
+        // What waits for the disk is left to the next write: this is the way of a fire.
+        let started = self.with(|connection, _| checkpoint(0)(connection)).and_then(|()| {
+            self.change(|connection, _| {
+                let before = Tally::read(connection)?;
+                let mut tally = before;
+                for start in &starts {
+                    if start.trigger.is_of_schedule() {
+                        job::mark(connection, start.key, start.mark, at)?;
+                    }
+                    job::settle(connection, start.key, start.mark.due())?;
+                    run::put_start(connection, start, &lease.replica, &mut tally)?;
+                }
+                tally.write(connection, before)
+            })
+        });
+        let after = self.with(|connection, _| checkpoint(CHECKPOINT)(connection));
+        now(started.and(after).map(|()| vec![Permission::Granted; starts.len()]))
+    }
+
+    fn beat(&self, beat: Beat) -> Reply<'_, Peers> {
+        let sql = "SELECT job, occurrence FROM jobs WHERE paused <> 0";
+        now(self.with(|connection, _| {
+            let mut statement = connection.prepare(sql).told()?;
+            let rows =
+                statement.query_map(params![], |row| Ok(value::key_of(row.get(0)?, row.get(1)?)));
+            let paused = rows.told()?.filter_map(|key| key.told().transpose());
+            let paused = paused.collect::<Result<_, _>>()?;
+            // A lease that nobody else could have needs no number.
+            Ok(Peers { lease: beat.lease, paused, ..Peers::default() })
+        }))
+    }
+
+    fn runs(&self, query: Query) -> Reply<'_, Page> {
+        now(self.with(|connection, _| page::page(connection, &query)))
+    }
+
+    fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
+        now(self.with(|connection, _| run::output(connection, run)))
+    }
+
+    fn rest(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = &mut state.open {
+            open.connection.flush_prepared_statement_cache();
+            // What does not shrink stays as it is.
+            let _ = open.connection.execute_batch("PRAGMA shrink_memory");
+        }
+    }
+}
+
+/// Pages in the log of changes from which on a write moves them to the database; SQLite's own choice.
+const CHECKPOINT: i64 = 1_000;

@@ -1,0 +1,171 @@
+//! Pages of runs, newest first.
+//!
+//! Every query is a walk down an index that has the order of the page. Outcomes and jobs have no common order, so there is
+//! one walk for each outcome; the walks are merged.
+
+use jiff::Timestamp;
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, params};
+
+use super::super::record::RecordedOutcome;
+use super::super::{Page, Query, StoreError};
+use super::error::SqlResult as _;
+use super::run::{COLUMNS, record_of};
+use crate::event::RunId;
+
+/// Records on one page, at most.
+const LARGEST: usize = 1_000;
+
+/// Where a record stands among all: the later the newer.
+type Place = (RunId, u32);
+
+/// The runs between two places, the upper one not included.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: RunId,
+    below: Place,
+}
+
+pub(super) fn page(connection: &Connection, query: &Query) -> Result<Page, StoreError> {
+    let Some(span) = span(query)? else { return Ok(Page::default()) };
+    let limit = query.limit.min(LARGEST);
+    if limit == 0 {
+        return Ok(Page::default());
+    }
+    // One more tells whether there is another page.
+    let mut places = if query.job.is_none() && query.outcomes.is_empty() && query.id_end.is_none() {
+        walk(connection, query, None, span, limit + 1)?
+    } else {
+        let all = RecordedOutcome::ALL.map(Some);
+        let named: Vec<_> = query.outcomes.iter().copied().map(Some).collect();
+        let outcomes = if named.is_empty() { [&all[..], &[None]].concat() } else { named };
+        let mut places = Vec::new();
+        for outcome in outcomes {
+            places.extend(walk(connection, query, Some(outcome), span, limit + 1)?);
+        }
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        places.dedup();
+        places
+    };
+    let more = places.len() > limit;
+    places.truncate(limit);
+    let cursor = places.last().filter(|_| more).map(|(run, attempt)| format!("{run}-{attempt}"));
+    Ok(Page { runs: records(connection, &places)?, cursor })
+}
+
+/// Between which places the query's runs are; none: there can be no such run.
+fn span(query: &Query) -> Result<Option<Span>, StoreError> {
+    let least = |at: Timestamp| RunId::of_bits(u128::from(milliseconds_from(at)) << 80);
+    let mut from = query.since.map_or(RunId::of_bits(0), least);
+    let mut below = (RunId::of_bits(u128::MAX), u32::MAX);
+    if let Some(until) = query.until {
+        below = below.min((least(until), 0));
+    }
+    if let Some(cursor) = &query.cursor {
+        let refused = || StoreError::Refused(format!("{cursor:?} is no cursor of a page of runs"));
+        let (run, attempt) = cursor.split_once('-').ok_or_else(refused)?;
+        let (run, attempt) = run.parse().ok().zip(attempt.parse().ok()).ok_or_else(refused)?;
+        below = below.min((run, attempt));
+    }
+    if let Some(end) = &query.id_end {
+        let is_end = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+        if end.len() > 26 || !end.bytes().all(is_end) {
+            return Ok(None);
+        }
+        if end.len() == 26 {
+            let Ok(run) = end.parse() else { return Ok(None) };
+            from = from.max(run);
+            below = below.min((run, u32::MAX));
+        }
+    }
+    Ok((from <= below.0).then_some(Span { from, below }))
+}
+
+/// The first millisecond that does not lie before an instant, as ids count them.
+fn milliseconds_from(at: Timestamp) -> u64 {
+    let millisecond = at.as_millisecond();
+    let later = Timestamp::from_millisecond(millisecond).is_ok_and(|floor| floor < at);
+    // Of 48 bits.
+    u64::try_from(millisecond + i64::from(later)).unwrap_or(0).min((1 << 48) - 1)
+}
+
+/// The newest places of those that fit; with `outcome` only those that have it.
+fn walk(
+    connection: &Connection,
+    query: &Query,
+    outcome: Option<Option<RecordedOutcome>>,
+    span: Span,
+    limit: usize,
+) -> Result<Vec<Place>, StoreError> {
+    let (from, below, attempt) = (span.from.to_string(), span.below.0.to_string(), span.below.1);
+    let job = query.job.map(|key| (key.id.seed().cast_signed(), key.occurrence));
+    let name = outcome.flatten().map(RecordedOutcome::name);
+    let end_from = query.id_end.as_ref().map(|end| -i64::try_from(end.len()).unwrap_or(0));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut sql = "SELECT run, attempt FROM runs".to_owned();
+    let mut values: Vec<(&str, &dyn ToSql)> =
+        vec![(":from", &from), (":below", &below), (":attempt", &attempt), (":limit", &limit)];
+    if outcome.is_some() {
+        let index = if job.is_some() { "runs_by_job" } else { "runs_by_outcome" };
+        sql = format!("{sql} INDEXED BY {index}");
+    }
+    sql.push_str(" WHERE run >= :from AND (run, attempt) < (:below, :attempt)");
+    if outcome.is_some() {
+        sql.push_str(" AND outcome IS :outcome");
+        values.push((":outcome", &name));
+    }
+    if let Some((id, occurrence)) = &job {
+        sql.push_str(" AND job = :job AND occurrence = :occurrence");
+        values.extend([(":job", id as &dyn ToSql), (":occurrence", occurrence)]);
+    }
+    if let (Some(end), Some(end_from)) = (&query.id_end, &end_from)
+        && !end.is_empty()
+    {
+        sql.push_str(" AND substr(run, :end_from) = :end");
+        values.extend([(":end_from", end_from as &dyn ToSql), (":end", end)]);
+    }
+    sql.push_str(" ORDER BY run DESC, attempt DESC LIMIT :limit");
+    let mut statement = connection.prepare(&sql).told()?;
+    let mut rows = statement.query(&values[..]).told()?;
+    let mut places = Vec::new();
+    while let Some(row) = rows.next().told()? {
+        let run = row.get_ref(0).told()?.as_str().ok().and_then(|text| text.parse().ok());
+        // A row that makes no sense is passed over here and everywhere.
+        if let (Some(run), Ok(attempt)) = (run, row.get(1)) {
+            places.push((run, attempt));
+        }
+    }
+    Ok(places)
+}
+
+/// The records at these places.
+fn records(
+    connection: &Connection,
+    places: &[Place],
+) -> Result<Vec<super::super::RunRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE run = ?1 AND attempt = ?2");
+    let mut statement = connection.prepare(&sql).told()?;
+    let mut found = Vec::with_capacity(places.len());
+    for (run, attempt) in places {
+        let record = statement.query_row(params![run.to_string(), attempt], record_of).told()?;
+        found.extend(record);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanosecond: i128) -> Timestamp {
+        Timestamp::from_nanosecond(nanosecond).unwrap()
+    }
+
+    #[test]
+    fn a_part_of_a_millisecond_begins_with_the_next() {
+        assert_eq!(milliseconds_from(at(5_000_000)), 5);
+        assert_eq!(milliseconds_from(at(5_000_001)), 6);
+        assert_eq!(milliseconds_from(at(-5_000_001)), 0);
+        assert_eq!(milliseconds_from(Timestamp::MIN), 0);
+    }
+}

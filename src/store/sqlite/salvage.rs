@@ -1,0 +1,69 @@
+//! What can still be read of a broken database.
+
+use std::path::Path;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, params_from_iter};
+
+use super::super::{SCHEMA, StoreError};
+use super::error::SqlResult as _;
+use super::schema::{Found, inspect};
+
+/// What the schedule depends on, in the order of its weight; of runs those without an end.
+const TABLES: [(&str, &str); 5] = [
+    ("meta", "WHERE name = 'namespace'"),
+    ("snapshot", ""),
+    ("jobs", ""),
+    ("owed", ""),
+    ("runs", "WHERE outcome IS NULL"),
+];
+
+/// Copies what the schedule depends on from a broken database to a new one, as far as it can be read; how many rows.
+///
+/// # Errors
+/// The new one cannot be written.
+pub(super) fn salvage(broken: &Path, into: &mut Connection) -> Result<usize, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let Ok(broken) = Connection::open_with_flags(broken, flags) else { return Ok(0) };
+    if inspect(&broken) != Ok(Found::Version(SCHEMA)) {
+        return Ok(0);
+    }
+    let transaction = into.transaction().told()?;
+    let mut rows = 0;
+    for (table, condition) in TABLES {
+        rows += copy(&broken, &transaction, table, condition)?;
+    }
+    let count = "UPDATE meta SET value = (SELECT count(*) FROM runs) WHERE name = 'runs'";
+    transaction.execute(count, []).told()?;
+    transaction.commit().told()?;
+    Ok(rows)
+}
+
+/// Copies the rows of a table up to the first that cannot be read.
+fn copy(
+    broken: &Connection,
+    into: &Connection,
+    table: &str,
+    condition: &str,
+) -> Result<usize, StoreError> {
+    let Ok(mut statement) = broken.prepare(&format!("SELECT * FROM {table} {condition}")) else {
+        return Ok(0);
+    };
+    let columns = statement.column_count();
+    let marks = vec!["?"; columns].join(", ");
+    let insert = format!("INSERT OR REPLACE INTO {table} VALUES ({marks})");
+    let mut insert = into.prepare(&insert).told()?;
+    let Ok(mut rows) = statement.query([]) else { return Ok(0) };
+    let mut copied = 0;
+    while let Ok(Some(row)) = rows.next() {
+        let values = (0..columns).map(|column| row.get::<_, Value>(column));
+        let Ok(values) = values.collect::<Result<Vec<_>, _>>() else { break };
+        match insert.execute(params_from_iter(values)).told() {
+            Ok(_) => copied += 1,
+            // A value that does not belong there.
+            Err(StoreError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(copied)
+}

@@ -1,0 +1,201 @@
+//! The bounds of what is kept, a little at a time.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::super::StoreError;
+use super::error::SqlResult as _;
+use super::job;
+use super::run::Tally;
+use crate::event::RunId;
+
+/// How much is kept of what can grow.
+///
+/// A batch of writes removes about as much as it brings, so that what is over a bound goes soon and nothing stops for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Records of runs; up to twice as many where [`each`](Bounds::each) says so.
+    pub runs: u32,
+    /// How long records are kept.
+    pub age: Duration,
+    /// The last so many records of a job are kept although there are too many in all, or they are too old.
+    pub each: u32,
+    /// Bytes of output, as packed; the oldest goes first.
+    pub output_bytes: u64,
+    /// How long a job is remembered of which nothing is heard any more, and records at most.
+    pub forgotten: Duration,
+}
+
+impl Default for Bounds {
+    /// 100 000 runs, 90 days, 10 of each job, 64 MiB of output, 400 days.
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 3600);
+        Bounds {
+            runs: 100_000,
+            age: 90 * day,
+            each: 10,
+            output_bytes: 64 << 20,
+            forgotten: 400 * day,
+        }
+    }
+}
+
+/// Rows that are looked at even if nothing was added.
+const LEAST: usize = 64;
+
+/// How far the walk from the oldest to the newest has come.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trim {
+    /// The last record that was looked at; those before it are kept for their jobs.
+    runs: Option<(String, i64)>,
+    /// Records that were looked at since the walk began, and when that was.
+    looked_at: u64,
+    began: Option<Timestamp>,
+    /// The last job that was looked at.
+    jobs: Option<(i64, i64)>,
+}
+
+/// After so long the walk begins anew: what was kept for its job may be too old, or not be among its last any more.
+const AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// A record at the old end.
+struct Old {
+    run: String,
+    attempt: i64,
+    job: i64,
+    occurrence: i64,
+    is_open: bool,
+}
+
+impl Trim {
+    /// Removes what is beyond the bounds, after so many records were written.
+    pub(super) fn step(
+        &mut self,
+        connection: &Connection,
+        bounds: &Bounds,
+        written: usize,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) -> Result<(), StoreError> {
+        let budget = 2 * written + LEAST;
+        trim_outputs(connection, bounds, budget, tally)?;
+        self.trim_runs(connection, bounds, budget, now, tally)?;
+        self.jobs = job::forget(connection, self.jobs, before(now, bounds.forgotten))?;
+        Ok(())
+    }
+
+    fn trim_runs(
+        &mut self,
+        connection: &Connection,
+        bounds: &Bounds,
+        budget: usize,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) -> Result<(), StoreError> {
+        let first_of = |at| RunId::new(at, 0).to_string();
+        let too_old = first_of(before(now, bounds.age));
+        let forgotten = first_of(before(now, bounds.forgotten));
+        let bound = i64::from(bounds.runs);
+        let has_aged = self.began.is_none_or(|began| began < before(now, AGAIN));
+        if self.looked_at > u64::from(bounds.runs) || has_aged {
+            (self.runs, self.looked_at, self.began) = (None, 0, Some(now));
+        }
+        for old in self.oldest(connection, budget)? {
+            if tally.runs <= bound && old.run >= too_old {
+                return Ok(());
+            }
+            self.looked_at += 1;
+            let must_go = tally.runs > 2 * bound || old.run < forgotten;
+            if must_go || !(old.is_open || is_needed(connection, &old, bounds.each)?) {
+                remove(connection, &old, tally)?;
+            }
+            self.runs = Some((old.run, old.attempt));
+        }
+        Ok(())
+    }
+
+    /// The oldest records that were not looked at; from the beginning, the next time, if there are no more.
+    fn oldest(&mut self, connection: &Connection, budget: usize) -> Result<Vec<Old>, StoreError> {
+        let sql = "SELECT run, attempt, job, occurrence, outcome IS NULL FROM runs \
+                   WHERE (run, attempt) > (?1, ?2) ORDER BY run, attempt LIMIT ?3";
+        let mut statement = connection.prepare_cached(sql).told()?;
+        let (run, attempt) = self.runs.as_ref().map_or(("", 0), |(run, attempt)| (run, *attempt));
+        let limit = i64::try_from(budget).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(params![run, attempt, limit], |row| {
+                Ok(Old {
+                    run: row.get(0)?,
+                    attempt: row.get(1)?,
+                    job: row.get(2)?,
+                    occurrence: row.get(3)?,
+                    is_open: row.get(4)?,
+                })
+            })
+            .told()?;
+        let rows: Vec<Old> = rows.collect::<Result<_, _>>().told()?;
+        if rows.is_empty() {
+            (self.runs, self.looked_at) = (None, 0);
+        }
+        Ok(rows)
+    }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+    now.saturating_sub(age).unwrap_or(Timestamp::MIN).max(Timestamp::UNIX_EPOCH)
+}
+
+/// Whether a record is among the last `each` of its job.
+fn is_needed(connection: &Connection, old: &Old, each: u32) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_by_job WHERE job = ?1 AND occurrence = ?2 \
+               AND (run, attempt) > (?3, ?4) LIMIT ?5)";
+    let mut statement = connection.prepare_cached(sql).told()?;
+    let values = params![old.job, old.occurrence, old.run, old.attempt, each];
+    let newer: i64 = statement.query_row(values, |row| row.get(0)).told()?;
+    Ok(newer < i64::from(each))
+}
+
+fn remove(connection: &Connection, old: &Old, tally: &mut Tally) -> Result<(), StoreError> {
+    let sql = "DELETE FROM runs WHERE run = ?1 AND attempt = ?2";
+    let removed =
+        connection.prepare_cached(sql).told()?.execute(params![old.run, old.attempt]).told()?;
+    tally.runs -= i64::from(removed > 0);
+    remove_output(connection, &old.run, tally)
+}
+
+fn remove_output(connection: &Connection, run: &str, tally: &mut Tally) -> Result<(), StoreError> {
+    let sql = "DELETE FROM outputs WHERE run = ?1 RETURNING length(packed)";
+    let mut statement = connection.prepare_cached(sql).told()?;
+    let mut rows = statement.query([run]).told()?;
+    while let Some(row) = rows.next().told()? {
+        tally.output_bytes -= row.get::<_, i64>(0).told()?;
+    }
+    Ok(())
+}
+
+fn trim_outputs(
+    connection: &Connection,
+    bounds: &Bounds,
+    budget: usize,
+    tally: &mut Tally,
+) -> Result<(), StoreError> {
+    let bound = i64::try_from(bounds.output_bytes).unwrap_or(i64::MAX);
+    for _ in 0..budget {
+        if tally.output_bytes <= bound {
+            break;
+        }
+        let sql = "SELECT run FROM outputs ORDER BY run LIMIT 1";
+        let mut statement = connection.prepare_cached(sql).told()?;
+        let mut rows = statement.query([]).told()?;
+        let Some(row) = rows.next().told()? else {
+            tally.output_bytes = 0;
+            break;
+        };
+        let run: String = row.get(0).told()?;
+        drop(rows);
+        remove_output(connection, &run, tally)?;
+    }
+    Ok(())
+}

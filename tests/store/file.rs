@@ -1,0 +1,278 @@
+//! The file of the embedded store: whose it is, what becomes of it when it is broken, missing, newer or another's.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use cronkeep::store::open::{Access, Opening};
+use cronkeep::store::record::RecordedOutcome;
+use cronkeep::store::sqlite::{VERSION_1, lock};
+use cronkeep::store::{
+    Address, Put, PutSnapshot, RunRecord, SCHEMA, Store, StoreError, Write, open,
+};
+use cronkeep::unix::lock::LockError;
+use rusqlite::Connection;
+
+use super::embedded::Folder;
+use super::harness::{all, at, block_on, key, mark, record, state, write, write_runs};
+
+fn with(test: impl AsyncFnOnce(&Folder)) {
+    let folder = Folder::new();
+    block_on(test(&folder));
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// The names in the folder of the database, but for what SQLite keeps beside it.
+fn names(folder: &Folder) -> Vec<String> {
+    let names = fs::read_dir(folder.folder()).unwrap();
+    let names = names.map(|item| item.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> =
+        names.filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_default_file_and_its_directories_are_made_for_their_owner_alone() {
+    with(async |folder| {
+        let path = folder.folder().join("a/b/cronkeep.db");
+        let store = open(folder.opening(Address::Sqlite(path.clone()), Access::Default));
+        write(&*store, [Write::Pause(key(1))]).await;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(mode(&folder.folder().join("a/b/cronkeep.db-wal")), 0o600);
+        assert_eq!(folder.told(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_file_that_others_could_read_is_closed_to_them() {
+    with(async |folder| {
+        fs::write(folder.path(), "").unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        write(&*folder.store(Access::Owned), [Write::Pause(key(1))]).await;
+        assert_eq!(mode(&folder.path()), 0o600);
+    });
+}
+
+#[test]
+fn a_named_store_whose_directory_is_missing_is_down_until_it_is_there() {
+    with(async |folder| {
+        let path = folder.folder().join("volume/cronkeep.db");
+        let store = open(folder.opening(Address::Sqlite(path.clone()), Access::Owned));
+        let error = store.load().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Down(text) if text.contains("volume/cronkeep.db")));
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        write(&*store, [Write::Pause(key(1))]).await;
+        assert!(state(&*store, key(1)).await.paused);
+    });
+}
+
+#[test]
+fn where_no_file_can_be_made_the_default_store_is_memory_and_says_so() {
+    with(async |folder| {
+        fs::write(folder.folder().join("file"), "").unwrap();
+        let path = folder.folder().join("file/cronkeep.db");
+        let store = open(folder.opening(Address::Sqlite(path), Access::Default));
+        write(&*store, [Write::Pause(key(1))]).await;
+        assert!(state(&*store, key(1)).await.paused);
+        let told = folder.told();
+        assert!(told.len() == 1 && told[0].contains("kept in memory"), "{told:?}");
+    });
+}
+
+#[test]
+fn a_newer_schema_is_left_alone_and_told_by_its_version() {
+    with(async |folder| {
+        drop(folder.store(Access::Owned).load().await.unwrap());
+        let database = Connection::open(folder.path()).unwrap();
+        database.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        drop(database);
+        let before = fs::read(folder.path()).unwrap();
+        for access in [Access::Owned, Access::Default, Access::Read] {
+            let store = folder.store(access);
+            let newer = StoreError::Newer { found: SCHEMA + 1, known: SCHEMA };
+            assert_eq!(store.load().await.unwrap_err(), newer, "{access:?}");
+            assert!(store.write(vec![Write::Pause(key(1))]).await.is_err());
+        }
+        assert_eq!(fs::read(folder.path()).unwrap(), before);
+        assert_eq!(names(folder), ["cronkeep.db"]);
+    });
+}
+
+#[test]
+fn the_database_of_another_program_is_left_alone() {
+    with(async |folder| {
+        let database = Connection::open(folder.path()).unwrap();
+        database.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        drop(database);
+        let before = fs::read(folder.path()).unwrap();
+        let error = folder.store(Access::Owned).load().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Refused(text) if text.contains("another program")));
+        assert_eq!(fs::read(folder.path()).unwrap(), before);
+    });
+}
+
+#[test]
+fn each_namespace_has_a_file_of_its_own() {
+    with(async |folder| {
+        drop(folder.store(Access::Owned).load().await.unwrap());
+        for access in [Access::Owned, Access::Read] {
+            let opening = folder.opening(Address::Sqlite(folder.path()), access);
+            let other = open(Opening { namespace: "other".to_owned(), ..opening });
+            let error = other.load().await.unwrap_err();
+            let expected = "is of namespace default, not other";
+            assert!(
+                matches!(&error, StoreError::Refused(text) if text.contains(expected)),
+                "{error}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_command_reads_beside_the_daemon_and_makes_nothing() {
+    with(async |folder| {
+        let reader = folder.store(Access::Read);
+        assert!(matches!(reader.runs(all(9)).await, Err(StoreError::Down(_))));
+        assert_eq!(names(folder), [""; 0]);
+        let owner = folder.store(Access::Owned);
+        write_runs(&*owner, [record(1, 0)]).await;
+        assert_eq!(reader.runs(all(9)).await.unwrap().runs, [record(1, 0)]);
+        write_runs(&*owner, [record(2, 60)]).await;
+        assert_eq!(reader.runs(all(9)).await.unwrap().runs.len(), 2);
+        let refused = reader.write(vec![Write::Pause(key(1))]).await;
+        assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+        drop(owner);
+        assert_eq!(reader.runs(all(9)).await.unwrap().runs.len(), 2);
+    });
+}
+
+#[test]
+fn what_is_no_database_is_put_aside_and_told() {
+    for garbage in [&b"x"[..], &[b'\n'; 5_000], &[0xff; 100_000]] {
+        with(async |folder| {
+            fs::write(folder.path(), garbage).unwrap();
+            let store = folder.store(Access::Owned);
+            write(&*store, [Write::Pause(key(1))]).await;
+            assert!(state(&*folder.store(Access::Owned), key(1)).await.paused);
+            let [told] = &folder.told()[..] else { panic!("told once") };
+            let names = names(folder);
+            let [_, aside] = &names[..] else { panic!("{names:?}") };
+            assert_eq!(aside, "cronkeep.db.corrupt-20270115T080000Z");
+            assert!(told.contains(aside), "{told}");
+            assert_eq!(fs::read(folder.folder().join(aside)).unwrap(), garbage, "nothing is lost");
+        });
+    }
+}
+
+#[test]
+fn of_a_broken_database_what_the_schedule_depends_on_is_taken_over() {
+    with(async |folder| {
+        let store = folder.store(Access::Owned);
+        write(&*store, (0..50).map(|n| Write::Mark(key(n), mark(60)))).await;
+        write(&*store, [Write::Pause(key(7))]).await;
+        let snapshot = PutSnapshot { expected: 0, bytes: b"text".to_vec(), seed_rows: None };
+        assert_eq!(store.put_snapshot(snapshot).await.unwrap(), Put::Done(1));
+        let ended =
+            |n| RunRecord { outcome: Some(RecordedOutcome::Failed), ..record(n, i64::from(n)) };
+        write_runs(&*store, (0..2_000).map(ended)).await;
+        drop(store);
+        // All but the first pages, which hold the other tables.
+        let bytes = fs::read(folder.path()).unwrap();
+        let mut broken = bytes.clone();
+        let from = 16 * 4_096;
+        broken[from..].fill(0xa5);
+        fs::write(folder.path(), &broken).unwrap();
+        let store = folder.store(Access::Owned);
+        let mut failed = 0;
+        while let Err(error) = store.write(vec![Write::Run(Box::new(record(9_999, 9_999)))]).await {
+            assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+            failed += 1;
+            assert!(failed < 3, "it is begun anew");
+        }
+        let jobs = store.load().await.unwrap().jobs;
+        assert_eq!(jobs.len(), 50);
+        assert!(jobs[&key(7)].paused && jobs[&key(49)].mark == Some(mark(60)));
+        assert_eq!(store.snapshot().await.unwrap().unwrap().bytes, b"text");
+        assert_eq!(store.runs(all(9)).await.unwrap().runs, [record(9_999, 9_999)]);
+        assert_eq!(folder.told().len(), 1);
+        let aside = folder.folder().join("cronkeep.db.corrupt-20270115T080000Z");
+        assert_eq!(fs::metadata(aside).unwrap().len(), bytes.len() as u64);
+    });
+}
+
+#[test]
+fn a_file_that_was_removed_is_begun_anew() {
+    with(async |folder| {
+        let store = folder.store(Access::Owned);
+        write(&*store, [Write::Pause(key(1))]).await;
+        for end in ["", "-wal", "-shm"] {
+            fs::remove_file(format!("{}{end}", folder.path().display())).unwrap();
+        }
+        write(&*store, [Write::Pause(key(2))]).await;
+        let jobs = folder.store(Access::Owned).load().await.unwrap().jobs;
+        assert!(jobs.len() == 1 && jobs[&key(2)].paused, "what is written has a name");
+        assert!(folder.told()[0].contains("was removed"));
+    });
+}
+
+/// Row 105, for a store.
+#[test]
+fn one_daemon_has_the_file_and_the_next_learns_which() {
+    let folder = Folder::new();
+    let first = lock(&folder.path()).unwrap();
+    let Err(LockError::Held(Some(holder))) = lock(&folder.path()) else { panic!("it is held") };
+    assert_eq!(holder.pid, i32::try_from(std::process::id()).unwrap());
+    drop(first);
+    lock(&folder.path()).unwrap();
+}
+
+/// The tables as a database has them: name and text of each.
+fn schema(database: &Connection) -> Vec<String> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+    let mut statement = database.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn version_1_is_as_documented() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/store.md");
+    let document = fs::read_to_string(document).unwrap();
+    assert!(
+        document.contains(&format!("```sql\n{VERSION_1}```\n")),
+        "the tables stand in docs/store.md"
+    );
+    with(async |folder| {
+        drop(folder.store(Access::Owned).load().await.unwrap());
+        let golden = Connection::open_in_memory().unwrap();
+        golden.execute_batch(include_str!("golden/1.sql")).unwrap();
+        let made = schema(&Connection::open(folder.path()).unwrap());
+        assert_eq!(made, schema(&golden), "what is released stays as it is: add a version");
+    });
+}
+
+#[test]
+fn a_database_of_version_1_is_read() {
+    with(async |folder| {
+        let golden = Connection::open(folder.path()).unwrap();
+        golden.execute_batch(include_str!("golden/1.sql")).unwrap();
+        drop(golden);
+        let store: Arc<dyn Store> = folder.store(Access::Owned);
+        let loaded = store.load().await.unwrap();
+        let job = &loaded.jobs[&key(1)];
+        assert_eq!((job.since, job.mark, job.paused), (Some(at(0)), Some(mark(60)), true));
+        assert_eq!((job.owed.len(), job.owed[0].due), (1, mark(30).due()));
+        assert_eq!(loaded.open, [record(1, 60)]);
+        assert_eq!(store.snapshot().await.unwrap().unwrap().bytes, b"text");
+        let runs = store.runs(all(9)).await.unwrap().runs;
+        assert_eq!(runs.len(), 2);
+        assert_eq!(runs[1].outcome, Some(RecordedOutcome::Killed));
+        let output = store.output(runs[1].run).await.unwrap().unwrap();
+        assert_eq!(output.head[0].bytes, b"hello");
+    });
+}
