@@ -152,6 +152,8 @@ impl Core {
             count: 1,
             reason: skip.to_string(),
             generation: run.fire.generation,
+            trigger: run.fire.trigger,
+            run: Some(run.id),
         });
     }
 
@@ -159,10 +161,16 @@ impl Core {
     pub(super) fn miss(&mut self, run: &Run, reason: &str) {
         self.unbound(run.id);
         self.waits.remove(&run.id);
-        self.miss_fire(&run.fire, reason);
+        self.tell_missed(&run.fire, Some(run.id), reason);
     }
 
-    pub(super) fn miss_fire(&mut self, Fire { job, due, generation, .. }: &Fire, reason: &str) {
+    /// Tells of a fire that never came to be a run.
+    pub(super) fn miss_fire(&mut self, fire: &Fire, reason: &str) {
+        self.tell_missed(fire, None, reason);
+    }
+
+    fn tell_missed(&mut self, fire: &Fire, run: Option<RunId>, reason: &str) {
+        let Fire { job, due, generation, trigger } = fire;
         self.counts.missed += 1;
         self.bus.publish(Event::RunMissed {
             job: Arc::clone(job),
@@ -171,6 +179,8 @@ impl Core {
             count: 1,
             reason: reason.to_owned(),
             generation: *generation,
+            trigger: *trigger,
+            run,
         });
     }
 
