@@ -187,6 +187,7 @@ async fn serve(
         clock: Arc::clone(&clock),
         alarm,
         tables: table,
+        origin: Arc::default(),
         fires: fire_sender,
         ahead: Some(ahead),
         bus: bus.clone(),
