@@ -18,6 +18,8 @@ install() {
   while read -r program package; do
     [ -z "$program" ] || command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$package")
   done < <(packages "$1")
+  # A package without a program of its own.
+  [ "$1" != test ] || /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
     echo "tests/tools.sh: please install: ${missing[*]}" >&2
@@ -33,7 +35,19 @@ deny() {
     cargo install --quiet --locked --root target/tools --version 0.20.2 cargo-deny
 }
 
+# The Python service's libraries are no Debian packages: they have an environment of their own, below target/.
+python() {
+  local libraries=(python-crontab==3.4.0 redis==8.1.0 APScheduler==3.11.3 watchdog==7.1.0 requests==2.34.2)
+  local stamp=target/tools/python/installed
+  [ "$(cat "$stamp" 2>/dev/null)" != "${libraries[*]}" ] || return 0
+  rm -rf target/tools/python
+  /usr/bin/python3 -m venv target/tools/python
+  target/tools/python/bin/pip install --quiet --disable-pip-version-check "${libraries[@]}"
+  echo "${libraries[*]}" > "$stamp"
+}
+
 case "$1" in
   deny) deny ;;
+  test) install test; python ;;
   *) install "$1" ;;
 esac

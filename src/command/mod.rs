@@ -3,12 +3,14 @@
 //! Receives the parsed arguments, writes to a [`Console`]; layer 9. A command reads files and the user database,
 //! asks a daemon over its control socket, changes nothing but users' tables, and never prints but through its console.
 
+mod archive;
 pub mod check;
 pub mod completions;
 mod control;
 pub mod crontab;
 pub mod explain;
 pub mod health;
+pub mod history;
 pub mod list;
 pub mod logs;
 pub mod man;
@@ -93,6 +95,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Resume(args) => pause::resume(args, console),
         Command::Reload(args) => pause::reload(args, console),
         Command::Health(args) => health::run(args, console),
+        Command::History(args) => history::run(args, console),
         Command::Logs(args) => logs::run(args, console),
         Command::Crontab(args) => crontab::run(args, console),
         Command::Completions(args) => completions::run(args, console),

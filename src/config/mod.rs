@@ -20,7 +20,7 @@ use crate::sink::record;
 pub use host::{Host, default_control, default_state_dir};
 pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
 use source::{Strictness, drop_repeated, places};
-pub use store::StoreConfig;
+pub use store::{Located, StoreConfig};
 pub use zone::{FoundZone, ZoneError, default_zone};
 
 /// What happens to running jobs when the daemon stops.

@@ -2,12 +2,68 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::args::{DaemonArgs, RecoverArg, WhenStoreDownArg};
+use super::{Host, default_state_dir};
+use crate::args::{DaemonArgs, RecoverArg, StoreArgs, WhenStoreDownArg};
 use crate::exit::UsageError;
 use crate::store::Address;
 
 /// The file in the state directory.
 const FILE: &str = "cronkeep.db";
+
+/// A store, and whose state is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The store.
+    pub address: Address,
+    /// Whether somebody named it.
+    pub named: bool,
+    /// Whose state it is.
+    pub namespace: String,
+}
+
+impl Located {
+    /// Finds the store that a command is to open, as the daemon with the same options would.
+    ///
+    /// # Errors
+    /// As [`StoreConfig::new`].
+    pub fn of(args: &StoreArgs, host: &Host) -> Result<Self, UsageError> {
+        let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
+        let (store, namespace) = (args.store.as_deref(), args.namespace.as_deref());
+        Located::new(store, namespace, &state_dir, &mut Vec::new())
+    }
+
+    fn new(
+        store: Option<&str>,
+        namespace: Option<&str>,
+        state_dir: &Path,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, UsageError> {
+        let text = named(store, warnings)?;
+        let address = match &text {
+            Some(text) => {
+                Address::parse(text).map_err(|error| UsageError(format!("--store: {error}")))?
+            }
+            None => Address::Sqlite(state_dir.join(FILE)),
+        };
+        let namespace = match namespace {
+            Some(name) if is_name(name) => name.to_owned(),
+            Some(name) => {
+                return Err(UsageError(format!(
+                    "--namespace {name:?}: a namespace has 1 to 64 letters, digits, dots, hyphens and underscores"
+                )));
+            }
+            None if address.is_shared() => {
+                return Err(UsageError(
+                    "--namespace says whose schedule it is in a store that others may share: replicas of one service \
+                     give the same name, other services another; `default` takes over from the Python service"
+                        .to_owned(),
+                ));
+            }
+            None => "default".to_owned(),
+        };
+        Ok(Located { address, named: text.is_some(), namespace })
+    }
+}
 
 /// Where state outlives the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,31 +94,18 @@ impl StoreConfig {
         state_dir: &Path,
         warnings: &mut Vec<String>,
     ) -> Result<Self, UsageError> {
-        let address = match named(args.store.as_deref(), warnings)? {
-            Some(text) => {
-                Address::parse(&text).map_err(|error| UsageError(format!("--store: {error}")))?
-            }
-            None => Address::Sqlite(state_dir.join(FILE)),
-        };
-        let namespace = match &args.namespace {
-            Some(name) if is_name(name) => name.clone(),
-            Some(name) => {
-                return Err(UsageError(format!(
-                    "--namespace {name:?}: a namespace has 1 to 64 letters, digits, dots, hyphens and underscores"
-                )));
-            }
-            None if address.is_shared() => {
-                return Err(UsageError(
-                    "--namespace says whose schedule it is in a store that others may share: replicas of one service \
-                     give the same name, other services another; `default` takes over from the Python service"
-                        .to_owned(),
-                ));
-            }
-            None => "default".to_owned(),
-        };
+        let (store, namespace) = (args.store.as_deref(), args.namespace.as_deref());
+        let Located { address, named, namespace } =
+            Located::new(store, namespace, state_dir, warnings)?;
+        if args.store_key.is_none() && address.is_open() {
+            let text = format!(
+                "whoever can write to the store {address} can run commands here: give it a password or TLS, or sign what is kept (--store-key)"
+            );
+            warnings.push(text);
+        }
         Ok(StoreConfig {
             address,
-            named: args.store.is_some(),
+            named,
             namespace,
             key: args.store_key.clone(),
             recover: args.recover,

@@ -64,6 +64,7 @@ impl Core {
         if delay.is_zero() {
             return self.admit(&run);
         }
+        self.owe(&run);
         let set = self.deadlines.set(Deadline::Start(id), delay);
         self.put_off.insert(id, (run, set));
         Ok(id)
@@ -77,10 +78,20 @@ impl Core {
     /// Does what was decided of a run instead of a start.
     fn heed(&mut self, run: &Arc<Run>, arrival: Arrival) -> Result<(), Skip> {
         match arrival {
-            Arrival::InLine if self.limited => self.bound(run),
-            Arrival::InLine | Arrival::Backlog => {}
-            Arrival::Held => self.bound(run),
+            Arrival::InLine if self.limited => {
+                if self.admission.is_crowded() {
+                    self.owe(run);
+                }
+                self.bound(run);
+            }
+            Arrival::InLine => {}
+            Arrival::Backlog => self.owe(run),
+            Arrival::Held => {
+                self.owe(run);
+                self.bound(run);
+            }
             Arrival::Replaces { alive, dropped } => {
+                self.owe(run);
                 // However long the others take to end, it is what is to run.
                 self.unbound(run.id);
                 for earlier in alive {
@@ -414,7 +425,7 @@ impl Core {
 }
 
 impl Life {
-    fn new(run: Arc<Run>) -> Self {
+    pub(super) fn new(run: Arc<Run>) -> Self {
         let phase = Phase::Starting;
         Life { run, phase, timer: None, ending: None, called_off: None, oom_before: None }
     }

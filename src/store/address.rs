@@ -40,6 +40,21 @@ impl Address {
         Err("a store is sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET or memory:".into())
     }
 
+    /// Whether others may write to it whom nothing keeps out: a server without a password and without TLS.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let Address::Redis(url) = self else { return false };
+        let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+        // A socket has an owner and a mode.
+        let guarded = scheme.starts_with("rediss") || scheme == "unix";
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let secret = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+        let asked = rest.split_once('?').is_some_and(|(_, query)| {
+            query.split('&').any(|pair| pair.starts_with("pass=") || pair.starts_with("password="))
+        });
+        !guarded && !secret && !asked
+    }
+
     /// Whether several daemons may use it at once.
     #[must_use]
     pub fn is_shared(&self) -> bool {
@@ -86,6 +101,24 @@ mod tests {
         }
         for wrong in ["", "sqlite:", "/a/b.db", "postgres://h", "redis:h"] {
             assert!(Address::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_without_password_and_tls_is_open() {
+        for (text, open) in [
+            ("redis://host", true),
+            ("redis://user@host:1/2", true),
+            ("redis+sentinel://a,b/m/0", true),
+            ("redis://:secret@host", false),
+            ("redis://user:secret@host/0", false),
+            ("redis://host/0?pass=secret", false),
+            ("rediss://host", false),
+            ("unix:///run/redis.sock", false),
+            ("sqlite:/a/b.db", false),
+            ("memory:", false),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().is_open(), open, "{text}");
         }
     }
 

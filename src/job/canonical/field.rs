@@ -28,11 +28,11 @@ pub(super) const FIELDS: [Field; 5] = [
 /// Which of the texts that python-crontab makes of one field.
 ///
 /// It sorts a list in place each time it renders it, and its order is inconsistent: where a list mixes
-/// numbers with ranges that hold them, the second rendering differs from the first. The vectors hash the
-/// second and cache the first.
+/// numbers with ranges that hold them, each rendering may differ from the one before. The vectors hash the
+/// second. What the service caches is the third: it renders for the id, for its queue, and for the cache.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rendering {
-    /// The first, and every other one after it: the row in the cache.
+    /// The third, as a rule equal to the first: the row in the cache.
     Cached,
     /// The second: what the id is made of.
     Hashed,
@@ -124,8 +124,8 @@ impl Field {
             self.read_part(part, &mut items)?;
         }
         if items.len() > 1 {
-            sort(&mut items, Item::is_less)?;
-            if rendering == Rendering::Hashed {
+            let times = if rendering == Rendering::Hashed { 2 } else { 3 };
+            for _ in 0..times {
                 sort(&mut items, Item::is_less)?;
             }
         }

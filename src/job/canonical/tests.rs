@@ -38,6 +38,8 @@ fn lists_are_sorted_under_the_inconsistent_order() {
         ("5,*", "*,5", "5,*"),
         ("*/10,5,15-20", "5,*/10,15-20", "*/10,5,15-20"),
         ("5,*/10,15-20", "*/10,5,15-20", "5,*/10,15-20"),
+        // python-crontab 3.4.0 renders this one as *,53,*,7-54, then *,7-54,53,*, then 53,*,*,7-54.
+        ("7-54,*,53,*", "53,*,*,7-54", "*,7-54,53,*"),
     ] {
         let line = format!("{typed} * * * * u x");
         assert_eq!(Canonical::of_line(line.as_bytes(), None).unwrap().fields[0], cached);
