@@ -3,7 +3,7 @@
 //! An instant later than the job's watermark and within its grace is started now; older ones follow `catch-up`. While the
 //! daemon runs, cronie's rules hold instead ([`step`](super::step)).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -122,6 +122,10 @@ impl<'a> Past<'a> {
                 verdict.missed.push((alone(job, owed.due), owed_in));
             }
         }
+        // What the watermark has not passed is judged as what passed, whether it was said to be owed before or not.
+        let is_passed = |owed: &Owed| state.mark.is_some_and(|mark| owed.due <= mark.due());
+        let (owed, again): (Vec<Owed>, Vec<Owed>) = owed.into_iter().partition(is_passed);
+        verdict.settled.extend(again.iter().map(|owed| (job.key, owed.due)));
         if state.paused {
             verdict.settled.extend(owed.iter().map(|owed| (job.key, owed.due)));
             let ranges = ranges(job, owed.into_iter().map(|owed| owed.due));
@@ -130,7 +134,6 @@ impl<'a> Past<'a> {
             verdict.skipped.extend(passed.map(|passed| (passed, generation)));
             return;
         }
-        let known: HashSet<Due> = owed.iter().map(|owed| owed.due).collect();
         let (late, in_time) = first.map_or_else(Default::default, |first| self.split(job, first));
         let (kept, missed) = match late {
             Some((first, horizon)) => owed::passed(job, first, horizon, self.now),
@@ -140,7 +143,7 @@ impl<'a> Past<'a> {
         verdict.missed.extend(missed.map(|missed| (missed, generation)));
         let caught_up = kept.into_iter().map(|due| (due, Trigger::CatchUp));
         let in_time = in_time.into_iter().map(|due| (due, Trigger::Schedule));
-        let passed = caught_up.chain(in_time).filter(|(due, _)| !known.contains(due));
+        let passed = caught_up.chain(in_time);
         verdict.fires.extend(passed.map(|(due, trigger)| fire(job, due, trigger, generation)));
     }
 
