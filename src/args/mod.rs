@@ -33,7 +33,7 @@ pub use daemon::{
     OverlapArg, RecoverArg, WhenStoreDownArg,
 };
 pub use history::{HistoryArgs, OutcomeArg};
-pub use store::StoreArgs;
+pub use store::{SnapshotArg, SnapshotArgs, StoreArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -159,6 +159,11 @@ pub enum Command {
     /// The beginning and the end of the last runs that printed something: as the daemon knows it, else from the store.
     #[command(after_help = control::LOGS_EXAMPLES)]
     Logs(LogsArgs),
+    /// Show, compare or forget the crontabs that the store holds
+    ///
+    /// What was last accepted, to be recovered in the next container. Opens the store itself, beside a daemon or without.
+    #[command(after_help = store::SNAPSHOT_EXAMPLES)]
+    Snapshot(SnapshotArgs),
     /// Maintain the crontabs of users
     ///
     /// The table of the caller, or with -u of another user. What is wrong with it is told, and installed it is not. The

@@ -2,7 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+pub(super) const SNAPSHOT_EXAMPLES: &str = "\
+Examples:
+  cronkeep snapshot show                the crontabs as they were last accepted
+  cronkeep snapshot diff                what the files say now, against that
+  cronkeep snapshot forget              the next start takes the files as they are
+
+Exit code: 0 done; 1 there is no snapshot, diff: something differs; 2 usage.";
 
 /// Where the store is.
 #[derive(Debug, Clone, Args, Default)]
@@ -16,4 +24,32 @@ pub struct StoreArgs {
     /// Whose schedule it is, as the daemon was told
     #[arg(long, value_name = "NAME", env = "CRONKEEP_NAMESPACE", hide_env_values = true)]
     pub namespace: Option<String>,
+}
+
+/// What `snapshot` is asked.
+#[derive(Debug, Clone, Args)]
+pub struct SnapshotArgs {
+    /// What to do
+    #[arg(value_name = "ACTION", value_enum)]
+    pub action: SnapshotArg,
+    /// Only these crontabs [default: all that the store holds]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// One JSON object per crontab
+    #[arg(long)]
+    pub json: bool,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// What is done with a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SnapshotArg {
+    /// Print it: texts, what the images brought along, when and by whom it was put
+    Show,
+    /// Print how the files differ from it
+    Diff,
+    /// Remove it: the next start takes the files as they are
+    Forget,
 }

@@ -1,7 +1,8 @@
 //! What the program does besides being the daemon: one file for each command.
 //!
 //! Receives the parsed arguments, writes to a [`Console`]; layer 9. A command reads files and the user database,
-//! asks a daemon over its control socket, changes nothing but users' tables, and never prints but through its console.
+//! asks a daemon over its control socket, opens the store, changes nothing but users' tables and, where it is asked to, a
+//! snapshot, and never prints but through its console.
 
 mod archive;
 pub mod check;
@@ -18,6 +19,7 @@ pub mod next;
 pub mod option;
 pub mod pause;
 pub mod run;
+pub mod snapshot;
 pub mod status;
 mod table;
 
@@ -97,6 +99,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Health(args) => health::run(args, console),
         Command::History(args) => history::run(args, console),
         Command::Logs(args) => logs::run(args, console),
+        Command::Snapshot(args) => snapshot::run(args, console),
         Command::Crontab(args) => crontab::run(args, console),
         Command::Completions(args) => completions::run(args, console),
         Command::Man => man::run(console),

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::recover::Concerns;
 use super::standing::{Standing, Standings};
 use super::store::Outlook;
 use super::{Daemon, feed};
@@ -113,6 +114,7 @@ pub(super) struct Desk {
     pub(super) about: Arc<About>,
     pub(super) store: Outlook,
     pub(super) kept: store::Handle,
+    pub(super) concerns: watch::Receiver<Concerns>,
 }
 
 /// What does not change while the daemon runs.
@@ -358,6 +360,7 @@ impl Desk {
         });
         reasons.extend(troubled);
         reasons.extend(self.store.trouble());
+        reasons.extend(self.concerns.borrow().iter().cloned());
         reasons
     }
 }

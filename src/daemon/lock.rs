@@ -1,15 +1,18 @@
 //! One daemon for each spool.
 
+use std::fs::DirBuilder;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::background::{PID_FILE, refuse_other_crond};
 use crate::config::{Config, SPOOLS};
+use crate::store::{Address, sqlite};
 use crate::unix::lock::{Lock, LockError};
 
-/// The locks on the spool directories that are read; none for named files.
+/// The locks on the spool directories that are read, none for named files, and on an embedded store.
 #[derive(Debug)]
 pub(super) struct Locks {
     held: Vec<Lock>,
@@ -28,7 +31,33 @@ impl Locks {
         if is_default && nix::unistd::geteuid().is_root() {
             refuse_other_crond(Path::new(PID_FILE))?;
         }
-        Locks::of(directories.iter().map(PathBuf::from).collect())
+        let mut locks = Locks::of(directories.iter().map(PathBuf::from).collect())?;
+        if let Address::Sqlite(path) = &config.store.address {
+            locks.take_store(path)?;
+        }
+        Ok(locks)
+    }
+
+    /// Locks an embedded store: two daemons would start everything twice, and take each other's word for their own.
+    fn take_store(&mut self, path: &Path) -> anyhow::Result<()> {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        if let Some(folder) = folder {
+            // Where it cannot be made, there will be no such store.
+            let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        }
+        match sqlite::lock(path) {
+            Ok(lock) => self.held.push(lock),
+            Err(held @ LockError::Held(_)) => {
+                return Err(held).with_context(|| {
+                    format!(
+                        "can't lock {} (a daemon for each store: --state-dir or --store names another)",
+                        path.display()
+                    )
+                });
+            }
+            Err(LockError::Io(_)) => {}
+        }
+        Ok(())
     }
 
     fn of(directories: Vec<PathBuf>) -> anyhow::Result<Self> {

@@ -11,6 +11,7 @@ mod lock;
 mod notify;
 mod reading;
 mod reboot;
+mod recover;
 mod reload;
 mod restore;
 mod shutdown;
@@ -51,6 +52,7 @@ use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
 use reboot::Reboot;
+use recover::Recovery;
 use reload::Reload;
 use store::Keeper;
 
@@ -127,6 +129,7 @@ struct Daemon {
     desk: Desk,
     /// Where state outlives the daemon.
     store: Keeper,
+    recovery: Recovery,
 }
 
 async fn serve(
@@ -201,8 +204,6 @@ async fn serve(
     };
     let scheduler = scheduler.spawn().context("failed to start the scheduler")?;
 
-    let places = config.sources.iter().map(|source| source.place.clone());
-    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     bus.publish(Event::Started {
         version: env!("CARGO_PKG_VERSION"),
         zone: config.zone.name().to_owned(),
@@ -210,6 +211,10 @@ async fn serve(
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    // Before the watch reads them: each crontab is loaded once.
+    let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let places = config.sources.iter().map(|source| source.place.clone());
+    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
     let reload = Reload::new(&config, account, bus.clone());
@@ -225,6 +230,7 @@ async fn serve(
         about,
         store: store.outlook(),
         kept: kept.clone(),
+        concerns: recovery.concerns(),
     };
     let executor = handle;
     let daemon = Daemon {
@@ -241,6 +247,7 @@ async fn serve(
         control,
         desk,
         store,
+        recovery,
         notify,
         locks,
     };
@@ -269,7 +276,13 @@ impl Daemon {
                     }
                 }
                 change = self.watcher.next(), if self.reload.is_some() => {
-                    let change = change.context("the watch of the crontabs ended")?;
+                    let mut change = change.context("the watch of the crontabs ended")?;
+                    if let Some(reload) = self.reload.take() {
+                        self.recovery.amend(&mut change);
+                        taking = Some(Box::pin(self.take(reload, change)));
+                    }
+                }
+                change = self.recovery.next(), if self.reload.is_some() => {
                     if let Some(reload) = self.reload.take() {
                         reloads = change.reloads;
                         taking = Some(Box::pin(self.take(reload, change)));
@@ -277,7 +290,9 @@ impl Daemon {
                 }
                 taken = async { taking.as_mut()?.await }, if taking.is_some() => {
                     taking = None;
-                    self.reload = Some(taken.context("taking over a crontab failed")?);
+                    let reload = taken.context("taking over a crontab failed")?;
+                    self.recovery.offer(&reload);
+                    self.reload = Some(reload);
                     self.reboot.loaded(&self.tables.borrow());
                     self.notify.loaded(self.tables.borrow().len(), reloads);
                     if let Err(error) = self.locks.take_more() {

@@ -70,6 +70,21 @@ impl Reload {
         self.standings.subscribe()
     }
 
+    /// The crontabs in force, with the hashes of their texts.
+    pub(super) fn in_force(&self) -> impl Iterator<Item = (&Key, u64)> {
+        self.files.iter().filter_map(|(key, accepted)| Some((key, accepted.standing.hash?)))
+    }
+
+    /// The text in force of a crontab.
+    pub(super) fn text(&self, key: &Key) -> Option<Vec<u8>> {
+        self.files.get(key)?.text()
+    }
+
+    /// Whether there is such a crontab, though nothing of it may be in force.
+    pub(super) fn knows(&self, key: &Key) -> bool {
+        self.files.contains_key(key)
+    }
+
     /// Takes over a change, and tells how the crontabs stand after it.
     fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
         self.apply(change, now, put);

@@ -36,6 +36,7 @@ impl Daemon {
         let Stopped { killed, left } = self.wait_for_stop(stop).await;
         // It answers its waker at once; a panic of it was told already.
         let _ = scheduler.join();
+        self.recovery.finish().await;
         self.bus.publish(Event::Stopped { killed, left });
         if killed == 0 { ExitCode::Success } else { ExitCode::Failure }
     }

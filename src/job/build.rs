@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::canonical::append_mark_as_typed;
-use super::identity::{Ids, id_of};
+use super::canonical::{append_entry_mark, owner};
+use super::identity::Ids;
 use super::table::{Diff, JobTable};
 use super::{Action, Job, JobId, JobKey, Naming, Policy, Terms, Timing, relation};
 use crate::crontab::{
@@ -115,10 +115,12 @@ fn identify<'a>(
     for &(source, crontab, ids) in crontabs.iter().filter(|(_, crontab, _)| crontab.accepted) {
         for (place, line) in crontab.lines.iter().enumerate() {
             let LineKind::Entry(entry) = &line.kind else { continue };
-            let id = ids
-                .and_then(|ids| ids.at(place))
-                .or_else(|| id_of(source, line_of(source, crontab, place), &mut mark))
-                .unwrap_or_else(|| id_as_typed(entry, &mut mark));
+            let id = ids.and_then(|ids| ids.at(place)).unwrap_or_else(|| {
+                mark.clear();
+                let line = line_of(source, crontab, place);
+                append_entry_mark(&mut mark, line, entry, owner(&source.dialect));
+                JobId::of_mark(&mark)
+            });
             seeds.push((id.seed(), u32::try_from(candidates.len()).unwrap_or(u32::MAX)));
             let key = JobKey { id, occurrence: 1 };
             candidates.push(Candidate {
@@ -145,18 +147,6 @@ fn identify<'a>(
         faults.extend(collision(&candidates[first as usize], &candidates[place as usize]));
     }
     (candidates, seeds.into_iter().map(|(_, place)| place).collect())
-}
-
-/// The id of an entry in which the Python service finds no job; `mark` is overwritten.
-fn id_as_typed(entry: &Entry, mark: &mut Vec<u8>) -> JobId {
-    mark.clear();
-    append_mark_as_typed(
-        mark,
-        entry.schedule_text.as_bytes(),
-        entry.user.as_bytes(),
-        entry.command.as_bytes(),
-    );
-    JobId::of_mark(mark)
 }
 
 /// A warning where two entries share an id and are not the same.

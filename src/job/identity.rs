@@ -1,8 +1,8 @@
 //! The ids of a crontab's lines, found without reading them as entries.
 
 use super::JobId;
-use super::canonical::append_mark;
-use crate::crontab::{Format, Source, spans};
+use super::canonical::{append_mark, owner};
+use crate::crontab::{Source, spans};
 
 /// The ids that the lines of a crontab have, should they be entries.
 ///
@@ -16,25 +16,18 @@ impl Ids {
     #[must_use]
     pub fn of(source: &Source) -> Self {
         let mut mark = Vec::with_capacity(256);
-        Ids(spans(&source.bytes)
-            .map(|span| id_of(source, &source.bytes[span], &mut mark))
-            .collect())
+        let owner = owner(&source.dialect);
+        let mut id_of = |line: &[u8]| {
+            mark.clear();
+            append_mark(&mut mark, line, owner).then(|| JobId::of_mark(&mark))
+        };
+        Ids(spans(&source.bytes).map(|span| id_of(&source.bytes[span])).collect())
     }
 
     /// That of the line at this place; none where it is not made of the line alone.
     pub(super) fn at(&self, place: usize) -> Option<JobId> {
         self.0.get(place).copied().flatten()
     }
-}
-
-/// The id of a line, where the Python service finds a job in it; `mark` is overwritten.
-pub(super) fn id_of(source: &Source, line: &[u8], mark: &mut Vec<u8>) -> Option<JobId> {
-    let owner = match source.dialect.format {
-        Format::System => None,
-        Format::User => Some(source.dialect.user.as_bytes()),
-    };
-    mark.clear();
-    append_mark(mark, line, owner).then(|| JobId::of_mark(mark))
 }
 
 #[cfg(test)]

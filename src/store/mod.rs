@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod claim;
+pub mod deposit;
 mod error;
 mod handle;
 pub mod legacy;
@@ -14,6 +15,8 @@ pub mod open;
 mod packed;
 mod queue;
 pub mod record;
+pub mod recovery;
+pub mod seal;
 pub mod sqlite;
 pub mod state;
 mod writer;

@@ -54,6 +54,7 @@ use self::field::Field;
 use self::site::Site;
 
 pub use self::fingerprint::{Fingerprint, Stamp};
+pub use self::mount::mount_points;
 pub use self::name::Passed;
 pub use self::notice::{Cause, Notice, Trouble};
 pub use self::place::{Names, Place, Shape, Trust};
@@ -94,6 +95,15 @@ pub struct Text {
     pub bytes: Vec<u8>,
     /// How it was found.
     pub fingerprint: Fingerprint,
+}
+
+impl Text {
+    /// A text that stands in no file.
+    #[must_use]
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let stamp = Stamp { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 };
+        Text { fingerprint: Fingerprint::of(stamp, &bytes), bytes }
+    }
 }
 
 impl From<read::Text> for Text {

@@ -9,7 +9,7 @@ use nix::sys::statfs::statfs;
 ///
 /// A file among them means: somebody mounted that one file, and a replacement of it on the other side stays invisible
 /// here.
-pub(super) fn mount_points(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> + use<'_> {
+pub fn mount_points(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> + use<'_> {
     mountinfo
         .split(|&byte| byte == b'\n')
         .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))

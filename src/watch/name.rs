@@ -44,12 +44,19 @@ const ENDINGS: [&[u8]; 9] =
 /// What dpkg and ucf put before the kind of their leavings.
 const INFIXES: [&[u8]; 2] = [b".dpkg-", b".ucf-"];
 
+/// What the files end in that a recovery keeps beside crontabs.
+const OURS: [&[u8]; 4] =
+    [b".cronkeep", b".cronkeep.new", b".cronkeep.pending", b".cronkeep.pending.new"];
+
 impl Names {
     /// What `name` means in a directory with this rule (reference rows 68 and 69).
     pub(super) fn meaning(self, name: &OsStr) -> Meaning {
         let name = name.as_bytes();
         if name.starts_with(b"..") {
             // The versions of a ConfigMap, and the link to the current one.
+            return Meaning::Nothing;
+        }
+        if name.starts_with(b".") && OURS.iter().any(|ending| name.ends_with(ending)) {
             return Meaning::Nothing;
         }
         let passed = if name.starts_with(b".") {
@@ -67,7 +74,8 @@ impl Names {
     }
 
     /// Whether a file of this name is read.
-    pub(super) fn takes(self, name: &OsStr) -> bool {
+    #[must_use]
+    pub fn takes(self, name: &OsStr) -> bool {
         self.meaning(name) == Meaning::Crontab
     }
 }

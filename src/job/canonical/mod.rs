@@ -10,7 +10,7 @@ mod python;
 mod sort;
 
 use super::JobId;
-use crate::crontab::Text;
+use crate::crontab::{Dialect, Entry, Format, Text};
 use field::{FIELDS, Rendering};
 use python::{next_space, skip_space, space_at, split_word, trim, trim_end};
 
@@ -53,6 +53,38 @@ impl Canonical {
     }
 }
 
+impl JobId {
+    /// The id of the job that an entry is; `line` is the entry's, without its line break.
+    #[must_use]
+    pub fn of_entry(line: &[u8], entry: &Entry, dialect: &Dialect) -> Self {
+        let mut mark = Vec::with_capacity(line.len() + 16);
+        append_entry_mark(&mut mark, line, entry, owner(dialect));
+        JobId::of_mark(&mark)
+    }
+}
+
+/// Whose the lines of a crontab are that have no user column.
+pub(super) fn owner(dialect: &Dialect) -> Option<&[u8]> {
+    (dialect.format == Format::User).then(|| dialect.user.as_bytes())
+}
+
+/// Appends the mark of an entry to `mark`.
+pub(super) fn append_entry_mark(
+    mark: &mut Vec<u8>,
+    line: &[u8],
+    entry: &Entry,
+    owner: Option<&[u8]>,
+) {
+    if !append_mark(mark, line, owner) {
+        append_mark_as_typed(
+            mark,
+            entry.schedule_text.as_bytes(),
+            entry.user.as_bytes(),
+            entry.command.as_bytes(),
+        );
+    }
+}
+
 /// Appends the mark of an entry's line to `mark`; leaves it as it was and says no where the service finds no job.
 pub(super) fn append_mark(mark: &mut Vec<u8>, line: &[u8], user: Option<&[u8]>) -> bool {
     let start = mark.len();
@@ -66,12 +98,7 @@ pub(super) fn append_mark(mark: &mut Vec<u8>, line: &[u8], user: Option<&[u8]>) 
 }
 
 /// Appends the mark of an entry in which the service finds no job: the schedule's tokens as typed, user and command.
-pub(super) fn append_mark_as_typed(
-    mark: &mut Vec<u8>,
-    schedule: &[u8],
-    user: &[u8],
-    raw_command: &[u8],
-) {
+fn append_mark_as_typed(mark: &mut Vec<u8>, schedule: &[u8], user: &[u8], raw_command: &[u8]) {
     mark.extend(schedule.iter().map(|&byte| if byte == b' ' { b',' } else { byte }));
     mark.push(b',');
     mark.extend_from_slice(user);

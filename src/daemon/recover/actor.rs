@@ -1,0 +1,327 @@
+//! The task that recovers crontabs and keeps them: waits for the store, and for what is accepted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::case::{self, Outcome};
+use super::found::Ground;
+use super::keep::{Edit, Keep, Pending, Seen, Stored};
+use super::marker::new_instance;
+use super::newest::Newest;
+use super::{Accepted, Concerns, Recovered};
+use crate::args::RecoverArg;
+use crate::config::Config;
+use crate::crontab::Dialect;
+use crate::daemon::standing::Key;
+use crate::event::{Bus, Event};
+use crate::store::recovery::{Kinship, Mode};
+use crate::store::seal::Seal;
+use crate::store::{Handle, StoreError};
+use crate::unix::beside;
+
+/// How long an embedded store may take to answer.
+const EMBEDDED: Duration = Duration::from_secs(5);
+/// How long a store on another host may take.
+const SHARED: Duration = Duration::from_secs(2);
+/// The pause before a store that did not answer is asked again, and the longest one.
+const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often something is tried at once where somebody else was faster.
+const TRIES: usize = 16;
+
+/// Recovers, then keeps what is accepted.
+pub(super) struct Actor {
+    bus: Bus,
+    ground: Ground,
+    mode: Mode,
+    keep: Keep,
+    seen: Seen,
+    pending: Pending,
+    concerns: HashMap<Key, Vec<String>>,
+    told: watch::Sender<Concerns>,
+    /// Why what the store holds was refused, as it was told.
+    refusal: Option<String>,
+}
+
+impl Actor {
+    /// # Errors
+    /// The key that the options name cannot be had.
+    pub(super) fn new(
+        config: &Config,
+        store: Handle,
+        bus: Bus,
+        told: watch::Sender<Concerns>,
+    ) -> anyhow::Result<Self> {
+        let options = &config.store;
+        let seal = options.key.as_ref().map(|path| {
+            Seal::from_file(path, &options.namespace)
+                .with_context(|| format!("--store-key {}", path.display()))
+        });
+        let within = if options.address.is_shared() { SHARED } else { EMBEDDED };
+        let newest = Newest::new(&config.state_dir, &options.namespace);
+        let keep = Keep::new(store, seal.transpose()?, newest, within);
+        let places = config.sources.clone().into();
+        let ground = Ground { places, state_dir: config.state_dir.clone() };
+        let mode = match options.recover {
+            RecoverArg::Auto => Mode::Auto,
+            RecoverArg::Merge => Mode::Merge,
+            RecoverArg::Always => Mode::Always,
+            RecoverArg::Never => Mode::Never,
+        };
+        Ok(Actor {
+            bus,
+            ground,
+            mode,
+            keep,
+            seen: Seen::default(),
+            pending: BTreeMap::new(),
+            concerns: HashMap::new(),
+            told,
+            refusal: None,
+        })
+    }
+
+    /// Recovers, says so, and keeps what is accepted until nobody accepts anything any more.
+    pub(super) async fn run(
+        mut self,
+        mut accepted: UnboundedReceiver<Vec<Accepted>>,
+        recovered: UnboundedSender<Recovered>,
+    ) {
+        let mut pause = PAUSE;
+        let mut is_told = false;
+        // Whoever has lost interest is about to end.
+        while let Err(error) = self.recover(&recovered).await {
+            if !is_told {
+                is_told = true;
+                self.mark(&error).await;
+                let _ = recovered.send(Recovered::default());
+            }
+            if !self.rest(&mut pause, &mut accepted).await {
+                return;
+            }
+        }
+        pause = PAUSE;
+        loop {
+            while let Ok(news) = accepted.try_recv() {
+                self.note(news);
+            }
+            if self.pending.is_empty() {
+                let Some(news) = accepted.recv().await else { return };
+                self.note(news);
+                continue;
+            }
+            match self.put().await {
+                Ok(()) => pause = PAUSE,
+                Err(_) if !self.rest(&mut pause, &mut accepted).await => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn note(&mut self, news: Vec<Accepted>) {
+        self.pending.extend(news.into_iter().map(|Accepted { key, text }| (key, text)));
+    }
+
+    /// Waits before the store is asked again; false if nobody needs it any more.
+    async fn rest(
+        &mut self,
+        pause: &mut Duration,
+        accepted: &mut UnboundedReceiver<Vec<Accepted>>,
+    ) -> bool {
+        let rested = sleep(*pause);
+        tokio::pin!(rested);
+        loop {
+            tokio::select! {
+                () = &mut rested => break,
+                news = accepted.recv() => match news {
+                    Some(news) => self.note(news),
+                    None => return false,
+                },
+            }
+        }
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        true
+    }
+
+    /// The store does not answer: takes note of what this container brought along, before anybody edits it.
+    async fn mark(&self, error: &StoreError) {
+        let ground = self.ground.clone();
+        beside(move || {
+            for found in ground.find(&[], &mut Vec::new()) {
+                if let (None, Some(text), Some(spot)) =
+                    (&found.kinship, &found.text, ground.spot(&found.key))
+                {
+                    let first = text.as_slice().into();
+                    // Without a marker it is a new container each time.
+                    let _ = spot.write(&Kinship { instance: new_instance(), first, common: None });
+                }
+            }
+        })
+        .await;
+        let text = format!(
+            "the store does not answer: {error}: the crontabs are taken as they are, until it does"
+        );
+        self.bus.publish(Event::Notice { file: None, text, warning: true });
+    }
+
+    /// Recovers the crontabs, and has the store hold what came of it.
+    async fn recover(&mut self, recovered: &UnboundedSender<Recovered>) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let stored = Arc::new(self.load().await?);
+            let (ground, mode, theirs) = (self.ground.clone(), self.mode, Arc::clone(&stored));
+            let outcome = beside(move || case::carry_out(&ground, &theirs, mode)).await;
+            let Some(outcome) = outcome else { return Ok(()) };
+            let Outcome { snapshot, kinships, recovered: came, notices, concerns } = outcome;
+            for (key, text, warning) in notices {
+                self.tell(&key, text, warning);
+            }
+            self.concerns = concerns;
+            self.tell_concerns();
+            // The rest is between the store and us: the schedule need not wait for it.
+            let _ = recovered.send(came);
+            let snapshot = match snapshot {
+                None => stored.snapshot.clone().unwrap_or_default(),
+                Some(snapshot) => {
+                    let rows = self.seed_rows();
+                    let put = self.keep.put(stored.version, snapshot.clone(), rows).await?;
+                    if put.is_none() {
+                        continue;
+                    }
+                    snapshot
+                }
+            };
+            self.seen.note(&snapshot);
+            self.write_kinships(kinships).await;
+            return Ok(());
+        }
+        Err(StoreError::Down("others keep changing the snapshot".to_owned()))
+    }
+
+    async fn load(&mut self) -> Result<Stored, StoreError> {
+        let stored = self.keep.load().await?;
+        if stored.refusal.is_some() && self.refusal != stored.refusal {
+            let text = stored.refusal.clone().unwrap_or_default();
+            self.bus.publish(Event::Notice { file: None, text, warning: true });
+        }
+        self.refusal.clone_from(&stored.refusal);
+        Ok(stored)
+    }
+
+    /// Has the store hold what was accepted.
+    async fn put(&mut self) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let stored = self.load().await?;
+            let edits = self.edits(self.seen.is_forgotten(&stored)).await;
+            let seen = std::mem::take(&mut self.seen);
+            let ground = self.ground.clone();
+            let taken = beside(move || {
+                let taken = seen.take(&stored, edits, &ground, new_instance);
+                (seen, stored, taken)
+            });
+            let Some((seen, stored, taken)) = taken.await else {
+                self.pending.clear();
+                return Ok(());
+            };
+            self.seen = seen;
+            if stored.snapshot.as_ref() != Some(&taken.snapshot) {
+                let rows = self.seed_rows();
+                let put = self.keep.put(stored.version, taken.snapshot.clone(), rows).await?;
+                if put.is_none() {
+                    continue;
+                }
+            }
+            self.seen.note(&taken.snapshot);
+            for (key, notice) in taken.notices {
+                self.tell(&key, notice.to_string(), true);
+            }
+            for (key, lines) in taken.undecided {
+                self.concerns.remove(&key);
+                if let Some(concern) = case::undecided(&key, lines) {
+                    self.concerns.insert(key, vec![concern]);
+                }
+            }
+            self.tell_concerns();
+            self.pending.clear();
+            self.write_kinships(taken.kinships).await;
+            return Ok(());
+        }
+        Err(StoreError::Down("others keep changing the snapshot".to_owned()))
+    }
+
+    /// What is to be put, with what the markers say; of a snapshot that was forgotten all that is known.
+    async fn edits(&mut self, is_all: bool) -> Vec<Edit> {
+        let (pending, ground) = (self.pending.clone(), self.ground.clone());
+        let edits = beside(move || {
+            let mut edits = Vec::new();
+            if is_all {
+                let others = ground.find(&[], &mut Vec::new()).into_iter();
+                edits.extend(others.filter(|it| !pending.contains_key(&it.key)).filter_map(|it| {
+                    let text = Some(it.kinship.as_ref()?.common.as_ref()?.0.clone());
+                    let dialect = ground.dialect(&it.key);
+                    Some(Edit { key: it.key, path: it.path, text, kinship: it.kinship, dialect })
+                }));
+            }
+            for (key, text) in pending {
+                let Some(path) = ground.path(&key) else { continue };
+                let kinship = ground.spot(&key).and_then(|spot| spot.read());
+                let dialect = ground.dialect(&key);
+                edits.push(Edit { key, path, text, kinship, dialect });
+            }
+            edits
+        });
+        edits.await.unwrap_or_default()
+    }
+
+    async fn write_kinships(&self, kinships: Vec<(Key, Kinship)>) {
+        let ground = self.ground.clone();
+        beside(move || {
+            for (key, kinship) in kinships {
+                // Without a marker it is a new container at the next start, and nothing is lost.
+                let _ = ground.spot(&key).map(|spot| spot.write(&kinship));
+            }
+        })
+        .await;
+    }
+
+    /// The rows for the Python service.
+    #[expect(clippy::unused_self, reason = "they are made of the texts in force")]
+    fn seed_rows(&self) -> Option<String> {
+        None
+    }
+
+    fn tell(&self, key: &Key, text: String, warning: bool) {
+        let file: Arc<str> = key.1.display().to_string().into();
+        let text = format!("{file}: {text}");
+        self.bus.publish(Event::Notice { file: Some(file), text, warning });
+    }
+
+    fn tell_concerns(&self) {
+        let mut concerns: Vec<String> = self.concerns.values().flatten().cloned().collect();
+        concerns.sort();
+        let concerns: Concerns = concerns.into();
+        self.told.send_if_modified(|told| {
+            let changed = *told != concerns;
+            *told = concerns;
+            changed
+        });
+    }
+}
+
+impl Ground {
+    /// The path by which a snapshot knows a crontab.
+    fn path(&self, key: &Key) -> Option<String> {
+        let absolute = std::path::absolute(&key.1).ok()?;
+        Some(absolute.to_string_lossy().into_owned())
+    }
+
+    /// The rules by which a crontab is read.
+    fn dialect(&self, key: &Key) -> Dialect {
+        self.places.get(key.0).map_or_else(Dialect::system, |it| it.dialect(&key.1))
+    }
+}

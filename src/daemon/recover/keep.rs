@@ -1,0 +1,202 @@
+//! What the store holds of crontabs, and putting what is accepted there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock as _, SystemClock};
+use crate::crontab::Dialect;
+use crate::daemon::standing::Key;
+use crate::store::deposit::{BadDeposit, Deposit};
+use crate::store::recovery::snapshot::SCHEMA;
+use crate::store::recovery::{
+    BadSnapshot, Edited, FileSnapshot, Instance, Kinship, Notice, Snapshot, accept,
+};
+use crate::store::seal::Seal;
+use crate::store::{Handle, Put, PutSnapshot, StoreError, Versioned};
+use crate::unix::identity::hostname;
+
+use super::found::Ground;
+use super::hash_of;
+use super::newest::Newest;
+
+/// What was accepted and is not kept yet: texts; none of one that is gone.
+pub(super) type Pending = BTreeMap<Key, Option<Vec<u8>>>;
+
+/// What the store holds.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    /// Under which version; 0: nothing is there.
+    pub(super) version: u64,
+    /// None if there is none, or none that is taken.
+    pub(super) snapshot: Option<Snapshot>,
+    /// What the Python service has cached, where there is no snapshot.
+    pub(super) seed_rows: Option<Vec<u8>>,
+    /// Why what is there is not taken.
+    pub(super) refusal: Option<String>,
+}
+
+/// Speaks to the store of snapshots.
+#[derive(Clone)]
+pub(super) struct Keep {
+    store: Handle,
+    seal: Option<Arc<Seal>>,
+    newest: Newest,
+    within: Duration,
+}
+
+impl Keep {
+    pub(super) fn new(store: Handle, seal: Option<Seal>, newest: Newest, within: Duration) -> Self {
+        Keep { store, seal: seal.map(Arc::new), newest, within }
+    }
+
+    /// What the store holds.
+    ///
+    /// # Errors
+    /// It does not answer, or a later version of this program has written to it.
+    pub(super) async fn load(&self) -> Result<Stored, StoreError> {
+        let Some(found) = self.store.snapshot(self.within).await? else {
+            // Nobody has signed the rows.
+            let seed_rows = match &self.seal {
+                None => self.store.seed_rows(self.within).await?,
+                Some(_) => None,
+            };
+            return Ok(Stored { seed_rows, ..Stored::default() });
+        };
+        let version = found.version;
+        match self.read(&found) {
+            Ok(snapshot) => Ok(Stored { version, snapshot: Some(snapshot), ..Stored::default() }),
+            Err(BadDeposit::Snapshot(BadSnapshot::Newer { found })) => {
+                Err(StoreError::Newer { found, known: SCHEMA })
+            }
+            Err(error) => {
+                Ok(Stored { version, refusal: Some(error.to_string()), ..Stored::default() })
+            }
+        }
+    }
+
+    fn read(&self, found: &Versioned) -> Result<Snapshot, BadDeposit> {
+        let seal = self.seal.as_deref();
+        let deposit = Deposit::from_bytes(found, seal)?;
+        if seal.is_some() {
+            self.newest.check(found.version)?;
+        }
+        Ok(deposit.snapshot)
+    }
+
+    /// Puts a snapshot, if the store still holds that version; whether it did, and the version that it has then.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(super) async fn put(
+        &self,
+        expected: u64,
+        snapshot: Snapshot,
+        seed_rows: Option<String>,
+    ) -> Result<Option<u64>, StoreError> {
+        let deposit = Deposit { at: Some(SystemClock.now()), host: hostname(), snapshot };
+        let (mut expected, mut seed_rows) = (expected, seed_rows);
+        loop {
+            let bytes = deposit.to_bytes(expected + 1, self.seal.as_deref());
+            let put = PutSnapshot { expected, bytes, seed_rows: seed_rows.take() };
+            let Put::Done(version) = self.store.put_snapshot(put, self.within).await? else {
+                return Ok(None);
+            };
+            if self.seal.is_some() {
+                self.newest.note(version);
+                // The versions go on where a snapshot was forgotten, and the seal names its own.
+                if version != expected + 1 {
+                    expected = version;
+                    continue;
+                }
+            }
+            return Ok(Some(version));
+        }
+    }
+}
+
+/// What the snapshot last said here, as far as that must be known to tell edits of others from ours.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Whether there was a snapshot.
+    is_there: bool,
+    /// Hashes of its texts by path; none of one that is gone.
+    texts: HashMap<String, Option<u64>>,
+}
+
+/// An accepted text, with what is known of its crontab.
+pub(super) struct Edit {
+    pub(super) key: Key,
+    pub(super) path: String,
+    pub(super) text: Option<Vec<u8>>,
+    pub(super) kinship: Option<Kinship>,
+    pub(super) dialect: Dialect,
+}
+
+/// What edits make of a snapshot.
+pub(super) struct Taken {
+    pub(super) snapshot: Snapshot,
+    /// What the markers are to say, where that is something new.
+    pub(super) kinships: Vec<(Key, Kinship)>,
+    pub(super) notices: Vec<(Key, Notice)>,
+    /// How many lines wait for a decision.
+    pub(super) undecided: Vec<(Key, usize)>,
+}
+
+impl Seen {
+    /// Takes note of what the snapshot says.
+    pub(super) fn note(&mut self, snapshot: &Snapshot) {
+        self.is_there = true;
+        let hash = |file: &FileSnapshot| file.text.as_ref().map(|text| hash_of(&text.0));
+        self.texts = snapshot.files.iter().map(|(path, file)| (path.clone(), hash(file))).collect();
+    }
+
+    /// Whether the snapshot was there, and is no more.
+    pub(super) fn is_forgotten(&self, stored: &Stored) -> bool {
+        self.is_there && stored.version == 0
+    }
+
+    /// Takes edits into what the store holds.
+    pub(super) fn take(
+        &self,
+        stored: &Stored,
+        edits: Vec<Edit>,
+        ground: &Ground,
+        fresh: fn() -> Instance,
+    ) -> Taken {
+        let mut snapshot = stored.snapshot.clone().unwrap_or_default();
+        let (mut kinships, mut notices, mut undecided) = (Vec::new(), Vec::new(), Vec::new());
+        for Edit { key, path, text, kinship, dialect } in edits {
+            let before = kinship.clone();
+            let kinship = kinship.unwrap_or_else(|| Kinship {
+                // What comes while the daemon runs is nothing that the image brought along.
+                instance: fresh(),
+                first: Vec::new().as_slice().into(),
+                common: None,
+            });
+            let file = snapshot.files.get(&path);
+            let seen = file.map(|file| self.seen(&path, file, &kinship));
+            let access = ground.access(&key);
+            let edited =
+                Edited { file: text.as_deref(), kinship: &kinship, access, dialect: &dialect };
+            let accepted = accept(&edited, file, seen.as_ref());
+            notices.extend(accepted.notices.into_iter().map(|notice| (key.clone(), notice)));
+            let lines = text.iter().flat_map(|text| accepted.snapshot.undecided_in(text));
+            undecided.push((key.clone(), lines.count()));
+            snapshot.files.insert(path, accepted.snapshot);
+            if before.as_ref() != Some(&accepted.kinship) {
+                kinships.push((key, accepted.kinship));
+            }
+        }
+        Taken { snapshot, kinships, notices, undecided }
+    }
+
+    /// What the snapshot said of this path when it was last seen here.
+    fn seen(&self, path: &str, file: &FileSnapshot, kinship: &Kinship) -> FileSnapshot {
+        let now = file.text.as_ref().map(|text| hash_of(&text.0));
+        let is_same = self.texts.get(path).is_none_or(|then| *then == now);
+        // The whole of it is not kept in memory: what the file last had in common with it does as well.
+        let text = if is_same { file.text.clone() } else { kinship.common.clone() };
+        FileSnapshot { text, ..file.clone() }
+    }
+}

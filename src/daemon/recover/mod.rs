@@ -1,0 +1,204 @@
+//! Recovery: crontabs that were edited in an earlier container come back from the store, and what is accepted is kept there.
+//!
+//! Receives what was accepted ([`Recovery::offer`]), hands on the texts that could not be written ([`Recovery::next`]).
+//! Order at the start: recover, watch, schedule; the store is asked within a span, and where it does not answer, all starts
+//! from the files, and this is done when it does.
+//!
+//! What may be cut off at any point, and what is found then:
+//! 1. The marker is made before anything else: it tells what the container brought along.
+//! 2. The crontab is replaced: merged again, nothing changes.
+//! 3. What was accepted is put into the store: the container is one of those whose file equals it.
+//! 4. The marker takes it as what both last said.
+
+mod actor;
+mod case;
+mod fault;
+mod folder;
+mod found;
+mod keep;
+mod marker;
+mod newest;
+mod site;
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use self::actor::Actor;
+use super::reload::Reload;
+use super::standing::Key;
+use crate::config::Config;
+use crate::event::Bus;
+use crate::store::Handle;
+use crate::watch::{Change, Edit, Occasion, Text};
+
+/// How long the start waits for a recovery, whatever holds it up.
+const LONGEST: Duration = Duration::from_secs(8);
+
+/// How long the last put may take at the end.
+const LAST_PUT: Duration = Duration::from_secs(1);
+
+/// Why the daemon is not in full order, in words.
+pub(super) type Concerns = Arc<[String]>;
+
+/// What was accepted of a crontab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Accepted {
+    key: Key,
+    /// Its text; none if it is gone.
+    text: Option<Vec<u8>>,
+}
+
+/// A text that is in force though the file says something else, since that could not be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FromMemory {
+    key: Key,
+    /// What the file says; none: it is missing.
+    found: Option<Vec<u8>>,
+    text: Vec<u8>,
+}
+
+/// What a recovery came to.
+#[derive(Debug, Default)]
+struct Recovered {
+    from_memory: Vec<FromMemory>,
+    /// Hashes of the texts that are kept already, and need not be offered.
+    kept: HashMap<Key, u64>,
+}
+
+/// Speaks to the task that recovers and keeps crontabs.
+pub(super) struct Recovery {
+    accepted: mpsc::UnboundedSender<Vec<Accepted>>,
+    keeping: JoinHandle<()>,
+    recovered: mpsc::UnboundedReceiver<Recovered>,
+    /// Hashes of what was offered, or was kept before.
+    offered: HashMap<Key, u64>,
+    from_memory: BTreeMap<Key, FromMemory>,
+    /// Whether the watch has handed on its first change.
+    is_watched: bool,
+    concerns: watch::Receiver<Concerns>,
+}
+
+impl Recovery {
+    /// Starts the task, and waits until it has recovered what it can, or cannot wait for the store any longer.
+    pub(super) async fn start(config: &Config, store: Handle, bus: Bus) -> anyhow::Result<Self> {
+        let (accepted, all_accepted) = mpsc::unbounded_channel();
+        let (sender, recovered) = mpsc::unbounded_channel();
+        let (told, concerns) = watch::channel(Concerns::default());
+        let actor = Actor::new(config, store, bus, told)?;
+        let keeping = tokio::spawn(actor.run(all_accepted, sender));
+        let mut recovery = Recovery {
+            accepted,
+            keeping,
+            recovered,
+            offered: HashMap::new(),
+            from_memory: BTreeMap::new(),
+            is_watched: false,
+            concerns,
+        };
+        if let Ok(Some(recovered)) = tokio::time::timeout(LONGEST, recovery.recovered.recv()).await
+        {
+            recovery.take(recovered);
+        }
+        Ok(recovery)
+    }
+
+    /// Waits until what was accepted is kept, for a while.
+    pub(super) async fn finish(self) {
+        drop(self.accepted);
+        // A store that is away keeps nobody.
+        let _ = tokio::time::timeout(LAST_PUT, self.keeping).await;
+    }
+
+    /// What somebody has to look at, now and later.
+    pub(super) fn concerns(&self) -> watch::Receiver<Concerns> {
+        self.concerns.clone()
+    }
+
+    /// A change that comes from a recovery, rather than from a file. Loses nothing when it is dropped unfinished.
+    pub(super) async fn next(&mut self) -> Change {
+        loop {
+            let Some(recovered) = self.recovered.recv().await else {
+                // It has ended, and there will be none.
+                return std::future::pending().await;
+            };
+            self.take(recovered);
+            if self.is_watched && !self.from_memory.is_empty() {
+                let mut change = Change {
+                    occasion: Occasion::Edit,
+                    notices: Vec::new(),
+                    edits: Vec::new(),
+                    reloads: 0,
+                };
+                self.add_from_memory(&mut change);
+                return change;
+            }
+        }
+    }
+
+    fn take(&mut self, recovered: Recovered) {
+        self.offered.extend(recovered.kept);
+        let texts = recovered.from_memory.into_iter().map(|memory| (memory.key.clone(), memory));
+        self.from_memory = texts.collect();
+    }
+
+    /// Puts texts in force that could not be written: of a change that the watch hands on, in the place of those that they
+    /// were to replace.
+    pub(super) fn amend(&mut self, change: &mut Change) {
+        for edit in &mut change.edits {
+            let key = (edit.place, edit.path.clone());
+            let Some(memory) = self.from_memory.remove(&key) else { continue };
+            if edit.text.as_ref().map(|text| &text.bytes) == memory.found.as_ref() {
+                edit.text = Some(Text::of(memory.text));
+            }
+        }
+        if change.occasion == Occasion::Start {
+            self.is_watched = true;
+            self.add_from_memory(change);
+        }
+    }
+
+    fn add_from_memory(&mut self, change: &mut Change) {
+        for ((place, path), memory) in std::mem::take(&mut self.from_memory) {
+            let text = Some(Text::of(memory.text));
+            change.edits.push(Edit { place, path, text });
+        }
+    }
+
+    /// Has the texts in force kept.
+    pub(super) fn offer(&mut self, reload: &Reload) {
+        let mut accepted = Vec::new();
+        let mut known = HashMap::with_capacity(self.offered.len());
+        for (key, hash) in reload.in_force() {
+            if self.offered.remove(key) != Some(hash) {
+                let Some(text) = reload.text(key) else { continue };
+                accepted.push(Accepted { key: key.clone(), text: Some(text) });
+            }
+            known.insert(key.clone(), hash);
+        }
+        // Of what is left, a file that cannot be had or may not be taken is not gone.
+        for (key, hash) in std::mem::take(&mut self.offered) {
+            if reload.knows(&key) {
+                known.insert(key, hash);
+            } else {
+                accepted.push(Accepted { key, text: None });
+            }
+        }
+        self.offered = known;
+        if !accepted.is_empty() {
+            // Without it nothing is kept.
+            let _ = self.accepted.send(accepted);
+        }
+    }
+}
+
+/// The hash by which texts are compared: that of the watch.
+fn hash_of(text: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text);
+    hasher.finish()
+}

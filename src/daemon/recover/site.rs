@@ -1,0 +1,257 @@
+//! A crontab and the directory it is in: whether it may be written, and writing it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, SFlag};
+use nix::unistd::{User, getegid, geteuid};
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Folder, New, draft_of};
+use crate::store::recovery::{Access, Content};
+use crate::watch::{MOST_BYTES, Trust};
+
+/// The mode of a crontab that has none yet.
+const MODE: u32 = 0o600;
+/// The most that lies beside a crontab while it is written in place: two texts, each byte as up to six.
+const MOST_PENDING: u64 = 12 * MOST_BYTES;
+/// Bits that a crontab never gets from a snapshot: others' right to write, set-user and the like, execution.
+const NEVER: u32 = 0o7133;
+
+/// A crontab by the directory it is in.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) folder: Folder,
+    pub(super) name: OsString,
+    /// Whose files are taken there.
+    trust: Trust,
+}
+
+/// What is being written into a file in place.
+#[derive(Serialize, Deserialize)]
+struct Pending {
+    old: Content,
+    new: Content,
+}
+
+/// Why a crontab is not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotWritten {
+    /// Others may have a hand in it; how.
+    #[error("{0}")]
+    Refused(String),
+    /// The system's reason.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Site {
+    /// The crontab at `path`, which need not exist.
+    ///
+    /// # Errors
+    /// Its directory cannot be opened.
+    pub(super) fn open(path: &Path, trust: Trust) -> io::Result<Self> {
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
+        let folder = Folder::open(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(Site { folder, name, trust })
+    }
+
+    /// The name of a file that belongs to the crontab: `.crontab.cronkeep`, and what `suffix` says.
+    pub(super) fn beside(&self, suffix: &str) -> OsString {
+        let mut name = OsString::from(".");
+        name.push(&self.name);
+        name.push(".cronkeep");
+        name.push(suffix);
+        name
+    }
+
+    /// Whether the directory is root's or ours alone, so that nobody else can play with the names in it.
+    ///
+    /// # Errors
+    /// It is not, or cannot be judged.
+    pub(super) fn check_folder(&self) -> Result<(), NotWritten> {
+        let stat = self.folder.stat()?;
+        let mode = stat.st_mode & 0o7777;
+        if !is_ours(stat.st_uid) {
+            return Err(NotWritten::Refused(format!(
+                "its directory belongs to uid {}",
+                stat.st_uid
+            )));
+        }
+        // Debian's spool: its group may add tables, and none but root replaces what is there.
+        let is_spool = self.trust == Trust::Spool && mode & 0o1002 == 0o1000;
+        if mode & 0o022 != 0 && !is_spool {
+            let text =
+                format!("others than its owner may write to its directory (mode {mode:04o})");
+            return Err(NotWritten::Refused(text));
+        }
+        Ok(())
+    }
+
+    /// Whether the file may be replaced; its owner and mode, none where there is none.
+    ///
+    /// # Errors
+    /// It may not, or cannot be judged.
+    fn check_file(&self) -> Result<Option<Access>, NotWritten> {
+        let Some(stat) = self.folder.stat_of(&self.name)? else { return Ok(None) };
+        let mode = stat.st_mode & 0o7777;
+        match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFREG => {}
+            SFlag::S_IFLNK => return Err(NotWritten::Refused("it is a symbolic link".to_owned())),
+            _ => return Err(NotWritten::Refused("it is no regular file".to_owned())),
+        }
+        if !is_ours(stat.st_uid) && Some(stat.st_uid) != self.user() {
+            return Err(NotWritten::Refused(format!("it belongs to uid {}", stat.st_uid)));
+        }
+        if mode & 0o022 != 0 {
+            let text = format!("others than its owner may write to it (mode {mode:04o})");
+            return Err(NotWritten::Refused(text));
+        }
+        Ok(Some(access_of(&stat)))
+    }
+
+    /// Whether the crontab may be written; `is_fixed` if it is a mount of its own or cannot be written to.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) fn check(&self, is_fixed: bool) -> Result<(), NotWritten> {
+        if is_fixed && self.folder.is_read_only() {
+            return Err(io::Error::from(Errno::EROFS).into());
+        }
+        self.check_folder()?;
+        self.check_file().map(drop)
+    }
+
+    /// Makes `text` the crontab; owner and mode stay, or are, where there is none, as far as they are harmless, those of `wanted`.
+    ///
+    /// Ended at any moment it leaves the old text or the new one; of a file on a mount of its own perhaps a part of the new
+    /// one, which [`finish`](Self::finish) completes.
+    ///
+    /// # Errors
+    /// The old text stays.
+    pub(super) fn write(&self, text: &[u8], wanted: Option<Access>) -> Result<(), NotWritten> {
+        self.check_folder()?;
+        let found = self.check_file()?;
+        let access = found.unwrap_or_else(|| self.harmless(wanted));
+        let draft = self.beside(".new");
+        let new = New { draft: &draft, access };
+        match self.folder.replace(&self.name, new, |_| Ok(text.to_vec())) {
+            Err(error) if is_busy(&error) => Ok(self.write_in_place(text)?),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Writes into the file that is there; what lies beside it meanwhile tells both texts, should that be cut off.
+    fn write_in_place(&self, text: &[u8]) -> io::Result<()> {
+        let old = self.folder.read(&self.name, MOST_BYTES)?.unwrap_or_default();
+        let texts = Pending { old: Content(old), new: text.into() };
+        let bytes = serde_json::to_vec(&texts)?;
+        let pending = self.beside(".pending");
+        let draft = draft_of(&pending);
+        let access = Access { mode: MODE, uid: geteuid().as_raw(), gid: getegid().as_raw() };
+        self.folder.replace(&pending, New { draft: &draft, access }, |_| Ok(bytes))?;
+        self.folder.overwrite(&self.name, text)?;
+        self.folder.remove(&pending)
+    }
+
+    /// Completes what was cut off; whether there was something.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub(super) fn finish(&self) -> Result<bool, NotWritten> {
+        let pending = self.beside(".pending");
+        if self.folder.stat_of(&pending)?.is_none() {
+            return Ok(false);
+        }
+        self.check_folder()?;
+        self.check_file()?;
+        let bytes = self.folder.read(&pending, MOST_PENDING)?.unwrap_or_default();
+        let found = self.folder.read(&self.name, MOST_BYTES)?;
+        let texts = serde_json::from_slice::<Pending>(&bytes).ok();
+        // Where somebody wrote something else since, that holds.
+        let cut = texts.zip(found).filter(|(texts, found)| texts.is_cut(found));
+        if let Some((texts, _)) = &cut {
+            self.folder.overwrite(&self.name, &texts.new.0)?;
+        }
+        self.folder.remove(&pending)?;
+        Ok(cut.is_some())
+    }
+
+    /// Owner and mode for a file that is to be made anew: what a store says is not to be trusted.
+    fn harmless(&self, wanted: Option<Access>) -> Access {
+        let (us, our_group) = (geteuid().as_raw(), getegid().as_raw());
+        let Some(wanted) = wanted else { return Access { mode: MODE, uid: us, gid: our_group } };
+        let is_possible = us == 0 && (wanted.uid == 0 || Some(wanted.uid) == self.user());
+        let (uid, gid) = if is_possible { (wanted.uid, wanted.gid) } else { (us, our_group) };
+        Access { mode: wanted.mode & 0o7777 & !NEVER | MODE & 0o400, uid, gid }
+    }
+
+    /// The number of the user that a table in a spool is named after.
+    fn user(&self) -> Option<u32> {
+        let name = (self.trust == Trust::Spool).then(|| self.name.to_str()).flatten()?;
+        Some(User::from_name(name).ok()??.uid.as_raw())
+    }
+
+    /// Owner and mode of the file; none where there is none.
+    pub(super) fn access(&self) -> Option<Access> {
+        let stat = self.folder.stat_of(&self.name).ok()??;
+        Some(access_of(&stat))
+    }
+
+    /// The device that the crontab is on, or would be.
+    pub(super) fn device(&self) -> Option<u64> {
+        let stat = match self.folder.stat_of(&self.name) {
+            Ok(Some(stat)) => stat,
+            _ => self.folder.stat().ok()?,
+        };
+        Some(stat.st_dev)
+    }
+}
+
+/// Whether the file at `path` is a mount of its own, or nobody can write to it: then it is somebody else's to change.
+pub(super) fn is_fixed(path: &Path, mounts: &[PathBuf]) -> bool {
+    let real = fs::canonicalize(path);
+    let real = real.as_deref().unwrap_or(path);
+    let folder = real.parent().map(Folder::open);
+    mounts.iter().any(|mount| mount == real)
+        || folder.is_some_and(|folder| folder.is_ok_and(|folder| folder.is_read_only()))
+}
+
+/// The device of a directory, if there is one.
+pub(super) fn device_of(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|found| found.dev())
+}
+
+fn access_of(stat: &FileStat) -> Access {
+    Access { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid }
+}
+
+fn is_ours(uid: u32) -> bool {
+    uid == 0 || uid == geteuid().as_raw()
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EBUSY as i32)
+}
+
+impl Pending {
+    /// Whether the file holds a beginning of the new text and the rest of the old one.
+    fn is_cut(&self, found: &[u8]) -> bool {
+        let (old, new) = (&self.old.0, &self.new.0);
+        let same = found.iter().zip(new).take_while(|(one, other)| one == other).count();
+        found != old && found != new && found[same..] == old[same.min(old.len())..]
+    }
+}
+
+/// The name of a crontab's file in a folder that is not its own: each path has another.
+pub(super) fn name_for(path: &Path) -> OsString {
+    use sha2::{Digest as _, Sha256};
+    use std::os::unix::ffi::OsStrExt as _;
+    let digest = Sha256::digest(path.as_os_str().as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    OsStr::new(&format!(".crontab-{hex}.cronkeep")).to_owned()
+}

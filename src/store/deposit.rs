@@ -1,0 +1,143 @@
+//! A snapshot as it lies in a store: with when it was put there and by whom, and sealed where there is a key.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Versioned;
+use super::recovery::{BadSnapshot, Snapshot};
+use super::seal::{BadSeal, Kind, Seal, content};
+
+/// A snapshot, with when it was put and by whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deposit {
+    /// When, wall clock of whoever put it; none where that is not known.
+    pub at: Option<Timestamp>,
+    /// The host's name; empty where that is not known.
+    pub host: String,
+    /// The crontabs.
+    pub snapshot: Snapshot,
+}
+
+/// Why what lies in a store is not taken for a snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum BadDeposit {
+    /// It was not put there by somebody who has the key.
+    #[error("the snapshot is refused: {0}")]
+    Seal(#[from] BadSeal),
+    /// A newer one was there before.
+    #[error(
+        "the snapshot is refused: it has version {found}, and version {known} was here before (remove {} if that is meant)",
+        file.display()
+    )]
+    Older {
+        /// Its version.
+        found: u64,
+        /// The newest that was seen.
+        known: u64,
+        /// Where that is kept.
+        file: PathBuf,
+    },
+    /// It is something else, or of a later version.
+    #[error(transparent)]
+    Snapshot(#[from] BadSnapshot),
+}
+
+/// Where the newest version is kept that was seen: one that is older may have been put back by somebody who has no key.
+#[must_use]
+pub fn newest(state_dir: &Path, namespace: &str) -> PathBuf {
+    state_dir.join(format!("newest-{namespace}"))
+}
+
+/// What is told of a deposit beside the snapshot.
+#[derive(Serialize, Deserialize, Default)]
+struct Head {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    host: String,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    snapshot: &'a Snapshot,
+    #[serde(flatten)]
+    head: Head,
+}
+
+impl Deposit {
+    /// The bytes to be put under this version.
+    #[must_use]
+    pub fn to_bytes(&self, version: u64, seal: Option<&Seal>) -> Vec<u8> {
+        let head = Head { at: self.at.map(|at| at.to_string()), host: self.host.clone() };
+        let written = Written { snapshot: &self.snapshot, head };
+        let bytes = serde_json::to_vec(&written)
+            .expect("keys are strings, and nothing in it refuses to be written");
+        match seal {
+            Some(seal) => seal.seal(Kind::Snapshot, version, &bytes),
+            None => bytes,
+        }
+    }
+
+    /// Reads what was put; with a seal only what bears it.
+    ///
+    /// # Errors
+    /// It does not bear it, or is no snapshot that is known here.
+    pub fn from_bytes(found: &Versioned, seal: Option<&Seal>) -> Result<Self, BadDeposit> {
+        let bytes = match seal {
+            Some(seal) => seal.open(Kind::Snapshot, found.version, &found.bytes)?,
+            None => content(&found.bytes),
+        };
+        let snapshot = Snapshot::from_bytes(bytes)?;
+        let Head { at, host } = serde_json::from_slice(bytes).unwrap_or_default();
+        let at = at.and_then(|at| at.parse().ok());
+        Ok(Deposit { at, host, snapshot })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versioned(version: u64, bytes: Vec<u8>) -> Versioned {
+        Versioned { version, bytes }
+    }
+
+    #[test]
+    fn what_was_put_is_read_again_with_and_without_a_seal() {
+        let at = Some(Timestamp::UNIX_EPOCH);
+        let deposit = Deposit { at, host: "web-1".to_owned(), ..Deposit::default() };
+        let seal = Seal::new(b"0123456789abcdef", "web").unwrap();
+        let plain = versioned(1, deposit.to_bytes(1, None));
+        assert_eq!(
+            plain.bytes,
+            br#"{"schema":1,"files":{},"at":"1970-01-01T00:00:00Z","host":"web-1"}"#
+        );
+        assert_eq!(Deposit::from_bytes(&plain, None).unwrap(), deposit);
+        let sealed = versioned(2, deposit.to_bytes(2, Some(&seal)));
+        assert_eq!(Deposit::from_bytes(&sealed, Some(&seal)).unwrap(), deposit);
+        // Who has no key takes it as it is.
+        assert_eq!(Deposit::from_bytes(&sealed, None).unwrap(), deposit);
+    }
+
+    #[test]
+    fn with_a_key_what_is_not_sealed_or_was_put_under_another_version_is_refused() {
+        let deposit = Deposit::default();
+        let seal = Seal::new(b"0123456789abcdef", "web").unwrap();
+        let plain = versioned(1, deposit.to_bytes(1, None));
+        let refused = Deposit::from_bytes(&plain, Some(&seal)).unwrap_err();
+        assert_eq!(refused.to_string(), "the snapshot is refused: it is not signed");
+        let sealed = versioned(3, deposit.to_bytes(2, Some(&seal)));
+        assert!(matches!(Deposit::from_bytes(&sealed, Some(&seal)), Err(BadDeposit::Seal(_))));
+    }
+
+    #[test]
+    fn when_and_who_may_be_unknown() {
+        let found = versioned(1, br#"{"schema":1,"files":{}}"#.to_vec());
+        assert_eq!(Deposit::from_bytes(&found, None).unwrap(), Deposit::default());
+        let found = versioned(1, b"[]".to_vec());
+        assert!(matches!(Deposit::from_bytes(&found, None), Err(BadDeposit::Snapshot(_))));
+    }
+}

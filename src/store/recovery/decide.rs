@@ -1,0 +1,350 @@
+//! What is done about one crontab at start, or when the store answers for the first time.
+//!
+//! The file now is C, the snapshot's text S, the text of the image B. Decided is, in this order:
+//!
+//! | what was found | the file | S | B |
+//! |---|---|---|---|
+//! | no S, no rows of the Python service | stays | C | the first text |
+//! | no S, rows | gets the jobs that it lacks | the result | the first text |
+//! | a named file is missing | S | stays | stays |
+//! | the file is empty, or missing from a directory; this instance does not equal S | S | stays | stays |
+//! | on a mount of its own, or read-only | stays | C | stays |
+//! | this instance equals S | stays | C | stays |
+//! | a marker with a common text | merged, ancestor the common text | the result | stays |
+//! | no marker, C = B | S | stays | stays |
+//! | no marker, C ≠ B | merged, ancestor B | the result | the first text |
+//!
+//! The first text is what the file said when this container first started: C, where there is no marker. A marker without
+//! a common text is one of a container that has not heard of S yet, and counts as none.
+//!
+//! No file is ever removed: where S says that the file is gone from its directory, its jobs are commented out.
+use crate::crontab::Dialect;
+
+use super::merge::{Merged, merge, merge_jobs};
+use super::notice::Notice;
+use super::seed::{Row, add_rows};
+use super::snapshot::{Access, Content, FileSnapshot, Instance, Kinship};
+
+/// What `--recover` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// As the table above.
+    #[default]
+    Auto,
+    /// As the table, but a file on a mount of its own, or read-only, is no exception: it is merged.
+    Merge,
+    /// S holds wherever the file differs, whatever the marker says and however the file is mounted. B is the first text
+    /// of a container that is new. The rows of the Python service are added.
+    Always,
+    /// The file holds, also where it is empty, and nothing is written into it: S is C, and B the first text of a container
+    /// that is new. A named file that is missing leaves both as they are.
+    Never,
+}
+
+/// How a crontab is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It was named, or is /etc/crontab: that it is missing is an accident.
+    Named,
+    /// It is one of a directory: that it is missing may be meant.
+    Member,
+}
+
+/// What was found at a crontab's path.
+#[derive(Debug, Clone, Copy)]
+pub struct Finding<'a> {
+    /// The path.
+    pub path: &'a str,
+    /// Its text; none: it is missing.
+    pub file: Option<&'a [u8]>,
+    /// How it is watched.
+    pub standing: Standing,
+    /// Whether it is on a mount of its own, or read-only.
+    pub fixed: bool,
+    /// What the marker beside it says, if it is one of this very file.
+    pub kinship: Option<&'a Kinship>,
+    /// Owner and mode.
+    pub access: Option<Access>,
+    /// The rules by which it is read.
+    pub dialect: &'a Dialect,
+}
+
+/// What is known from before.
+#[derive(Clone, Copy)]
+pub enum Past<'a> {
+    /// Nothing.
+    Nothing,
+    /// What the Python service left, and whether there is a user of a name.
+    Rows(&'a [Row], &'a dyn Fn(&str) -> bool),
+    /// The snapshot's part about this path.
+    Snapshot(&'a FileSnapshot),
+}
+
+/// Which case it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// File and snapshot are equal, or there is neither.
+    Unchanged,
+    /// Nothing was known: the file is recorded for the first time.
+    First,
+    /// The rows of the Python service.
+    Rows,
+    /// The file gets the snapshot's text.
+    Restored,
+    /// The snapshot gets the file's text.
+    Accepted,
+    /// Both get what was merged.
+    Merged,
+}
+
+/// What is to be done about one crontab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The path.
+    pub path: String,
+    /// Which case it was.
+    pub case: Case,
+    /// What the file is to say, and what is in force also if it cannot be written; none: it is missing, and stays so.
+    pub text: Option<Vec<u8>>,
+    /// Whether the file says something else now.
+    pub write: bool,
+    /// What the snapshot is to say about this path; none: nothing.
+    pub snapshot: Option<FileSnapshot>,
+    /// What the marker is to say, once the file is written.
+    pub kinship: Kinship,
+    /// What is to be told.
+    pub notices: Vec<Notice>,
+    common_before: Option<Content>,
+}
+
+impl Decision {
+    /// What holds if the file cannot be written: the text is in force from memory, and the file does not equal S.
+    #[must_use]
+    pub fn unwritten(mut self) -> Self {
+        if self.write {
+            self.write = false;
+            if let Some(snapshot) = &mut self.snapshot {
+                snapshot.instances.retain(|instance| *instance != self.kinship.instance);
+            }
+            self.kinship.common = self.common_before.clone();
+            self.notices.push(Notice::FromMemory);
+        }
+        self
+    }
+}
+
+/// Decides about one crontab; `fresh` is the name that this container gets if it has none.
+#[must_use]
+pub fn decide(finding: &Finding<'_>, past: Past<'_>, mode: Mode, fresh: &Instance) -> Decision {
+    let kinship = finding.kinship.cloned().unwrap_or_else(|| Kinship {
+        instance: fresh.clone(),
+        first: finding.file.unwrap_or_default().into(),
+        common: None,
+    });
+    let desk = Desk { finding, kinship, mode };
+    match past {
+        Past::Nothing => desk.first(),
+        Past::Rows(rows, is_user) => desk.rows(rows, is_user),
+        Past::Snapshot(stored) => desk.known(stored),
+    }
+}
+
+/// One case on the table.
+struct Desk<'a> {
+    finding: &'a Finding<'a>,
+    kinship: Kinship,
+    mode: Mode,
+}
+
+impl Desk<'_> {
+    /// Case 0: nothing is known.
+    fn first(self) -> Decision {
+        let Some(file) = self.finding.file else {
+            let case = Case::Unchanged;
+            return self.settled(case, None, None, Vec::new());
+        };
+        let blank = self.blank(Some(file.into()));
+        self.settled(Case::First, Some(file.to_vec()), Some(blank), Vec::new())
+    }
+
+    /// Case 5: the Python service was here.
+    fn rows(self, rows: &[Row], is_user: &dyn Fn(&str) -> bool) -> Decision {
+        let file = self.finding.file.unwrap_or_default();
+        let holds = self.finding.fixed && self.mode == Mode::Auto && !file.is_empty();
+        if self.mode == Mode::Never || holds || rows.is_empty() {
+            return self.first();
+        }
+        let seeded = add_rows(file, rows, self.finding.dialect, is_user);
+        if seeded.added == 0 && seeded.disabled.is_empty() && self.finding.file.is_none() {
+            let mut decision = self.first();
+            decision.notices = Notice::of_rows(&seeded);
+            return decision;
+        }
+        let mut snapshot = self.blank(Some(Content(seeded.text.clone())));
+        snapshot.undecided = seeded.disabled.iter().map(|row| row.line[..].into()).collect();
+        let notices = Notice::of_rows(&seeded);
+        self.settled(Case::Rows, Some(seeded.text), Some(snapshot), notices)
+    }
+
+    /// Cases 1 to 4: there is a snapshot.
+    fn known(self, stored: &FileSnapshot) -> Decision {
+        let Finding { file, standing, fixed, dialect, .. } = *self.finding;
+        let is_held = stored.is_held_by(&self.kinship.instance);
+        let lost = match file {
+            None if standing == Standing::Named => true,
+            None | Some(b"") => !is_held,
+            Some(_) => false,
+        };
+        let rebased = self.rebased(stored);
+        match (self.mode, file) {
+            (Mode::Never, None) if standing == Standing::Named => {
+                return self.settled(Case::Unchanged, None, Some(stored.clone()), Vec::new());
+            }
+            (Mode::Never, _) => return self.accepted(&rebased),
+            (Mode::Always, _) => return self.restored(&rebased),
+            _ if lost => return self.restored(stored),
+            (_, None) => return self.accepted(stored),
+            _ => {}
+        }
+        let Some(file) = file.filter(|_| !is_held && !(fixed && self.mode == Mode::Auto)) else {
+            return self.accepted(stored);
+        };
+        if let Some(common) = self.kinship.common.clone() {
+            let merged = merged(file, stored, &common.0, dialect);
+            return self.merged(stored, merged, stored.base.clone());
+        }
+        if file == stored.base.0 {
+            return self.restored(stored);
+        }
+        let merged = merged(file, stored, &stored.base.0, dialect);
+        let base = self.kinship.first.clone();
+        self.merged(stored, merged, base)
+    }
+
+    /// The snapshot with the base of this container, if the container is new.
+    fn rebased(&self, stored: &FileSnapshot) -> FileSnapshot {
+        let mut stored = stored.clone();
+        if self.kinship.common.is_none() && self.finding.file.is_some() {
+            stored.base = self.kinship.first.clone();
+        }
+        stored
+    }
+
+    /// The file gets the snapshot's text.
+    fn restored(self, stored: &FileSnapshot) -> Decision {
+        let Some(text) = &stored.text else {
+            return match self.finding.file {
+                None => self.accepted(stored),
+                Some(file) => {
+                    // The file was removed elsewhere, and is here again: its jobs are not.
+                    let merged = merge_jobs(file, b"", file, self.finding.dialect);
+                    self.merged(stored, merged, stored.base.clone())
+                }
+            };
+        };
+        let same = self.finding.file == Some(&text.0[..]);
+        let case = if same { Case::Unchanged } else { Case::Restored };
+        self.settled(case, Some(text.0.clone()), Some(stored.clone()), Vec::new())
+    }
+
+    /// The snapshot gets the file's text.
+    fn accepted(self, stored: &FileSnapshot) -> Decision {
+        let text: Option<Content> = self.finding.file.map(Content::from);
+        let case = if stored.text == text { Case::Unchanged } else { Case::Accepted };
+        let bytes = text.as_ref().map(|text| text.0.clone());
+        let snapshot = FileSnapshot { text, ..stored.clone() };
+        self.settled_over(case, bytes, snapshot, stored.text.as_ref(), Vec::new())
+    }
+
+    /// Both get what was merged.
+    fn merged(self, stored: &FileSnapshot, merged: Merged, base: Content) -> Decision {
+        let text = Content(merged.text.clone());
+        let same = stored.text.as_ref() == Some(&text) && self.finding.file == Some(&text.0[..]);
+        let case = if same { Case::Unchanged } else { Case::Merged };
+        let notices = Notice::of_merge(&merged);
+        let snapshot = FileSnapshot { text: Some(text), base, ..stored.clone() };
+        self.settled_over(case, Some(merged.text), snapshot, stored.text.as_ref(), notices)
+    }
+
+    fn settled(
+        self,
+        case: Case,
+        text: Option<Vec<u8>>,
+        snapshot: Option<FileSnapshot>,
+        notices: Vec<Notice>,
+    ) -> Decision {
+        match snapshot {
+            Some(snapshot) => {
+                let before = snapshot.text.clone();
+                self.settled_over(case, text, snapshot, before.as_ref(), notices)
+            }
+            None => Decision {
+                path: self.finding.path.to_owned(),
+                case,
+                text,
+                write: false,
+                snapshot: None,
+                common_before: self.kinship.common.clone(),
+                kinship: self.kinship,
+                notices,
+            },
+        }
+    }
+
+    fn settled_over(
+        self,
+        case: Case,
+        text: Option<Vec<u8>>,
+        mut snapshot: FileSnapshot,
+        before: Option<&Content>,
+        notices: Vec<Notice>,
+    ) -> Decision {
+        if before != snapshot.text.as_ref() {
+            snapshot.instances.clear();
+        }
+        let common_before = self.kinship.common.clone();
+        let mut kinship = self.kinship;
+        if snapshot.text.as_ref().map(|text| &text.0) == text.as_ref() {
+            snapshot.note(&kinship.instance);
+            kinship.common = Some(Content(text.clone().unwrap_or_default()));
+        }
+        snapshot.access = self.finding.access.or(snapshot.access);
+        snapshot.columns = self.finding.dialect.format.into();
+        snapshot.user = self.finding.dialect.user.to_string();
+        let write = text.is_some() && text.as_deref() != self.finding.file;
+        Decision {
+            path: self.finding.path.to_owned(),
+            case,
+            text,
+            write,
+            snapshot: Some(snapshot),
+            kinship,
+            notices,
+            common_before,
+        }
+    }
+
+    /// A snapshot of this path that knows of no instance yet.
+    fn blank(&self, text: Option<Content>) -> FileSnapshot {
+        FileSnapshot {
+            text,
+            base: self.kinship.first.clone(),
+            instances: Vec::new(),
+            undecided: Vec::new(),
+            access: self.finding.access,
+            columns: self.finding.dialect.format.into(),
+            user: self.finding.dialect.user.to_string(),
+        }
+    }
+}
+
+/// Merges the snapshot into the file. A file that is gone from its directory takes its jobs out of this one.
+fn merged(file: &[u8], stored: &FileSnapshot, ancestor: &[u8], dialect: &Dialect) -> Merged {
+    match &stored.text {
+        Some(text) => merge(file, &text.0, ancestor, dialect),
+        None => merge_jobs(file, b"", ancestor, dialect),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! The rows that the Python service caches, as lines of a crontab.
+//!
+//! A row is `[minute, hour, day of month, month, day of week, user, command]`, in the canonical form of the service's
+//! parser, and nothing vouches for it: it becomes a line only if that line, read as any other, is the very row again.
+use std::collections::{HashMap, HashSet};
+
+use super::merge::{Table, census, line_ending};
+use crate::crontab::{Dialect, Format, LineKind, Source, parse, percent};
+use crate::job::{Canonical, JobId};
+
+/// Minute, hour, day of month, month, day of week, user, command.
+pub type Row = [String; 7];
+
+/// The longest line that a row may become, in bytes.
+const LONGEST: usize = 131_071;
+
+/// What the service writes before the id, behind the command.
+const TAG: &str = " # crond service ";
+
+/// Rows that were added to a crontab.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seeded {
+    /// The crontab with them.
+    pub text: Vec<u8>,
+    /// How many became jobs.
+    pub added: usize,
+    /// How many the crontab has already, or have come before.
+    pub known: usize,
+    /// Those that were added as comments.
+    pub disabled: Vec<Disabled>,
+    /// Those that were not added: their places among the rows, from 1, and why.
+    pub refused: Vec<(usize, Refusal)>,
+}
+
+/// A row that was added as a comment, until somebody decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disabled {
+    /// The line, with the sign.
+    pub line: Vec<u8>,
+    /// Why.
+    pub doubt: Doubt,
+}
+
+/// Why a row may not be meant to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The crontab has it as a comment; the service caches those too.
+    Commented,
+    /// All five fields are `*`; the service makes that of `@reboot`.
+    EveryMinute,
+}
+
+/// Why a row is not added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It has a line break or another control character.
+    #[error("there is a control character in it")]
+    Control,
+    /// It would be too long a line.
+    #[error("it has {0} bytes, more than a line may have")]
+    TooLong(usize),
+    /// No such user.
+    #[error("there is no user {0:?}")]
+    UnknownUser(String),
+    /// The crontab is that of somebody else.
+    #[error("it is {row:?}'s, and the crontab is {crontab:?}'s")]
+    OtherUser {
+        /// The row's.
+        row: String,
+        /// The crontab's.
+        crontab: String,
+    },
+    /// The line would be read as something else.
+    #[error("it does not read back as itself")]
+    Unfaithful,
+    /// With it the crontab would be read otherwise, or not at all.
+    #[error("with it the crontab would not be read in full")]
+    Spoils,
+}
+
+/// Adds the rows whose jobs a crontab lacks; each line ends in `# crond service` and the id.
+///
+/// `is_user` says whether there is a user of this name.
+#[must_use]
+pub fn add_rows(
+    file: &[u8],
+    rows: &[Row],
+    dialect: &Dialect,
+    is_user: &dyn Fn(&str) -> bool,
+) -> Seeded {
+    let table = Table::of(file, dialect);
+    let mut ids: HashSet<JobId> = table.jobs.iter().map(|job| job.id).collect();
+    let (comments, commented) = comments(&table, dialect);
+    let mut seeded = Seeded::default();
+    let mut lines: Vec<(usize, JobId, Vec<u8>)> = Vec::new();
+    let mut accounts: HashMap<&str, bool> = HashMap::new();
+    for (number, row) in (1..).zip(rows) {
+        let user = row[5].as_str();
+        let mut known_user =
+            |user: &'_ str| *accounts.entry(&row[5]).or_insert_with(|| is_user(user));
+        let read = rendered(row, dialect, &mut known_user);
+        let (canonical, line) = match read {
+            Ok(read) => read,
+            Err(refusal) => {
+                seeded.refused.push((number, refusal));
+                continue;
+            }
+        };
+        debug_assert_eq!(canonical.user.as_bytes(), user.as_bytes());
+        let id = canonical.id;
+        let out = [b"# ", &line[..]].concat();
+        if !ids.insert(id) || comments.contains(&out[..]) {
+            seeded.known += 1;
+            continue;
+        }
+        let doubt = if commented.contains(&canonical) {
+            Some(Doubt::Commented)
+        } else {
+            row[..5].iter().all(|field| field == "*").then_some(Doubt::EveryMinute)
+        };
+        match doubt {
+            None => lines.push((number, id, line)),
+            Some(doubt) => {
+                seeded.disabled.push(Disabled { line: out.clone(), doubt });
+                lines.push((0, id, out));
+            }
+        }
+    }
+    seeded.text = appended(&table, lines.iter().map(|(_, _, line)| &line[..]));
+    let is_job = |line: &&(usize, JobId, Vec<u8>)| line.0 > 0;
+    seeded.added = lines.iter().filter(is_job).count();
+    let wanted = table.jobs.iter().map(|job| (job.id, job.is_entry));
+    let wanted = census(wanted.chain(lines.iter().filter(is_job).map(|line| (line.1, true))));
+    let result = Table::of(&seeded.text, dialect);
+    let found = census(result.jobs.iter().map(|job| (job.id, job.is_entry)));
+    if seeded.added > 0 && (found != wanted || table.crontab.accepted && !result.crontab.accepted) {
+        let refused = lines.iter().filter(is_job).map(|line| (line.0, Refusal::Spoils));
+        seeded.refused.extend(refused);
+        seeded.refused.sort_by_key(|refused| refused.0);
+        seeded.added = 0;
+        let comments = lines.iter().filter(|line| line.0 == 0);
+        seeded.text = appended(&table, comments.map(|(_, _, line)| &line[..]));
+    }
+    seeded
+}
+
+/// The row as a line, and what the service's parser makes of that.
+fn rendered(
+    row: &Row,
+    dialect: &Dialect,
+    is_user: &mut dyn FnMut(&str) -> bool,
+) -> Result<(Canonical, Vec<u8>), Refusal> {
+    let [fields @ .., user, command] = row;
+    let length: usize = row.iter().map(|text| text.len() + 1).sum();
+    if length + TAG.len() + 64 > LONGEST {
+        return Err(Refusal::TooLong(length));
+    }
+    let is_control = |text: &String| text.chars().any(char::is_control);
+    if row[..6].iter().any(is_control)
+        || command.chars().any(|character| character.is_control() && character != '\t')
+    {
+        return Err(Refusal::Control);
+    }
+    let owner = super::merge::owner(dialect);
+    if let Some(owner) = owner
+        && owner != user.as_bytes()
+    {
+        let crontab = dialect.user.to_string();
+        return Err(Refusal::OtherUser { row: user.clone(), crontab });
+    }
+    let column = if dialect.format == Format::System { format!("{user} ") } else { String::new() };
+    let plain = format!("{} {column}{}", schedule(&fields.join(" ")), command.replace('%', "\\%"));
+    let read = Canonical::of_line(plain.as_bytes(), owner).filter(|read| {
+        read.fields[..] == *fields
+            && read.user.as_bytes() == user.as_bytes()
+            && read.command.as_bytes() == command.as_bytes()
+    });
+    let canonical = read.ok_or(Refusal::Unfaithful)?;
+    let tag = format!("{TAG}{}", canonical.id);
+    let line = format!("{plain}{tag}").into_bytes();
+    let source = Source { name: "-".into(), bytes: line.clone(), dialect: dialect.clone() };
+    let crontab = parse(&source);
+    let [only] = &crontab.lines[..] else { return Err(Refusal::Unfaithful) };
+    let LineKind::Entry(entry) = &only.kind else { return Err(Refusal::Unfaithful) };
+    let split = percent::split(entry.command.as_bytes());
+    // A backslash before the tag would make it part of the command.
+    let faithful = split.stdin.is_empty()
+        && split.command == [command.as_bytes(), tag.as_bytes()].concat()
+        && !command.ends_with('\\')
+        && JobId::of_entry(&line, entry, dialect) == canonical.id;
+    if !faithful {
+        return Err(Refusal::Unfaithful);
+    }
+    if !is_user(user) {
+        return Err(Refusal::UnknownUser(user.clone()));
+    }
+    Ok((canonical, line))
+}
+
+/// Five fields as python-crontab writes them.
+fn schedule(fields: &str) -> &str {
+    match fields {
+        "0 * * * *" => "@hourly",
+        "0 0 * * *" => "@daily",
+        "0 0 * * 0" => "@weekly",
+        "0 0 1 * *" => "@monthly",
+        "0 0 1 1 *" => "@yearly",
+        _ => fields,
+    }
+}
+
+/// The comments of a crontab, and the rows that the service's parser finds in them.
+fn comments<'a>(table: &'a Table, dialect: &Dialect) -> (HashSet<&'a [u8]>, HashSet<Canonical>) {
+    let owner = super::merge::owner(dialect);
+    let lines = table.crontab.lines.iter().enumerate();
+    let comments: HashSet<&[u8]> = lines
+        .filter(|(_, line)| matches!(line.kind, LineKind::Comment))
+        .map(|(place, _)| table.text(place))
+        .collect();
+    let rows = comments.iter().filter_map(|comment| {
+        let text = comment.trim_ascii_start();
+        let signs = text.iter().take_while(|&&byte| byte == b'#').count();
+        Canonical::of_line(&text[signs..], owner)
+    });
+    let rows = rows.collect();
+    (comments, rows)
+}
+
+/// The crontab with lines at its end.
+fn appended<'a>(table: &Table, lines: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut text = table.source.bytes.clone();
+    let ending = line_ending(&text);
+    let last = table.crontab.lines.last();
+    let lends =
+        last.is_some_and(|line| matches!(line.kind, LineKind::Comment | LineKind::Directive));
+    let mut lines = lines.peekable();
+    if lines.peek().is_some() {
+        if !matches!(&text[..], b"" | b"\xef\xbb\xbf" | [.., b'\n']) {
+            text.extend_from_slice(ending);
+        }
+        if lends {
+            text.extend_from_slice(ending);
+        }
+    }
+    for line in lines {
+        text.extend_from_slice(line);
+        text.extend_from_slice(ending);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! What the store keeps of crontabs, and what lies beside each of them.
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::crontab::{Format, Text};
+
+/// The version of the form in which snapshots are kept.
+pub const SCHEMA: u32 = 1;
+
+/// The most instances that are remembered for one file; the oldest is forgotten first.
+///
+/// One that is forgotten is recovered as one that fell behind: by a merge, which changes nothing where nothing differs.
+pub const MOST_INSTANCES: usize = 1_000;
+
+/// The crontabs as they were last accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The version of this form.
+    pub schema: u32,
+    /// By path.
+    pub files: BTreeMap<String, FileSnapshot>,
+}
+
+/// One crontab as it was last accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSnapshot {
+    /// Its text; none: it was accepted that the file is gone from its directory.
+    pub text: Option<Content>,
+    /// The text that the image brought along; empty where it brought none.
+    pub base: Content,
+    /// Whose file equals `text`, each once, the latest last.
+    pub instances: Vec<Instance>,
+    /// Lines that were added as comments for somebody to decide about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<Content>,
+    /// Owner and mode, for a file that has to be made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+    /// Whether its lines have a user column.
+    pub columns: Columns,
+    /// Whose table it is where they have none.
+    pub user: String,
+}
+
+/// Whether the lines of a crontab have a user column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Columns {
+    /// They have.
+    System,
+    /// They have none.
+    User,
+}
+
+/// Owner and mode of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The permission bits, with set-user and the like.
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// The random name that a file in one container has for as long as the container lives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Instance(pub String);
+
+/// How the file in one container is related to the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kinship {
+    /// Which container.
+    pub instance: Instance,
+    /// What the file said when this container first started; empty where there was none.
+    pub first: Content,
+    /// What the file and the snapshot last both said; none as long as there was nothing. Empty where both were gone.
+    pub common: Option<Content>,
+}
+
+/// What lies beside a crontab and says which container it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// What it says.
+    #[serde(flatten)]
+    pub kinship: Kinship,
+    /// The inode of the marker itself.
+    pub inode: u64,
+    /// When the marker was made, in nanoseconds since 1970, where the file system knows.
+    pub born: Option<i64>,
+}
+
+/// Bytes that are text as a rule: a JSON string where they are UTF-8, else `{"b64": …}`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Content(pub Vec<u8>);
+
+/// Why the bytes are no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSnapshot {
+    /// They are not what a snapshot looks like.
+    #[error("the snapshot cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// A later version of the program wrote it.
+    #[error("the snapshot has version {found}, newer than {SCHEMA}, the newest that is known here")]
+    Newer {
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Snapshot { schema: SCHEMA, files: BTreeMap::new() }
+    }
+}
+
+impl Snapshot {
+    /// Reads what [`Snapshot::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are something else, or from a later version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadSnapshot> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: u32,
+        }
+        let Head { schema } = serde_json::from_slice(bytes)?;
+        if schema > SCHEMA {
+            return Err(BadSnapshot::Newer { found: schema });
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// The paths of those that lie directly in a folder; what is not found there any more has to be decided about too.
+    pub fn members<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let folder = format!("{}/", folder.trim_end_matches('/'));
+        self.files
+            .keys()
+            .filter(move |path| path.strip_prefix(&folder).is_some_and(|name| !name.contains('/')))
+            .map(String::as_str)
+    }
+
+    /// The form in which it is kept: JSON; equal snapshots have equal bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("keys are strings, and nothing in it refuses to be written")
+    }
+}
+
+impl FileSnapshot {
+    /// Whether the file of this instance equals the text.
+    #[must_use]
+    pub fn is_held_by(&self, instance: &Instance) -> bool {
+        self.instances.contains(instance)
+    }
+
+    /// The lines of a file, by number from 1, that still wait for somebody to decide: until then they stand there as they
+    /// were added.
+    pub fn undecided_in<'a>(&'a self, file: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
+        let lines = (1..).zip(file.split(|&byte| byte == b'\n'));
+        let lines = lines.filter(|_| !self.undecided.is_empty());
+        lines
+            .filter(|(_, line)| {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                self.undecided.iter().any(|waits| waits.0 == line)
+            })
+            .map(|(number, _)| number)
+    }
+
+    /// Notes that the file of this instance equals the text.
+    pub(super) fn note(&mut self, instance: &Instance) {
+        if self.is_held_by(instance) {
+            return;
+        }
+        if self.instances.len() >= MOST_INSTANCES {
+            self.instances.drain(..=self.instances.len() - MOST_INSTANCES);
+        }
+        self.instances.push(instance.clone());
+    }
+}
+
+impl Marker {
+    /// Whether it was made where it lies: a copy has another inode, or was made at another time.
+    #[must_use]
+    pub fn is_of(&self, inode: u64, born: Option<i64>) -> bool {
+        self.inode == inode && self.born == born
+    }
+}
+
+impl From<Format> for Columns {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::System => Columns::System,
+            Format::User => Columns::User,
+        }
+    }
+}
+
+impl From<Columns> for Format {
+    fn from(columns: Columns) -> Self {
+        match columns {
+            Columns::System => Format::System,
+            Columns::User => Format::User,
+        }
+    }
+}
+
+impl From<&[u8]> for Content {
+    fn from(bytes: &[u8]) -> Self {
+        Content(bytes.to_vec())
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Content(text.as_bytes().to_vec())
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Text::from(self.0.as_slice()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written<'a> {
+            Text(#[serde(borrow)] Cow<'a, str>),
+            Coded { b64: String },
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Text(text) => Ok(Content(text.into_owned().into_bytes())),
+            Written::Coded { b64 } => decode(&b64)
+                .map(Content)
+                .ok_or_else(|| de::Error::custom("the value of b64 is not base64")),
+        }
+    }
+}
+
+/// Reads standard base64 with padding (RFC 4648 section 4).
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let (groups, rest) = text.as_bytes().as_chunks::<4>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(groups.len() * 3);
+    for (at, group) in (1..).zip(groups) {
+        let pads = group.iter().rev().take_while(|&&sign| sign == b'=').count();
+        if pads > 2 || pads > 0 && at < groups.len() {
+            return None;
+        }
+        let mut word = 0u32;
+        for &sign in &group[..4 - pads] {
+            let value = match sign {
+                b'A'..=b'Z' => sign - b'A',
+                b'a'..=b'z' => sign - b'a' + 26,
+                b'0'..=b'9' => sign - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            };
+            word = word << 6 | u32::from(value);
+        }
+        word <<= 6 * pads;
+        bytes.extend_from_slice(&word.to_be_bytes()[1..4 - pads]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> FileSnapshot {
+        FileSnapshot {
+            text: Some("0 2 * * * root x\n".into()),
+            base: Content(b"# caf\xe9\n".to_vec()),
+            instances: vec![Instance("a1".to_owned())],
+            undecided: Vec::new(),
+            access: Some(Access { mode: 0o644, uid: 0, gid: 0 }),
+            columns: Columns::System,
+            user: "root".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_kept_as_json_and_reads_back() {
+        let mut snapshot = Snapshot::default();
+        snapshot.files.insert("/etc/crontab".to_owned(), file());
+        let gone = FileSnapshot { text: None, access: None, ..file() };
+        snapshot.files.insert("/etc/cron.d/gone".to_owned(), gone);
+        let bytes = snapshot.to_bytes();
+        assert_eq!(
+            String::from_utf8(bytes.clone()).unwrap(),
+            r#"{"schema":1,"files":{"/etc/cron.d/gone":{"text":null,"base":{"b64":"IyBjYWbpCg=="},"instances":["a1"],"columns":"system","user":"root"},"/etc/crontab":{"text":"0 2 * * * root x\n","base":{"b64":"IyBjYWbpCg=="},"instances":["a1"],"access":{"mode":420,"uid":0,"gid":0},"columns":"system","user":"root"}}}"#
+        );
+        assert_eq!(Snapshot::from_bytes(&bytes).unwrap(), snapshot);
+    }
+
+    #[test]
+    fn the_members_of_a_folder_are_those_directly_in_it() {
+        let mut snapshot = Snapshot::default();
+        for path in ["/etc/cron.d/a", "/etc/cron.d/b/c", "/etc/cron.daily", "/etc/crontab"] {
+            snapshot.files.insert(path.to_owned(), file());
+        }
+        for folder in ["/etc/cron.d", "/etc/cron.d/"] {
+            assert_eq!(snapshot.members(folder).collect::<Vec<_>>(), ["/etc/cron.d/a"]);
+        }
+    }
+
+    #[test]
+    fn a_newer_snapshot_is_refused_whatever_is_in_it() {
+        let error = Snapshot::from_bytes(br#"{"schema":2,"files":7}"#).unwrap_err();
+        let message = "the snapshot has version 2, newer than 1, the newest that is known here";
+        assert_eq!(error.to_string(), message);
+        for bytes in [&b""[..], b"[]", b"{}", b"\xff", br#"{"schema":1,"files":[]}"#] {
+            assert!(matches!(Snapshot::from_bytes(bytes), Err(BadSnapshot::Unreadable(_))));
+        }
+    }
+
+    #[test]
+    fn bytes_of_every_length_survive() {
+        for length in 0..40u8 {
+            let content = Content((0..length).map(|byte| byte.wrapping_mul(37) | 0x80).collect());
+            let json = serde_json::to_string(&content).unwrap();
+            assert_eq!(serde_json::from_str::<Content>(&json).unwrap(), content, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_base64_is_refused() {
+        for text in ["A", "A===", "AA==AAAA", "AA=A", "AAA\u{e9}", "AA A"] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+        assert_eq!(decode("Zm9vYg=="), Some(b"foob".to_vec()));
+    }
+
+    #[test]
+    fn the_oldest_instance_is_forgotten_first() {
+        let mut file = FileSnapshot { instances: Vec::new(), ..file() };
+        let name = |number: usize| Instance(number.to_string());
+        for number in 0..MOST_INSTANCES + 5 {
+            file.note(&name(number));
+        }
+        file.note(&name(7));
+        assert_eq!(file.instances.len(), MOST_INSTANCES);
+        assert!(!file.is_held_by(&name(4)));
+        assert!(file.is_held_by(&name(5)) && file.is_held_by(&name(MOST_INSTANCES + 4)));
+    }
+
+    #[test]
+    fn a_line_waits_until_somebody_edits_it() {
+        let file = FileSnapshot { undecided: vec!["# 0 1 * * * root x".into()], ..file() };
+        let lines = |text: &'static str| file.undecided_in(text.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(lines("A=1\r\n# 0 1 * * * root x\r\n"), [2]);
+        assert_eq!(lines("# 0 1 * * * root x"), [1]);
+        assert!(lines("#0 1 * * * root x\n0 1 * * * root x\n").is_empty());
+    }
+
+    #[test]
+    fn a_marker_that_was_copied_is_none() {
+        let kinship =
+            Kinship { instance: Instance("a".to_owned()), first: "x".into(), common: None };
+        let marker = Marker { kinship, inode: 7, born: Some(1) };
+        let json = r#"{"instance":"a","first":"x","common":null,"inode":7,"born":1}"#;
+        assert_eq!(serde_json::to_string(&marker).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Marker>(json).unwrap(), marker);
+        assert!(marker.is_of(7, Some(1)));
+        assert!(!marker.is_of(8, Some(1)) && !marker.is_of(7, Some(2)) && !marker.is_of(7, None));
+    }
+}
