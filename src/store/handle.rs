@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::writer::{self, Message, Question};
 use super::{
-    Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query, Reply,
-    Start, Store, StoreError, Tell, Verdict, Versioned, Write,
+    Beat, Claim, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Put,
+    PutSnapshot, Query, Reply, Start, Store, StoreError, Tell, Verdict, Versioned, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
@@ -168,6 +168,25 @@ impl Handle {
     /// [`Store::beat`], within a span.
     pub async fn beat(&self, beat: Beat, within: Duration) -> Result<Peers, StoreError> {
         self.ask(Kind::Call, within, |store| store.beat(beat)).await
+    }
+
+    /// [`Store::assert_marks`], within a span.
+    pub async fn assert_marks(
+        &self,
+        marks: Vec<(JobKey, Mark)>,
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        self.ask(Kind::Call, within, |store| store.assert_marks(marks)).await
+    }
+
+    /// [`Store::step_back`], within a span.
+    pub async fn step_back(
+        &self,
+        lease: Lease,
+        from: u64,
+        within: Duration,
+    ) -> Result<Generation, StoreError> {
+        self.ask(Kind::Call, within, move |store| store.step_back(lease, from)).await
     }
 
     /// [`Store::runs`], of what was to be written before too, within a span.

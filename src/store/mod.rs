@@ -16,13 +16,14 @@ mod packed;
 mod queue;
 pub mod record;
 pub mod recovery;
+pub mod redis;
 pub mod seal;
 pub mod sqlite;
 pub mod state;
 mod writer;
 
 pub use address::Address;
-pub use claim::{Beat, Claim, Lease, Peers, Permission, Start, Verdict};
+pub use claim::{Beat, Claim, Generation, Lease, Peers, Permission, Start, Verdict};
 pub use error::StoreError;
 pub use handle::{Handle, Standing};
 pub use open::open;
@@ -81,8 +82,22 @@ pub trait Store: Send + Sync {
     /// watermark stays.
     fn start(&self, lease: Lease, starts: Vec<Start>) -> Reply<'_, Vec<Permission>>;
 
-    /// Says that this replica lives, and hears which others do.
+    /// Says that this replica lives, and hears which others do, and what dead ones left behind.
     fn beat(&self, beat: Beat) -> Reply<'_, Peers>;
+
+    /// Makes sure that nothing up to these marks is claimed; never lowers anything. A store that is not shared has nothing to
+    /// do.
+    fn assert_marks(&self, marks: Vec<(JobKey, Mark)>) -> Reply<'_, ()> {
+        drop(marks);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Asks for a new clock generation after this one: the clock was set back so far that instants come again. A store that
+    /// is not shared grants it; whoever asks keeps it in the marks.
+    fn step_back(&self, lease: Lease, from: u64) -> Reply<'_, Generation> {
+        drop(lease);
+        Box::pin(std::future::ready(Ok(Generation::Opened(from + 1))))
+    }
 
     /// Runs, newest first: by their ids, then by attempt. Their arrival is the one that the id tells, to the millisecond.
     ///

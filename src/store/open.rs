@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
+use super::redis::Redis;
 use super::sqlite::Sqlite;
-use super::{
-    Address, Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query,
-    Reply, Start, Store, StoreError, Tell, Verdict, Versioned, Write,
-};
+use super::{Address, Store, Tell};
 use crate::clock::Clock;
-use crate::event::RunId;
 
 /// What is to be known to open a store.
 pub struct Opening {
@@ -39,66 +36,7 @@ pub enum Access {
 #[must_use]
 pub fn open(opening: Opening) -> Arc<dyn Store> {
     match opening.address {
-        Address::Redis(_) => {
-            Arc::new(Away(StoreError::Down("this build cannot speak to Redis".to_owned())))
-        }
+        Address::Redis(url) => Arc::new(Redis::new(&url, &opening.namespace)),
         Address::Sqlite(_) | Address::Memory => Arc::new(Sqlite::new(opening)),
-    }
-}
-
-/// A store that answers everything with the same error.
-#[derive(Debug)]
-struct Away(StoreError);
-
-impl Away {
-    fn answer<T: Send + 'static>(&self) -> Reply<'_, T> {
-        let error = self.0.clone();
-        Box::pin(std::future::ready(Err(error)))
-    }
-}
-
-impl Store for Away {
-    fn load(&self) -> Reply<'_, Loaded> {
-        self.answer()
-    }
-
-    fn snapshot(&self) -> Reply<'_, Option<Versioned>> {
-        self.answer()
-    }
-
-    fn put_snapshot(&self, _: PutSnapshot) -> Reply<'_, Put> {
-        self.answer()
-    }
-
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
-        self.answer()
-    }
-
-    fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>> {
-        self.answer()
-    }
-
-    fn write(&self, _: Vec<Write>) -> Reply<'_, ()> {
-        self.answer()
-    }
-
-    fn claim(&self, _: Lease, _: Vec<Claim>) -> Reply<'_, Vec<Verdict>> {
-        self.answer()
-    }
-
-    fn start(&self, _: Lease, _: Vec<Start>) -> Reply<'_, Vec<Permission>> {
-        self.answer()
-    }
-
-    fn beat(&self, _: Beat) -> Reply<'_, Peers> {
-        self.answer()
-    }
-
-    fn runs(&self, _: Query) -> Reply<'_, Page> {
-        self.answer()
-    }
-
-    fn output(&self, _: RunId) -> Reply<'_, Option<Output>> {
-        self.answer()
     }
 }

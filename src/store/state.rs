@@ -13,7 +13,7 @@ use crate::schedule::Due;
 /// A watermark: the last due of a job that was dealt with.
 ///
 /// Ordered by generation, instant, civil time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark {
     /// How often the clock was set back so far that instants come again.
     pub generation: u64,

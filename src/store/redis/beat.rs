@@ -1,0 +1,183 @@
+//! Claims, starts and beats: what the scripts are asked, and what they answer.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Redis, form, job_word, replica_word, script};
+use crate::job::JobKey;
+use crate::store::claim::HOST_FIRST;
+use crate::store::{
+    Beat, Claim, Generation, Lease, Mark, Peers, Permission, Start, StoreError, Verdict,
+};
+
+/// Claims or starts of one script: of more, several follow one another on the connection.
+const BURST: usize = 2_000;
+/// Marks that are asserted at once.
+const MARKS: usize = 5_000;
+
+/// What other replicas are told of one.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct About {
+    host: String,
+    jobs_hash: String,
+    jobs: u64,
+    zone: String,
+}
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt("a script's answer makes no sense".to_owned())
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX).min(1 << 52)
+}
+
+fn verdict(word: &str) -> Option<Verdict> {
+    let (word, rest) = word.split_once(' ').unwrap_or((word, ""));
+    Some(match word {
+        "granted" => Verdict::Granted,
+        "taken" => Verdict::Taken,
+        "belongs" => Verdict::Belongs(rest.to_owned()),
+        "full" => Verdict::Full,
+        "paused" => Verdict::Paused,
+        "late" => Verdict::Late,
+        "wait" => Verdict::Wait(Duration::from_millis(rest.parse().ok()?)),
+        "fenced" => Verdict::Fenced,
+        _ => return None,
+    })
+}
+
+fn permission(word: &str) -> Option<Permission> {
+    Some(match word {
+        "granted" => Permission::Granted,
+        "taken" => Permission::Taken,
+        "fenced" => Permission::Fenced,
+        _ => return None,
+    })
+}
+
+impl Redis {
+    pub(super) async fn claim_all(
+        &self,
+        lease: Lease,
+        claims: Vec<Claim>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut verdicts = Vec::with_capacity(claims.len());
+        for claims in claims.chunks(BURST) {
+            let words: Vec<String> = self
+                .call(&self.soon, &script::CLAIM, |call| {
+                    call.arg(replica_word(&lease.replica)).arg(lease.fencing);
+                    for claim in claims {
+                        call.arg(job_word(claim.key)).arg(claim.mark.to_string());
+                        call.arg(claim.mark.at.as_millisecond()).arg(milliseconds(claim.grace));
+                        let instances = claim.instances.map(|count| count.to_string());
+                        call.arg(instances.unwrap_or_default());
+                    }
+                })
+                .await?;
+            for word in words {
+                verdicts.push(verdict(&word).ok_or_else(corrupt)?);
+            }
+        }
+        Ok(verdicts)
+    }
+
+    pub(super) async fn start_all(
+        &self,
+        lease: Lease,
+        starts: Vec<Start>,
+    ) -> Result<Vec<Permission>, StoreError> {
+        let mut permissions = Vec::with_capacity(starts.len());
+        for starts in starts.chunks(BURST) {
+            let words: Vec<String> = self
+                .call(&self.soon, &script::START, |call| {
+                    call.arg(replica_word(&lease.replica)).arg(lease.fencing);
+                    call.arg(u8::from(self.careless));
+                    self.add_bounds(call);
+                    for start in starts {
+                        call.arg(job_word(start.key)).arg(start.mark.to_string());
+                        call.arg(u8::from(start.is_claimed())).arg(u8::from(start.is_due()));
+                        call.arg(format!("{} {:010}", start.run, start.attempt));
+                        call.arg(form::json(&form::of_start(start, &lease.replica)));
+                    }
+                })
+                .await?;
+            for word in words {
+                permissions.push(permission(&word).ok_or_else(corrupt)?);
+            }
+        }
+        Ok(permissions)
+    }
+
+    pub(super) async fn beat_once(&self, beat: Beat) -> Result<Peers, StoreError> {
+        let host = replica_word(&beat.host);
+        let about =
+            About { host: beat.host, jobs_hash: beat.jobs_hash, jobs: beat.jobs, zone: beat.zone };
+        let about = serde_json::to_string(&about).expect("text and numbers are JSON");
+        type Answer =
+            (u64, u64, Vec<(String, String)>, Vec<String>, Vec<(String, String)>, Vec<Vec<u8>>, bool);
+        let (fencing, generation, others, paused, orphans, lost, alone): Answer = self
+            .call(&self.soon, &script::BEAT, |call| {
+                call.arg(replica_word(&beat.lease.replica)).arg(beat.lease.fencing);
+                call.arg(milliseconds(beat.expiry));
+                call.arg(u8::from(beat.alone)).arg(u8::from(beat.leaving));
+                call.arg(&host).arg(&about).arg(HOST_FIRST);
+            })
+            .await?;
+        let other = |(replica, about): (String, String)| {
+            // What makes no sense is another replica's all the same.
+            let about: About = serde_json::from_str(&about).unwrap_or_default();
+            Beat {
+                lease: Lease { replica, fencing: 0 },
+                host: about.host,
+                jobs_hash: about.jobs_hash,
+                jobs: about.jobs,
+                zone: about.zone,
+                ..Beat::default()
+            }
+        };
+        let orphan = |(job, mark): &(String, String)| {
+            job.parse::<JobKey>().ok().zip(mark.parse::<Mark>().ok())
+        };
+        Ok(Peers {
+            lease: Lease { replica: beat.lease.replica, fencing },
+            others: others.into_iter().map(other).collect(),
+            paused: paused.iter().filter_map(|job| job.parse().ok()).collect(),
+            orphans: orphans.iter().filter_map(orphan).collect(),
+            lost: lost.iter().filter_map(|json| form::record(json).ok()).collect(),
+            generation,
+            alone,
+        })
+    }
+
+    pub(super) async fn assert_all(&self, marks: Vec<(JobKey, Mark)>) -> Result<(), StoreError> {
+        for marks in marks.chunks(MARKS) {
+            let add = |call: &mut redis::ScriptInvocation<'_>| {
+                for (key, mark) in marks {
+                    call.arg(job_word(*key)).arg(mark.to_string());
+                }
+            };
+            self.call::<i64>(&self.soon, &script::ASSERT, add).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn step_back_from(
+        &self,
+        lease: Lease,
+        from: u64,
+    ) -> Result<Generation, StoreError> {
+        let (word, generation): (String, u64) = self
+            .call(&self.soon, &script::BACK, |call| {
+                call.arg(replica_word(&lease.replica)).arg(from);
+            })
+            .await?;
+        match word.as_str() {
+            "opened" => Ok(Generation::Opened(generation)),
+            "kept" => Ok(Generation::Kept(generation)),
+            _ => Err(corrupt()),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! A Redis server, which replicas of a service share.
+//!
+//! All keys begin with `{cronkeep:NAMESPACE}:`, so that they lie in one slot; `docs/store.md` describes them. What must
+//! happen together is a script, which begins with a look at the version and at which life of the server it is.
+
+mod beat;
+mod error;
+mod form;
+mod link;
+mod page;
+mod script;
+mod target;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands as _, FromRedisValue, Pipeline, RedisResult, Script, ScriptInvocation};
+
+use self::link::{Link, Open};
+use super::{
+    Beat, Claim, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Page, Peers, Permission,
+    Put, PutSnapshot, Query, Reply, SCHEMA, Start, Store, StoreError, Verdict, Versioned, Write,
+};
+use crate::event::RunId;
+use crate::job::JobKey;
+use crate::schedule::Due;
+
+/// How long the server may take to answer what a fire waits for.
+const SOON: Duration = Duration::from_secs(2);
+/// How long it may take for anything else.
+const LATE: Duration = Duration::from_secs(15);
+/// Where the Python service keeps its rows; in a namespace other than `default` its name and `:` stand before it.
+const SEED_KEY: &str = "crond-service-cronjob-cache";
+/// The largest that the Python service's rows may be.
+const LARGEST_ROWS: usize = 64 << 20;
+
+/// How much is kept of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// So many attempts.
+    pub runs: u64,
+    /// For so long.
+    pub age: Duration,
+    /// So many bytes of output, over all runs.
+    pub output: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let age = Duration::from_secs(30 * 24 * 60 * 60);
+        Bounds { runs: 100_000, age, output: 256 << 20 }
+    }
+}
+
+/// A Redis server, for one namespace.
+pub struct Redis {
+    /// For claims, starts and beats: what waits behind nothing else.
+    soon: Link,
+    /// For everything else.
+    rest: Link,
+    prefix: String,
+    seed_key: String,
+    bounds: Bounds,
+    /// A time that stands for the server's clock.
+    time: Option<Arc<AtomicI64>>,
+    careless: bool,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// The server at a URL. It is not asked for anything yet; a URL that cannot be used is told by each answer.
+    #[must_use]
+    pub fn new(url: &str, namespace: &str) -> Self {
+        let seed_key = match namespace {
+            "default" => SEED_KEY.to_owned(),
+            other => format!("{other}:{SEED_KEY}"),
+        };
+        Redis {
+            soon: Link::new(url, SOON),
+            rest: Link::new(url, LATE),
+            prefix: format!("{{cronkeep:{namespace}}}:"),
+            seed_key,
+            bounds: Bounds::default(),
+            time: None,
+            careless: false,
+        }
+    }
+
+    /// Keeps so much of runs.
+    #[must_use]
+    pub fn with_bounds(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    /// Judges leases by this, milliseconds since the epoch, in place of the server's clock. For tests.
+    #[must_use]
+    pub fn with_time(mut self, time: Arc<AtomicI64>) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// Does not compare starts with claims: a fault that tests must find.
+    #[must_use]
+    pub fn careless(mut self) -> Self {
+        self.careless = true;
+        self
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Calls a script over a link; an older schema is made today's first.
+    async fn call<T: FromRedisValue>(
+        &self,
+        link: &Link,
+        script: &Script,
+        words: impl Fn(&mut ScriptInvocation<'_>),
+    ) -> Result<T, StoreError> {
+        let open = link.open().await?;
+        let now = self.time.as_ref().map(|time| time.load(Ordering::SeqCst));
+        let mut call = script::call(script, &self.key("version"), &open.incarnation, now);
+        words(&mut call);
+        let mut connection = open.connection.clone();
+        let mut answer: RedisResult<T> = call.invoke_async(&mut connection).await;
+        if let Err(error) = &answer
+            && error.code() == Some("CRONKEEPOLDER")
+        {
+            self.migrate(error.detail().unwrap_or_default(), &mut connection).await?;
+            answer = call.invoke_async(&mut connection).await;
+        }
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(link.failed(&open, &error).await),
+        }
+    }
+
+    /// Makes today's schema of an older one, version by version.
+    async fn migrate(
+        &self,
+        version: &str,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), StoreError> {
+        let corrupt = || StoreError::Corrupt(format!("its version is {version:?}"));
+        let from: usize = version.trim().parse().map_err(|_| corrupt())?;
+        for step in script::MIGRATIONS.iter().skip(from) {
+            let answer: RedisResult<i64> =
+                step.key(self.key("version")).invoke_async(connection).await;
+            answer.map_err(|error| error::told(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Reads over the link that nobody waits for; nothing is read of a newer schema.
+    async fn read<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreError> {
+        let open = self.rest.open().await?;
+        let mut connection = open.connection.clone();
+        self.check(&open, &mut connection).await?;
+        match commands.query_async(&mut connection).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.rest.failed(&open, &error).await),
+        }
+    }
+
+    async fn check(
+        &self,
+        open: &Open,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), StoreError> {
+        let version: RedisResult<Option<String>> = connection.get(self.key("version")).await;
+        match version {
+            Ok(None) => Ok(()),
+            Ok(Some(version)) => match version.parse() {
+                Ok(SCHEMA) => Ok(()),
+                Ok(found @ ..SCHEMA) => self.migrate(&found.to_string(), connection).await,
+                Ok(found) => Err(StoreError::Newer { found, known: SCHEMA }),
+                Err(_) => Err(StoreError::Corrupt("its version is no number".to_owned())),
+            },
+            Err(error) => Err(self.rest.failed(open, &error).await),
+        }
+    }
+
+    async fn load_all(&self) -> Result<Loaded, StoreError> {
+        type Fields = Vec<(String, String)>;
+        let mut commands = redis::pipe();
+        commands.atomic().hgetall(self.key("since")).hgetall(self.key("watermarks"));
+        commands.hgetall(self.key("owed")).smembers(self.key("paused")).hgetall(self.key("open"));
+        let (since, marks, owed, paused, open): (Fields, Fields, Fields, Vec<String>, Fields) =
+            self.read(&commands).await?;
+        let mut loaded = Loaded::default();
+        // Of what others wrote, what makes no sense is passed over: it is one job's, and tells nothing of others.
+        let mut job = |word: &str, change: &dyn Fn(&mut JobState) -> Option<()>| {
+            let Ok(key) = word.parse::<JobKey>() else { return };
+            let mut state = loaded.jobs.remove(&key).unwrap_or_default();
+            let known = change(&mut state);
+            if known.is_some() || state != JobState::default() {
+                loaded.jobs.insert(key, state);
+            }
+        };
+        for (word, at) in &since {
+            job(word, &|state| Some(state.since = Some(at.parse().ok()?)));
+        }
+        for (word, mark) in &marks {
+            job(word, &|state| Some(state.mark = Some(mark.parse::<Mark>().ok()?)));
+        }
+        for (field, trigger) in &owed {
+            let Some((word, due)) = field.split_once(' ') else { continue };
+            let owed = || {
+                let mark: Mark = format!("0 {due}").parse().ok()?;
+                let trigger = form::trigger_of(trigger.split(' ').next()?)?;
+                Some(Owed { due: mark.due(), trigger })
+            };
+            job(word, &|state| Some(state.owed.push(owed()?)));
+        }
+        for word in &paused {
+            job(word, &|state| Some(state.paused = true));
+        }
+        for state in loaded.jobs.values_mut() {
+            state.owed.sort_by_key(|owed| owed.due);
+        }
+        let names = open.into_iter().map(|(name, _)| name).collect();
+        loaded.open = self.records(names).await?;
+        loaded.open.sort_by_key(|record| (record.run, record.attempt));
+        Ok(loaded)
+    }
+
+    async fn versioned(&self) -> Result<Option<Versioned>, StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd("HMGET").arg(self.key("snapshot")).arg("version").arg("bytes");
+        let ((version, bytes),): ((Option<u64>, Option<Vec<u8>>),) = self.read(&commands).await?;
+        Ok(version.zip(bytes).map(|(version, bytes)| Versioned { version, bytes }))
+    }
+
+    async fn put(&self, put: PutSnapshot) -> Result<Put, StoreError> {
+        let answer: Vec<Vec<u8>> = self
+            .call(&self.rest, &script::PUT, |call| {
+                call.key(&self.seed_key).arg(put.expected).arg(&put.bytes);
+                call.arg(u8::from(put.seed_rows.is_some()));
+                call.arg(put.seed_rows.as_deref().unwrap_or_default());
+            })
+            .await?;
+        let number = |bytes: &Vec<u8>| {
+            let text = std::str::from_utf8(bytes).ok()?;
+            text.parse::<u64>().ok()
+        };
+        let put = match &answer[..] {
+            [version] => number(version).map(|version| match version {
+                0 => Put::Conflict(None),
+                version => Put::Done(version),
+            }),
+            [_, version, bytes] => number(version)
+                .map(|version| Put::Conflict(Some(Versioned { version, bytes: bytes.clone() }))),
+            _ => None,
+        };
+        put.ok_or_else(|| {
+            StoreError::Corrupt("the version of its snapshot is no number".to_owned())
+        })
+    }
+
+    async fn rows(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let (size,): (usize,) = self.read(redis::pipe().strlen(&self.seed_key)).await?;
+        if size > LARGEST_ROWS {
+            return Err(StoreError::Corrupt(format!("{} has {size} bytes", self.seed_key)));
+        }
+        let (rows,) = self.read(redis::pipe().get(&self.seed_key)).await?;
+        Ok(rows)
+    }
+}
+
+/// A job as keys name it: the sixteen digits, and the number behind `#` from the second on.
+fn job_word(key: JobKey) -> String {
+    match key.occurrence {
+        1 => key.id.digits(),
+        occurrence => format!("{}#{occurrence}", key.id.digits()),
+    }
+}
+
+/// A due as keys name it: instant and civil time.
+fn due_word(due: Due) -> String {
+    Mark::of(due, 0).to_string().split_off(11)
+}
+
+/// A replica as keys name it: spaces tell words apart.
+fn replica_word(replica: &str) -> String {
+    replica.split_whitespace().collect::<Vec<_>>().join("_")
+}
+
+impl Store for Redis {
+    fn load(&self) -> Reply<'_, Loaded> {
+        Box::pin(self.load_all())
+    }
+
+    fn snapshot(&self) -> Reply<'_, Option<Versioned>> {
+        Box::pin(self.versioned())
+    }
+
+    fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put> {
+        Box::pin(self.put(put))
+    }
+
+    fn forget_snapshot(&self) -> Reply<'_, ()> {
+        Box::pin(async { self.call::<i64>(&self.rest, &script::FORGET, |_| {}).await.map(drop) })
+    }
+
+    fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>> {
+        Box::pin(self.rows())
+    }
+
+    fn write(&self, batch: Vec<Write>) -> Reply<'_, ()> {
+        Box::pin(self.write_all(batch))
+    }
+
+    fn claim(&self, lease: Lease, claims: Vec<Claim>) -> Reply<'_, Vec<Verdict>> {
+        Box::pin(self.claim_all(lease, claims))
+    }
+
+    fn start(&self, lease: Lease, starts: Vec<Start>) -> Reply<'_, Vec<Permission>> {
+        Box::pin(self.start_all(lease, starts))
+    }
+
+    fn beat(&self, beat: Beat) -> Reply<'_, Peers> {
+        Box::pin(self.beat_once(beat))
+    }
+
+    fn assert_marks(&self, marks: Vec<(JobKey, Mark)>) -> Reply<'_, ()> {
+        Box::pin(self.assert_all(marks))
+    }
+
+    fn step_back(&self, lease: Lease, from: u64) -> Reply<'_, Generation> {
+        Box::pin(self.step_back_from(lease, from))
+    }
+
+    fn runs(&self, query: Query) -> Reply<'_, Page> {
+        Box::pin(async move { self.page(&query).await })
+    }
+
+    fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
+        Box::pin(self.output_of(run))
+    }
+}

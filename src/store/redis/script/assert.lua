@@ -1,0 +1,17 @@
+-- ARGV: jobs and marks.
+notice()
+local jobs = {}
+for place = 3, #ARGV, 2 do
+  jobs[#jobs + 1] = ARGV[place]
+end
+for _, key in ipairs({ 'claims', 'watermarks' }) do
+  local kept, new = get_all(key, jobs), {}
+  for place = 3, #ARGV, 2 do
+    local job, mark = ARGV[place], ARGV[place + 1]
+    if not kept[job] or kept[job] < mark then
+      kept[job], new[job] = mark, mark
+    end
+  end
+  put_all(key, new)
+end
+return 1

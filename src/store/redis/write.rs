@@ -1,0 +1,70 @@
+//! What is written behind, and what runs printed.
+
+use redis::ScriptInvocation;
+
+use super::{Redis, due_word, form, job_word, replica_word, script};
+use crate::event::RunId;
+use crate::store::{Output, RunRecord, StoreError, Write};
+
+impl Redis {
+    pub(super) async fn write_all(&self, batch: Vec<Write>) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.call::<i64>(&self.rest, &script::WRITE, |call| {
+            self.add_bounds(call);
+            for write in &batch {
+                add(call, write);
+            }
+        })
+        .await
+        .map(drop)
+    }
+
+    pub(super) fn add_bounds(&self, call: &mut ScriptInvocation<'_>) {
+        let age = u64::try_from(self.bounds.age.as_millis()).unwrap_or(u64::MAX);
+        call.arg(self.bounds.runs).arg(age.clamp(1, 1 << 52)).arg(self.bounds.output);
+    }
+
+    pub(super) async fn output_of(&self, run: RunId) -> Result<Option<Output>, StoreError> {
+        let key = self.key(&format!("output:{run}"));
+        let (bytes,): (Option<Vec<u8>>,) = self.read(redis::pipe().get(&key)).await?;
+        bytes.map(|bytes| Output::unpack(&bytes)).transpose()
+    }
+}
+
+fn add(call: &mut ScriptInvocation<'_>, write: &Write) {
+    match write {
+        Write::Since(keys, since) => {
+            for key in keys {
+                call.arg("since").arg(job_word(*key)).arg(since.to_string());
+            }
+        }
+        Write::Mark(key, mark) => {
+            call.arg("mark").arg(job_word(*key)).arg(mark.to_string());
+        }
+        Write::Owe(key, owed) => {
+            call.arg("owe").arg(job_word(*key)).arg(due_word(owed.due)).arg(owed.trigger.name());
+        }
+        Write::Settle(key, due) => {
+            call.arg("settle").arg(job_word(*key)).arg(due_word(*due));
+        }
+        Write::Pause(key) => {
+            call.arg("pause").arg(job_word(*key));
+        }
+        Write::Resume(key) => {
+            call.arg("resume").arg(job_word(*key));
+        }
+        Write::Run(record) => add_run(call, record),
+        Write::Output(run, output) => {
+            call.arg("output").arg(run.to_string()).arg(output.pack());
+        }
+    }
+}
+
+fn add_run(call: &mut ScriptInvocation<'_>, record: &RunRecord) {
+    let is_open = record.outcome.is_none() && record.ended.is_none();
+    call.arg(if is_open { "open" } else { "run" }).arg(job_word(record.key));
+    call.arg(format!("{} {:010}", record.run, record.attempt));
+    call.arg(replica_word(&record.replica)).arg(form::json(record));
+}
