@@ -145,7 +145,7 @@ impl Writer {
                     if let Ok(error) = answer
                         && (error.is_some() || !(self.held || matches!(self.next, Next::Retry(_))))
                     {
-                        self.answered(error);
+                        self.answered(error.as_ref());
                     }
                 }
                 message = messages.recv(), if open => {
@@ -286,7 +286,7 @@ impl Writer {
         };
         self.next = Next::Retry(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(longest);
-        self.answered(Some(error));
+        self.answered(Some(&error));
     }
 
     fn kept(&mut self, batch: &Batch) {
@@ -361,9 +361,9 @@ impl Writer {
     }
 
     /// Takes note of how the store answered.
-    fn answered(&self, error: Option<StoreError>) {
+    fn answered(&self, error: Option<&StoreError>) {
         let (now, waiting) = (self.clock.now(), self.queue.len());
-        note(&self.standing, now, error, Some(waiting));
+        note(&self.standing, now, error.cloned(), Some(waiting));
     }
 }
 

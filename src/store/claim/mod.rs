@@ -166,7 +166,7 @@ impl Start {
     /// Whether its mark is one of the job's own time line.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        !matches!(self.trigger, Trigger::Manual | Trigger::After)
+        self.trigger.is_of_schedule()
     }
 }
 

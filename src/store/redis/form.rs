@@ -125,7 +125,7 @@ fn read(form: Form) -> Option<RunRecord> {
         name: form.name,
         due: due_of(&form.due)?,
         range,
-        trigger: trigger_of(&form.trigger)?,
+        trigger: Trigger::of_name(&form.trigger)?,
         queued: instant(form.queued.as_deref())?,
         started: instant(form.started.as_deref())?,
         ended: instant(form.ended.as_deref())?,
@@ -143,13 +143,6 @@ fn read(form: Form) -> Option<RunRecord> {
         output_bytes: form.output_bytes,
         process: form.pid.zip(form.pid_start),
     })
-}
-
-/// The trigger with this stable name.
-pub(super) fn trigger_of(name: &str) -> Option<Trigger> {
-    [Trigger::Schedule, Trigger::Reboot, Trigger::CatchUp, Trigger::Manual, Trigger::After]
-        .into_iter()
-        .find(|trigger| trigger.name() == name)
 }
 
 /// The record of a run that is about to be started.

@@ -24,7 +24,7 @@ use super::{
     Beat, Claim, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Page, Peers, Permission,
     Put, PutSnapshot, Query, Reply, SCHEMA, Start, Store, StoreError, Verdict, Versioned, Write,
 };
-use crate::event::RunId;
+use crate::event::{RunId, Trigger};
 use crate::job::JobKey;
 use crate::schedule::Due;
 
@@ -216,7 +216,7 @@ impl Redis {
             let Some((word, due)) = field.split_once(' ') else { continue };
             let owed = || {
                 let mark: Mark = format!("0 {due}").parse().ok()?;
-                let trigger = form::trigger_of(trigger.split(' ').next()?)?;
+                let trigger = Trigger::of_name(trigger.split(' ').next()?)?;
                 Some(Owed { due: mark.due(), trigger })
             };
             job(word, &|state| Some(state.owed.push(owed()?)));

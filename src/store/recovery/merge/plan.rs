@@ -2,7 +2,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::ambient::Ambient;
+use super::ambient::{self, Ambient};
 use super::pair::{Census, Fate, Pairs, Three, census};
 use super::table::{Job, Table};
 use super::warning::{Part, Warning, Warnings, shown};
@@ -158,7 +158,7 @@ fn merged<'a>(
             }
         }
     }
-    kept.ambient = settings.merged(jobs, warnings);
+    kept.ambient = settings.merged(jobs, three.file.user_of(file), warnings);
     if kept.line.is_some() || kept.directives.is_some() {
         kept.is_entry = stored.is_entry;
     }
@@ -213,14 +213,14 @@ fn warn_of_setting(warnings: &mut Warnings, file: &Job, name: &Text, stored: &Am
 /// Settings merged so far: many jobs stand below the same.
 #[derive(Default)]
 struct Surroundings {
-    known: HashMap<[*const Ambient; 3], Rc<Ambient>>,
+    known: HashMap<([*const Ambient; 3], Text), Rc<Ambient>>,
     /// Conflicts that were told.
     told: BTreeSet<(Text, Option<Text>, Option<Text>)>,
 }
 
 impl Surroundings {
-    fn merged(&mut self, jobs: [&Job; 3], warnings: &mut Warnings) -> Rc<Ambient> {
-        let key = jobs.map(|job| Rc::as_ptr(&job.ambient));
+    fn merged(&mut self, jobs: [&Job; 3], user: &[u8], warnings: &mut Warnings) -> Rc<Ambient> {
+        let key = (jobs.map(|job| Rc::as_ptr(&job.ambient)), Text::from(user));
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
@@ -230,6 +230,14 @@ impl Surroundings {
             let values = jobs.map(|job| job.ambient.get(&name));
             match choose(values[0], values[1], values[2]) {
                 Choice::File => {}
+                Choice::Stored if values[1].is_none() && ambient::is_permanent(&name) => {
+                    if self.told.insert((name.clone(), values[0].cloned(), None)) {
+                        let name = name.to_string();
+                        warnings.push(Warning::Unset { job: file.id, name, empty: false });
+                    }
+                }
+                // What was taken back in the snapshot may be here already, as well as a line can say it.
+                Choice::Stored if values[1].is_none() && is_nothing(&name, values[0], user) => {}
                 Choice::Stored => Ambient::put(&mut merged, &name, values[1]),
                 Choice::Both => {
                     let conflict = (name.clone(), values[0].cloned(), values[1].cloned());
@@ -245,4 +253,9 @@ impl Surroundings {
         self.known.insert(key, merged.clone());
         merged
     }
+}
+
+/// Whether a job of `user` that has this value has what comes nearest to none.
+fn is_nothing(name: &Text, value: Option<&Text>, user: &[u8]) -> bool {
+    !ambient::resets(name) && value == ambient::stand_in(name, user).as_ref()
 }
