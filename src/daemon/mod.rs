@@ -27,6 +27,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task;
+use tokio::time::timeout;
 
 use crate::clock::{Clock, SystemClock, Waker};
 use crate::config::{Config, Mail};
@@ -246,8 +247,8 @@ async fn serve(
     };
     let code = daemon.follow(scheduler, executing).await?;
     // Both end with the last event; requests that are under way by then have the time of the last lines.
-    let _ = tokio::time::timeout(LAST_LINES, hooks).await;
-    let _ = tokio::time::timeout(LAST_LINES, keeping).await;
+    let _ = timeout(LAST_LINES, hooks).await;
+    let _ = timeout(LAST_LINES, keeping).await;
     kept.flush(LAST_WRITES).await;
     Ok(code)
 }
@@ -265,6 +266,12 @@ impl Daemon {
                 signal = self.signals.next() => {
                     let signal = signal.context("failed to receive signals")?;
                     if self.obey(signal).await {
+                        // An edit that is being taken over is kept, too.
+                        if let Some(taking) = taking
+                            && let Ok(Some(reload)) = timeout(LAST_WORDS, taking).await
+                        {
+                            self.recovery.offer(&reload);
+                        }
                         return Ok(self.shut_down(scheduler).await);
                     }
                 }
@@ -276,6 +283,10 @@ impl Daemon {
                     }
                 }
                 change = self.recovery.next(), if self.reload.is_some() => {
+                    let Some(change) = change else {
+                        self.watcher.reload();
+                        continue;
+                    };
                     if let Some(reload) = self.reload.take() {
                         reloads = change.reloads;
                         taking = Some(Box::pin(self.take(reload, change)));

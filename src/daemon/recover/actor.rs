@@ -14,7 +14,7 @@ use super::found::Ground;
 use super::keep::{Edit, Keep, Pending, Seen, Stored};
 use super::marker::new_instance;
 use super::newest::Newest;
-use super::{Accepted, Concerns, Recovered};
+use super::{Accepted, Batch, Concerns, Recovered};
 use crate::args::RecoverArg;
 use crate::config::Config;
 use crate::crontab::Dialect;
@@ -43,6 +43,8 @@ pub(super) struct Actor {
     keep: Keep,
     seen: Seen,
     pending: Pending,
+    /// How often crontabs were recovered.
+    number: u64,
     concerns: HashMap<Key, Vec<String>>,
     told: watch::Sender<Concerns>,
     /// Why what the store holds was refused, as it was told.
@@ -81,6 +83,7 @@ impl Actor {
             keep,
             seen: Seen::default(),
             pending: BTreeMap::new(),
+            number: 0,
             concerns: HashMap::new(),
             told,
             refusal: None,
@@ -90,7 +93,7 @@ impl Actor {
     /// Recovers, says so, and keeps what is accepted until nobody accepts anything any more.
     pub(super) async fn run(
         mut self,
-        mut accepted: UnboundedReceiver<Vec<Accepted>>,
+        mut accepted: UnboundedReceiver<Batch>,
         recovered: UnboundedSender<Recovered>,
     ) {
         let mut pause = PAUSE;
@@ -124,15 +127,17 @@ impl Actor {
         }
     }
 
-    fn note(&mut self, news: Vec<Accepted>) {
-        self.pending.extend(news.into_iter().map(|Accepted { key, text }| (key, text)));
+    fn note(&mut self, Batch { after, accepted }: Batch) {
+        if after == self.number {
+            self.pending.extend(accepted.into_iter().map(|Accepted { key, text }| (key, text)));
+        }
     }
 
     /// Waits before the store is asked again; false if nobody needs it any more.
     async fn rest(
         &mut self,
         pause: &mut Duration,
-        accepted: &mut UnboundedReceiver<Vec<Accepted>>,
+        accepted: &mut UnboundedReceiver<Batch>,
     ) -> bool {
         let rested = sleep(*pause);
         tokio::pin!(rested);
@@ -184,7 +189,9 @@ impl Actor {
             self.concerns = concerns;
             self.tell_concerns();
             // The rest is between the store and us: the schedule need not wait for it.
-            let _ = recovered.send(came);
+            self.number += 1;
+            self.pending.clear();
+            let _ = recovered.send(Recovered { number: self.number, ..came });
             let snapshot = match snapshot {
                 None => stored.snapshot.clone().unwrap_or_default(),
                 Some(snapshot) => {

@@ -67,7 +67,7 @@ impl Outcome {
         if decision.write {
             if let Err(error) = ground.write(found, decision) {
                 *decision = decision.clone().unwritten();
-                let text = format!("it is not recovered in the file: {error}");
+                let text = format!("not written, the recovered jobs run from memory: {error}");
                 self.notices.push((key.clone(), text, true));
                 if let Some(text) = decision.text.clone() {
                     let memory = FromMemory { key: key.clone(), found: found.text.clone(), text };
@@ -78,7 +78,8 @@ impl Outcome {
             }
         }
         for notice in &decision.notices {
-            if notice.degrades() && *notice != Notice::FromMemory {
+            // That was told with its reason.
+            if *notice == Notice::FromMemory {
                 continue;
             }
             self.notices.push((key.clone(), notice.to_string(), true));

@@ -45,7 +45,7 @@ pub(super) enum NotWritten {
     #[error("{0}")]
     Refused(String),
     /// The system's reason.
-    #[error("{0}")]
+    #[error("{}", reason(.0))]
     Io(#[from] io::Error),
 }
 
@@ -219,6 +219,14 @@ pub(super) fn is_fixed(path: &Path, mounts: &[PathBuf]) -> bool {
     let folder = real.parent().map(Folder::open);
     mounts.iter().any(|mount| mount == real)
         || folder.is_some_and(|folder| folder.is_ok_and(|folder| folder.is_read_only()))
+}
+
+/// The system's words, in lowercase and without a number.
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_lowercase(),
+        None => error.to_string(),
+    }
 }
 
 /// The device of a directory, if there is one.

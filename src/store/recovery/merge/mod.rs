@@ -72,8 +72,8 @@ pub fn merge_jobs(file: &[u8], stored: &[u8], ancestor: &[u8], dialect: &Dialect
     let mut written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
     let mut plan = plan;
     if written.is_strained {
-        plan = plan.moving(&file);
         warnings = told.clone();
+        plan = plan.moving(&file, &mut warnings);
         written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
     }
     if reads_as(&written.text, &plan, &three) {

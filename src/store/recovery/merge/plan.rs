@@ -2,7 +2,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::ambient::Ambient;
+use super::ambient::{self, Ambient};
 use super::pair::{Census, Fate, Pairs, Three, census};
 use super::table::{Job, Table};
 use super::warning::{Part, Warning, Warnings, shown};
@@ -60,12 +60,19 @@ impl<'a> Plan<'a> {
         Plan { kept: kept.collect(), added: pairs.added }
     }
 
-    /// The same with all jobs that get other settings at the end of the file.
-    pub(super) fn moving(mut self, file: &Table) -> Self {
+    /// The same with all jobs that get other settings at the end of the file; those that a job has, and that cannot be
+    /// taken from it there either, it keeps.
+    pub(super) fn moving(mut self, file: &Table, warnings: &mut Warnings) -> Self {
         for (kept, job) in self.kept.iter_mut().zip(&file.jobs) {
-            if let Some(kept) = kept {
-                kept.moves = kept.ambient != job.ambient;
+            let Some(kept) = kept else { continue };
+            for name in ambient::PERMANENT.map(Text::from) {
+                if let (Some(value), None) = (job.ambient.get(&name), kept.ambient.get(&name)) {
+                    Ambient::put(&mut kept.ambient, &name, Some(value));
+                    let name = name.to_string();
+                    warnings.push(Warning::Unset { job: job.id, name, empty: false });
+                }
             }
+            kept.moves = kept.ambient != job.ambient;
         }
         self
     }
@@ -158,7 +165,7 @@ fn merged<'a>(
             }
         }
     }
-    kept.ambient = settings.merged(jobs, warnings);
+    kept.ambient = settings.merged(jobs, three.file.user_of(file), warnings);
     if kept.line.is_some() || kept.directives.is_some() {
         kept.is_entry = stored.is_entry;
     }
@@ -213,14 +220,14 @@ fn warn_of_setting(warnings: &mut Warnings, file: &Job, name: &Text, stored: &Am
 /// Settings merged so far: many jobs stand below the same.
 #[derive(Default)]
 struct Surroundings {
-    known: HashMap<[*const Ambient; 3], Rc<Ambient>>,
+    known: HashMap<([*const Ambient; 3], Text), Rc<Ambient>>,
     /// Conflicts that were told.
     told: BTreeSet<(Text, Option<Text>, Option<Text>)>,
 }
 
 impl Surroundings {
-    fn merged(&mut self, jobs: [&Job; 3], warnings: &mut Warnings) -> Rc<Ambient> {
-        let key = jobs.map(|job| Rc::as_ptr(&job.ambient));
+    fn merged(&mut self, jobs: [&Job; 3], user: &[u8], warnings: &mut Warnings) -> Rc<Ambient> {
+        let key = (jobs.map(|job| Rc::as_ptr(&job.ambient)), Text::from(user));
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
@@ -230,6 +237,8 @@ impl Surroundings {
             let values = jobs.map(|job| job.ambient.get(&name));
             match choose(values[0], values[1], values[2]) {
                 Choice::File => {}
+                // What was taken back in the snapshot may be here already, as well as a line can say it.
+                Choice::Stored if values[1].is_none() && is_nothing(&name, values[0], user) => {}
                 Choice::Stored => Ambient::put(&mut merged, &name, values[1]),
                 Choice::Both => {
                     let conflict = (name.clone(), values[0].cloned(), values[1].cloned());
@@ -245,4 +254,9 @@ impl Surroundings {
         self.known.insert(key, merged.clone());
         merged
     }
+}
+
+/// Whether a job of `user` that has this value has what comes nearest to none.
+fn is_nothing(name: &Text, value: Option<&Text>, user: &[u8]) -> bool {
+    !ambient::resets(name) && value == ambient::stand_in(name, user).as_ref()
 }

@@ -87,6 +87,14 @@ impl Table {
         job.description.map(|place| words(self.text(place)))
     }
 
+    /// Whom a job runs as.
+    pub(super) fn user_of(&self, job: &Job) -> &[u8] {
+        match &self.crontab.lines[job.place].kind {
+            LineKind::Entry(entry) => entry.user.as_bytes(),
+            _ => self.source.dialect.user.as_bytes(),
+        }
+    }
+
     /// When the entry is due, as far as its line says.
     pub(super) fn when(&self, job: &Job) -> Option<&crate::crontab::When> {
         match &self.crontab.lines[job.place].kind {
