@@ -12,6 +12,7 @@ mod reading;
 mod reboot;
 mod recover;
 mod reload;
+mod shadow;
 mod shutdown;
 mod signal;
 mod standing;
@@ -67,9 +68,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
 pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
-    let locks = Locks::take(&config)?;
+    // Who runs nothing and writes nothing is in nobody's way.
+    let locks = if config.shadow { Locks::default() } else { Locks::take(&config)? };
     let Launch { pending, output, pid_file, warnings } = launch;
     config.warnings.extend(warnings);
+    let pid_file = pid_file.filter(|_| !config.shadow);
     let pid_file = pid_file.map(|path| PidFile::write(&path, &mut config.warnings)).transpose()?;
     config.warnings.extend(surroundings::missing(Path::new("/")));
     unix::spawn::seal_descriptors()
@@ -86,7 +89,11 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::sync_channel(1);
     let outside = Outside { notify: Notify::new(pending), locks, output };
-    let code = runtime.block_on(serve(config, outside, told));
+    let code = if config.shadow {
+        runtime.block_on(shadow::serve(config, outside, told))
+    } else {
+        runtime.block_on(serve(config, outside, told))
+    };
     // On a thread of its own: neither the watch's last word with inotify's thread, however busy that one is, nor a disk or
     // a user database that does not answer must keep us.
     let end = move || runtime.shutdown_timeout(LAST_LINES);

@@ -85,6 +85,31 @@ impl Reload {
         self.files.contains_key(key)
     }
 
+    /// Whether nothing was read yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The crontabs in force, read again.
+    pub(super) fn readings(&self) -> Vec<Reading> {
+        self.files.iter().filter_map(|(key, accepted)| self.read_again(key, accepted)).collect()
+    }
+
+    /// Tells what the watch has noticed, and takes over what it has read.
+    pub(super) fn take(
+        &mut self,
+        change: Change,
+        now: Timestamp,
+        put: impl FnOnce(Arc<JobTable>),
+    ) {
+        for notice in &change.notices {
+            let (text, warning) = (notice.to_string(), notice.is_warning());
+            let file = notice.path().map(|path| path.display().to_string().into());
+            self.bus.publish(Event::Notice { file, text, warning });
+        }
+        self.follow(change, now, put);
+    }
+
     /// Takes over a change, and tells how the crontabs stand after it.
     fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
         self.apply(change, now, put);
@@ -378,12 +403,7 @@ impl Daemon {
         let (tables, waker) = (Arc::downgrade(&self.tables), self.waker.clone());
         let now = self.clock.now();
         unix::beside(move || {
-            for notice in &change.notices {
-                let (text, warning) = (notice.to_string(), notice.is_warning());
-                let file = notice.path().map(|path| path.display().to_string().into());
-                reload.bus.publish(Event::Notice { file, text, warning });
-            }
-            reload.follow(change, now, |table| {
+            reload.take(change, now, |table| {
                 if let Some(tables) = tables.upgrade() {
                     tables.send_replace(table);
                     // Let go of first: should it be the last, the scheduler ends when it is woken.

@@ -140,6 +140,12 @@ enum Order {
 pub struct Handle(mpsc::UnboundedSender<Order>);
 
 impl Handle {
+    /// One that speaks to nobody: it is answered as by an executor that has stopped.
+    #[must_use]
+    pub fn of_nobody() -> Self {
+        Handle(mpsc::unbounded_channel().0)
+    }
+
     /// What the executor is at; nothing once it has stopped.
     pub async fn state(&self) -> State {
         self.ask(Order::State).await.unwrap_or_default()
