@@ -110,6 +110,22 @@ mod tests {
         assert_eq!(first.held.len(), 1);
     }
 
+    /// Row 105, for a store.
+    #[test]
+    fn the_second_daemon_on_a_store_learns_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/cronkeep.db");
+        let locks = || Locks::of(Vec::new()).unwrap();
+        let mut first = locks();
+        first.take_store(&path).unwrap();
+        assert_eq!(first.held.len(), 1);
+        let error = format!("{:#}", locks().take_store(&path).unwrap_err());
+        let pid = std::process::id().to_string();
+        assert!(error.starts_with("can't lock ") && error.contains(&pid), "{error}");
+        drop(first);
+        locks().take_store(&path).unwrap();
+    }
+
     #[test]
     fn one_that_is_held_does_not_keep_others_from_being_locked() {
         let folder = tempfile::tempdir().unwrap();

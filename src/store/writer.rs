@@ -137,7 +137,7 @@ impl Writer {
                     if let Ok(error) = answer
                         && (error.is_some() || !matches!(self.next, Next::Retry(_)))
                     {
-                        self.answered(error);
+                        self.answered(error.as_ref());
                     }
                 }
                 message = messages.recv(), if open => {
@@ -260,7 +260,7 @@ impl Writer {
         };
         self.next = Next::Retry(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(longest);
-        self.answered(Some(error));
+        self.answered(Some(&error));
     }
 
     fn kept(&mut self, batch: &Batch) {
@@ -335,10 +335,10 @@ impl Writer {
     }
 
     /// Takes note of how the store answered.
-    fn answered(&self, error: Option<StoreError>) {
+    fn answered(&self, error: Option<&StoreError>) {
         let (now, waiting) = (self.clock.now(), self.queue.len());
         self.standing.send_if_modified(|standing| {
-            let new = match (&error, &*standing) {
+            let new = match (error, &*standing) {
                 (None, _) => Standing::Up,
                 (Some(error), Standing::Down { since, .. }) => {
                     Standing::Down { since: *since, error: error.clone(), waiting }

@@ -42,6 +42,8 @@ use crate::event::RunId;
 const BUSY: Duration = Duration::from_millis(250);
 /// Statements that are kept prepared.
 const STATEMENTS: usize = 32;
+/// No database is shorter, unless it is empty.
+const HEADER: u64 = 512;
 /// What every connection is told: a small cache, no temporary files, nothing in the schema is trusted.
 const EACH: &str = "PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; \
     PRAGMA cell_size_check = ON;";
@@ -122,12 +124,11 @@ impl Sqlite {
                 ));
             }
         }
-        let open = match &mut state.open {
-            Some(open) => open,
-            None => {
-                let open = self.open(&mut state.is_broken, &mut state.in_memory)?;
-                state.open.insert(open)
-            }
+        let open = if let Some(open) = &mut state.open {
+            open
+        } else {
+            let open = self.open(&mut state.is_broken, &mut state.in_memory)?;
+            state.open.insert(open)
         };
         let answer = call(&mut open.connection, &mut state.trim);
         let Some(path) = self.path.as_deref().filter(|_| !state.in_memory) else { return answer };
@@ -203,7 +204,12 @@ impl Sqlite {
         let mut connection = Connection::open_with_flags(path, flags).told()?;
         connection.busy_timeout(BUSY).told()?;
         // Of another program's, or a newer one, nothing is changed, its journal neither.
-        schema::inspect(&connection)?;
+        let found = schema::inspect(&connection)?;
+        // SQLite would take what is shorter than its header for nothing, and write over it.
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if found == Found::Empty && (1..HEADER).contains(&size) {
+            return Err(StoreError::Corrupt("file is not a database".to_owned()));
+        }
         connection.execute_batch(OWNER).told()?;
         self.prepare(&mut connection)?;
         Ok(Open { connection, identity: place::identity(path) })
@@ -290,7 +296,8 @@ fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
         if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02x}"));
+            let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+            uri.extend(['%', digit(byte >> 4), digit(byte & 0xf)]);
         }
     }
     uri.push_str("?immutable=1");

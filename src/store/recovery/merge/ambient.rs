@@ -9,14 +9,16 @@ const CRON_TZ: &[u8] = b"CRON_TZ";
 /// Moves the schedule only; the nearer of the two holds.
 const ZONE: &[u8] = b"CRONKEEP_TZ";
 
-/// Variables without which hardly a command runs: they are not given empty for want of none.
-pub(super) const PERMANENT: [&str; 2] = ["PATH", "HOME"];
+/// Whether hardly a command runs where the variable is empty: it is not given so for want of none.
+pub(super) fn is_permanent(name: &Text) -> bool {
+    matches!(name.as_bytes(), b"PATH" | b"HOME")
+}
 
 /// What `NAME=value` lines above a line say to it.
 ///
 /// The zone of the schedule stands under `CRONKEEP_TZ`, whichever of the two names gave it. Names whose empty value
 /// takes them back are not in it when they are empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ambient(BTreeMap<Text, Text>);
 
 /// How the value that a job had is given to it again.
@@ -123,7 +125,7 @@ pub(super) fn resets(name: &Text) -> bool {
 /// How a job of `user` is given `value` where something else is in force.
 ///
 /// No line takes a variable back. Where there is a value that means the same as none, it is written; else the empty one,
-/// but for those that are [`PERMANENT`].
+/// but for those that are permanent.
 pub(super) fn spelling(name: &Text, value: Option<&Text>, user: &[u8]) -> Spelling {
     if let Some(value) = value {
         return Spelling::Line(line(name.as_bytes(), value.as_bytes()));
@@ -136,7 +138,7 @@ pub(super) fn spelling(name: &Text, value: Option<&Text>, user: &[u8]) -> Spelli
 /// The value that a job of `user` has for want of none.
 pub(super) fn stand_in(name: &Text, user: &[u8]) -> Option<Text> {
     match name.as_bytes() {
-        other if PERMANENT.iter().any(|name| name.as_bytes() == other) => None,
+        _ if is_permanent(name) => None,
         b"SHELL" => Some(Text::from("/bin/sh")),
         b"MAILTO" => Some(Text::from(user)),
         _ => Some(Text::from("")),

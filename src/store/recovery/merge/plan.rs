@@ -60,19 +60,12 @@ impl<'a> Plan<'a> {
         Plan { kept: kept.collect(), added: pairs.added }
     }
 
-    /// The same with all jobs that get other settings at the end of the file; those that a job has, and that cannot be
-    /// taken from it there either, it keeps.
-    pub(super) fn moving(mut self, file: &Table, warnings: &mut Warnings) -> Self {
+    /// The same with all jobs that get other settings at the end of the file.
+    pub(super) fn moving(mut self, file: &Table) -> Self {
         for (kept, job) in self.kept.iter_mut().zip(&file.jobs) {
-            let Some(kept) = kept else { continue };
-            for name in ambient::PERMANENT.map(Text::from) {
-                if let (Some(value), None) = (job.ambient.get(&name), kept.ambient.get(&name)) {
-                    Ambient::put(&mut kept.ambient, &name, Some(value));
-                    let name = name.to_string();
-                    warnings.push(Warning::Unset { job: job.id, name, empty: false });
-                }
+            if let Some(kept) = kept {
+                kept.moves = kept.ambient != job.ambient;
             }
-            kept.moves = kept.ambient != job.ambient;
         }
         self
     }
@@ -237,6 +230,12 @@ impl Surroundings {
             let values = jobs.map(|job| job.ambient.get(&name));
             match choose(values[0], values[1], values[2]) {
                 Choice::File => {}
+                Choice::Stored if values[1].is_none() && ambient::is_permanent(&name) => {
+                    if self.told.insert((name.clone(), values[0].cloned(), None)) {
+                        let name = name.to_string();
+                        warnings.push(Warning::Unset { job: file.id, name, empty: false });
+                    }
+                }
                 // What was taken back in the snapshot may be here already, as well as a line can say it.
                 Choice::Stored if values[1].is_none() && is_nothing(&name, values[0], user) => {}
                 Choice::Stored => Ambient::put(&mut merged, &name, values[1]),
