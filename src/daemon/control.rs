@@ -306,10 +306,8 @@ impl Desk {
     /// Whether schedules are kept, and what the executor is at, if it answers.
     async fn health(&self) -> (Health, Option<State>) {
         let mut reasons = Vec::new();
-        let (scheduler, state) = tokio::join!(
-            timeout(ALIVE, self.ping()),
-            timeout(ALIVE, self.executor.state())
-        );
+        let (scheduler, state) =
+            tokio::join!(timeout(ALIVE, self.ping()), timeout(ALIVE, self.executor.state()));
         let now = self.clock.now();
         if scheduler.is_err() {
             reasons.push("the scheduler does not answer".to_owned());

@@ -96,12 +96,7 @@ impl Reload {
     }
 
     /// Tells what the watch has noticed, and takes over what it has read.
-    pub(super) fn take(
-        &mut self,
-        change: Change,
-        now: Timestamp,
-        put: impl FnOnce(Arc<JobTable>),
-    ) {
+    pub(super) fn take(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
         for notice in &change.notices {
             let (text, warning) = (notice.to_string(), notice.is_warning());
             let file = notice.path().map(|path| path.display().to_string().into());
