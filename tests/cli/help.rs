@@ -26,6 +26,7 @@ fn help_is_as_in_the_transcripts() {
         "reload",
         "health",
         "logs",
+        "snapshot",
         "completions",
         "man",
     ] {

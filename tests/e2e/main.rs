@@ -21,6 +21,10 @@ mod reboot;
 mod recover;
 mod recover_file;
 mod recover_kill;
+mod recover_redis;
+#[expect(dead_code, reason = "not all of it is of use here")]
+#[path = "../support/redis.rs"]
+mod redis;
 mod reload;
 mod run;
 mod shutdown;
