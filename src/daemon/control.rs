@@ -1,5 +1,6 @@
 //! Answers what clients ask over the control socket.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use crate::control::{self, Access, Find, Refusal, Request, Requests, Server, Soc
 use crate::crontab::Fault;
 use crate::event::{Bus, Event, Fire, Run, Trigger};
 use crate::executor::{Handle, Place, State};
-use crate::job::{Job, JobTable};
+use crate::job::{Job, JobKey, JobTable};
 use crate::schedule::{Due, Zone};
 use crate::scheduler::Pulse;
 use crate::sink::recent::Recent;
 use crate::sink::seen::Seen;
+use crate::store;
 use crate::unix::Account;
 use crate::unix::identity::hostname;
 
@@ -112,6 +114,7 @@ pub(super) struct Desk {
     pub(super) waker: Waker,
     pub(super) about: Arc<About>,
     pub(super) store: Outlook,
+    pub(super) kept: store::Handle,
     pub(super) concerns: watch::Receiver<Concerns>,
 }
 
@@ -228,7 +231,9 @@ impl Desk {
     async fn listing(&self, table: Arc<JobTable>) -> Listing {
         let state = self.executor.state().await;
         let paused = state.paused.into_iter().collect();
-        Listing { table, now: self.clock.now(), last: self.executor.last_ends().await, paused }
+        let last = self.executor.last_ends().await;
+        let recorded = super::last::recorded(&self.kept, &table, &last).await;
+        Listing { table, now: self.clock.now(), last, recorded, paused }
     }
 
     async fn switch(&self, text: &str, pause: bool) -> Result<Switched, Refusal> {
@@ -273,7 +278,7 @@ impl Desk {
             jobs: JobCounts {
                 total: self.table().len(),
                 refused: loaded.map_or(0, |loaded| loaded.refused),
-                paused: state.paused.len(),
+                paused: self.paused(&state),
             },
             active: state.running.iter().map(RunObject::active).collect(),
             waiting: waiting(&state),
@@ -284,6 +289,16 @@ impl Desk {
             next: self.pulse.next().map(|at| instant_in(at, rules)),
             health,
         }
+    }
+
+    /// How many jobs are paused; a pause outlives its job.
+    fn paused(&self, state: &State) -> usize {
+        let table = self.table();
+        let paused: HashSet<JobKey> = state.paused.iter().copied().collect();
+        if paused.is_empty() {
+            return 0;
+        }
+        table.jobs().iter().filter(|job| paused.contains(&job.key)).count()
     }
 
     /// The crontabs that are known of.

@@ -6,12 +6,14 @@ mod background;
 mod control;
 mod crontab;
 mod feed;
+mod last;
 mod lock;
 mod notify;
 mod reading;
 mod reboot;
 mod recover;
 mod reload;
+mod restore;
 mod shadow;
 mod shutdown;
 mod signal;
@@ -169,8 +171,8 @@ async fn serve(
     let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
         .context("failed to start the store")?;
     let kept = store.handle().clone();
-    let replica = unix::identity::hostname().into();
-    let keep = Keep::new(kept.clone(), Arc::clone(&clock), replica);
+    let replica: Arc<str> = unix::identity::hostname().into();
+    let keep = Keep::new(kept.clone(), Arc::clone(&clock), Arc::clone(&replica));
     let keeping = tokio::spawn(seen.clone().keep(recent.clone(), keep, seen_events));
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
@@ -189,6 +191,7 @@ async fn serve(
     let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executor = executor.with_announcements(announced);
+    let executor = executor.with_ledger(restore::ledger(&kept, &replica));
     let executing = tokio::spawn(executor.run());
 
     let alarm = clock.alarm().context("failed to make a timer")?;
@@ -213,6 +216,8 @@ async fn serve(
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
+    // What is alive counts before the first fire is judged.
+    restore::restore(&config, &kept, &handle).await;
     // Before the watch reads them: each crontab is loaded once.
     let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
     let places = config.sources.iter().map(|source| source.place.clone());
@@ -231,6 +236,7 @@ async fn serve(
         waker: waker.clone(),
         about,
         store: store.outlook(),
+        kept: kept.clone(),
         concerns: recovery.concerns(),
     };
     let executor = handle;

@@ -131,6 +131,7 @@ pub(super) async fn serve(
         waker: alarm.waker(),
         about,
         store: store.outlook(),
+        kept: store.handle().clone(),
         concerns: concern,
     };
     let shadow = Shadow {

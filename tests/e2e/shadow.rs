@@ -20,7 +20,7 @@ fn shadow(redis: &Redis) -> Crond {
 }
 
 fn sum(crond: &mut Running, part: &str) {
-    crond.expect_where("notice", |event| {
+    crond.expect_where("crontab.notice", |event| {
         event["message"]
             .as_str()
             .is_some_and(|text| text.starts_with("shadow: ") && text.contains(part))
@@ -47,7 +47,7 @@ fn a_shadow_tells_what_differs_and_neither_runs_nor_writes_anything() {
     let rows = r#"[["0", "5", "*", "*", "*", "root", "true same"], ["0", "7", "*", "*", "*", "root", "true gone"], ["0", "7"]]"#;
     redis.set(ROWS, rows);
     let mut crond = shadow(&redis).crontab(TABLE).start();
-    sum(&mut crond, " 1 job is the same, ");
+    sum(&mut crond, " 1 job is the same, 4 differ");
     let events = crond.seen();
     for part in [
         "cached row 3: refused: not seven strings",
@@ -67,7 +67,7 @@ fn a_shadow_tells_what_differs_and_neither_runs_nor_writes_anything() {
 
     let table = "* * * * * * touch {dir}/ran\n0 5 * * * true same\n0 7 * * * true gone\n";
     crond.write(table);
-    sum(&mut crond, " 2 jobs are the same, ");
+    sum(&mut crond, " 2 jobs are the same, 1 differ");
     // What the service caches later is compared as well; meanwhile the first line is due again and again.
     let rows =
         rows.replace(r#", ["0", "7"]]"#, r#", ["0", "8", "*", "*", "*", "root", "true more"]]"#);
@@ -87,8 +87,9 @@ fn a_shadow_tells_what_differs_and_neither_runs_nor_writes_anything() {
 fn a_shadow_compares_when_the_store_comes_back() {
     let Some(mut redis) = Redis::start() else { return };
     redis.kill();
-    let mut crond = shadow(&redis).crontab("0 5 * * * true same\n").start();
+    let mut crond = shadow(&redis).crontab("0 5 * * * true same\n").spawn();
     crond.expect("store.down");
+    crond.expect("crontab.loaded");
     expect_health(&crond, &["nothing is compared yet", "is away"]);
     redis.restart();
     sum(&mut crond, "0 jobs are the same, 1 differ");
@@ -116,6 +117,6 @@ fn a_shadow_ends_with_a_signal_and_reloads_when_asked() {
     assert!(ask(&crond, &["reload"]).status.success());
     crond.expect("crontab.loaded");
     crond.signal(nix::sys::signal::Signal::SIGUSR1);
-    crond.expect("signal");
+    crond.expect("daemon.dump");
     crond.stop();
 }
