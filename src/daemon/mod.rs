@@ -15,6 +15,7 @@ mod recover;
 mod reload;
 mod restore;
 mod resume;
+mod shadow;
 mod shutdown;
 mod signal;
 mod standing;
@@ -72,9 +73,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
 pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
-    let locks = Locks::take(&config)?;
+    // Who runs nothing and writes nothing is in nobody's way.
+    let locks = if config.shadow { Locks::default() } else { Locks::take(&config)? };
     let Launch { pending, output, pid_file, warnings } = launch;
     config.warnings.extend(warnings);
+    let pid_file = pid_file.filter(|_| !config.shadow);
     let pid_file = pid_file.map(|path| PidFile::write(&path, &mut config.warnings)).transpose()?;
     config.warnings.extend(surroundings::missing(Path::new("/")));
     unix::spawn::seal_descriptors()
@@ -91,7 +94,11 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::sync_channel(1);
     let outside = Outside { notify: Notify::new(pending), locks, output };
-    let code = runtime.block_on(serve(config, outside, told));
+    let code = if config.shadow {
+        runtime.block_on(shadow::serve(config, outside, told))
+    } else {
+        runtime.block_on(serve(config, outside, told))
+    };
     // On a thread of its own: neither the watch's last word with inotify's thread, however busy that one is, nor a disk or
     // a user database that does not answer must keep us.
     let end = move || runtime.shutdown_timeout(LAST_LINES);
@@ -231,7 +238,7 @@ async fn serve(
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone(), resume);
+    let reload = Reload::new(&config, account, bus.clone(), Some(resume));
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),
