@@ -1,5 +1,6 @@
 //! Answers what clients ask over the control socket.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::control::{self, Access, Find, Refusal, Request, Requests, Server, Soc
 use crate::crontab::Fault;
 use crate::event::{Bus, Event, Fire, Run, Trigger};
 use crate::executor::{Handle, Place, State};
-use crate::job::{Job, JobTable};
+use crate::job::{Job, JobKey, JobTable};
 use crate::schedule::{Due, Zone};
 use crate::scheduler::Pulse;
 use crate::sink::recent::Recent;
@@ -267,7 +268,7 @@ impl Desk {
             jobs: JobCounts {
                 total: self.table().len(),
                 refused: loaded.map_or(0, |loaded| loaded.refused),
-                paused: state.paused.len(),
+                paused: self.paused(&state),
             },
             active: state.running.iter().map(RunObject::active).collect(),
             waiting: waiting(&state),
@@ -278,6 +279,16 @@ impl Desk {
             next: self.pulse.next().map(|at| instant_in(at, rules)),
             health,
         }
+    }
+
+    /// How many jobs are paused; a pause outlives its job.
+    fn paused(&self, state: &State) -> usize {
+        let table = self.table();
+        let paused: HashSet<JobKey> = state.paused.iter().copied().collect();
+        if paused.is_empty() {
+            return 0;
+        }
+        table.jobs().iter().filter(|job| paused.contains(&job.key)).count()
     }
 
     /// The crontabs that are known of.

@@ -12,6 +12,7 @@ mod reading;
 mod reboot;
 mod recover;
 mod reload;
+mod restore;
 mod shutdown;
 mod signal;
 mod standing;
@@ -161,8 +162,8 @@ async fn serve(
     let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
         .context("failed to start the store")?;
     let kept = store.handle().clone();
-    let replica = unix::identity::hostname().into();
-    let keep = Keep::new(kept.clone(), Arc::clone(&clock), replica);
+    let replica: Arc<str> = unix::identity::hostname().into();
+    let keep = Keep::new(kept.clone(), Arc::clone(&clock), Arc::clone(&replica));
     let keeping = tokio::spawn(seen.clone().keep(recent.clone(), keep, seen_events));
     let (fire_sender, fires) = mpsc::unbounded_channel();
     let reboot = Reboot::new(fire_sender.clone(), bus.clone(), clock.now(), &config.state_dir);
@@ -181,7 +182,10 @@ async fn serve(
     let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executor = executor.with_announcements(announced);
+    let executor = executor.with_ledger(restore::ledger(&kept, &replica));
     let executing = tokio::spawn(executor.run());
+    // What is alive counts before the first fire is judged.
+    restore::restore(&config, &kept, &handle).await;
 
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();

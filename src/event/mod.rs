@@ -91,6 +91,10 @@ pub enum Event {
         reason: String,
         /// The clock's generation ([`Fire::generation`]).
         generation: u64,
+        /// Why the job was due.
+        trigger: Trigger,
+        /// The run that there would have been, where one arrived; of a range there is none.
+        run: Option<RunId>,
     },
     /// Instants at which a job was due and that we chose not to start.
     RunSkipped {
@@ -106,6 +110,10 @@ pub enum Event {
         reason: String,
         /// The clock's generation ([`Fire::generation`]).
         generation: u64,
+        /// Why the job was due.
+        trigger: Trigger,
+        /// The run that there would have been, where one arrived; of a range there is none.
+        run: Option<RunId>,
     },
     /// Somebody asked that a job does not start until it is resumed.
     JobPaused(Arc<Job>),

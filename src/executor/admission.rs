@@ -166,6 +166,17 @@ impl Admission {
         Some(Release::Start(run))
     }
 
+    /// A run of an earlier life is alive, until it [`leave`](Admission::leave)s.
+    pub fn adopt(&mut self, job: JobKey, run: RunId) {
+        self.busy += 1;
+        self.jobs.entry(job).or_default().alive.push(run);
+    }
+
+    /// Ends nothing that is alive, and starts nothing that nobody asked for: these jobs were paused in an earlier life.
+    pub fn restore_pauses(&mut self, jobs: impl IntoIterator<Item = JobKey>) {
+        self.paused.extend(jobs);
+    }
+
     /// The run has no process until it [`wake`](Admission::wake)s; to its job it is alive all the same.
     pub fn rest(&mut self) {
         self.busy = self.busy.saturating_sub(1);
@@ -268,6 +279,12 @@ impl Admission {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.jobs.is_empty() && self.line.is_empty()
+    }
+
+    /// Whether not all that is in line may go now.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.limit.is_some_and(|limit| self.busy + self.line.len() > limit)
     }
 
     fn may_start(&self) -> bool {

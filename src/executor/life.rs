@@ -62,6 +62,7 @@ impl Core {
         if delay.is_zero() {
             return self.admit(&run);
         }
+        self.owe(&run);
         let set = self.deadlines.set(Deadline::Start(id), delay);
         self.put_off.insert(id, (run, set));
         Ok(id)
@@ -75,10 +76,20 @@ impl Core {
     /// Does what was decided of a run instead of a start.
     fn heed(&mut self, run: &Arc<Run>, arrival: Arrival) -> Result<(), Skip> {
         match arrival {
-            Arrival::InLine if self.limited => self.bound(run),
-            Arrival::InLine | Arrival::Backlog => {}
-            Arrival::Held => self.bound(run),
+            Arrival::InLine if self.limited => {
+                if self.admission.is_crowded() {
+                    self.owe(run);
+                }
+                self.bound(run);
+            }
+            Arrival::InLine => {}
+            Arrival::Backlog => self.owe(run),
+            Arrival::Held => {
+                self.owe(run);
+                self.bound(run);
+            }
             Arrival::Replaces { alive, dropped } => {
+                self.owe(run);
                 // However long the others take to end, it is what is to run.
                 self.unbound(run.id);
                 for earlier in alive {
@@ -152,6 +163,8 @@ impl Core {
             count: 1,
             reason: skip.to_string(),
             generation: run.fire.generation,
+            trigger: run.fire.trigger,
+            run: Some(run.id),
         });
     }
 
@@ -159,10 +172,16 @@ impl Core {
     pub(super) fn miss(&mut self, run: &Run, reason: &str) {
         self.unbound(run.id);
         self.waits.remove(&run.id);
-        self.miss_fire(&run.fire, reason);
+        self.tell_missed(&run.fire, Some(run.id), reason);
     }
 
-    pub(super) fn miss_fire(&mut self, Fire { job, due, generation, .. }: &Fire, reason: &str) {
+    /// Tells of a fire that never came to be a run.
+    pub(super) fn miss_fire(&mut self, fire: &Fire, reason: &str) {
+        self.tell_missed(fire, None, reason);
+    }
+
+    fn tell_missed(&mut self, fire: &Fire, run: Option<RunId>, reason: &str) {
+        let Fire { job, due, generation, trigger } = fire;
         self.counts.missed += 1;
         self.bus.publish(Event::RunMissed {
             job: Arc::clone(job),
@@ -171,6 +190,8 @@ impl Core {
             count: 1,
             reason: reason.to_owned(),
             generation: *generation,
+            trigger: *trigger,
+            run,
         });
     }
 
@@ -402,7 +423,7 @@ impl Core {
 }
 
 impl Life {
-    fn new(run: Arc<Run>) -> Self {
+    pub(super) fn new(run: Arc<Run>) -> Self {
         let phase = Phase::Starting;
         Life { run, phase, timer: None, ending: None, called_off: None, oom_before: None }
     }

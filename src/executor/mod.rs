@@ -10,6 +10,7 @@ mod attend;
 mod deadline;
 mod ending;
 pub mod jitter;
+pub mod ledger;
 mod life;
 pub mod mail;
 mod oom;
@@ -22,12 +23,14 @@ mod start;
 mod starter;
 mod state;
 mod stop;
+mod survivor;
 mod ticket;
 mod told;
 mod tree;
 
 pub use admission::{Place, Skip};
 pub use shell::Host;
+pub use ledger::{Conditions, Ledger, WhenDown};
 use start::{Child, Report, Starts};
 pub use state::{Counts, Rest, State, Waits};
 pub use stop::{Stop, Stopped};
@@ -45,6 +48,8 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::event::{Bus, Cause, Ended, Event, Fire, Run, RunId, Usage};
 use crate::job::{Job, JobKey, JobTable};
+use crate::schedule::Zone;
+use crate::store::RunRecord;
 use crate::unix::{self, Reaper, Signals};
 use admission::Admission;
 use deadline::{Deadlines, Set};
@@ -114,6 +119,10 @@ struct Core {
     oom_read: (Duration, Option<u64>),
     /// Whether nothing is to follow any more.
     stopping: bool,
+    /// Where starts are recorded; none: nowhere.
+    ledger: Option<Ledger>,
+    /// The runs of an earlier life whose processes live, as they were recorded.
+    survivors: HashMap<RunId, RunRecord>,
 }
 
 impl std::fmt::Debug for Core {
@@ -132,7 +141,19 @@ enum Order {
     End(RunId, oneshot::Sender<bool>),
     Pause(Arc<Job>, oneshot::Sender<bool>),
     Resume(Arc<Job>, oneshot::Sender<bool>),
+    Restore(Restored, oneshot::Sender<()>),
     Stop(Stop, oneshot::Sender<Stopped>),
+}
+
+/// What is known of an earlier life of the daemon.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// The runs that it had recorded as started and not as ended.
+    pub open: Vec<RunRecord>,
+    /// The jobs that were paused.
+    pub paused: Vec<JobKey>,
+    /// The zone in which runs are shown whose job no crontab has any more.
+    pub zone: Zone,
 }
 
 /// Talks to an [`Executor`] that runs.
@@ -183,6 +204,12 @@ impl Handle {
     /// Ends a pause; false if there was none.
     pub async fn resume(&self, job: Arc<Job>) -> bool {
         self.ask(|reply| Order::Resume(job, reply)).await.unwrap_or_default()
+    }
+
+    /// Goes on where an earlier life of the daemon ended: its pauses hold, its runs whose processes live count as running
+    /// until these are gone, its other runs are told as lost. To be asked for before the first fire.
+    pub async fn restore(&self, restored: Restored) {
+        self.ask(|reply| Order::Restore(restored, reply)).await;
     }
 
     /// Stops the executor: no fire is answered from now on, and the runs are treated as `stop` says. Ready when that is
@@ -257,6 +284,8 @@ impl Executor {
             oom_read: (clock.monotonic(), oom.read()),
             oom,
             stopping: false,
+            ledger: None,
+            survivors: HashMap::new(),
             clock,
         };
         let children = Signals::of_children()?;
@@ -284,6 +313,13 @@ impl Executor {
     #[must_use]
     pub fn with_announcements(mut self, ahead: mpsc::UnboundedReceiver<Arc<Job>>) -> Self {
         self.ahead = ahead;
+        self
+    }
+
+    /// Every start is recorded there before it is made.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Ledger) -> Self {
+        self.core.ledger = Some(ledger);
         self
     }
 
@@ -331,9 +367,13 @@ impl Executor {
                     Some(order) => self.core.obey(order),
                     None => orders_open = false,
                 },
-                Some(job) = self.ahead.recv() => self.core.starts.rehearse(job),
+                Some(job) = self.ahead.recv() => {
+                    self.core.warm();
+                    self.core.starts.rehearse(job);
+                }
             }
             self.core.pump();
+            self.core.record(!self.fires.is_empty());
             let alive = self.core.reaper.children().len() + self.core.starts.len();
             crowd = crowd.max(alive);
             if crowd >= CROWD && !self.core.is_engaged() {
@@ -396,6 +436,11 @@ impl Core {
                     self.bus.publish(Event::JobResumed(job));
                 }
                 let _ = reply.send(was);
+            }
+            Order::Restore(Restored { open, paused, zone }, reply) => {
+                self.admission.restore_pauses(paused);
+                self.take_open(open, &zone);
+                let _ = reply.send(());
             }
             Order::Stop(..) => {}
         }

@@ -22,6 +22,7 @@ use super::ticket::{Ticket, What};
 use crate::clock::Clock;
 use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
 use crate::job::Job;
+use crate::store::{Permission, StoreError};
 use crate::unix::{self, Errno, Pid, Signal, Status, process};
 
 /// How soon a start that failed for a shortage is made again; twice as late each time, up to [`LONGEST_DELAY`].
@@ -76,6 +77,10 @@ pub(super) enum Report {
     Again(u64),
     /// Nobody waits any more for the errands whose receiver is gone.
     Abandoned,
+    /// The store was asked for these starts, and has answered so.
+    Recorded(Vec<Arc<Ticket>>, Result<Vec<Permission>, StoreError>),
+    /// The process of a run of an earlier life has ended.
+    Gone(RunId),
 }
 
 /// A child that executes its program.
@@ -178,12 +183,22 @@ impl Starts {
         what: What,
         done: Option<oneshot::Sender<Result<Status, String>>>,
         since: Duration,
-    ) {
+    ) -> Arc<Ticket> {
         self.numbers += 1;
         let ticket = Arc::new(Ticket::new(self.numbers, what));
         let pending = Pending { ticket: Arc::clone(&ticket), done, since, delay: FIRST_DELAY };
         self.pending.insert(self.numbers, pending);
-        self.submit(ticket);
+        ticket
+    }
+
+    /// Where reports are sent.
+    pub(super) fn reports(&self) -> mpsc::UnboundedSender<Report> {
+        self.reports.clone()
+    }
+
+    /// Forgets a start that was not made; false if it has ended already.
+    pub(super) fn withdraw(&mut self, ticket: &Ticket) -> bool {
+        self.pending.remove(&ticket.number).is_some()
     }
 
     /// Makes ready for a start of this job that is due in a moment.
@@ -191,7 +206,8 @@ impl Starts {
         self.starter.rehearse(job);
     }
 
-    fn submit(&self, ticket: Arc<Ticket>) {
+    /// Has a start made that was begun, unless it was given up meanwhile.
+    pub(super) fn submit(&self, ticket: Arc<Ticket>) {
         let number = ticket.number;
         if let Err(error) = self.starter.submit(ticket) {
             let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
@@ -210,7 +226,8 @@ impl Starts {
 impl Core {
     /// Begins to start one attempt of a run; what becomes of it comes as a [`Report`], sooner or later.
     pub(super) fn begin(&mut self, run: Arc<Run>) {
-        self.starts.begin(What::Run(run), None, self.clock.monotonic());
+        let ticket = self.starts.begin(What::Run(run), None, self.clock.monotonic());
+        self.submit(ticket);
     }
 
     /// Takes a report: the run's main process lives from now on, or there will be none.
@@ -225,7 +242,8 @@ impl Core {
         match report {
             Report::Asked(Errand { run, arguments, stdin, done }) => {
                 let what = What::Errand(run, arguments, stdin);
-                self.starts.begin(what, Some(done), self.clock.monotonic());
+                let ticket = self.starts.begin(what, Some(done), self.clock.monotonic());
+                self.starts.submit(ticket);
             }
             Report::Again(number) => {
                 if let Some(pending) = self.starts.pending.get(&number) {
@@ -235,6 +253,8 @@ impl Core {
             Report::Abandoned => self.kill_abandoned(),
             Report::Started(begun) => self.open(begun),
             Report::Failed(failure) => self.fail(failure),
+            Report::Gone(run) => self.survivor_gone(run),
+            Report::Recorded(tickets, answer) => self.recorded(&tickets, answer),
         }
     }
 
@@ -419,7 +439,7 @@ impl Core {
     }
 
     /// Tells that no process came to be.
-    fn not_started(&mut self, run: Arc<Run>, reason: String) {
+    pub(super) fn not_started(&mut self, run: Arc<Run>, reason: String) {
         self.finish(run, Err(reason), (Duration::ZERO, Usage::default()), None);
     }
 }

@@ -52,6 +52,8 @@ impl Executor {
     pub(super) async fn stop(mut self, stop: Stop, reply: oneshot::Sender<Stopped>) {
         let mut replies = vec![reply];
         self.core.stopping = true;
+        // What was released is judged as what is being started.
+        self.core.record(false);
         self.core.reap();
         self.miss_all();
         let stopped = match stop {

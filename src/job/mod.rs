@@ -84,6 +84,32 @@ pub struct Naming {
 }
 
 impl Job {
+    /// A job of which no more than this is known, since no crontab has it: it is never due.
+    #[must_use]
+    pub fn remembered(key: JobKey, label: &str, zone: &Zone) -> Self {
+        let mut job = Job {
+            key,
+            line: 0,
+            timing: Arc::new(Timing { schedule: Schedule::Reboot, text: "".into() }),
+            action: Action::Shell { command: "".into(), stdin: None },
+            terms: Arc::new(Terms {
+                file: "-".into(),
+                origin: Origin::System,
+                user: "".into(),
+                zone: zone.clone(),
+                settings: Arc::new(Settings::default()),
+                policy: Arc::new(Policy::default()),
+            }),
+            naming: None,
+            since: Timestamp::UNIX_EPOCH,
+            flags: Flags::default(),
+        };
+        if job.label() != label {
+            job.naming = Some(Box::new(Naming { name: Some(label.into()), description: None }));
+        }
+        job
+    }
+
     /// The first due strictly after `cursor`, within `from` (inclusive) and `until` (exclusive); none if the
     /// job is not enabled.
     #[must_use]

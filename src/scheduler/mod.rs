@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Alarm, Clock, Wake};
-use crate::event::{Bus, Event, Fire};
+use crate::event::{Bus, Event, Fire, Trigger};
 use crate::job::{Job, JobTable};
 use due::{Agenda, Harvest};
 use owed::Missed;
@@ -197,7 +197,9 @@ fn told(Missed { job, first, last, count }: Missed, look: &Look, generation: u64
         (false, Shift::Jump) => "woken more than three hours late",
         (false, _) => "woken too late",
     };
-    Event::RunMissed { job, first, last, count, reason: reason.into(), generation }
+    let trigger = Trigger::Schedule;
+    let reason = reason.into();
+    Event::RunMissed { job, first, last, count, reason, generation, trigger, run: None }
 }
 
 /// What a panic said.

@@ -2,7 +2,7 @@
 //!
 //! Works on what the other keeper of events, [`Recent`], has gathered of a run's output: nothing is held twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use jiff::Timestamp;
 
 use super::recent::{Of, Printed, Recent};
 use crate::clock::Clock;
-use crate::event::{Ended, Event, Line, Outcome, Run, RunId, Started, Stream, Trigger};
+use crate::event::{Ended, Event, Fire, Line, Outcome, Run, RunId, Started, Stream, Trigger};
 use crate::job::{Job, JobKey};
 use crate::schedule::Due;
 use crate::store::record::{OutputLine, RecordedOutcome};
-use crate::store::{Handle, Mark, Output, RunRecord, Write};
+use crate::store::{Handle, Mark, Output, Owed, RunRecord, Write};
 use crate::unix::{Pid, process};
 
 /// How long the late output of a run's background processes may wait to be kept; monotonic.
@@ -32,6 +32,15 @@ pub struct Keep {
     ranges: u64,
     /// Runs that have ended and whose processes print on: when their output was kept last, and whether more came since.
     late: HashMap<RunId, (Duration, bool)>,
+    /// Runs that rest between two attempts: their dues are owed.
+    resting: HashSet<RunId>,
+}
+
+/// Dues that were not started: a contiguous range.
+struct Range {
+    first: Due,
+    last: Due,
+    count: u64,
 }
 
 impl std::fmt::Debug for Keep {
@@ -44,8 +53,15 @@ impl Keep {
     /// Keeps in `store` what `replica` does.
     #[must_use]
     pub fn new(store: Handle, clock: Arc<dyn Clock>, replica: Arc<str>) -> Self {
-        let (keys, late) = (RandomState::new(), HashMap::new());
-        Keep { store, clock, replica, keys, ranges: 0, late }
+        Keep {
+            store,
+            clock,
+            replica,
+            keys: RandomState::new(),
+            ranges: 0,
+            late: HashMap::new(),
+            resting: HashSet::new(),
+        }
     }
 
     /// Has one event kept, if it is to be; `recent` has taken it before.
@@ -57,13 +73,15 @@ impl Keep {
             Event::RunStarted(started) => self.keep_start(started),
             Event::RunOutput(line) if line.detached => self.print_late(line, recent),
             Event::RunEnded(ended) => self.keep_end(ended, recent),
-            Event::RunSkipped { job, first, last, count, reason, generation } => {
-                let range = (*first, *last, *count, *generation);
-                self.keep_range(job, range, RecordedOutcome::Skipped, reason);
+            Event::RunSkipped { job, first, last, count, reason, generation, trigger, run } => {
+                let range = Range { first: *first, last: *last, count: *count };
+                let of = (*trigger, *run, *generation);
+                self.keep_range(job, range, of, (RecordedOutcome::Skipped, reason));
             }
-            Event::RunMissed { job, first, last, count, reason, generation } => {
-                let range = (*first, *last, *count, *generation);
-                self.keep_range(job, range, RecordedOutcome::Missed, reason);
+            Event::RunMissed { job, first, last, count, reason, generation, trigger, run } => {
+                let range = Range { first: *first, last: *last, count: *count };
+                let of = (*trigger, *run, *generation);
+                self.keep_range(job, range, of, (RecordedOutcome::Missed, reason));
             }
             Event::Stopping { .. } => self.keep_late(recent),
             _ => {}
@@ -81,7 +99,8 @@ impl Keep {
         }
     }
 
-    fn keep_start(&self, started: &Started) {
+    fn keep_start(&mut self, started: &Started) {
+        self.resting.remove(&started.run.id);
         let mut record = self.record(&started.run);
         record.started = Some(started.at);
         // Only what outlives this daemon is ever looked for.
@@ -106,6 +125,13 @@ impl Keep {
         self.store.write(Write::Run(Box::new(record)));
         if let Some((output, _)) = output {
             self.store.write(Write::Output(ended.run.id, output));
+        }
+        let Fire { job, due, trigger, .. } = &ended.run.fire;
+        if ended.retry.is_some() {
+            self.resting.insert(ended.run.id);
+            self.store.write(Write::Owe(job.key, Owed { due: *due, trigger: *trigger }));
+        } else if self.resting.remove(&ended.run.id) {
+            self.store.write(Write::Settle(job.key, *due));
         }
     }
 
@@ -136,22 +162,33 @@ impl Keep {
     fn keep_range(
         &mut self,
         job: &Job,
-        (first, last, count, generation): (Due, Due, u64, u64),
-        outcome: RecordedOutcome,
-        reason: &str,
+        Range { first, last, count }: Range,
+        (trigger, run, generation): (Trigger, Option<RunId>, u64),
+        (outcome, reason): (RecordedOutcome, &str),
     ) {
-        self.ranges += 1;
         let now = self.clock.now();
-        let half =
-            |which: u8| u128::from(self.keys.hash_one((now.as_nanosecond(), self.ranges, which)));
-        let run = RunId::new(now, half(0) << 64 | half(1));
-        let mut record = self.blank(run, job, first);
+        let mut record = self.blank(run.unwrap_or_else(|| self.id_of_range(now)), job, first);
+        self.ranges += 1;
+        record.attempt = u32::from(run.is_some());
+        record.trigger = trigger;
         record.range = (count > 1).then_some((last, count));
         record.ended = Some(now);
         record.outcome = Some(outcome);
         record.reason = Some(reason.to_owned());
         self.store.write(Write::Run(Box::new(record)));
-        self.store.write(Write::Mark(job.key, Mark::of(last, generation)));
+        if trigger.is_of_schedule() {
+            self.store.write(Write::Mark(job.key, Mark::of(last, generation)));
+        }
+        // Not before it is recorded: until then it is owed.
+        if count == 1 {
+            self.store.write(Write::Settle(job.key, first));
+        }
+    }
+
+    fn id_of_range(&self, now: Timestamp) -> RunId {
+        let half =
+            |which: u8| u128::from(self.keys.hash_one((now.as_nanosecond(), self.ranges, which)));
+        RunId::new(now, half(0) << 64 | half(1))
     }
 
     fn record(&self, run: &Run) -> RunRecord {

@@ -93,6 +93,7 @@ pub fn trace(event: &Event, zone: &Zone) {
         Event::JobResumed(job) => info!(event = name, job = job.label(), "resumed"),
         Event::RunLost { name: job, run, due, reason, .. } => {
             let (scheduled, reason) = (due_at(*due, zone), escape(reason.as_bytes()));
+            let job = escape(job.as_bytes());
             let run = run.to_string();
             warn!(event = name, job, run, scheduled, reason, "lost");
         }

@@ -11,6 +11,7 @@ use super::{
     Beat, Claim, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Put,
     PutSnapshot, Query, Reply, Start, Store, StoreError, Tell, Verdict, Versioned, Write,
 };
+use crate::clock::Clock;
 use crate::event::RunId;
 use crate::job::JobKey;
 use crate::schedule::Due;
@@ -38,7 +39,8 @@ pub enum Standing {
 #[derive(Clone)]
 pub struct Handle {
     messages: mpsc::UnboundedSender<Message>,
-    standing: watch::Receiver<Standing>,
+    standing: Arc<watch::Sender<Standing>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What comes before a question.
@@ -67,13 +69,13 @@ impl Handle {
     /// The system has no thread left.
     pub fn start(
         open: impl FnOnce() -> Arc<dyn Store> + Send + 'static,
-        clock: Arc<dyn crate::clock::Clock>,
+        clock: Arc<dyn Clock>,
         tell: Tell,
     ) -> std::io::Result<Self> {
         let (messages, receiver) = mpsc::unbounded_channel();
-        let (sender, standing) = watch::channel(Standing::default());
-        writer::spawn(open, clock, tell, receiver, sender)?;
-        Ok(Handle { messages, standing })
+        let standing = Arc::new(watch::Sender::new(Standing::default()));
+        writer::spawn(open, Arc::clone(&clock), tell, receiver, Arc::clone(&standing))?;
+        Ok(Handle { messages, standing, clock })
     }
 
     /// Has something kept, as soon as that can be. Never blocks.
@@ -85,7 +87,13 @@ impl Handle {
     /// How the store stands, now and after each change.
     #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.clone()
+        self.standing.subscribe()
+    }
+
+    /// Has the store make ready for a start that comes in a moment. Never blocks.
+    pub fn warm(&self) {
+        // Without its thread there is no store.
+        let _ = self.messages.send(Message::Warm);
     }
 
     /// Waits until everything that was to be written before is, or `within` has passed; whether it is.
@@ -137,14 +145,24 @@ impl Handle {
     }
 
     /// [`Store::start`], within a span; an [`Write::Owe`] of these dues that still waits does not come after it.
-    pub async fn start_runs(
+    ///
+    /// It is asked when this is called, not when the future is first polled.
+    pub fn start_runs(
         &self,
         lease: Lease,
         starts: Vec<Start>,
         within: Duration,
-    ) -> Result<Vec<Permission>, StoreError> {
+    ) -> impl Future<Output = Result<Vec<Permission>, StoreError>> + use<> {
         let dues = starts.iter().map(|start| (start.key, start.mark.due())).collect();
-        self.ask(Kind::Start(dues), within, |store| store.start(lease, starts)).await
+        let answer = self.send(Kind::Start(dues), |store| store.start(lease, starts));
+        let handle = self.clone();
+        async move {
+            wait(answer?, within).await.unwrap_or_else(|Unanswered(error)| {
+                // Its thread may hang, and so cannot say it.
+                writer::note(&handle.standing, handle.clock.now(), Some(error.clone()), None);
+                Err(error)
+            })
+        }
     }
 
     /// [`Store::beat`], within a span.
@@ -187,6 +205,14 @@ impl Handle {
         within: Duration,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        wait(self.send(kind, question)?, within).await.unwrap_or_else(|Unanswered(error)| Err(error))
+    }
+
+    fn send<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let is_read = matches!(kind, Kind::Read);
         let call = move |store: Arc<dyn Store>| -> writer::Call {
@@ -201,7 +227,6 @@ impl Handle {
                 error
             })
         };
-        let gone = || StoreError::Down("its thread has ended".to_owned());
         let call: Question = Box::new(call);
         let message = match kind {
             Kind::Call => Message::Call(call),
@@ -209,9 +234,26 @@ impl Handle {
             Kind::Start(dues) => Message::Start(dues, call),
         };
         self.messages.send(message).map_err(|_| gone())?;
-        match tokio::time::timeout(within, answer).await {
-            Ok(answer) => answer.map_err(|_| gone())?,
-            Err(_) => Err(StoreError::Down(format!("no answer within {} ms", within.as_millis()))),
+        Ok(answer)
+    }
+}
+
+/// There was no answer in time.
+struct Unanswered(StoreError);
+
+async fn wait<T>(
+    answer: oneshot::Receiver<Result<T, StoreError>>,
+    within: Duration,
+) -> Result<Result<T, StoreError>, Unanswered> {
+    match tokio::time::timeout(within, answer).await {
+        Ok(answer) => Ok(answer.unwrap_or_else(|_| Err(gone()))),
+        Err(_) => {
+            let text = format!("no answer within {} ms", within.as_millis());
+            Err(Unanswered(StoreError::Down(text)))
         }
     }
+}
+
+fn gone() -> StoreError {
+    StoreError::Down("its thread has ended".to_owned())
 }

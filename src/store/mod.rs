@@ -108,6 +108,9 @@ pub trait Store: Send + Sync {
     /// What a run printed, as far as it was kept.
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>>;
 
+    /// Makes ready for a [`start`](Store::start) that comes in a moment: what it needs is read, nothing is changed.
+    fn warm(&self) {}
+
     /// Gives back memory that only a busy store needs. Called when a while has passed without anything to do.
     fn rest(&self) {}
 }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -45,6 +46,8 @@ pub(super) enum Message {
     CallAfter(Question),
     /// Carry this out at once: these dues are started, and not owed any more.
     Start(Vec<(JobKey, Due)>, Question),
+    /// A start comes in a moment.
+    Warm,
     /// Say when everything before this is kept.
     Flush(oneshot::Sender<()>),
 }
@@ -55,7 +58,7 @@ pub(super) fn spawn(
     clock: Arc<dyn Clock>,
     tell: Tell,
     messages: mpsc::UnboundedReceiver<Message>,
-    standing: watch::Sender<Standing>,
+    standing: Arc<watch::Sender<Standing>>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
@@ -101,7 +104,7 @@ struct Writer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     tell: Tell,
-    standing: watch::Sender<Standing>,
+    standing: Arc<watch::Sender<Standing>>,
     queue: Queue,
     /// The write under way, of which there is one at most, and what it writes.
     writing: JoinSet<Result<(), StoreError>>,
@@ -198,6 +201,7 @@ impl Writer {
                 }
                 self.call(call);
             }
+            Message::Warm => self.store.warm(),
             Message::Flush(done) => {
                 self.hurry();
                 self.flushes.push((self.queue.now(), done));
@@ -337,19 +341,31 @@ impl Writer {
     /// Takes note of how the store answered.
     fn answered(&self, error: Option<StoreError>) {
         let (now, waiting) = (self.clock.now(), self.queue.len());
-        self.standing.send_if_modified(|standing| {
-            let new = match (&error, &*standing) {
-                (None, _) => Standing::Up,
-                (Some(error), Standing::Down { since, .. }) => {
-                    Standing::Down { since: *since, error: error.clone(), waiting }
-                }
-                (Some(error), _) => Standing::Down { since: now, error: error.clone(), waiting },
-            };
-            let changed = *standing != new;
-            *standing = new;
-            changed
-        });
+        note(&self.standing, now, error, Some(waiting));
     }
+}
+
+/// Notes that the store answered, or with what error it did not; without `waiting` as many writes wait as before.
+pub(super) fn note(
+    standing: &watch::Sender<Standing>,
+    now: Timestamp,
+    error: Option<StoreError>,
+    waiting: Option<usize>,
+) {
+    standing.send_if_modified(|standing| {
+        let new = match (error, &*standing) {
+            (None, _) => Standing::Up,
+            (Some(error), Standing::Down { since, waiting: before, .. }) => {
+                Standing::Down { since: *since, error, waiting: waiting.unwrap_or(*before) }
+            }
+            (Some(error), _) => {
+                Standing::Down { since: now, error, waiting: waiting.unwrap_or_default() }
+            }
+        };
+        let changed = *standing != new;
+        *standing = new;
+        changed
+    });
 }
 
 async fn until(at: Option<Instant>) {

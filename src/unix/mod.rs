@@ -16,8 +16,10 @@ pub mod reaper;
 pub mod signals;
 pub mod spawn;
 mod strings;
+mod witness;
 
 pub use beside::beside;
+pub use witness::Witness;
 pub use identity::{Account, NoAccount, Subject};
 pub use limit::Limit;
 pub use nix::errno::Errno;

@@ -194,6 +194,8 @@ fn what_did_not_run_is_told_with_its_reason_and_how_often() {
         count,
         reason: "it is\npaused".into(),
         generation: 0,
+        trigger: Trigger::Schedule,
+        run: None,
     };
     let fields = "first=\"1970-01-01T00:00:00+00:00\" last=\"1970-01-01T00:00:00+00:00\"";
     assert_eq!(
@@ -204,7 +206,17 @@ fn what_did_not_run_is_told_with_its_reason_and_how_often() {
     );
     assert!(told(&skipped(5))[0].starts_with("INFO skipped 5 times "));
     let reason = "the daemon was stopped".into();
-    let missed = Event::RunMissed { job: job(LOUD), first, last, count: 2, reason, generation: 0 };
+    let (job_missed, generation, trigger) = (job(LOUD), 0, Trigger::Schedule);
+    let missed = Event::RunMissed {
+        job: job_missed,
+        first,
+        last,
+        count: 2,
+        reason,
+        generation,
+        trigger,
+        run: None,
+    };
     assert!(told(&missed)[0].starts_with("WARN missed 2 times event=\"run.missed\""));
     assert_eq!(
         told(&Event::JobPaused(job(LOUD))),

@@ -12,6 +12,7 @@ mod run;
 mod salvage;
 mod schema;
 mod snapshot;
+mod start;
 mod trim;
 mod value;
 
@@ -375,11 +376,7 @@ impl Store for Sqlite {
                 let before = Tally::read(connection)?;
                 let mut tally = before;
                 for start in &starts {
-                    if start.trigger.is_of_schedule() {
-                        job::mark(connection, start.key, start.mark, at)?;
-                    }
-                    job::settle(connection, start.key, start.mark.due())?;
-                    run::put_start(connection, start, &lease.replica, &mut tally)?;
+                    start::put(connection, start, &lease.replica, at, &mut tally)?;
                 }
                 tally.write(connection, before)
             })
@@ -407,6 +404,23 @@ impl Store for Sqlite {
 
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
         now(self.with(|connection, _| run::output(connection, run)))
+    }
+
+    /// Goes through a start of a job that there is not, and takes it back.
+    fn warm(&self) {
+        let at = self.clock.now();
+        let start = start::of_nothing(at);
+        // Whatever is wrong will be told of the start.
+        let _ = self.with(|connection, _| {
+            let Ok(transaction) =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)
+            else {
+                return Ok(());
+            };
+            let mut tally = Tally::read(&transaction).unwrap_or_default();
+            let _ = start::put(&transaction, &start, "", at, &mut tally);
+            Ok(())
+        });
     }
 
     fn rest(&self) {
