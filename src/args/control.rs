@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::StoreArgs;
+
 pub(super) const LIST_EXAMPLES: &str = "\
 Examples:
   cronkeep list                         what runs when, and how it went last
@@ -53,7 +55,9 @@ pub(super) const LOGS_EXAMPLES: &str = "\
 Examples:
   cronkeep logs backup                  what its last runs printed
   cronkeep logs -f backup               and what it prints from now on
-  cronkeep logs 1X4VA                   one run, by the end of its id";
+  cronkeep logs 1X4VA                   one run, by the end of its id
+
+Without a daemon, and for runs that it does not hold any more, the store is read.";
 
 /// How the daemon is reached.
 #[derive(Debug, Clone, Args, Default)]
@@ -141,7 +145,7 @@ pub struct LogsArgs {
     /// A job or a run
     #[arg(value_name = "JOB|RUN")]
     pub what: String,
-    /// Go on with what is printed from now on
+    /// Go on with what is printed from now on; needs the daemon
     #[arg(short, long)]
     pub follow: bool,
     /// One JSON object per line
@@ -150,4 +154,7 @@ pub struct LogsArgs {
     /// How the daemon is reached.
     #[command(flatten)]
     pub control: ControlArgs,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }

@@ -8,6 +8,7 @@ mod control;
 mod crond;
 mod crontab;
 mod daemon;
+mod history;
 mod store;
 mod supercronic;
 
@@ -31,6 +32,7 @@ pub use daemon::{
     CatchUpArg, CronDNamesArg, DaemonArgs, LogFormatArg, LogLevelArg, LogToArg, OnStopArg,
     OverlapArg, RecoverArg, WhenStoreDownArg,
 };
+pub use history::{HistoryArgs, OutcomeArg};
 pub use store::{SnapshotArg, SnapshotArgs, StoreArgs};
 
 const EXAMPLES: &str = "\
@@ -147,9 +149,14 @@ pub enum Command {
     /// For HEALTHCHECK: a fault in a crontab, or a store that is down, is said, and no failure.
     #[command(after_help = control::HEALTH_EXAMPLES)]
     Health(HealthArgs),
+    /// Show what was run, and what was not and why
+    ///
+    /// From the store, newest first: beside a daemon, and without one.
+    #[command(after_help = history::EXAMPLES)]
+    History(HistoryArgs),
     /// Show what a job or a run printed
     ///
-    /// As the daemon keeps it in memory: the beginning and the end of the last runs that printed something.
+    /// The beginning and the end of the last runs that printed something: as the daemon knows it, else from the store.
     #[command(after_help = control::LOGS_EXAMPLES)]
     Logs(LogsArgs),
     /// Show, compare or forget the crontabs that the store holds

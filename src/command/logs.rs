@@ -3,14 +3,20 @@
 use std::io::{self, Write};
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
+use super::archive::{Archive, everything};
 use super::control::{client, label};
 use super::{Console, counted};
 use crate::args::LogsArgs;
-use crate::control::client::segment;
+use crate::config::default_zone;
+use crate::control::client::{Error, segment};
 use crate::control::shape::RunObject;
-use crate::exit::ExitCode;
+use crate::exit::{ExitCode, UsageError};
+use crate::schedule::Zone;
 use crate::sink::record::escape;
+use crate::store::record::OutputLine;
+use crate::store::{Output, RunRecord};
 
 /// One thing that the daemon tells of a run.
 #[derive(Debug, Default, Deserialize)]
@@ -24,31 +30,115 @@ struct Told {
     ended: Option<RunObject>,
 }
 
-/// Prints lines as the daemon tells them.
+/// Runs of a job whose output is read from the store.
+const RUNS: usize = 10;
+/// Among how many of its last runs those that printed something are looked for.
+const LOOKED_AT: usize = 1_000;
+
+/// Prints lines as the daemon tells them; what it does not know, as the store has kept it.
 pub(super) fn run(args: &LogsArgs, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
     let follow = if args.follow { "?follow=true" } else { "" };
     let target = format!("/api/v1/logs/{}{follow}", segment(&args.what));
-    let mut reader = Reader { coloured: console.coloured, ..Reader::default() };
-    client(&args.control, console).get_lines(&target, |line| {
-        if args.json {
-            console.out.write_all(line)?;
-        } else {
-            reader.write(&serde_json::from_slice(line)?, console.out)?;
-        }
+    let mut reader = Reader { coloured: console.coloured, is_json: args.json, run: None };
+    let mut is_known = false;
+    let told = client(&args.control, console).get_lines(&target, |line| {
+        is_known = true;
+        reader.read(line, console.out)?;
         if args.follow { console.out.flush() } else { Ok(()) }
-    })?;
-    Ok(ExitCode::Success)
+    });
+    if is_known || args.follow {
+        told?;
+        return Ok(ExitCode::Success);
+    }
+    match (told, kept(args, &mut reader, console)) {
+        (_, Ok(())) => Ok(ExitCode::Success),
+        // It knows the job, which has printed nothing that anybody holds.
+        (Ok(()), Err(_)) => Ok(ExitCode::Success),
+        // A mistake in what was asked for, which it can name best.
+        (Err(refused @ Error::Refused { .. }), Err(_)) => Err(refused.into()),
+        (Err(away), Err(error)) => Err(error.context(away)),
+    }
+}
+
+/// Prints what the store has kept of the job or the run.
+fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let archive = Archive::open(&args.store, console.host)?;
+    let zone = default_zone(None, console.host).map_err(UsageError::from)?.zone;
+    let mut runs = match archive.jobs(&args.what) {
+        Ok(jobs) => {
+            let (runs, _) = archive.runs(&jobs, &everything(LOOKED_AT))?;
+            runs
+        }
+        Err(error) => {
+            let attempts = archive.run(&args.what)?;
+            anyhow::ensure!(!attempts.is_empty(), error);
+            attempts
+        }
+    };
+    // The last attempt of each run tells how it ended.
+    runs.retain(|record| record.attempt > 0 && record.started.is_some());
+    runs.dedup_by_key(|record| record.run);
+    let mut found = Vec::new();
+    for record in runs {
+        if found.len() == RUNS {
+            break;
+        }
+        if let Some(output) = archive.output(record.run)? {
+            found.push((record, output));
+        }
+    }
+    for (record, output) in found.iter().rev() {
+        for told in told(record, output, &zone) {
+            reader.read(told.to_string().as_bytes(), console.out)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a daemon would tell of a run.
+fn told(record: &RunRecord, output: &Output, zone: &Zone) -> Vec<Value> {
+    let run = record.run.to_string();
+    let line = |line: &OutputLine| {
+        json!({
+            "run": run,
+            "key": record.key.to_string(),
+            "name": record.job_name(),
+            "stream": if line.is_error { "stderr" } else { "stdout" },
+            "detached": line.detached,
+            "line": escape(&line.bytes),
+        })
+    };
+    let mut told: Vec<Value> = output.head.iter().map(line).collect();
+    if output.left_out > 0 {
+        let (key, name) = (record.key.to_string(), record.job_name());
+        told.push(json!({ "run": run, "key": key, "name": name, "left_out": output.left_out }));
+    }
+    told.extend(output.tail.iter().map(line));
+    if record.outcome.is_some() {
+        told.push(json!({ "run": run, "ended": RunObject::recorded(record, zone.rules()) }));
+    }
+    told
 }
 
 /// Tells the lines of one run from those of the next.
 #[derive(Debug, Default)]
 struct Reader {
     coloured: bool,
+    is_json: bool,
     /// The run whose line came last.
     run: Option<String>,
 }
 
 impl Reader {
+    /// Prints one thing that is told, as people read it or as it is.
+    fn read(&mut self, line: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        if !self.is_json {
+            return self.write(&serde_json::from_slice(line)?, out);
+        }
+        out.write_all(line.strip_suffix(b"\n").unwrap_or(line))?;
+        out.write_all(b"\n")
+    }
+
     fn write(&mut self, told: &Told, out: &mut dyn Write) -> io::Result<()> {
         if let Some(run) = &told.run
             && (told.line.is_some() || told.left_out.is_some())

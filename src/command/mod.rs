@@ -4,12 +4,14 @@
 //! asks a daemon over its control socket, opens the store, changes nothing but users' tables and, where it is asked to, a
 //! snapshot, and never prints but through its console.
 
+mod archive;
 pub mod check;
 pub mod completions;
 mod control;
 pub mod crontab;
 pub mod explain;
 pub mod health;
+pub mod history;
 pub mod list;
 pub mod logs;
 pub mod man;
@@ -95,6 +97,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Resume(args) => pause::resume(args, console),
         Command::Reload(args) => pause::reload(args, console),
         Command::Health(args) => health::run(args, console),
+        Command::History(args) => history::run(args, console),
         Command::Logs(args) => logs::run(args, console),
         Command::Snapshot(args) => snapshot::run(args, console),
         Command::Crontab(args) => crontab::run(args, console),

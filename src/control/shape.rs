@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::crontab::Text;
 use crate::event::{Ended, Fire, Outcome, Run, RunId, Started};
 use crate::job::{Job, JobKey, JobTable};
+use crate::store::RunRecord;
+use crate::store::record::RecordedOutcome;
 use crate::unix::identity::hostname;
 
 /// The jobs in force, and what is known of each beside its line.
@@ -20,6 +22,8 @@ pub struct Listing {
     pub now: Timestamp,
     /// The run of each job that ended last, where one did.
     pub last: HashMap<JobKey, Ended>,
+    /// What was recorded of the last run of each other job, where one was.
+    pub recorded: HashMap<JobKey, RunRecord>,
     /// The jobs that are paused.
     pub paused: HashSet<JobKey>,
 }
@@ -60,7 +64,11 @@ impl Listing {
             command: job.action.command(),
             description: job.description(),
             next,
-            last: self.last.get(&job.key).map(RunObject::ended),
+            last: match (self.last.get(&job.key), self.recorded.get(&job.key)) {
+                (Some(ended), _) => Some(RunObject::ended(ended)),
+                (None, Some(record)) => Some(RunObject::recorded(record, job.zone().rules())),
+                (None, None) => None,
+            },
             paused: self.paused.contains(&job.key),
             enabled: job.policy().enabled,
         };
@@ -97,6 +105,15 @@ pub struct RunObject {
     pub output_bytes: Option<u64>,
     /// The main process, while it lives.
     pub pid: Option<i32>,
+    /// Of instants that were not started: how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Of instants that were not started: the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+    /// Of instants that were not started: the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
 }
 
 impl RunObject {
@@ -152,6 +169,44 @@ impl RunObject {
             system_cpu_ms: milliseconds(ended.usage.system),
             max_rss_kib: Some(ended.usage.max_rss_kib),
             ..RunObject::of(&ended.run)
+        }
+    }
+}
+
+impl RunObject {
+    /// A run as it is recorded, with the offsets of a zone.
+    #[must_use]
+    pub fn recorded(record: &RunRecord, zone: &TimeZone) -> Self {
+        let instant = |at: Timestamp| instant_in(at, zone);
+        let milliseconds = |span: std::time::Duration| u64::try_from(span.as_millis()).ok();
+        let took = record.started.zip(record.ended).map(|(from, to)| to.duration_since(from));
+        let unstarted =
+            matches!(record.outcome, Some(RecordedOutcome::Skipped | RecordedOutcome::Missed));
+        let (last, count) = record.range.unwrap_or((record.due, 1));
+        RunObject {
+            run: record.run.to_string(),
+            key: record.key.to_string(),
+            name: record.job_name().map(ToOwned::to_owned),
+            scheduled: Some(instant(record.due.at)),
+            trigger: record.trigger.name().to_owned(),
+            attempt: record.attempt,
+            queued: record.queued.map(instant),
+            started: record.started.map(instant),
+            ended: record.ended.map(instant),
+            outcome: record.outcome.map(|outcome| outcome.name().to_owned()),
+            exit: record.exit,
+            signal: record.signal,
+            reason: record.reason.clone(),
+            duration_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()),
+            user_cpu_ms: milliseconds(record.user_cpu),
+            system_cpu_ms: milliseconds(record.system_cpu),
+            max_rss_kib: Some(record.max_rss_kib),
+            replica: Some(record.replica.clone()),
+            output_bytes: Some(record.output_bytes),
+            pid: record.process.map(|(pid, _)| pid),
+            count: unstarted.then_some(count),
+            first: unstarted.then(|| instant(record.due.at)),
+            last: unstarted.then(|| instant(last.at)),
         }
     }
 }

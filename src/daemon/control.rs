@@ -29,6 +29,7 @@ use crate::schedule::{Due, Zone};
 use crate::scheduler::Pulse;
 use crate::sink::recent::Recent;
 use crate::sink::seen::Seen;
+use crate::store;
 use crate::unix::Account;
 use crate::unix::identity::hostname;
 
@@ -112,6 +113,7 @@ pub(super) struct Desk {
     pub(super) waker: Waker,
     pub(super) about: Arc<About>,
     pub(super) store: Outlook,
+    pub(super) kept: store::Handle,
     pub(super) concerns: watch::Receiver<Concerns>,
 }
 
@@ -223,7 +225,9 @@ impl Desk {
     async fn listing(&self, table: Arc<JobTable>) -> Listing {
         let state = self.executor.state().await;
         let paused = state.paused.into_iter().collect();
-        Listing { table, now: self.clock.now(), last: self.executor.last_ends().await, paused }
+        let last = self.executor.last_ends().await;
+        let recorded = super::last::recorded(&self.kept, &table, &last).await;
+        Listing { table, now: self.clock.now(), last, recorded, paused }
     }
 
     async fn switch(&self, text: &str, pause: bool) -> Result<Switched, Refusal> {

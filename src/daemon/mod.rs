@@ -6,6 +6,7 @@ mod background;
 mod control;
 mod crontab;
 mod feed;
+mod last;
 mod lock;
 mod notify;
 mod reading;
@@ -194,6 +195,7 @@ async fn serve(
         clock: Arc::clone(&clock),
         alarm,
         tables: table,
+        origin: Arc::default(),
         fires: fire_sender,
         ahead: Some(ahead),
         bus: bus.clone(),
@@ -227,6 +229,7 @@ async fn serve(
         waker: waker.clone(),
         about,
         store: store.outlook(),
+        kept: kept.clone(),
         concerns: recovery.concerns(),
     };
     let executor = handle;

@@ -237,7 +237,7 @@ impl Reload {
             .map(|(_, Reading { source, crontab, ids })| (source, crontab, ids.as_ref()))
             .collect();
         let (table, diff, across) =
-            JobTable::build_identified(&readings, &self.zone, &self.defaults, &self.table, now);
+            JobTable::build_identified(&readings, &self.zone, &self.defaults, &self.table, now, &|_| None);
         let mut across_files: HashMap<&str, Vec<&Fault>> = HashMap::new();
         for (file, fault) in &across {
             across_files.entry(file).or_default().push(fault);

@@ -56,6 +56,17 @@ pub fn expression_seed(text: &[u8]) -> u64 {
     JobId::of_mark(text).seed()
 }
 
+impl JobKey {
+    /// What tells it from others, without the prefix that all ids have: `00112233445566ff`, `00112233445566ff#2`.
+    #[must_use]
+    pub fn digits(self) -> String {
+        match self.occurrence {
+            1 => self.id.digits(),
+            occurrence => format!("{}#{occurrence}", self.id.digits()),
+        }
+    }
+}
+
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{:016x}", self.seed())

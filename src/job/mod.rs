@@ -7,6 +7,7 @@ mod build;
 pub mod canonical;
 pub mod id;
 mod identity;
+pub mod jitter;
 pub mod policy;
 mod relation;
 pub mod table;
@@ -166,11 +167,7 @@ impl Job {
     /// What people call it: its name, or the sixteen digits of its id (and `#2` where they are not enough).
     #[must_use]
     pub fn label(&self) -> String {
-        match (self.name(), self.key.occurrence) {
-            (Some(name), _) => name.to_string(),
-            (None, 1) => self.key.id.digits(),
-            (None, occurrence) => format!("{}#{occurrence}", self.key.id.digits()),
-        }
+        self.name().map_or_else(|| self.key.digits(), ToString::to_string)
     }
 
     /// When it is due.

@@ -55,6 +55,20 @@ pub struct RunRecord {
     pub process: Option<(i32, u64)>,
 }
 
+impl RunRecord {
+    /// The job's name, if it has one.
+    #[must_use]
+    pub fn job_name(&self) -> Option<&str> {
+        (self.name != self.key.digits()).then_some(&*self.name)
+    }
+
+    /// Where a page that ends with this record ends ([`Page::cursor`]).
+    #[must_use]
+    pub fn cursor(&self) -> String {
+        format!("{}-{}", self.run, self.attempt)
+    }
+}
+
 /// How a record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordedOutcome {

@@ -22,7 +22,7 @@ use cronkeep::store::legacy::{self, Row};
 use jiff::Timestamp;
 
 /// A system table, read.
-pub fn read(bytes: &[u8]) -> (Source, Crontab) {
+fn read(bytes: &[u8]) -> (Source, Crontab) {
     let source =
         Source { name: "crontab".into(), bytes: bytes.to_vec(), dialect: Dialect::system() };
     let crontab = crontab::parse(&source);
@@ -30,13 +30,13 @@ pub fn read(bytes: &[u8]) -> (Source, Crontab) {
 }
 
 /// The rows that we cache of a system table.
-pub fn rows(text: &str) -> Vec<Row> {
+fn rows(text: &str) -> Vec<Row> {
     let (source, crontab) = read(text.as_bytes());
     legacy::rows(&[(&source, &crontab)]).into_iter().map(|(_, row)| row).collect()
 }
 
 /// The ids of the jobs of a system table, in order.
-pub fn ids(text: &str) -> Vec<String> {
+fn ids(text: &str) -> Vec<String> {
     let (source, crontab) = read(text.as_bytes());
     let (options, before) = (Options::default(), JobTable::default());
     let (table, _, _) = JobTable::build(
@@ -50,7 +50,7 @@ pub fn ids(text: &str) -> Vec<String> {
 }
 
 /// What differs between a system table and rows, in words.
-pub fn differences(text: &str, cached: &[Row]) -> Vec<String> {
+fn differences(text: &str, cached: &[Row]) -> Vec<String> {
     let (source, crontab) = read(text.as_bytes());
     let compared = legacy::compare(&source, &crontab, cached);
     compared.differences.iter().map(ToString::to_string).collect()

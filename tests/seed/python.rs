@@ -45,8 +45,12 @@ pub fn cached(crontabs: &[Vec<u8>]) -> Option<Vec<Value>> {
     let mut input = child.stdin.take().expect("a pipe");
     let mut answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let read = crontabs.iter().map(|text| {
-        let hex: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(input, "{hex}").expect("python reads");
+        let mut hex = Vec::with_capacity(2 * text.len() + 1);
+        for byte in text {
+            write!(hex, "{byte:02x}").expect("a vector takes everything");
+        }
+        hex.push(b'\n');
+        input.write_all(&hex).expect("python reads");
         let answer = answers.next().expect("python answers").expect("text");
         serde_json::from_str(&answer).expect("JSON")
     });

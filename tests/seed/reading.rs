@@ -139,7 +139,7 @@ fn what_ends_the_services_parser_is_known_line_by_line() {
     }
 }
 
-/// The vectors say what the service's scheduler, APScheduler, makes of each row.
+/// The vectors say what the service's scheduler, `APScheduler`, makes of each row.
 #[test]
 fn what_the_services_scheduler_refuses_is_known() {
     let Some(text) = vectors::text("job-ids.json") else { return };

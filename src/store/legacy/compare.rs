@@ -203,13 +203,18 @@ pub fn compare(source: &Source, crontab: &Crontab, cached: &[Row]) -> Comparison
     Comparison { same, differences, meanings }
 }
 
+/// What two rows must have in common to be told together.
+type Alike = fn(&Row) -> String;
+
+/// How they are told: the line, the row of the file, the row of the cache.
+type Told = fn(u32, Row, Row) -> Difference;
+
 /// Explains what is left on both sides: by id, by schedule, by command, at last each by itself.
 fn explain(here: Vec<(u32, Row)>, left: &[&Row], first_of: &HashMap<Row, u32>) -> Vec<Difference> {
     let mut taken = vec![false; left.len()];
     let mut differences = Vec::new();
     let mut here: Vec<_> = here.into_iter().map(Some).collect();
-    type Make = fn(u32, Row, Row) -> Difference;
-    let rounds: [(fn(&Row) -> String, Make); 3] = [
+    let rounds: [(Alike, Told); 3] = [
         (|row| row.id().to_string(), Difference::SameId),
         (|row| row.0[..6].join("\n"), Difference::OtherCommand),
         (|row| row.0[5..].join("\n"), Difference::OtherSchedule),

@@ -29,7 +29,7 @@ pub fn report(crontabs: &[(&Source, &Crontab)], cache: Option<&[u8]>) -> Vec<Str
                         cached.push(row);
                     }
                     Err(reason) => {
-                        lines.push(format!("cached row {}: refused: {reason}", place + 1))
+                        lines.push(format!("cached row {}: refused: {reason}", place + 1));
                     }
                 }
             }

@@ -43,6 +43,8 @@ use crate::event::RunId;
 const BUSY: Duration = Duration::from_millis(250);
 /// Statements that are kept prepared.
 const STATEMENTS: usize = 32;
+/// No database is shorter, unless it is empty.
+const HEADER: u64 = 512;
 /// What every connection is told: a small cache, no temporary files, nothing in the schema is trusted.
 const EACH: &str = "PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; \
     PRAGMA cell_size_check = ON;";
@@ -204,7 +206,12 @@ impl Sqlite {
         let mut connection = Connection::open_with_flags(path, flags).told()?;
         connection.busy_timeout(BUSY).told()?;
         // Of another program's, or a newer one, nothing is changed, its journal neither.
-        schema::inspect(&connection)?;
+        let found = schema::inspect(&connection)?;
+        // SQLite would take what is shorter than its header for nothing, and write over it.
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if found == Found::Empty && (1..HEADER).contains(&size) {
+            return Err(StoreError::Corrupt("file is not a database".to_owned()));
+        }
         connection.execute_batch(OWNER).told()?;
         self.prepare(&mut connection)?;
         Ok(Open { connection, identity: place::identity(path) })

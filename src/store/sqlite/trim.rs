@@ -50,11 +50,15 @@ const LEAST: usize = 64;
 pub(super) struct Trim {
     /// The last record that was looked at; those before it are kept for their jobs.
     runs: Option<(String, i64)>,
-    /// Records that were looked at since the walk began.
+    /// Records that were looked at since the walk began, and when that was.
     looked_at: u64,
+    began: Option<Timestamp>,
     /// The last job that was looked at.
     jobs: Option<(i64, i64)>,
 }
+
+/// After so long the walk begins anew: what was kept for its job may be too old, or not be among its last any more.
+const AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// A record at the old end.
 struct Old {
@@ -94,8 +98,9 @@ impl Trim {
         let too_old = first_of(before(now, bounds.age));
         let forgotten = first_of(before(now, bounds.forgotten));
         let bound = i64::from(bounds.runs);
-        if self.looked_at > u64::from(bounds.runs) {
-            (self.runs, self.looked_at) = (None, 0);
+        let has_aged = self.began.is_none_or(|began| began < before(now, AGAIN));
+        if self.looked_at > u64::from(bounds.runs) || has_aged {
+            (self.runs, self.looked_at, self.began) = (None, 0, Some(now));
         }
         for old in self.oldest(connection, budget)? {
             if tally.runs <= bound && old.run >= too_old {

@@ -1,0 +1,183 @@
+//! The store, as commands read it: beside a daemon, or without one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+
+use crate::args::StoreArgs;
+use crate::clock::SystemClock;
+use crate::config::{Host, Located};
+use crate::event::RunId;
+use crate::job::JobKey;
+use crate::sink::record::escape;
+use crate::store::open::{Access, Opening};
+use crate::store::{self, Output, Query, Reply, RunRecord, Store};
+
+/// How long the store may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Runs that are asked for at once.
+const PAGE: usize = 1_000;
+/// Among how many of the last runs a job is looked for by its name.
+const LOOKED_AT: usize = 20_000;
+/// Letters of the end of a run's id that are enough to name it.
+const ENOUGH: usize = 4;
+
+/// A store that is only read.
+pub(super) struct Archive {
+    store: Arc<dyn Store>,
+    /// Which, without secrets.
+    name: String,
+    runtime: Runtime,
+}
+
+impl Archive {
+    /// Opens the store that `args` mean.
+    ///
+    /// # Errors
+    /// It is not named as a store is.
+    pub(super) fn open(args: &StoreArgs, host: &Host) -> anyhow::Result<Self> {
+        let Located { address, namespace, .. } = Located::of(args, host)?;
+        let name = address.to_string();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("failed to start the runtime")?;
+        let opening = Opening {
+            address,
+            namespace,
+            access: Access::Read,
+            clock: Arc::new(SystemClock),
+            // A reader changes nothing, and so has nothing to say.
+            tell: Arc::new(|_| {}),
+        };
+        let store = {
+            let _inside = runtime.enter();
+            store::open(opening)
+        };
+        Ok(Archive { store, name, runtime })
+    }
+
+    /// What `query` asks for of these jobs, or of all, newest first; at most as many as it says.
+    ///
+    /// The second value says where the next page begins, if there is one.
+    pub(super) fn runs(
+        &self,
+        jobs: &[JobKey],
+        query: &Query,
+    ) -> anyhow::Result<(Vec<RunRecord>, Option<String>)> {
+        let mut found = Vec::new();
+        let mut more = false;
+        let each: Vec<Option<JobKey>> =
+            if jobs.is_empty() { vec![None] } else { jobs.iter().copied().map(Some).collect() };
+        for job in each {
+            let (runs, rest) = self.runs_of(&Query { job, ..query.clone() })?;
+            found.extend(runs);
+            more |= rest;
+        }
+        found.sort_unstable_by(|a, b| (b.run, b.attempt).cmp(&(a.run, a.attempt)));
+        more |= found.len() > query.limit;
+        found.truncate(query.limit);
+        let cursor = found.last().filter(|_| more).map(RunRecord::cursor);
+        Ok((found, cursor))
+    }
+
+    /// As many as are asked for, and whether there are more.
+    fn runs_of(&self, query: &Query) -> anyhow::Result<(Vec<RunRecord>, bool)> {
+        let mut query = query.clone();
+        let (limit, mut found) = (query.limit, Vec::new());
+        loop {
+            query.limit = PAGE.min(limit - found.len());
+            if query.limit == 0 {
+                return Ok((found, true));
+            }
+            let page = self.ask(|store| store.runs(query.clone()))?;
+            found.extend(page.runs);
+            match page.cursor {
+                None => return Ok((found, false)),
+                cursor => query.cursor = cursor,
+            }
+        }
+    }
+
+    /// What a run printed.
+    pub(super) fn output(&self, run: RunId) -> anyhow::Result<Option<Output>> {
+        self.ask(|store| store.output(run))
+    }
+
+    /// The jobs that `text` means: those of that name, which it may have had with several ids; else the one of that id, or of
+    /// the only id that begins so.
+    ///
+    /// # Errors
+    /// Nothing is kept of such a job, or several may be meant.
+    pub(super) fn jobs(&self, text: &str) -> anyhow::Result<Vec<JobKey>> {
+        let (runs, _) = self.runs_of(&everything(LOOKED_AT))?;
+        let named = runs.iter().filter(|record| record.name == text).map(|record| record.key);
+        let mut named: BTreeSet<JobKey> = named.collect();
+        if named.is_empty() {
+            let loaded = self.ask(|store| store.load())?;
+            let all = runs.iter().map(|record| record.key).chain(loaded.jobs.into_keys());
+            let exact: Option<JobKey> = text.parse().ok();
+            let begins = |key: &JobKey| {
+                exact.map_or_else(|| key.digits().starts_with(text), |exact| exact == *key)
+            };
+            named = all.filter(begins).collect();
+            anyhow::ensure!(
+                named.len() <= 1,
+                "{:?} may be any of {} jobs; give more digits of the id",
+                escape(text.as_bytes()),
+                named.len()
+            );
+        }
+        anyhow::ensure!(
+            !named.is_empty(),
+            "{} knows no job {:?}; `cronkeep history` shows what was run",
+            self.name,
+            escape(text.as_bytes())
+        );
+        Ok(named.into_iter().collect())
+    }
+
+    /// The attempts of the run that `text` means, newest first: its id, or the end of it; none if there is no such run.
+    ///
+    /// # Errors
+    /// Several may be meant.
+    pub(super) fn run(&self, text: &str) -> anyhow::Result<Vec<RunRecord>> {
+        let end = text.to_ascii_uppercase();
+        if end.len() < ENOUGH || !end.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(Vec::new());
+        }
+        let (mut found, _) = self.runs_of(&Query { id_end: Some(end), ..everything(PAGE) })?;
+        found.retain(|record| record.attempt > 0);
+        let is_one = found.iter().all(|record| record.run == found[0].run);
+        anyhow::ensure!(is_one, "several runs end in {text:?}: give more of the id");
+        Ok(found)
+    }
+
+    fn ask<'a, T>(&'a self, question: impl FnOnce(&'a dyn Store) -> Reply<'a, T>) -> anyhow::Result<T> {
+        let answer = self.runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, question(&*self.store)).await
+        });
+        match answer {
+            Ok(answer) => answer.with_context(|| format!("failed to read the store {}", self.name)),
+            Err(_) => {
+                anyhow::bail!("{} did not answer within {} s", self.name, PATIENCE.as_secs())
+            }
+        }
+    }
+}
+
+/// All runs, at most so many.
+pub(super) fn everything(limit: usize) -> Query {
+    Query {
+        job: None,
+        outcomes: Vec::new(),
+        since: None,
+        until: None,
+        id_end: None,
+        limit,
+        cursor: None,
+    }
+}
