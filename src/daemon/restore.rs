@@ -2,27 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use crate::config::{Config, StoreConfig};
-use crate::executor::{self, Conditions, Ledger, Restored, WhenDown};
+use crate::executor::{self, Restored};
 use crate::schedule::Zone;
-use crate::store::{Handle, Lease, Loaded, Standing};
+use crate::store::{Handle, Loaded, Standing};
 
-/// How long the store may take to record starts before they are made all the same.
-const START: Duration = Duration::from_millis(250);
 /// How long the first start may have to wait for what the store has kept.
 const LOAD: Duration = Duration::from_secs(2);
 /// How long the store may take to tell it later.
 const LATE_LOAD: Duration = Duration::from_secs(30);
-
-/// Where starts are recorded by a daemon that shares its schedule with nobody.
-pub(super) fn ledger(store: &Handle, replica: &str) -> Ledger {
-    let lease = Lease { replica: replica.to_owned(), fencing: 0 };
-    let conditions = Conditions { lease, within: START, when_down: WhenDown::Run };
-    // Nothing changes them.
-    Ledger::new(store.clone(), watch::channel(conditions).1)
-}
 
 /// Gives the executor what the store has kept, before anything is due; later if the store does not answer now.
 pub(super) async fn restore(config: &Config, store: &Handle, executor: &executor::Handle) {
