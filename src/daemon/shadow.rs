@@ -133,6 +133,7 @@ pub(super) async fn serve(
         store: store.outlook(),
         kept: store.handle().clone(),
         concerns: concern,
+        replicas: None,
     };
     let shadow = Shadow {
         clock,
