@@ -77,7 +77,7 @@ impl Archive {
             found.extend(runs);
             more |= rest;
         }
-        found.sort_unstable_by(|a, b| (b.run, b.attempt).cmp(&(a.run, a.attempt)));
+        found.sort_unstable_by_key(|record| std::cmp::Reverse((record.run, record.attempt)));
         more |= found.len() > query.limit;
         found.truncate(query.limit);
         let cursor = found.last().filter(|_| more).map(RunRecord::cursor);
@@ -156,10 +156,13 @@ impl Archive {
         Ok(found)
     }
 
-    fn ask<'a, T>(&'a self, question: impl FnOnce(&'a dyn Store) -> Reply<'a, T>) -> anyhow::Result<T> {
-        let answer = self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, question(&*self.store)).await
-        });
+    fn ask<'a, T>(
+        &'a self,
+        question: impl FnOnce(&'a dyn Store) -> Reply<'a, T>,
+    ) -> anyhow::Result<T> {
+        let answer = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, question(&*self.store)).await });
         match answer {
             Ok(answer) => answer.with_context(|| format!("failed to read the store {}", self.name)),
             Err(_) => {

@@ -60,6 +60,10 @@ impl Back {
     fn of(self, loaded: Loaded) -> Restored {
         let paused = loaded.jobs.iter().filter(|(_, state)| state.paused).map(|(key, _)| *key);
         let paused = paused.collect();
-        Restored { open: if self.is_ours { loaded.open } else { Vec::new() }, paused, zone: self.zone }
+        Restored {
+            open: if self.is_ours { loaded.open } else { Vec::new() },
+            paused,
+            zone: self.zone,
+        }
     }
 }

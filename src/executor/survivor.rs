@@ -29,21 +29,20 @@ type Process = (Pid, u64);
 
 impl Core {
     /// Takes over the runs that an earlier life has recorded as started and not as ended.
-    pub(super) fn take_open(&mut self, records: Vec<RunRecord>, zone: &Zone) {
+    pub(super) fn take_open(&mut self, mut records: Vec<RunRecord>, zone: &Zone) {
         // What is alive in this life is no run of an earlier one.
-        let mut records = records;
         records.retain(|record| !self.lives.contains_key(&record.run));
         let unknown = records.iter().filter(|record| record.process.is_none());
         let found = find(&unknown.map(|record| record.run.to_string()).collect());
         for record in records {
             let known = record.process.map(|(pid, since)| (Pid::from_raw(pid), since));
             let process = known.or_else(|| found.get(&record.run.to_string()).copied());
-            match process.and_then(|process| witness(process, record.run)) {
-                Some((process, witness)) => self.adopt(record, process, witness, zone),
-                None => {
-                    let is_known = record.process.is_some() || record.started.is_some();
-                    self.lose(record, if is_known { WHILE_IT_RAN } else { BEFORE_ITS_START });
-                }
+            let alive = process.and_then(|process| witness(process, record.run));
+            if let Some((process, witness)) = alive {
+                self.adopt(record, process, witness, zone);
+            } else {
+                let is_known = record.process.is_some() || record.started.is_some();
+                self.lose(record, if is_known { WHILE_IT_RAN } else { BEFORE_ITS_START });
             }
         }
     }
@@ -59,8 +58,7 @@ impl Core {
         let id = record.run;
         let table = Arc::clone(&self.tables.borrow());
         let job = table.jobs().iter().find(|job| job.key == record.key).cloned();
-        let job =
-            job.unwrap_or_else(|| Arc::new(Job::remembered(record.key, &record.name, zone)));
+        let job = job.unwrap_or_else(|| Arc::new(Job::remembered(record.key, &record.name, zone)));
         let fire = Fire { job, due: record.due, trigger: record.trigger, generation: 0 };
         let run = Arc::new(Run { id, fire, attempt: record.attempt });
         let at = record.started.or(record.queued).unwrap_or_else(|| id.at());
@@ -112,8 +110,8 @@ impl Core {
         record.outcome = Some(RecordedOutcome::Lost);
         record.reason = Some(reason.to_owned());
         // When those of an earlier life ended is not known.
-        record.ended = (reason != WHILE_IT_RAN && reason != BEFORE_ITS_START)
-            .then(|| self.clock.now());
+        record.ended =
+            (reason != WHILE_IT_RAN && reason != BEFORE_ITS_START).then(|| self.clock.now());
         record.process = None;
         if let Some(ledger) = &self.ledger {
             ledger.store.write(Write::Run(Box::new(record)));
@@ -139,7 +137,6 @@ fn witness((pid, since): Process, run: RunId) -> Option<(Process, Option<Witness
     // Before it is looked at: what is found to be it then is what is watched.
     let witness = Witness::of(pid).ok();
     let is_it = process::since(pid) == Some(since)
-        && process::variable(pid, VARIABLE)
-            .is_none_or(|found| found == run.to_string().as_bytes());
+        && process::variable(pid, VARIABLE).is_none_or(|found| found == run.to_string().as_bytes());
     is_it.then_some(((pid, since), witness))
 }

@@ -1,6 +1,7 @@
 //! What the store keeps of runs, and how it is read.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -36,11 +37,7 @@ fn history(crond: &Running, arguments: &[&str], fits: impl Fn(&[Value]) -> bool)
     history_in(crond.folder(), arguments, fits)
 }
 
-fn history_in(
-    folder: &Path,
-    arguments: &[&str],
-    fits: impl Fn(&[Value]) -> bool,
-) -> Vec<Value> {
+fn history_in(folder: &Path, arguments: &[&str], fits: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let words = [&["history", "--json"], arguments].concat();
@@ -181,7 +178,7 @@ fn without_a_store_the_reader_says_which_it_means() {
 fn a_thousand_runs_are_recorded_and_read_page_by_page() {
     let mut crontab = String::new();
     for number in 0..125 {
-        crontab.push_str(&format!("* * * * * * exit {number}\n"));
+        writeln!(crontab, "* * * * * * exit {number}").unwrap();
     }
     let mut crond = Crond::new().crontab(&crontab).arg("--on-stop=end").start();
     while crond.count("run.ended") < 1_000 {
