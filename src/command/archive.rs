@@ -77,7 +77,7 @@ impl Archive {
             found.extend(runs);
             more |= rest;
         }
-        found.sort_unstable_by(|a, b| (b.run, b.attempt).cmp(&(a.run, a.attempt)));
+        found.sort_unstable_by_key(|record| std::cmp::Reverse((record.run, record.attempt)));
         more |= found.len() > query.limit;
         found.truncate(query.limit);
         let cursor = found.last().filter(|_| more).map(RunRecord::cursor);

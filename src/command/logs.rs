@@ -51,9 +51,8 @@ pub(super) fn run(args: &LogsArgs, console: &mut Console<'_>) -> anyhow::Result<
         return Ok(ExitCode::Success);
     }
     match (told, kept(args, &mut reader, console)) {
-        (_, Ok(())) => Ok(ExitCode::Success),
-        // It knows the job, which has printed nothing that anybody holds.
-        (Ok(()), Err(_)) => Ok(ExitCode::Success),
+        // If it is only the daemon that knows the job, nobody holds anything that it has printed.
+        (_, Ok(())) | (Ok(()), Err(_)) => Ok(ExitCode::Success),
         // A mistake in what was asked for, which it can name best.
         (Err(refused @ Error::Refused { .. }), Err(_)) => Err(refused.into()),
         (Err(away), Err(error)) => Err(error.context(away)),

@@ -29,21 +29,20 @@ type Process = (Pid, u64);
 
 impl Core {
     /// Takes over the runs that an earlier life has recorded as started and not as ended.
-    pub(super) fn take_open(&mut self, records: Vec<RunRecord>, zone: &Zone) {
+    pub(super) fn take_open(&mut self, mut records: Vec<RunRecord>, zone: &Zone) {
         // What is alive in this life is no run of an earlier one.
-        let mut records = records;
         records.retain(|record| !self.lives.contains_key(&record.run));
         let unknown = records.iter().filter(|record| record.process.is_none());
         let found = find(&unknown.map(|record| record.run.to_string()).collect());
         for record in records {
             let known = record.process.map(|(pid, since)| (Pid::from_raw(pid), since));
             let process = known.or_else(|| found.get(&record.run.to_string()).copied());
-            match process.and_then(|process| witness(process, record.run)) {
-                Some((process, witness)) => self.adopt(record, process, witness, zone),
-                None => {
-                    let is_known = record.process.is_some() || record.started.is_some();
-                    self.lose(record, if is_known { WHILE_IT_RAN } else { BEFORE_ITS_START });
-                }
+            let alive = process.and_then(|process| witness(process, record.run));
+            if let Some((process, witness)) = alive {
+                self.adopt(record, process, witness, zone);
+            } else {
+                let is_known = record.process.is_some() || record.started.is_some();
+                self.lose(record, if is_known { WHILE_IT_RAN } else { BEFORE_ITS_START });
             }
         }
     }

@@ -259,13 +259,11 @@ async fn wait<T>(
     answer: oneshot::Receiver<Result<T, StoreError>>,
     within: Duration,
 ) -> Result<Result<T, StoreError>, Unanswered> {
-    match tokio::time::timeout(within, answer).await {
-        Ok(answer) => Ok(answer.unwrap_or_else(|_| Err(gone()))),
-        Err(_) => {
-            let text = format!("no answer within {} ms", within.as_millis());
-            Err(Unanswered(StoreError::Down(text)))
-        }
+    if let Ok(answer) = tokio::time::timeout(within, answer).await {
+        return Ok(answer.unwrap_or_else(|_| Err(gone())));
     }
+    let text = format!("no answer within {} ms", within.as_millis());
+    Err(Unanswered(StoreError::Down(text)))
 }
 
 fn gone() -> StoreError {

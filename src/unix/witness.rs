@@ -43,6 +43,7 @@ impl Witness {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test waits for its own child")]
 mod tests {
     use std::process::{Command, Stdio};
 

@@ -1,6 +1,7 @@
 //! What the store keeps of runs, and how it is read.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -177,7 +178,7 @@ fn without_a_store_the_reader_says_which_it_means() {
 fn a_thousand_runs_are_recorded_and_read_page_by_page() {
     let mut crontab = String::new();
     for number in 0..125 {
-        crontab.push_str(&format!("* * * * * * exit {number}\n"));
+        writeln!(crontab, "* * * * * * exit {number}").unwrap();
     }
     let mut crond = Crond::new().crontab(&crontab).arg("--on-stop=end").start();
     while crond.count("run.ended") < 1_000 {
