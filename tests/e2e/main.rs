@@ -22,6 +22,7 @@ mod recover;
 mod recover_file;
 mod recover_kill;
 mod reload;
+mod resume;
 mod run;
 mod shutdown;
 mod socket;
