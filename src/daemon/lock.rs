@@ -13,7 +13,7 @@ use crate::store::{Address, sqlite};
 use crate::unix::lock::{Lock, LockError};
 
 /// The locks on the spool directories that are read, none for named files, and on an embedded store.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Locks {
     held: Vec<Lock>,
     /// The directories that did not exist yet.

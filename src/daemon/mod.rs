@@ -13,8 +13,10 @@ mod reading;
 mod reboot;
 mod recover;
 mod reload;
+mod replica;
 mod restore;
 mod resume;
+mod shadow;
 mod shutdown;
 mod signal;
 mod standing;
@@ -56,6 +58,7 @@ use notify::Notify;
 use reboot::Reboot;
 use recover::Recovery;
 use reload::{News, Reload};
+use replica::Replicas;
 use restore::Back;
 use resume::{Resume, States};
 use store::Keeper;
@@ -72,9 +75,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
 pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
-    let locks = Locks::take(&config)?;
+    // Who runs nothing and writes nothing is in nobody's way.
+    let locks = if config.shadow { Locks::default() } else { Locks::take(&config)? };
     let Launch { pending, output, pid_file, warnings } = launch;
     config.warnings.extend(warnings);
+    let pid_file = pid_file.filter(|_| !config.shadow);
     let pid_file = pid_file.map(|path| PidFile::write(&path, &mut config.warnings)).transpose()?;
     config.warnings.extend(surroundings::missing(Path::new("/")));
     unix::spawn::seal_descriptors()
@@ -91,7 +96,11 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::sync_channel(1);
     let outside = Outside { notify: Notify::new(pending), locks, output };
-    let code = runtime.block_on(serve(config, outside, told));
+    let code = if config.shadow {
+        runtime.block_on(shadow::serve(config, outside, told))
+    } else {
+        runtime.block_on(serve(config, outside, told))
+    };
     // On a thread of its own: neither the watch's last word with inotify's thread, however busy that one is, nor a disk or
     // a user database that does not answer must keep us.
     let end = move || runtime.shutdown_timeout(LAST_LINES);
@@ -169,7 +178,7 @@ async fn serve(
     let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
         .context("failed to start the store")?;
     let kept = store.handle().clone();
-    let replica: Arc<str> = unix::identity::hostname().into();
+    let replica = replica::name(&config);
     let keep = Keep::new(kept.clone(), Arc::clone(&clock), Arc::clone(&replica));
     let keeping = tokio::spawn(seen.clone().keep(recent.clone(), keep, seen_events));
     let (fire_sender, fires) = mpsc::unbounded_channel();
@@ -189,7 +198,8 @@ async fn serve(
     let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executor = executor.with_announcements(announced);
-    let executor = executor.with_ledger(restore::ledger(&kept, &replica));
+    let (ledger, entrance) = replica::ledger(&config, &kept, &replica, &fire_sender);
+    let executor = executor.with_ledger(ledger);
     let executing = tokio::spawn(executor.run());
     // Read before anything is written over it; what is alive counts before the first fire is judged.
     kept.hold();
@@ -198,6 +208,11 @@ async fn serve(
     let restoring =
         restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
     tokio::spawn(restoring);
+
+    let replicas = entrance.map(|entrance| {
+        Replicas::start(entrance, &kept, &clock, &bus, tables.subscribe(), &handle)
+    });
+    let fire_sender = replicas.as_ref().map_or(fire_sender, |replicas| replicas.fires.clone());
 
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
@@ -211,6 +226,7 @@ async fn serve(
         tables: table,
         origin: going,
         fires: fire_sender,
+        missed: replicas.as_ref().map(|replicas| replicas.passed.clone()),
         ahead: Some(ahead),
         bus: bus.clone(),
         pulse: pulse.clone(),
@@ -231,7 +247,7 @@ async fn serve(
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone(), resume);
+    let reload = Reload::new(&config, account, bus.clone(), Some(resume));
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),
@@ -243,6 +259,7 @@ async fn serve(
         waker: waker.clone(),
         about,
         store: store.outlook(),
+        replicas: replicas.as_ref().map(|replicas| replicas.alive.clone()),
         kept: kept.clone(),
         concerns: recovery.concerns(),
     };
@@ -271,6 +288,9 @@ async fn serve(
     let _ = timeout(LAST_LINES, hooks).await;
     let _ = timeout(LAST_LINES, keeping).await;
     kept.flush(LAST_WRITES).await;
+    if let Some(replicas) = replicas {
+        replicas.leave().await;
+    }
     Ok(code)
 }
 
@@ -352,12 +372,17 @@ fn post(config: &Config) -> Post {
     Post::new(via, config.passthrough)
 }
 
-/// The fault that a test asks for; builds without debug assertions know of none.
+/// The fault that a test asks for.
 fn injected_fault() -> Option<Fault> {
+    let after = fault("scheduler-panic-after-")?;
+    usize::try_from(after).ok().map(Fault::PanicAfter)
+}
+
+/// The number of the fault with this name that a test asks for; builds without debug assertions know of none.
+fn fault(name: &str) -> Option<u64> {
     if !cfg!(debug_assertions) {
         return None;
     }
     let asked = std::env::var("CRONKEEP_TEST_FAULT").ok()?;
-    let after = asked.strip_prefix("scheduler-panic-after-")?;
-    after.parse().ok().map(Fault::PanicAfter)
+    asked.split(',').find_map(|fault| fault.strip_prefix(name)?.parse().ok())
 }

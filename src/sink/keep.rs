@@ -88,7 +88,10 @@ impl Keep {
     }
 
     fn keep_start(&mut self, started: &Started) {
-        self.resting.remove(&started.run.id);
+        if self.resting.remove(&started.run.id) {
+            // Its start has settled it, which may have been before it was told that it rested.
+            self.store.write(Write::Settle(started.run.fire.job.key, started.run.fire.due));
+        }
         let mut record = self.record(&started.run);
         record.started = Some(started.at);
         // Only what outlives this daemon is ever looked for.
@@ -241,3 +244,6 @@ impl Recent {
         Some((Output { head, left_out: found.left_out, tail }, found.bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,7 +171,7 @@ impl Handle {
         async move {
             wait(answer?, within).await.unwrap_or_else(|Unanswered(error)| {
                 // Its thread may hang, and so cannot say it.
-                writer::note(&handle.standing, handle.clock.now(), Some(error.clone()), None);
+                writer::note(&handle.standing, handle.clock.now(), Some(&error), None);
                 Err(error)
             })
         }
@@ -217,7 +217,9 @@ impl Handle {
         within: Duration,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        wait(self.send(kind, question)?, within).await.unwrap_or_else(|Unanswered(error)| Err(error))
+        wait(self.send(kind, question)?, within)
+            .await
+            .unwrap_or_else(|Unanswered(error)| Err(error))
     }
 
     fn send<T: Send + 'static>(

@@ -363,7 +363,7 @@ impl Writer {
     /// Takes note of how the store answered.
     fn answered(&self, error: Option<&StoreError>) {
         let (now, waiting) = (self.clock.now(), self.queue.len());
-        note(&self.standing, now, error.cloned(), Some(waiting));
+        note(&self.standing, now, error, Some(waiting));
     }
 }
 
@@ -371,17 +371,19 @@ impl Writer {
 pub(super) fn note(
     standing: &watch::Sender<Standing>,
     now: Timestamp,
-    error: Option<StoreError>,
+    error: Option<&StoreError>,
     waiting: Option<usize>,
 ) {
     standing.send_if_modified(|standing| {
         let new = match (error, &*standing) {
             (None, _) => Standing::Up,
             (Some(error), Standing::Down { since, waiting: before, .. }) => {
-                Standing::Down { since: *since, error, waiting: waiting.unwrap_or(*before) }
+                let waiting = waiting.unwrap_or(*before);
+                Standing::Down { since: *since, error: error.clone(), waiting }
             }
             (Some(error), _) => {
-                Standing::Down { since: now, error, waiting: waiting.unwrap_or_default() }
+                let waiting = waiting.unwrap_or_default();
+                Standing::Down { since: now, error: error.clone(), waiting }
             }
         };
         let changed = *standing != new;

@@ -290,6 +290,13 @@ impl Running {
         events
     }
 
+    /// Ends the daemon by this signal, and returns another one on the same folder, with no arguments yet.
+    pub fn again(mut self, signal: Signal) -> Crond {
+        self.signal(signal);
+        self.child.wait().expect("the daemon is ours");
+        Crond::on(self.keep_folder())
+    }
+
     fn tail(&self) -> Vec<String> {
         let skip = self.seen.len().saturating_sub(30);
         self.seen.iter().skip(skip).map(Value::to_string).collect()

@@ -12,6 +12,7 @@ mod control;
 mod dropin;
 mod fault;
 mod harness;
+mod history;
 mod hook;
 mod host;
 mod machine;
@@ -21,12 +22,19 @@ mod reboot;
 mod recover;
 mod recover_file;
 mod recover_kill;
+mod recover_redis;
+#[expect(dead_code, reason = "not all of it is of use here")]
+#[path = "../support/redis.rs"]
+mod redis;
 mod reload;
 mod resume;
 mod run;
+mod shadow;
 mod shutdown;
 mod socket;
 mod source;
+mod store;
 mod stuck;
+mod survivor;
 mod watch;
 mod world;

@@ -76,8 +76,7 @@ fn a_recovery_in_place_that_is_killed_at_any_step_is_completed() {
         world.renew("");
         fs::write(world.path("outside"), "").unwrap();
         let fault = format!("recover-kill-at-{step}");
-        let mut crond =
-            world.crond().under(&unshare).env("CRONKEEP_TEST_FAULT", fault).spawn();
+        let mut crond = world.crond().under(&unshare).env("CRONKEEP_TEST_FAULT", fault).spawn();
         if crond.until_loaded_or_killed().is_some() {
             crond.signal(nix::sys::signal::Signal::SIGTERM);
         }

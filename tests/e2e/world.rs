@@ -94,7 +94,9 @@ impl World {
             .args(arguments)
             .arg("--state-dir")
             .arg(self.path("state"))
-            .args(self.arguments.iter().filter(|option| option.starts_with("--store=")))
+            .args(self.arguments.iter().filter(|option| {
+                option.starts_with("--store=") || option.starts_with("--namespace=")
+            }))
             .current_dir(self.folder.path())
             .env_remove("CRONKEEP_STORE")
             .output()

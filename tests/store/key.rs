@@ -1,5 +1,6 @@
 //! Every key, as it is written: the formats of `docs/store.md`, byte by byte.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use cronkeep::event::Trigger;
@@ -31,7 +32,7 @@ fn dump(redis: &Redis) -> String {
         if kind == "zset" {
             words.extend(["0", "-1"]);
         }
-        all.push_str(&format!("{key} ({kind})\n"));
+        let _ = writeln!(all, "{key} ({kind})");
         let values = match redis.command(&words) {
             Reply::List(values) => values.iter().map(text).collect(),
             one => vec![text(&one)],
@@ -42,7 +43,7 @@ fn dump(redis: &Redis) -> String {
         };
         lines.sort();
         for line in lines {
-            all.push_str(&format!("    {line}\n"));
+            let _ = writeln!(all, "    {line}");
         }
     }
     all

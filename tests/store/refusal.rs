@@ -60,13 +60,14 @@ fn a_server_that_is_not_there_is_down() {
 fn no_memory_is_told_and_nothing_is_half_written() {
     with(server(), async |server| {
         let store = server.store("default");
-        write(&store, [Write::Mark(key(1), mark(0))]).await;
+        write(&store, [Write::Mark(key(2), mark(0))]).await;
         server.redis.set_config("maxmemory", "100kb");
         let error = told(&store).await;
         assert!(
             matches!(&error, StoreError::Refused(text) if text.contains("maxmemory")),
             "{error:?}"
         );
+        assert_eq!(store.load().await.unwrap().jobs.len(), 1, "what is kept can be read");
         server.redis.set_config("maxmemory", "0");
         write(&store, [Write::Mark(key(1), mark(60))]).await;
     });

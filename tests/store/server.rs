@@ -179,7 +179,7 @@ fn what_is_old_goes_and_output_expires() {
         let new = RunRecord { run: cronkeep::event::RunId::new(now, 1), ..record(1, 0) };
         write_runs(&store, [record(2, 0), new.clone()]).await;
         write(&store, [Write::Output(new.run, Output::default())]).await;
-        assert_eq!(store.runs(all(9)).await.unwrap().runs, [new.clone()]);
+        assert_eq!(store.runs(all(9)).await.unwrap().runs, std::slice::from_ref(&new));
         let expiry =
             server.redis.command(["TTL", &format!("{{cronkeep:default}}:output:{}", new.run)]);
         let Reply::Number(expiry @ 900_000..=1_000_000) = expiry else { panic!("{expiry:?}") };

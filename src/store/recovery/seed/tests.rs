@@ -170,3 +170,25 @@ fn lines_end_as_the_others_of_the_file_do() {
     let result = text(&seeded);
     assert!(result.ends_with("\r\n") && result.matches("\r\n").count() == 3, "{result:?}");
 }
+
+/// The service caches `5,*` of `*,5`, and gives them different ids: the file has the job nevertheless.
+#[test]
+fn a_row_is_known_by_the_line_that_it_was_made_of_though_its_id_is_another() {
+    for line in ["*,5 * * * * root x", "*/10,5,15-20 * * * * root x", "0 0 * * 1 root x"] {
+        let source = |text: &str| Source {
+            name: "-".into(),
+            bytes: text.as_bytes().to_vec(),
+            dialect: Dialect::system(),
+        };
+        let file = format!("{line}\n");
+        let read = source(&file);
+        let made = crate::store::legacy::rows(&[(&read, &parse(&read))]);
+        let made = [made[0].1.0.clone()];
+        let seeded = add(&file, &made);
+        assert_eq!((seeded.added, seeded.known, &seeded.refused[..]), (0, 1, &[][..]), "{line}");
+        let once = add("", &made);
+        assert_eq!((once.added, &once.refused[..]), (1, &[][..]), "{line}");
+        let twice = add(&text(&once), &made);
+        assert_eq!((twice.added, twice.known), (0, 1), "{line}: {}", text(&once));
+    }
+}
