@@ -71,7 +71,9 @@ impl Back {
     async fn give(&self, loaded: Loaded, executor: &executor::Handle) -> States {
         let Loaded { mut jobs, open } = loaded;
         if !self.is_ours {
-            jobs.values_mut().for_each(|state| state.owed.clear());
+            for state in jobs.values_mut() {
+                state.owed.clear();
+            }
         }
         let paused = jobs.iter().filter(|(_, state)| state.paused).map(|(key, _)| *key).collect();
         let open = if self.is_ours { open } else { Vec::new() };

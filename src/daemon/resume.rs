@@ -183,3 +183,6 @@ impl Resume {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,7 +145,7 @@ impl Agenda {
                     // Its first load may lie ahead of a clock that was set back.
                     let from: Cursor = match &self.origin {
                         _ if old.is_some() => job.since.min(now).max(done).into(),
-                        Some(origin) => origin.cursor(job),
+                        Some(origin) => origin.cursor(job, now),
                         None => job.since.into(),
                     };
                     self.suspect = Some(Arc::clone(job));

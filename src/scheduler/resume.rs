@@ -30,11 +30,14 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// After which a job that was not in force before is due.
-    pub(super) fn cursor(&self, job: &Job) -> Cursor {
+    /// After which a job that was not in force before is due, when the clock shows `now`.
+    pub(super) fn cursor(&self, job: &Job, now: Timestamp) -> Cursor {
+        // A first load so far ahead was before the clock was set back.
+        let is_ahead = job.since.duration_since(now) > AHEAD;
+        let since = if is_ahead { self.from } else { job.since.max(self.from) };
         match self.ahead.get(&job.key) {
-            Some(due) if due.at > job.since => (*due).into(),
-            _ => job.since.max(self.from).into(),
+            Some(due) if due.at > since => (*due).into(),
+            _ => since.into(),
         }
     }
 }

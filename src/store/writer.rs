@@ -36,6 +36,9 @@ pub(super) type Call = Pin<Box<dyn Future<Output = Option<StoreError>> + Send>>;
 /// Makes a call of a store.
 pub(super) type Question = Box<dyn FnOnce(Arc<dyn Store>) -> Call + Send>;
 
+/// Dues of jobs that are started.
+type Dues = Vec<(JobKey, Due)>;
+
 /// What the thread is asked for.
 pub(super) enum Message {
     /// Keep this.
@@ -45,7 +48,7 @@ pub(super) enum Message {
     /// Carry this out when everything before is written, or cannot be.
     CallAfter(Question),
     /// Carry this out at once: these dues are started, and not owed any more.
-    Start(Vec<(JobKey, Due)>, Question),
+    Start(Dues, Question),
     /// A start comes in a moment.
     Warm,
     /// Say when everything before this is kept.
@@ -118,7 +121,8 @@ struct Writer {
     limit: usize,
     calls: JoinSet<Option<StoreError>>,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
-    after: Vec<(u64, Vec<(JobKey, Due)>, Question)>,
+    /// What is asked when everything up to a point is written; with the dues that it starts.
+    after: Vec<(u64, Dues, Question)>,
     /// Whether nothing is to be written.
     held: bool,
     next: Next,
@@ -221,7 +225,7 @@ impl Writer {
         }
     }
 
-    fn start(&mut self, dues: Vec<(JobKey, Due)>, call: Question) {
+    fn start(&mut self, dues: Dues, call: Question) {
         for (key, due) in dues {
             self.queue.started(key, due);
             if self.batch.owes(key, due) {

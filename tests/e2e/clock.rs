@@ -15,13 +15,19 @@ const LIBRARIES: [&str; 2] = [
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ];
 
-/// A daemon in New York whose clocks start at `from` and run `speed` times as fast; none where there is no libfaketime.
-fn in_new_york(crontab: &str, from: &str, speed: u32) -> Option<Running> {
-    let Some(library) = LIBRARIES.into_iter().find(|path| Path::new(path).exists()) else {
+/// Where libfaketime is; none where there is none.
+pub fn library() -> Option<&'static str> {
+    let found = LIBRARIES.into_iter().find(|path| Path::new(path).exists());
+    if found.is_none() {
         println!("skipped: libfaketime is not there");
         assert!(std::env::var_os("CI").is_none(), "the package faketime can be installed");
-        return None;
-    };
+    }
+    found
+}
+
+/// A daemon in New York whose clocks start at `from` and run `speed` times as fast; none where there is no libfaketime.
+fn in_new_york(crontab: &str, from: &str, speed: u32) -> Option<Running> {
+    let library = library()?;
     let crond = Crond::new()
         .crontab(crontab)
         .env("TZ", "America/New_York")

@@ -27,6 +27,7 @@ mod recover_redis;
 #[path = "../support/redis.rs"]
 mod redis;
 mod reload;
+mod resume;
 mod run;
 mod shadow;
 mod shutdown;

@@ -6,6 +6,7 @@ mod ahead;
 mod catch_up;
 mod harness;
 mod late;
+mod resume;
 mod step;
 mod walk;
 

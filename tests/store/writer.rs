@@ -34,11 +34,13 @@ struct Faulty {
     inner: Arc<dyn Store>,
     fault: Arc<Mutex<Fault>>,
     batches: Arc<Mutex<Vec<usize>>>,
+    /// What it was asked for, of writes and starts.
+    asked: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Faulty {
     fn new(inner: Arc<dyn Store>) -> Self {
-        Faulty { inner, fault: Arc::default(), batches: Arc::default() }
+        Faulty { inner, fault: Arc::default(), batches: Arc::default(), asked: Arc::default() }
     }
 
     fn fail(&self, fault: Fault) {
@@ -76,6 +78,7 @@ impl Store for Faulty {
 
     fn write(&self, batch: Vec<Write>) -> Reply<'_, ()> {
         self.batches.lock().unwrap().push(batch.len());
+        self.asked.lock().unwrap().push("write");
         let bad = match &*self.fault.lock().unwrap() {
             Fault::Run(run) => Some(*run),
             _ => None,
@@ -93,6 +96,7 @@ impl Store for Faulty {
     }
 
     fn start(&self, lease: Lease, starts: Vec<Start>) -> Reply<'_, Vec<Permission>> {
+        self.asked.lock().unwrap().push("start");
         self.fault().unwrap_or_else(|| self.inner.start(lease, starts))
     }
 
@@ -297,5 +301,50 @@ fn what_was_to_be_written_is_kept_when_nobody_has_a_handle_any_more() {
         .await
         .expect("the thread ends");
         assert_eq!(folder.store(Access::Owned).load().await.unwrap().jobs.len(), 3_000);
+    });
+}
+
+#[test]
+fn a_start_that_passes_what_is_not_known_of_yet_waits_until_it_is() {
+    with(async |bench| {
+        for _ in 0..20 {
+            bench.handle.write(Write::Mark(key(1), mark(10)));
+            let starts = vec![a_start(1, 60)];
+            bench.handle.start_runs(Lease::default(), starts, LONG).await.unwrap();
+        }
+        let asked = std::mem::take(&mut *bench.store.asked.lock().unwrap());
+        assert_eq!(asked, ["write", "start"].repeat(20));
+        // That of another job does not.
+        bench.handle.write(Write::Mark(key(1), mark(70)));
+        bench.handle.start_runs(Lease::default(), vec![a_start(5, 60)], LONG).await.unwrap();
+        assert_eq!(bench.store.asked.lock().unwrap()[0], "start");
+        // And nobody waits for a store that is away.
+        bench.store.fail(Fault::All(StoreError::Down("pulled".to_owned())));
+        bench.handle.write(Write::Mark(key(1), mark(80)));
+        bench.stands(is_down).await;
+        let starts = vec![a_start(1, 90)];
+        assert!(bench.handle.start_runs(Lease::default(), starts, LONG).await.is_err());
+    });
+}
+
+#[test]
+fn nothing_is_written_before_what_was_kept_is_read() {
+    with(async |bench| {
+        bench.handle.write(Write::Mark(key(1), mark(10)));
+        assert!(bench.handle.flush(LONG).await);
+        bench.handle.hold();
+        bench.handle.write(Write::Mark(key(1), mark(60)));
+        assert!(!bench.handle.flush(Duration::from_millis(60)).await);
+        // What is wrong is told, what is well is not: others would write at once.
+        bench.store.fail(Fault::All(StoreError::Down("pulled".to_owned())));
+        assert!(bench.handle.load(LONG).await.is_err());
+        bench.stands(is_down).await;
+        bench.store.fail(Fault::None);
+        assert_eq!(bench.handle.load(LONG).await.unwrap().jobs[&key(1)].mark, Some(mark(10)));
+        assert!(is_down(&bench.handle.standing().borrow()));
+        bench.handle.go_on();
+        assert!(bench.handle.flush(LONG).await);
+        bench.stands(|standing| *standing == Standing::Up).await;
+        assert_eq!(bench.kept().await.jobs[&key(1)].mark, Some(mark(60)));
     });
 }
