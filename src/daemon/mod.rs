@@ -14,6 +14,7 @@ mod reboot;
 mod recover;
 mod reload;
 mod restore;
+mod resume;
 mod shadow;
 mod shutdown;
 mod signal;
@@ -55,7 +56,9 @@ use lock::Locks;
 use notify::Notify;
 use reboot::Reboot;
 use recover::Recovery;
-use reload::Reload;
+use reload::{News, Reload};
+use restore::Back;
+use resume::{Resume, States};
 use store::Keeper;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -137,6 +140,8 @@ struct Daemon {
     desk: Desk,
     /// Where state outlives the daemon.
     store: Keeper,
+    /// What the store says of earlier lives, if it does not in time.
+    late: mpsc::UnboundedReceiver<States>,
     recovery: Recovery,
 }
 
@@ -193,14 +198,25 @@ async fn serve(
     let executor = executor.with_announcements(announced);
     let executor = executor.with_ledger(restore::ledger(&kept, &replica));
     let executing = tokio::spawn(executor.run());
+    // Read before anything is written over it; what is alive counts before the first fire is judged.
+    kept.hold();
+    let (in_time, states) = std_mpsc::sync_channel(1);
+    let (later, late) = mpsc::unbounded_channel();
+    let restoring =
+        restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
+    tokio::spawn(restoring);
 
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
     let pulse = Pulse::default();
+    let going = Arc::default();
+    let resume =
+        Resume::new(kept.clone(), bus.clone(), fire_sender.clone(), Arc::clone(&going), states);
     let scheduler = Scheduler {
         clock: Arc::clone(&clock),
         alarm,
         tables: table,
+        origin: going,
         fires: fire_sender,
         ahead: Some(ahead),
         bus: bus.clone(),
@@ -216,15 +232,13 @@ async fn serve(
     for warning in &config.warnings {
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
-    // What is alive counts before the first fire is judged.
-    restore::restore(&config, &kept, &handle).await;
     // Before the watch reads them: each crontab is loaded once.
     let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
     let places = config.sources.iter().map(|source| source.place.clone());
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone());
+    let reload = Reload::new(&config, account, bus.clone(), resume);
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),
@@ -254,6 +268,7 @@ async fn serve(
         control,
         desk,
         store,
+        late,
         recovery,
         notify,
         locks,
@@ -292,7 +307,8 @@ impl Daemon {
                     let mut change = change.context("the watch of the crontabs ended")?;
                     if let Some(reload) = self.reload.take() {
                         self.recovery.amend(&mut change);
-                        taking = Some(Box::pin(self.take(reload, change)));
+                        reloads = change.reloads;
+                        taking = Some(self.take(reload, News::Change(change)));
                     }
                 }
                 change = self.recovery.next(), if self.reload.is_some() => {
@@ -301,8 +317,12 @@ impl Daemon {
                         continue;
                     };
                     if let Some(reload) = self.reload.take() {
-                        reloads = change.reloads;
-                        taking = Some(Box::pin(self.take(reload, change)));
+                        taking = Some(self.take(reload, News::Change(change)));
+                    }
+                }
+                Some(states) = self.late.recv(), if self.reload.is_some() => {
+                    if let Some(reload) = self.reload.take() {
+                        taking = Some(self.take(reload, News::Past(states)));
                     }
                 }
                 taken = async { taking.as_mut()?.await }, if taking.is_some() => {

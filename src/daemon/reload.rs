@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,6 +10,8 @@ use tokio::sync::watch;
 
 use super::Daemon;
 use super::reading::Reading;
+use super::restore::ANSWER;
+use super::resume::{Resume, States};
 use super::standing::{Accepted, Key, Standings, Told};
 use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
@@ -41,13 +44,22 @@ pub(super) struct Reload {
     /// Why edits are found by looking every second, where they are not announced.
     polling: Option<String>,
     standings: watch::Sender<Arc<Standings>>,
+    resume: Resume,
+}
+
+/// Why the jobs in force may change.
+pub(super) enum News {
+    /// Texts have.
+    Change(Change),
+    /// The store tells what it has kept of earlier lives, which it has not in time.
+    Past(States),
 }
 
 /// Faults of one file that a load tells one by one; `check` shows the rest.
 const TOLD: usize = 100;
 
 impl Reload {
-    pub(super) fn new(config: &Config, account: Account, bus: Bus) -> Self {
+    pub(super) fn new(config: &Config, account: Account, bus: Bus, resume: Resume) -> Self {
         Reload {
             places: config.sources.clone(),
             files: BTreeMap::new(),
@@ -62,6 +74,7 @@ impl Reload {
             warnings: 0,
             polling: None,
             standings: watch::Sender::new(Arc::default()),
+            resume,
         }
     }
 
@@ -256,8 +269,11 @@ impl Reload {
             .iter()
             .map(|(_, Reading { source, crontab, ids })| (source, crontab, ids.as_ref()))
             .collect();
+        let states = self.resume.recall(now, ANSWER);
+        let known = |key| states.as_ref()?.get(&key)?.since;
+        let (zone, defaults, before) = (&self.zone, &self.defaults, &self.table);
         let (table, diff, across) =
-            JobTable::build_identified(&readings, &self.zone, &self.defaults, &self.table, now);
+            JobTable::build_identified(&readings, zone, defaults, before, now, &known);
         let mut across_files: HashMap<&str, Vec<&Fault>> = HashMap::new();
         for (file, fault) in &across {
             across_files.entry(file).or_default().push(fault);
@@ -276,9 +292,19 @@ impl Reload {
         self.tell_jobs(&diff);
         let runnable = self.runnable();
         self.runnable = runnable.len();
+        self.resume.go_on(states.as_ref(), &runnable, &diff, now);
         // Before it is told: whoever hears of it and asks finds it so.
         put(runnable);
         self.tell_loaded(files, &diff, now);
+    }
+
+    /// Takes over what the store has told late.
+    fn look_back(&mut self, states: &States, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+        let Some(table) = self.resume.recall_late(states, &self.table) else { return };
+        let runnable = Arc::new(table.only(|job| self.refusal(job).is_none()));
+        self.table = table;
+        self.resume.go_on_late(states, &runnable, now);
+        put(runnable);
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {
@@ -393,21 +419,29 @@ impl Daemon {
     pub(super) fn take(
         &self,
         mut reload: Reload,
-        change: Change,
-    ) -> impl Future<Output = Option<Reload>> + use<> {
+        news: News,
+    ) -> Pin<Box<dyn Future<Output = Option<Reload>>>> {
         let (tables, waker) = (Arc::downgrade(&self.tables), self.waker.clone());
         let now = self.clock.now();
-        unix::beside(move || {
-            reload.take(change, now, |table| {
-                if let Some(tables) = tables.upgrade() {
-                    tables.send_replace(table);
-                    // Let go of first: should it be the last, the scheduler ends when it is woken.
-                    drop(tables);
-                    waker.wake();
+        let put = move |table| {
+            if let Some(tables) = tables.upgrade() {
+                tables.send_replace(table);
+                // Let go of first: should it be the last, the scheduler ends when it is woken.
+                drop(tables);
+                waker.wake();
+            }
+        };
+        Box::pin(unix::beside(move || {
+            let change = match news {
+                News::Change(change) => change,
+                News::Past(states) => {
+                    reload.look_back(&states, now, put);
+                    return reload;
                 }
-            });
+            };
+            reload.take(change, now, put);
             reload
-        })
+        }))
     }
 }
 

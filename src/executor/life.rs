@@ -13,8 +13,9 @@ use super::admission::{Arrival, Release, Skip};
 use super::deadline::{Deadline, Set};
 use super::ending::Ending;
 use super::tree::Tree;
-use super::{Core, jitter, retry};
+use super::{Core, retry};
 use crate::event::{Cause, Ended, Event, Fire, Outcome, Run, RunId, Started, Trigger, Usage};
+use crate::job::jitter;
 use crate::schedule::{Ending as Wanted, Schedule};
 use crate::unix::{Pid, Status};
 
@@ -57,7 +58,8 @@ impl Core {
     /// Takes a fire: its run starts now, later or not at all, as the job's policy says.
     pub(super) fn arrive(&mut self, fire: Fire) -> Result<RunId, Skip> {
         let id = self.ids.next(self.clock.now());
-        let delay = jitter::of(&fire.job, fire.trigger);
+        let is_spread = fire.trigger == Trigger::Schedule;
+        let delay = if is_spread { jitter::of(&fire.job) } else { Duration::ZERO };
         let run = Arc::new(Run { id, fire, attempt: 1 });
         if delay.is_zero() {
             return self.admit(&run);

@@ -9,7 +9,6 @@ pub mod admission;
 mod attend;
 mod deadline;
 mod ending;
-pub mod jitter;
 pub mod ledger;
 mod life;
 pub mod mail;

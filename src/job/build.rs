@@ -50,6 +50,7 @@ pub(super) fn build(
     defaults: &Options,
     previous: &JobTable,
     now: Timestamp,
+    known: &dyn Fn(JobKey) -> Option<Timestamp>,
 ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
     let mut faults = Vec::new();
     let (mut candidates, by_key) = identify(crontabs, &mut faults);
@@ -64,6 +65,7 @@ pub(super) fn build(
     for candidate in candidates.iter().filter(|candidate| !candidate.refused) {
         let mut job = shared.job(candidate, now);
         let Some(before) = gone.remove(&job.key) else {
+            job.since = known(job.key).unwrap_or(now);
             let job = Arc::new(job);
             diff.added.push(job.clone());
             jobs.push(job);

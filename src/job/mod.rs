@@ -7,6 +7,7 @@ mod build;
 pub mod canonical;
 pub mod id;
 mod identity;
+pub mod jitter;
 pub mod policy;
 mod relation;
 pub mod table;

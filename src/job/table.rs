@@ -68,10 +68,12 @@ impl JobTable {
     ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
         let crontabs: Vec<_> =
             crontabs.iter().map(|(source, crontab)| (*source, *crontab, None)).collect();
-        build::build(&crontabs, zone, defaults, previous, now)
+        build::build(&crontabs, zone, defaults, previous, now, &|_| None)
     }
 
     /// Like [`build`](Self::build), with the ids of a crontab's lines where they were found beforehand.
+    ///
+    /// Of jobs that are not in `previous`, `known` says when an earlier life of the daemon first loaded them.
     #[must_use]
     pub fn build_identified(
         crontabs: &[(&Source, &Crontab, Option<&Ids>)],
@@ -79,8 +81,19 @@ impl JobTable {
         defaults: &Options,
         previous: &JobTable,
         now: Timestamp,
+        known: &dyn Fn(JobKey) -> Option<Timestamp>,
     ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
-        build::build(crontabs, zone, defaults, previous, now)
+        build::build(crontabs, zone, defaults, previous, now, known)
+    }
+
+    /// The same jobs, of which some were first loaded at another time.
+    #[must_use]
+    pub fn with_since(&self, since: impl Fn(&Job) -> Option<Timestamp>) -> Self {
+        let jobs = self.jobs.iter().map(|job| match since(job) {
+            Some(since) if since != job.since => Arc::new(Job { since, ..Job::clone(job) }),
+            _ => Arc::clone(job),
+        });
+        JobTable { jobs: jobs.collect(), ..self.clone() }
     }
 
     /// Indexes jobs with distinct keys.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::owed::{self, Missed};
+use super::resume::Origin;
 use super::step::{Look, Shift, before_minute_of};
 use crate::event::{Fire, Trigger};
 use crate::job::{Job, JobKey, JobTable};
@@ -27,6 +28,8 @@ pub struct Agenda {
     parked: HashSet<JobKey>,
     /// How often the clock was set back so far that instants come again.
     generation: u64,
+    /// Where an earlier life of the daemon is gone on from, if there was one.
+    origin: Option<Arc<Origin>>,
 }
 
 /// The earliest first; equal instants by what they make up for, then in file order.
@@ -109,9 +112,18 @@ impl Agenda {
         &self.table
     }
 
+    /// Goes on from where an earlier life of the daemon was left: the jobs of the next table have been judged up to there.
+    pub fn go_on(&mut self, origin: &Arc<Origin>) {
+        if self.origin.is_none() {
+            self.generation = self.generation.max(origin.generation);
+            self.origin = Some(Arc::clone(origin));
+        }
+    }
+
     /// Puts another table in force at `now`, with everything up to `handled` done.
     ///
-    /// A job that kept its place in time keeps its next due. A new one starts after its own `since`, one
+    /// A job that kept its place in time keeps its next due. A new one starts after its own `since`, or where it is gone on
+    /// from, one
     /// whose schedule, zone or window changed after `handled` at the earliest, and after `now` if it follows the wall clock
     /// where that is behind.
     pub fn swap(&mut self, table: Arc<JobTable>, handled: Timestamp, now: Timestamp) {
@@ -131,7 +143,11 @@ impl Agenda {
                 old => {
                     let done = if follows_the_clock(job) { handled.min(now) } else { handled };
                     // Its first load may lie ahead of a clock that was set back.
-                    let from = if old.is_some() { job.since.min(now).max(done) } else { job.since };
+                    let from: Cursor = match &self.origin {
+                        _ if old.is_some() => job.since.min(now).max(done).into(),
+                        Some(origin) => origin.cursor(job),
+                        None => job.since.into(),
+                    };
                     self.suspect = Some(Arc::clone(job));
                     job.next_after(from).map(|due| Slot::new(due, index, job))
                 }
@@ -271,7 +287,7 @@ fn horizon(job: &Job, look: &Look) -> Option<Timestamp> {
 }
 
 /// The last instant that is more than `grace` before `now`.
-fn back(now: Timestamp, grace: Duration) -> Option<Timestamp> {
+pub(super) fn back(now: Timestamp, grace: Duration) -> Option<Timestamp> {
     let grace = SignedDuration::try_from(grace).ok()?;
     now.checked_sub(grace).ok()?.checked_sub(SignedDuration::from_nanos(1)).ok()
 }

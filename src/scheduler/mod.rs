@@ -7,13 +7,14 @@
 pub mod due;
 pub mod owed;
 mod pulse;
+pub mod resume;
 pub mod step;
 
 pub use pulse::Pulse;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +25,7 @@ use crate::event::{Bus, Event, Fire, Trigger};
 use crate::job::{Job, JobTable};
 use due::{Agenda, Harvest};
 use owed::Missed;
+use resume::Origin;
 use step::{DRIFT, Look, Shift, Tide};
 
 /// The pause after a panic, so that a panic that repeats is no storm.
@@ -40,6 +42,8 @@ pub struct Scheduler {
     pub alarm: Box<dyn Alarm>,
     /// The table in force; whoever replaces it wakes the alarm. Closed: the scheduler ends.
     pub tables: watch::Receiver<Arc<JobTable>>,
+    /// Where an earlier life of the daemon is gone on from; set before the table that is the first to go on from there.
+    pub origin: Arc<OnceLock<Arc<Origin>>>,
     /// Where fires go.
     pub fires: mpsc::UnboundedSender<Fire>,
     /// Where the first job of an instant is announced, [`LEAD`] before it; none: nowhere. It may not become due after
@@ -102,6 +106,9 @@ impl Scheduler {
             Err(_) => return false,
         }
         if let Some(table) = &state.pending {
+            if let Some(origin) = self.origin.get() {
+                state.agenda.go_on(origin);
+            }
             state.agenda.swap(Arc::clone(table), state.tide.handled, self.clock.now());
             state.pending = None;
         }
@@ -116,15 +123,16 @@ impl Scheduler {
         }
         agenda.harvest(&look, &mut state.harvest);
         tide.settle(look.shift);
+        // Before what comes after them is started: then they are known to be dealt with.
+        for missed in state.harvest.missed.drain(..) {
+            self.bus.publish(told(missed, &look, agenda.generation()));
+        }
         while let Some(fire) = state.harvest.fires.front() {
             self.inject_fault();
             if self.fires.send(fire.clone()).is_err() {
                 return false;
             }
             state.harvest.fires.pop_front();
-        }
-        for missed in state.harvest.missed.drain(..) {
-            self.bus.publish(told(missed, &look, agenda.generation()));
         }
         let next = state.wakes_at();
         self.pulse.turned(asked, next);

@@ -10,7 +10,7 @@ use crate::job::{Job, Policy};
 use crate::schedule::Due;
 
 /// Passed instants of one job that are walked one by one; beyond, a count is a lower bound.
-const COUNTED: usize = 10_000;
+pub(super) const COUNTED: usize = 10_000;
 
 /// Instants of a job that passed and are never started: a contiguous range of its dues.
 #[derive(Debug, Clone)]
@@ -37,10 +37,7 @@ pub(super) fn passed(
     now: Timestamp,
 ) -> (VecDeque<Due>, Option<Missed>) {
     let most = most(job.policy());
-    let earliest = SignedDuration::try_from(job.policy().catch_up_window)
-        .ok()
-        .and_then(|window| now.checked_sub(window).ok())
-        .unwrap_or(Timestamp::MIN);
+    let earliest = earliest(job.policy(), now);
     let mut range = Range { first, last: None, count: 0 };
     let mut kept = VecDeque::new();
     let dues = std::iter::successors(Some(first), |due| job.next_after(*due));
@@ -75,6 +72,27 @@ pub(super) fn passed(
     (kept, missed)
 }
 
+/// The dues of a job from `first` up to and including `until`, none of which starts; none if there is none.
+pub(super) fn all(job: &Arc<Job>, first: Due, until: Timestamp) -> Option<Missed> {
+    let mut range = Range { first, last: None, count: 0 };
+    let dues = std::iter::successors(Some(first), |due| job.next_after(*due));
+    for due in dues.take_while(|due| due.at <= until).take(COUNTED) {
+        range.add(due);
+    }
+    if range.count >= COUNTED as u64 {
+        range.last = job.prev_before(after(until));
+    }
+    range.last.map(|last| Missed { job: Arc::clone(job), first, last, count: range.count })
+}
+
+/// The earliest instant that is caught up.
+pub(super) fn earliest(policy: &Policy, now: Timestamp) -> Timestamp {
+    SignedDuration::try_from(policy.catch_up_window)
+        .ok()
+        .and_then(|window| now.checked_sub(window).ok())
+        .unwrap_or(Timestamp::MIN)
+}
+
 /// Dues one after the other.
 struct Range {
     first: Due,
@@ -90,7 +108,7 @@ impl Range {
 }
 
 /// How many instants a policy catches up at most: what waits for its turn takes memory.
-fn most(policy: &Policy) -> usize {
+pub(super) fn most(policy: &Policy) -> usize {
     match policy.catch_up {
         CatchUp::None => 0,
         CatchUp::Latest => 1,
@@ -99,7 +117,7 @@ fn most(policy: &Policy) -> usize {
 }
 
 /// The latest dues from `first` to `horizon`, found backwards; of several at one instant only the last.
-fn latest(
+pub(super) fn latest(
     job: &Job,
     first: Due,
     horizon: Timestamp,

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::recent::{Of, Printed, Recent};
 use crate::clock::Clock;
 use crate::event::{Ended, Event, Fire, Line, Outcome, Run, RunId, Started, Stream, Trigger};
-use crate::job::{Job, JobKey};
+use crate::job::Job;
 use crate::schedule::Due;
 use crate::store::record::{OutputLine, RecordedOutcome};
 use crate::store::{Handle, Mark, Output, Owed, RunRecord, Write};
@@ -67,7 +67,6 @@ impl Keep {
     /// Has one event kept, if it is to be; `recent` has taken it before.
     pub fn take(&mut self, event: &Event, recent: &Recent) {
         match event {
-            Event::JobAdded(jobs) | Event::JobChanged(jobs) => self.keep_since(jobs),
             Event::JobPaused(job) => self.store.write(Write::Pause(job.key)),
             Event::JobResumed(job) => self.store.write(Write::Resume(job.key)),
             Event::RunStarted(started) => self.keep_start(started),
@@ -85,17 +84,6 @@ impl Keep {
             }
             Event::Stopping { .. } => self.keep_late(recent),
             _ => {}
-        }
-    }
-
-    /// One write for all jobs that were loaded at once.
-    fn keep_since(&self, jobs: &[Arc<Job>]) {
-        let mut by_time: HashMap<Timestamp, Vec<JobKey>> = HashMap::new();
-        for job in jobs {
-            by_time.entry(job.since).or_default().push(job.key);
-        }
-        for (since, keys) in by_time {
-            self.store.write(Write::Since(keys, since));
         }
     }
 

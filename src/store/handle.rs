@@ -84,6 +84,18 @@ impl Handle {
         let _ = self.messages.send(Message::Write(write));
     }
 
+    /// Has nothing kept from now on, until it is [let go on](Handle::go_on): what is kept must be read first. Until then no
+    /// answer counts as a sign that the store is there.
+    pub fn hold(&self) {
+        // Without its thread there is no store.
+        let _ = self.messages.send(Message::Hold(true));
+    }
+
+    /// Has what was held kept, and what is to come.
+    pub fn go_on(&self) {
+        let _ = self.messages.send(Message::Hold(false));
+    }
+
     /// How the store stands, now and after each change.
     #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {

@@ -39,6 +39,7 @@ impl Drive {
             clock: Arc::new(clock.clone()),
             alarm,
             tables: receiver,
+            origin: Arc::default(),
             fires: sender,
             // Nobody listens, but it wakes up early all the same, which must not change anything.
             ahead: Some(mpsc::unbounded_channel().0),

@@ -294,9 +294,7 @@ impl Running {
     pub fn again(mut self, signal: Signal) -> Crond {
         self.signal(signal);
         self.child.wait().expect("the daemon is ours");
-        let folder = std::mem::replace(&mut self.folder, Arc::new(TempDir::new().unwrap()));
-        let folder = Arc::into_inner(folder).expect("nobody else keeps the folder");
-        Crond { folder, arguments: Vec::new(), wrapper: Vec::new(), environment: Vec::new() }
+        Crond::on(self.keep_folder())
     }
 
     fn tail(&self) -> Vec<String> {

@@ -329,7 +329,7 @@ fn jitter_puts_a_scheduled_start_off_and_none_that_somebody_waits_for() {
         let put_off = Arc::new(under(short, other(9, job("true"))));
         daemon.fires.send(fire(&put_off, Trigger::Schedule)).unwrap();
         let end = daemon.end().await;
-        let delay = cronkeep::executor::jitter::of(&put_off, Trigger::Schedule);
+        let delay = cronkeep::job::jitter::of(&put_off);
         assert!(
             SystemClock.monotonic().saturating_sub(begun) >= delay && delay > Duration::ZERO,
             "{delay:?}"

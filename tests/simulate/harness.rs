@@ -57,6 +57,7 @@ impl Simulation {
             clock: Arc::new(clock.clone()),
             alarm,
             tables: receiver,
+            origin: Arc::default(),
             fires: sender,
             ahead: announces.then_some(announce),
             bus: bus.build(),

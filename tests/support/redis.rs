@@ -30,7 +30,7 @@ openssl x509 -req -in redis.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2
 
 /// A server to be started.
 #[derive(Default)]
-pub(crate) struct Setup {
+pub struct Setup {
     password: Option<String>,
     tls: bool,
     durable: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Setup {
 }
 
 /// A server that runs, or did; killed when dropped.
-pub(crate) struct Redis {
+pub struct Redis {
     setup: Setup,
     folder: TempDir,
     port: u16,
@@ -47,7 +47,7 @@ pub(crate) struct Redis {
 
 /// What the server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     Nil,
     Status(String),
     Error(String),
@@ -58,42 +58,42 @@ pub(crate) enum Reply {
 
 impl Setup {
     /// Asks every client for this password.
-    pub(crate) fn password(mut self, password: &str) -> Self {
+    pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self
     }
 
     /// Speaks TLS alone on its port, with a certificate that [`Redis::authority`] signed.
-    pub(crate) fn tls(mut self) -> Self {
+    pub fn tls(mut self) -> Self {
         self.tls = true;
         self
     }
 
     /// Writes each change to disk before it answers, so that a kill loses nothing; otherwise a kill loses all.
-    pub(crate) fn durable(mut self) -> Self {
+    pub fn durable(mut self) -> Self {
         self.durable = true;
         self
     }
 
     /// Refuses to hold more, such as `3mb`; an empty server needs about one.
-    pub(crate) fn maxmemory(self, size: &str) -> Self {
+    pub fn maxmemory(self, size: &str) -> Self {
         self.argument("maxmemory", size).argument("maxmemory-policy", "noeviction")
     }
 
     /// Makes it a read-only replica of another, which has no password and no TLS.
-    pub(crate) fn replica_of(self, other: &Redis) -> Self {
+    pub fn replica_of(self, other: &Redis) -> Self {
         self.argument("replicaof", &format!("127.0.0.1 {}", other.port))
             .argument("repl-diskless-sync-delay", "0")
     }
 
     /// Adds a line of redis.conf.
-    pub(crate) fn argument(mut self, name: &str, value: &str) -> Self {
+    pub fn argument(mut self, name: &str, value: &str) -> Self {
         self.arguments.extend([format!("--{name}"), value.to_owned()]);
         self
     }
 
     /// Starts it and waits until it answers; none where it is not installed, which CI must have.
-    pub(crate) fn start(self) -> Option<Redis> {
+    pub fn start(self) -> Option<Redis> {
         for program in ["redis-server", "openssl"] {
             if !is_installed(program) {
                 let reason =
@@ -124,55 +124,55 @@ impl Setup {
 
 impl Redis {
     /// A server without password, TLS and persistence, once it answers; none where it is not installed.
-    pub(crate) fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         Redis::setup().start()
     }
 
     /// A server to be described.
-    pub(crate) fn setup() -> Setup {
+    pub fn setup() -> Setup {
         Setup::default()
     }
 
     /// Its port on 127.0.0.1.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// The URL of database 0 on its port, with scheme and password as it was set up.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let scheme = if self.setup.tls { "rediss" } else { "redis" };
         let password = self.setup.password.as_ref().map(|password| format!(":{password}@"));
         format!("{scheme}://{}127.0.0.1:{}/0", password.unwrap_or_default(), self.port)
     }
 
     /// The URL of its socket, without the password.
-    pub(crate) fn unix_url(&self) -> String {
+    pub fn unix_url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 
     /// Its socket.
-    pub(crate) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
     }
 
     /// The certificate of the authority that signed its own, if it speaks TLS.
-    pub(crate) fn authority(&self) -> PathBuf {
+    pub fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.crt")
     }
 
     /// Its process; it must run.
-    pub(crate) fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         let child = self.child.as_ref().expect("the server runs");
         Pid::from_raw(i32::try_from(child.id()).expect("a process id"))
     }
 
     /// What it wrote so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// Ends it at once, as a power cut would; connections to it are refused from then on.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -180,7 +180,7 @@ impl Redis {
     }
 
     /// Starts it again on the same port after [`Redis::kill`], and waits until it answers; what it holds is what it had on disk.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.kill();
         let deadline = Instant::now() + PATIENCE;
         while !self.launch() {
@@ -189,27 +189,27 @@ impl Redis {
     }
 
     /// Stops its process: connections are accepted, and nothing is answered.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         kill(self.pid(), Signal::SIGSTOP).expect("the server is there");
     }
 
     /// Lets it go on after [`Redis::pause`].
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         kill(self.pid(), Signal::SIGCONT).expect("the server is there");
     }
 
     /// Forgets everything.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         assert_eq!(self.command(["FLUSHALL", "SYNC"]), Reply::Status("OK".into()));
     }
 
     /// Changes a setting while it runs, such as `maxmemory`.
-    pub(crate) fn set_config(&self, name: &str, value: &str) {
+    pub fn set_config(&self, name: &str, value: &str) {
         assert_eq!(self.command(["CONFIG", "SET", name, value]), Reply::Status("OK".into()));
     }
 
     /// The bytes at a key of database 0.
-    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         match self.command(["GET", key]) {
             Reply::Nil => None,
             Reply::Bytes(bytes) => Some(bytes),
@@ -218,13 +218,13 @@ impl Redis {
     }
 
     /// Writes bytes to a key of database 0.
-    pub(crate) fn set(&self, key: &str, value: impl AsRef<[u8]>) {
+    pub fn set(&self, key: &str, value: impl AsRef<[u8]>) {
         let words = [b"SET".as_slice(), key.as_bytes(), value.as_ref()];
         assert_eq!(self.command(words), Reply::Status("OK".into()));
     }
 
     /// The keys of database 0, sorted.
-    pub(crate) fn keys(&self) -> Vec<String> {
+    pub fn keys(&self) -> Vec<String> {
         let Reply::List(keys) = self.command(["KEYS", "*"]) else { panic!("no list of keys") };
         let text = |key| match key {
             Reply::Bytes(key) => String::from_utf8(key).expect("a key is text"),
@@ -236,12 +236,12 @@ impl Redis {
     }
 
     /// Sends one command and returns its answer; a server that does not answer fails the test.
-    pub(crate) fn command<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Reply {
+    pub fn command<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Reply {
         self.try_command(words).expect("the server answers")
     }
 
     /// Sends one command; fails where the server is not there, or does not answer in time.
-    pub(crate) fn try_command<W: AsRef<[u8]>>(
+    pub fn try_command<W: AsRef<[u8]>>(
         &self,
         words: impl IntoIterator<Item = W>,
     ) -> std::io::Result<Reply> {

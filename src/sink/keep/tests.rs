@@ -1,6 +1,7 @@
 use jiff::civil::DateTime;
 
 use super::*;
+use crate::job::JobKey;
 use crate::clock::SystemClock;
 use crate::event::{Bus, Cause, Usage};
 use crate::schedule::Zone;

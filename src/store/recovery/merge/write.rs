@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::ambient::{self, Ambient, Spelling};
-use super::plan::{Kept, Plan};
+use super::plan::{Description, Kept, Plan};
 use super::table::{Job, Table};
 use super::warning::{Warning, Warnings, shown};
 use crate::crontab::{LineKind, Setting, Text};
@@ -140,12 +140,12 @@ impl Writer<'_, '_> {
         let mut directives = kept.directives.clone();
         let mut inserted: Vec<&[u8]> = Vec::new();
         match kept.description {
-            None => {}
-            Some(Some(comment)) => match job.description {
+            Description::Stays => {}
+            Description::Is(comment) => match job.description {
                 Some(place) => self.edit(lines[place].span.clone(), comment.to_vec()),
                 None => inserted.push(comment),
             },
-            Some(None) => {
+            Description::Goes => {
                 if let Some(place) = job.description {
                     let others = (job.run..place)
                         .any(|above| matches!(lines[above].kind, LineKind::Comment));
@@ -283,7 +283,11 @@ impl Writer<'_, '_> {
         let above = self.settings_for(job, &kept.ambient, file.user_of(job));
         let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
         let own = job.description.map(|place| file.text(place).trim_ascii());
-        lines.extend(kept.description.unwrap_or(own));
+        lines.extend(match kept.description {
+            Description::Stays => own,
+            Description::Is(comment) => Some(comment),
+            Description::Goes => None,
+        });
         lines.extend(kept.directives.clone().unwrap_or_else(|| file.directives(job)));
         lines.push(kept.line.unwrap_or_else(|| file.text(job.place)));
         self.append_lines(text, &lines);

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use crate::event::Trigger;
-use crate::job::Job;
+use super::Job;
 
 /// How long after its instant this job starts: at least zero, less than its `jitter` (or `RANDOM_DELAY`).
 ///
-/// Drawn from the job's key, so it is the same after a restart and on every replica. Only what the clock starts is put
-/// off; what somebody waits for is not.
+/// Drawn from the job's key, so it is the same after a restart and on every replica. For what the clock starts; what
+/// somebody waits for is not put off.
 #[must_use]
-pub fn of(job: &Job, trigger: Trigger) -> Duration {
+pub fn of(job: &Job) -> Duration {
     let most = job.policy().jitter;
-    if most.is_zero() || trigger != Trigger::Schedule {
+    if most.is_zero() {
         return Duration::ZERO;
     }
     part(most, job.key.id.seed(), job.key.occurrence)
