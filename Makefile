@@ -50,7 +50,7 @@ soak: ## long runs of what `make test` runs briefly: fuzzing, property tests wit
 fuzz: ## each fuzz target for FUZZ_SECONDS seconds (nightly toolchain and cargo-fuzz)
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-bench: ## measure, beside Debian's cron and busybox's crond, and write docs/performance.md: as root, 40 minutes
+bench: ## measure, beside Debian's cron, busybox's crond and the Python service, and write docs/performance.md: as root, 40 minutes
 	tests/tools.sh bench
 	$(CARGO) build --release --locked
 	mkdir -p target/bench

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures cronkeep beside Debian's cron, busybox's crond and a program that only starts a command.
+"""Measures cronkeep beside Debian's cron, busybox's crond, the Python service and a program that only starts a command.
 
-    benches/end_to_end.py [--quick] [--only PHASE]... [--starts N] [--micro FILE] [--no-document]
+    benches/end_to_end.py [--quick] [--only PHASE]... [--starts N] [--micro FILE] [--skip-python] [--no-document]
 
-Needs root (a mount namespace for Debian's cron), Linux, gcc, the packages cron and busybox-static, and the release
-binary. Writes docs/performance.json and docs/performance.svg, and the tables of docs/performance.md. FILE is what
+Needs root (a mount namespace for Debian's cron), Linux, gcc, the packages cron, busybox-static and redis-server, and the
+release binary; for the Python service its environment (tests/tools.sh bench) and its folder (CRONKEEP_SEED). Writes docs/performance.json and docs/performance.svg, and the tables of docs/performance.md. FILE is what
 `cargo bench` printed. --quick shows that everything works, in two minutes; its figures say nothing.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import daemon
 import report
+import store
 from daemon import ALL, CRONKEEP, PROBE, SHELL, Busybox, Cronkeep, CronkeepSystem, DebianCron, Limit
 
 MS = 1e6
@@ -358,6 +359,7 @@ PHASES = {
     "seconds": lone_second_and_idle,
     "burst": burst,
     "lasting": lasting,
+    **store.PHASES,
 }
 
 
@@ -384,6 +386,7 @@ def machine():
         "rustc": first_line("rustc", "--version"),
         "cron": first_line(*package, "cron"),
         "busybox": first_line(*package, "busybox-static"),
+        "redis": first_line(*package, "redis-server"),
     }
 
 
@@ -405,6 +408,7 @@ def main():
     parser.add_argument("--only", action="append", choices=PHASES, help="this phase only; the rest stays as it was")
     parser.add_argument("--starts", type=int, default=STARTS, help="minutes for the job that is due each minute")
     parser.add_argument("--micro", type=Path, help="what cargo bench printed")
+    parser.add_argument("--skip-python", action="store_true", help="without the Python service")
     parser.add_argument("--no-document", action="store_true", help="print the tables and write nothing")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the documents anew")
     args = parser.parse_args()
@@ -413,6 +417,7 @@ def main():
         report.write(results)
         return
     lone_minute.starts = args.starts
+    store.recovery.skip_python = args.skip_python
     results = {}
     if args.only and report.JSON.exists():
         results = json.loads(report.JSON.read_text())

@@ -167,6 +167,7 @@ def verdicts(results):
     for row in results.get("idle", []):
         if row["program"] == "cronkeep":
             out.add("wake-ups a minute, idle", 4, "4", row["switches_a_minute"], "", [])
+    store_verdicts(results, out)
     micro = results.get("micro", {})
     for zone in ("UTC", "Europe/Berlin"):
         year = micro.get(f"calendar / preview_a_year / {zone}")
@@ -176,6 +177,29 @@ def verdicts(results):
         out.add("binary, stripped", 12, "12 MiB", size["cronkeep"] / 2**20, "MiB",
                 [(name, value / 2**20) for name, value in size.items() if name != "cronkeep"])
     return out
+
+
+def store_verdicts(results, out):
+    """What was promised of recovery, history and memory with a store."""
+    for store, target, words in (("Redis", 60, "60 ms"), ("SQLite", math.inf, "–")):
+        rows = [row for row in results.get("recovery", []) if row["store"] == store]
+        for jobs in dict.fromkeys(row["jobs"] for row in rows):
+            ours = pick(rows, "ms", program="cronkeep", jobs=jobs)
+            service = pick(rows, "ms", program="Python service", jobs=jobs)
+            out.add(f"recovery of {jobs} jobs from {store}, to in force", target, words, ours, "ms",
+                    [("Python service", service)], phase="recovery")
+    micro = results.get("micro", {})
+    if recorded := micro.get("store / record_1000"):
+        out.add("1 000 ended runs recorded", 1, "1 s", recorded / 1e9, "s", [])
+    if page := micro.get("store / page_of_50"):
+        out.add("a page of 50 of 1 000 000 runs", 20, "20 ms", page / 1e6, "ms", [])
+    for count, target in ((1, 7), (10_000, 9), (100_000, 30)):
+        rows = results.get("redis_memory", [])
+        ours = pick(rows, "pss_kib", program="cronkeep", entries=count)
+        service = pick(rows, "pss_kib", program="Python service", entries=count)
+        if ours is not None:
+            out.add(f"memory (PSS) with Redis connected, {count} entries", target, f"{target} MiB", ours / 1024, "MiB",
+                    [("Python service", service and service / 1024)])
 
 
 def disturbed_phases(results):
@@ -189,7 +213,7 @@ def machine_words(results):
     words = (
         f"Measured {results['date']} with {machine['cronkeep']} ({machine['commit']}, {machine['rustc']}) on {machine['cores']} "
         f"cores ({machine['cpu']}), {machine['memory_mib']} MiB, Linux {machine['kernel']}, {machine['system']}; "
-        f"cron {machine['cron']}, busybox {machine['busybox']}."
+        f"cron {machine['cron']}, busybox {machine['busybox']}" + (f", redis {machine['redis']}." if "redis" in machine else ".")
     )
     older = [name for name, commit in results["commits"].items() if commit != machine["commit"]]
     if older:
@@ -259,6 +283,35 @@ def lasting(results):
     return table(("jobs", "that", "program", "PSS MiB before", "during", "after"), rows)
 
 
+def stores(results):
+    """Recovery, memory and the history, with a store."""
+    rows = []
+    for jobs, name, program in dict.fromkeys(
+        (row["jobs"], row["store"], row["program"]) for row in results.get("recovery", [])
+    ):
+        same = {"program": program, "store": name, "jobs": jobs}
+        found = results["recovery"]
+        ms, cpu = pick(found, "ms", **same), pick(found, "cpu_ms", **same)
+        rows.append((f"recovery of {jobs} jobs from {name}, to in force", program, number(ms, "ms"), number(cpu, "ms")))
+    found = results.get("redis_memory", [])
+    for count, program in dict.fromkeys((row["entries"], row["program"]) for row in found):
+        kib = pick(found, "pss_kib", entries=count, program=program)
+        rows.append((f"memory (PSS) with Redis connected, {count} entries", program, number(kib / 1024, "MiB"), "–"))
+    found = results.get("history", [])
+    for page in dict.fromkeys(row["page"] for row in found):
+        ms = pick(found, "ms", page=page)
+        rows.append((f"`cronkeep history`, 50 of 1 000 000, {page}", "cronkeep", number(ms, "ms"), "–"))
+    return table(("what", "program", "median", "CPU"), rows)
+
+
+def claims(results):
+    rows = []
+    for row in results.get("claim", []):
+        numbers = [number(row[what][at] / 1000) for what in ("claim_us", "start_us") for at in ("median", "p99")]
+        rows.append((row["burst"], row["link"], *numbers))
+    return table(("burst", "link", "claim ms", "p99", "start ms", "p99"), rows)
+
+
 def micro(results):
     rows = [(f"`{name}`", time(value)) for name, value in results.get("micro", {}).items()]
     return table(("benchmark", "median"), rows)
@@ -279,6 +332,8 @@ SECTIONS = {
     "idle": idle,
     "bursts": bursts,
     "lasting": lasting,
+    "stores": stores,
+    "claims": claims,
     "micro": micro,
 }
 

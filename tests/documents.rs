@@ -50,6 +50,36 @@ fn the_first_minute_works_as_printed() {
 }
 
 #[test]
+fn the_schedule_survives_as_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("survives");
+    let commands = commands_below("The schedule survives");
+    let mut told = String::new();
+    for command in &commands {
+        let here = command
+            .replace("target/release/cronkeep", PROGRAM)
+            .replace("/tmp/survives", place.to_str().unwrap());
+        let output = Command::new("sh")
+            .args(["-c", &here])
+            .env("CRONKEEP_CONTROL", folder.path().join("control.sock"))
+            .env_remove("CRONKEEP_STORE")
+            .current_dir(root())
+            .output()
+            .unwrap();
+        told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {said}");
+        assert!(
+            !command.starts_with("timeout") || told.contains("still here"),
+            "{command}: {said}"
+        );
+    }
+    assert!(commands.iter().any(|command| command.starts_with("rm ")), "{commands:?}");
+    assert!(read(place.join("crontab")).contains("echo still here"));
+    assert!(told.contains("succeeded"), "{told}");
+}
+
+#[test]
 fn the_tour_runs_until_it_is_interrupted() {
     assert_eq!(commands_below("Run it"), ["cargo run --release -- examples/tour.crontab"]);
     let state = tempfile::tempdir().unwrap();

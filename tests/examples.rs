@@ -77,7 +77,10 @@ fn every_crontab_is_taken_without_a_warning() {
     assert_eq!(
         checked,
         [
+            "compose-replicas.yaml: content",
             "compose.yaml: content",
+            "kubernetes-store.yaml: jobs",
+            "kubernetes-store.yaml: jobs",
             "kubernetes.yaml: jobs",
             "migrate-from-cron/etc/cron.d/nightly",
             "migrate-from-cron/etc/crontab",
@@ -91,7 +94,13 @@ fn every_crontab_is_taken_without_a_warning() {
 #[test]
 fn what_the_containers_are_started_with_is_understood() {
     let mut started = 0;
-    for name in ["compose.yaml", "kubernetes.yaml", "migrate-from-supercronic/Dockerfile"] {
+    for name in [
+        "compose.yaml",
+        "compose-replicas.yaml",
+        "kubernetes.yaml",
+        "kubernetes-store.yaml",
+        "migrate-from-supercronic/Dockerfile",
+    ] {
         let text = fs::read_to_string(examples().join(name)).unwrap();
         for line in text.lines() {
             let Some((key, list)) = line.split_once('[') else { continue };
@@ -111,5 +120,5 @@ fn what_the_containers_are_started_with_is_understood() {
             started += 1;
         }
     }
-    assert_eq!(started, 4);
+    assert_eq!(started, 7);
 }

@@ -8,7 +8,7 @@ packages() {
     test) printf '%s\n' 'mount mount' 'strace strace' 'man man-db' 'setpriv util-linux' 'script bsdutils' 'perl perl-base' 'sed sed' 'faketime faketime' 'openssl openssl' 'unshare util-linux' \
       'nsenter util-linux' 'busybox busybox-static' 'dockerd docker.io' 'tar tar' 'redis-server redis-server' 'redis-cli redis-tools' 'python3 python3' ;;
     rows) printf '%s\n' 'unshare util-linux' 'cron cron' 'crontab cron' 'busybox busybox-static' ;;
-    bench) printf '%s\n' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
+    bench) printf '%s\n' 'redis-server redis-server' 'redis-cli redis-tools' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
     *) echo "tests/tools.sh: no such check: $1" >&2; exit 2 ;;
   esac
 }
@@ -19,7 +19,7 @@ install() {
     [ -z "$program" ] || command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$package")
   done < <(packages "$1")
   # A package without a program of its own.
-  [ "$1" != test ] || /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+  [ "$1" = rows ] || /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
     echo "tests/tools.sh: please install: ${missing[*]}" >&2
@@ -48,6 +48,6 @@ python() {
 
 case "$1" in
   deny) deny ;;
-  test) install test; python ;;
+  test | bench) install "$1"; python ;;
   *) install "$1" ;;
 esac

@@ -247,7 +247,7 @@ async fn serve(
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone(), Some(resume));
+    let reload = Reload::new(&config, account, bus.clone(), resume);
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),
