@@ -211,7 +211,8 @@ impl Gate {
         let wall = self.ports.clock.now();
         if let Some(until) = self.member.stopped {
             // Others may have started it and have had no way to tell.
-            self.waiting.give_up(until, &"this replica was stopped while the store was away".into());
+            self.waiting
+                .give_up(until, &"this replica was stopped while the store was away".into());
         }
         let conditions = self.member.conditions(now);
         let when_down = conditions.when_down;

@@ -202,7 +202,8 @@ mod tests {
         assert_eq!(member.heard(START, &peers(7, false)), Heard::Renewed);
         assert!(member.may_claim());
         let key = "crondServiceTask-0123456789abcdef".parse().unwrap();
-        let mark = Mark { generation: 0, at: Timestamp::UNIX_EPOCH, civil: jiff::civil::DateTime::ZERO };
+        let mark =
+            Mark { generation: 0, at: Timestamp::UNIX_EPOCH, civil: jiff::civil::DateTime::ZERO };
         member.deal(key, mark);
         let later = START + BEAT;
         assert_eq!(member.beat(later, Beat::default()).1, []);

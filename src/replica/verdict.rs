@@ -67,8 +67,12 @@ impl Gate {
                         }
                         round.granted.push(fire);
                     }
-                    Aim::Miss(reason) => round.passed.push(Passed { fire, reason, is_skipped: false }),
-                    Aim::Skip(reason) => round.passed.push(Passed { fire, reason, is_skipped: true }),
+                    Aim::Miss(reason) => {
+                        round.passed.push(Passed { fire, reason, is_skipped: false })
+                    }
+                    Aim::Skip(reason) => {
+                        round.passed.push(Passed { fire, reason, is_skipped: true })
+                    }
                 }
             }
             Verdict::Taken => {

@@ -46,7 +46,8 @@ pub(super) const HELD: &str = "held while the store was away";
 impl Waits {
     /// A fire that has just become due.
     pub(super) fn new(fire: Fire, now: Timestamp) -> Self {
-        let grace = SignedDuration::try_from(fire.job.policy().grace).unwrap_or(SignedDuration::MAX);
+        let grace =
+            SignedDuration::try_from(fire.job.policy().grace).unwrap_or(SignedDuration::MAX);
         // Cron's rules may have it start later than its grace.
         let until = fire.due.at.max(now).saturating_add(grace).unwrap_or(Timestamp::MAX);
         Waits { fire, aim: Aim::Start, ready: true, until, was_granted: false, was_others: false }
@@ -73,7 +74,9 @@ impl Waits {
 fn instances(job: &Job) -> Option<u32> {
     let policy = job.policy();
     match policy.overlap {
-        Overlap::Allow if policy.max_instances >= crate::job::Policy::default().max_instances => None,
+        Overlap::Allow if policy.max_instances >= crate::job::Policy::default().max_instances => {
+            None
+        }
         Overlap::Allow => Some(policy.max_instances),
         Overlap::Skip | Overlap::Queue | Overlap::Replace => Some(1),
     }

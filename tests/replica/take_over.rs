@@ -14,7 +14,10 @@ fn claimed(redis: &Redis) -> usize {
         Reply::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         _ => String::new(),
     };
-    fields.iter().map(|field| text(field).lines().filter(|line| line.starts_with("c ")).count()).sum()
+    fields
+        .iter()
+        .map(|field| text(field).lines().filter(|line| line.starts_with("c ")).count())
+        .sum()
 }
 
 fn wait_for_claim(redis: &Redis) {
