@@ -54,7 +54,7 @@ bench: ## measure, beside Debian's cron and busybox's crond, and write docs/perf
 	tests/tools.sh bench
 	$(CARGO) build --release --locked
 	mkdir -p target/bench
-	$(CARGO) bench --locked --bench language --bench calendar --bench table > target/bench/micro.txt
+	$(CARGO) bench --locked --bench language --bench calendar --bench table --bench store > target/bench/micro.txt
 	benches/end_to_end.py --micro target/bench/micro.txt
 
 documents: ## write the man page and the completions from the options table, and which tests name which row

@@ -52,9 +52,11 @@ fn the_first_minute_works_as_printed() {
 #[test]
 fn the_tour_runs_until_it_is_interrupted() {
     assert_eq!(commands_below("Run it"), ["cargo run --release -- examples/tour.crontab"]);
+    let state = tempfile::tempdir().unwrap();
     let mut child = Command::new(PROGRAM)
         .arg("examples/tour.crontab")
         .current_dir(root())
+        .env("CRONKEEP_STATE_DIR", state.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

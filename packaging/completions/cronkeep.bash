@@ -58,6 +58,9 @@ _cronkeep() {
             cronkeep,run)
                 cmd="cronkeep__subcmd__run"
                 ;;
+            cronkeep,snapshot)
+                cmd="cronkeep__subcmd__snapshot"
+                ;;
             cronkeep,status)
                 cmd="cronkeep__subcmd__status"
                 ;;
@@ -106,6 +109,9 @@ _cronkeep() {
             cronkeep__subcmd__help,run)
                 cmd="cronkeep__subcmd__help__subcmd__run"
                 ;;
+            cronkeep__subcmd__help,snapshot)
+                cmd="cronkeep__subcmd__help__subcmd__snapshot"
+                ;;
             cronkeep__subcmd__help,status)
                 cmd="cronkeep__subcmd__help__subcmd__status"
                 ;;
@@ -119,7 +125,7 @@ _cronkeep() {
 
     case "${cmd}" in
         cronkeep)
-            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain list status run stop pause resume reload health logs crontab completions man help"
+            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --store --store-key --namespace --recover --when-store-down --local --shadow --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain list status run stop pause resume reload health logs snapshot crontab completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -163,6 +169,26 @@ _cronkeep() {
                     ;;
                 --control)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recover)
+                    COMPREPLY=($(compgen -W "auto merge always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --when-store-down)
+                    COMPREPLY=($(compgen -W "auto run hold" -- "${cur}"))
                     return 0
                     ;;
                 --grace)
@@ -323,7 +349,7 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__help)
-            opts="check next explain list status run stop pause resume reload health logs crontab completions man help"
+            opts="check next explain list status run stop pause resume reload health logs snapshot crontab completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -532,6 +558,20 @@ _cronkeep() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        cronkeep__subcmd__help__subcmd__snapshot)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         cronkeep__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -722,6 +762,32 @@ _cronkeep() {
             fi
             case "${prev}" in
                 --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cronkeep__subcmd__snapshot)
+            opts="-h --json --state-dir --store --namespace --help show diff forget"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

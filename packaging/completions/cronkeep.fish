@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cronkeep_global_optspecs
-    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= state-dir= control= grace= catch-up= overlap= max-instances= max-jobs= timeout= clean-env env-allow= permissive cron-d-names= always-shell mail= log-to= subreaper allow-user-hooks h/help V/version
+    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= state-dir= control= store= store-key= namespace= recover= when-store-down= local shadow grace= catch-up= overlap= max-instances= max-jobs= timeout= clean-env env-allow= permissive cron-d-names= always-shell mail= log-to= subreaper allow-user-hooks h/help V/version
 end
 
 function __fish_cronkeep_needs_command
@@ -43,6 +43,16 @@ leave\t'Let them run on'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l stop-grace -d 'How long jobs may take to end before they are killed, such as 8s or 1m30s' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l control -d 'The control socket [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store -d 'Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory:' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store-key -d 'A file with the key that signs what is kept; what is not signed with it is refused' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l namespace -d 'Whose schedule it is, in a store that several share: replicas of one service say the same' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l recover -d 'What is done at the start where the crontabs differ from those that are kept' -r -f -a "auto\t'In a new container: what was edited in an earlier one is merged in'
+merge\t'Always merged, also into a file on a mount of its own'
+always\t'What is kept replaces the file'
+never\t'The file is left as it is'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l when-store-down -d 'What is done with what is due while a shared store is silent' -r -f -a "auto\t'Started if no other replica was alive at the last contact, else held'
+run\t'Started, though other replicas may start it, too'
+hold\t'Held within its grace, then missed'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l grace -d 'How late a run may start after a hold or a queue [default: 60s]' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l catch-up -d 'Which of the instants that passed while nothing could start are started later [default: none]' -r -f -a "none\t'As cron'
 latest\t'The latest of them'
@@ -62,6 +72,8 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -l log-to -d 'Where the 
 syslog\t'The system\'s log'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l strict -d 'Refuse a crontab with an error in any line; what was in force stays in force'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l passthrough -d 'Write the jobs\' output as it is: no prefix, no escaping'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l local -d 'Start everything here, whatever other replicas start'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l shadow -d 'Run nothing: compare the jobs with those that the Python service keeps in the store'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l clean-env -d 'Give every job the environment that cron gives it: nothing of the daemon\'s but LANG, LC_* and TZ'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l permissive -d 'Take crontabs below /etc and in the spools whatever their owner, mode and links'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l always-shell -d 'Start every command through its shell, plain ones too'
@@ -81,6 +93,7 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "resume" -d 'End a jo
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "reload" -d 'Have the daemon read its crontabs now'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "health" -d 'Say whether schedules are kept'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "logs" -d 'Show what a job or a run printed'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "crontab" -d 'Maintain the crontabs of users'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "completions" -d 'Print a shell\'s completion script'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "man" -d 'Print the manual page'
@@ -139,6 +152,11 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l control -d 'T
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s f -l follow -d 'Go on with what is printed from now on'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l json -d 'One JSON object per line'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l store -d 'The store, as the daemon was told [default: cronkeep.db in the state directory]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l namespace -d 'Whose schedule it is, as the daemon was told' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l json -d 'One JSON object per crontab'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s u -d 'Whose table [default: the caller\'s]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s l -d 'Print the table'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s e -d 'Edit the table with $VISUAL or $EDITOR'
@@ -150,19 +168,20 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s V -d 'Prin
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand man" -s h -l help -d 'Print help'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "next" -d 'Show when entries fire next'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "man" -d 'Print the manual page'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "next" -d 'Show when entries fire next'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "man" -d 'Print the manual page'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -124,6 +124,11 @@ impl Config {
         warnings.extend(variable::warning(&host.variables));
         let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
         let store = StoreConfig::new(args, &state_dir, &mut warnings)?;
+        if args.shadow && !store.address.is_shared() {
+            return Err(UsageError(
+                "--shadow compares with what the Python service cached in Redis: --store says where that is".to_owned(),
+            ));
+        }
         let default_on_stop = if host.pid == 1 { OnStop::End } else { OnStop::Leave };
         Ok(Config {
             sources,

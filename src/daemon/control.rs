@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -126,6 +127,8 @@ pub(super) struct About {
     pub(super) since: Duration,
     pub(super) zone: Zone,
     pub(super) user: String,
+    /// Whether nothing is run.
+    pub(super) shadow: bool,
 }
 
 impl About {
@@ -136,6 +139,7 @@ impl About {
             since: clock.monotonic(),
             zone: config.zone.clone(),
             user: account.name.clone(),
+            shadow: config.shadow,
         }
     }
 }
@@ -153,7 +157,9 @@ impl Daemon {
 }
 
 impl Desk {
-    async fn answer(self, request: Request) {
+    pub(super) async fn answer(self, request: Request) {
+        let request = if self.about.shadow { refuse(request) } else { Some(request) };
+        let Some(request) = request else { return };
         // Whoever has lost interest need not be told.
         match request {
             Request::Jobs(reply) => {
@@ -325,10 +331,8 @@ impl Desk {
     /// Whether schedules are kept, and what the executor is at, if it answers.
     async fn health(&self) -> (Health, Option<State>) {
         let mut reasons = Vec::new();
-        let (scheduler, state) = tokio::join!(
-            timeout(ALIVE, self.pulse.ping(&self.waker)),
-            timeout(ALIVE, self.executor.state())
-        );
+        let (scheduler, state) =
+            tokio::join!(timeout(ALIVE, self.ping()), timeout(ALIVE, self.executor.state()));
         let now = self.clock.now();
         if scheduler.is_err() {
             reasons.push("the scheduler does not answer".to_owned());
@@ -344,6 +348,13 @@ impl Desk {
         let serious = reasons.len();
         reasons.extend(self.degraded());
         (Health { healthy, degraded: reasons.len() > serious, reasons }, state.ok())
+    }
+
+    /// Waits for the scheduler's answer, if there is a scheduler.
+    async fn ping(&self) {
+        if !self.about.shadow {
+            self.pulse.ping(&self.waker).await;
+        }
     }
 
     /// What needs a look, though schedules are kept.
@@ -373,6 +384,21 @@ impl Desk {
         reasons.extend(self.concerns.borrow().iter().cloned());
         reasons
     }
+}
+
+/// Refuses what a shadow does not do; gives back what it does.
+fn refuse(request: Request) -> Option<Request> {
+    let message = "this daemon is a shadow (--shadow): it runs nothing";
+    let refusal = Refusal::new(StatusCode::CONFLICT, "shadow", message)
+        .help("start it without --shadow once the Python service has ended");
+    // Whoever has lost interest need not be told.
+    match request {
+        Request::Run { reply, .. } => drop(reply.send(Err(refusal))),
+        Request::Pause(_, reply) | Request::Resume(_, reply) => drop(reply.send(Err(refusal))),
+        Request::Stop(_, reply) => drop(reply.send(Err(refusal))),
+        other => return Some(other),
+    }
+    None
 }
 
 /// Every run that has not ended for good.

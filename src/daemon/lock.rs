@@ -13,7 +13,7 @@ use crate::store::{Address, sqlite};
 use crate::unix::lock::{Lock, LockError};
 
 /// The locks on the spool directories that are read, none for named files, and on an embedded store.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Locks {
     held: Vec<Lock>,
     /// The directories that did not exist yet.
@@ -108,6 +108,22 @@ mod tests {
         assert!(error.starts_with("can't lock ") && error.contains("otherpid may be"), "{error}");
         first.take_more().unwrap();
         assert_eq!(first.held.len(), 1);
+    }
+
+    /// Row 105, for a store.
+    #[test]
+    fn the_second_daemon_on_a_store_learns_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/cronkeep.db");
+        let locks = || Locks::of(Vec::new()).unwrap();
+        let mut first = locks();
+        first.take_store(&path).unwrap();
+        assert_eq!(first.held.len(), 1);
+        let error = format!("{:#}", locks().take_store(&path).unwrap_err());
+        let pid = std::process::id().to_string();
+        assert!(error.starts_with("can't lock ") && error.contains(&pid), "{error}");
+        drop(first);
+        locks().take_store(&path).unwrap();
     }
 
     #[test]

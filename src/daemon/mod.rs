@@ -15,6 +15,8 @@ mod recover;
 mod reload;
 mod replica;
 mod restore;
+mod resume;
+mod shadow;
 mod shutdown;
 mod signal;
 mod standing;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task;
+use tokio::time::timeout;
 
 use crate::clock::{Clock, SystemClock, Waker};
 use crate::config::{Config, Mail};
@@ -54,8 +57,10 @@ use lock::Locks;
 use notify::Notify;
 use reboot::Reboot;
 use recover::Recovery;
-use reload::Reload;
+use reload::{News, Reload};
 use replica::Replicas;
+use restore::Back;
+use resume::{Resume, States};
 use store::Keeper;
 
 /// How long the last lines of the log may take at the end, should nobody read them.
@@ -70,9 +75,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
 pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
-    let locks = Locks::take(&config)?;
+    // Who runs nothing and writes nothing is in nobody's way.
+    let locks = if config.shadow { Locks::default() } else { Locks::take(&config)? };
     let Launch { pending, output, pid_file, warnings } = launch;
     config.warnings.extend(warnings);
+    let pid_file = pid_file.filter(|_| !config.shadow);
     let pid_file = pid_file.map(|path| PidFile::write(&path, &mut config.warnings)).transpose()?;
     config.warnings.extend(surroundings::missing(Path::new("/")));
     unix::spawn::seal_descriptors()
@@ -89,7 +96,11 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::sync_channel(1);
     let outside = Outside { notify: Notify::new(pending), locks, output };
-    let code = runtime.block_on(serve(config, outside, told));
+    let code = if config.shadow {
+        runtime.block_on(shadow::serve(config, outside, told))
+    } else {
+        runtime.block_on(serve(config, outside, told))
+    };
     // On a thread of its own: neither the watch's last word with inotify's thread, however busy that one is, nor a disk or
     // a user database that does not answer must keep us.
     let end = move || runtime.shutdown_timeout(LAST_LINES);
@@ -131,6 +142,8 @@ struct Daemon {
     desk: Desk,
     /// Where state outlives the daemon.
     store: Keeper,
+    /// What the store says of earlier lives, if it does not in time.
+    late: mpsc::UnboundedReceiver<States>,
     recovery: Recovery,
 }
 
@@ -188,8 +201,13 @@ async fn serve(
     let (ledger, entrance) = replica::ledger(&config, &kept, &replica, &fire_sender);
     let executor = executor.with_ledger(ledger);
     let executing = tokio::spawn(executor.run());
-    // What is alive counts before the first fire is judged.
-    restore::restore(&config, &kept, &handle).await;
+    // Read before anything is written over it; what is alive counts before the first fire is judged.
+    kept.hold();
+    let (in_time, states) = std_mpsc::sync_channel(1);
+    let (later, late) = mpsc::unbounded_channel();
+    let restoring =
+        restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
+    tokio::spawn(restoring);
 
     let replicas = entrance.map(|entrance| {
         Replicas::start(entrance, &kept, &clock, &bus, tables.subscribe(), &handle)
@@ -199,11 +217,14 @@ async fn serve(
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
     let pulse = Pulse::default();
+    let going = Arc::default();
+    let resume =
+        Resume::new(kept.clone(), bus.clone(), fire_sender.clone(), Arc::clone(&going), states);
     let scheduler = Scheduler {
         clock: Arc::clone(&clock),
         alarm,
         tables: table,
-        origin: Arc::default(),
+        origin: going,
         fires: fire_sender,
         missed: replicas.as_ref().map(|replicas| replicas.passed.clone()),
         ahead: Some(ahead),
@@ -226,7 +247,7 @@ async fn serve(
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone());
+    let reload = Reload::new(&config, account, bus.clone(), Some(resume));
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),
@@ -257,14 +278,15 @@ async fn serve(
         control,
         desk,
         store,
+        late,
         recovery,
         notify,
         locks,
     };
     let code = daemon.follow(scheduler, executing).await?;
     // Both end with the last event; requests that are under way by then have the time of the last lines.
-    let _ = tokio::time::timeout(LAST_LINES, hooks).await;
-    let _ = tokio::time::timeout(LAST_LINES, keeping).await;
+    let _ = timeout(LAST_LINES, hooks).await;
+    let _ = timeout(LAST_LINES, keeping).await;
     kept.flush(LAST_WRITES).await;
     if let Some(replicas) = replicas {
         replicas.leave().await;
@@ -285,6 +307,12 @@ impl Daemon {
                 signal = self.signals.next() => {
                     let signal = signal.context("failed to receive signals")?;
                     if self.obey(signal).await {
+                        // An edit that is being taken over is kept, too.
+                        if let Some(taking) = taking
+                            && let Ok(Some(reload)) = timeout(LAST_WORDS, taking).await
+                        {
+                            self.recovery.offer(&reload);
+                        }
                         return Ok(self.shut_down(scheduler).await);
                     }
                 }
@@ -292,13 +320,22 @@ impl Daemon {
                     let mut change = change.context("the watch of the crontabs ended")?;
                     if let Some(reload) = self.reload.take() {
                         self.recovery.amend(&mut change);
-                        taking = Some(Box::pin(self.take(reload, change)));
+                        reloads = change.reloads;
+                        taking = Some(self.take(reload, News::Change(change)));
                     }
                 }
                 change = self.recovery.next(), if self.reload.is_some() => {
+                    let Some(change) = change else {
+                        self.watcher.reload();
+                        continue;
+                    };
                     if let Some(reload) = self.reload.take() {
-                        reloads = change.reloads;
-                        taking = Some(Box::pin(self.take(reload, change)));
+                        taking = Some(self.take(reload, News::Change(change)));
+                    }
+                }
+                Some(states) = self.late.recv(), if self.reload.is_some() => {
+                    if let Some(reload) = self.reload.take() {
+                        taking = Some(self.take(reload, News::Past(states)));
                     }
                 }
                 taken = async { taking.as_mut()?.await }, if taking.is_some() => {

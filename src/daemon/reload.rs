@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,6 +10,8 @@ use tokio::sync::watch;
 
 use super::Daemon;
 use super::reading::Reading;
+use super::restore::ANSWER;
+use super::resume::{Resume, States};
 use super::standing::{Accepted, Key, Standings, Told};
 use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
@@ -41,13 +44,23 @@ pub(super) struct Reload {
     /// Why edits are found by looking every second, where they are not announced.
     polling: Option<String>,
     standings: watch::Sender<Arc<Standings>>,
+    /// None in a shadow, which goes on from nothing.
+    resume: Option<Resume>,
+}
+
+/// Why the jobs in force may change.
+pub(super) enum News {
+    /// Texts have.
+    Change(Change),
+    /// The store tells what it has kept of earlier lives, which it has not in time.
+    Past(States),
 }
 
 /// Faults of one file that a load tells one by one; `check` shows the rest.
 const TOLD: usize = 100;
 
 impl Reload {
-    pub(super) fn new(config: &Config, account: Account, bus: Bus) -> Self {
+    pub(super) fn new(config: &Config, account: Account, bus: Bus, resume: Option<Resume>) -> Self {
         Reload {
             places: config.sources.clone(),
             files: BTreeMap::new(),
@@ -62,6 +75,7 @@ impl Reload {
             warnings: 0,
             polling: None,
             standings: watch::Sender::new(Arc::default()),
+            resume,
         }
     }
 
@@ -83,6 +97,26 @@ impl Reload {
     /// Whether there is such a crontab, though nothing of it may be in force.
     pub(super) fn knows(&self, key: &Key) -> bool {
         self.files.contains_key(key)
+    }
+
+    /// Whether nothing was read yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The crontabs in force, read again.
+    pub(super) fn readings(&self) -> Vec<Reading> {
+        self.files.iter().filter_map(|(key, accepted)| self.read_again(key, accepted)).collect()
+    }
+
+    /// Tells what the watch has noticed, and takes over what it has read.
+    pub(super) fn take(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+        for notice in &change.notices {
+            let (text, warning) = (notice.to_string(), notice.is_warning());
+            let file = notice.path().map(|path| path.display().to_string().into());
+            self.bus.publish(Event::Notice { file, text, warning });
+        }
+        self.follow(change, now, put);
     }
 
     /// Takes over a change, and tells how the crontabs stand after it.
@@ -236,8 +270,11 @@ impl Reload {
             .iter()
             .map(|(_, Reading { source, crontab, ids })| (source, crontab, ids.as_ref()))
             .collect();
+        let states = self.resume.as_mut().and_then(|resume| resume.recall(now, ANSWER));
+        let known = |key| states.as_ref()?.get(&key)?.since;
+        let (zone, defaults, before) = (&self.zone, &self.defaults, &self.table);
         let (table, diff, across) =
-            JobTable::build_identified(&readings, &self.zone, &self.defaults, &self.table, now, &|_| None);
+            JobTable::build_identified(&readings, zone, defaults, before, now, &known);
         let mut across_files: HashMap<&str, Vec<&Fault>> = HashMap::new();
         for (file, fault) in &across {
             across_files.entry(file).or_default().push(fault);
@@ -256,9 +293,27 @@ impl Reload {
         self.tell_jobs(&diff);
         let runnable = self.runnable();
         self.runnable = runnable.len();
+        if let Some(resume) = &self.resume {
+            resume.go_on(states.as_ref(), &runnable, &diff, now);
+        }
         // Before it is told: whoever hears of it and asks finds it so.
         put(runnable);
         self.tell_loaded(files, &diff, now);
+    }
+
+    /// Takes over what the store has told late.
+    fn look_back(&mut self, states: &States, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+        let Some(table) =
+            self.resume.as_mut().and_then(|resume| resume.recall_late(states, &self.table))
+        else {
+            return;
+        };
+        let runnable = Arc::new(table.only(|job| self.refusal(job).is_none()));
+        self.table = table;
+        if let Some(resume) = &mut self.resume {
+            resume.go_on_late(states, &runnable, now);
+        }
+        put(runnable);
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {
@@ -373,26 +428,29 @@ impl Daemon {
     pub(super) fn take(
         &self,
         mut reload: Reload,
-        change: Change,
-    ) -> impl Future<Output = Option<Reload>> + use<> {
+        news: News,
+    ) -> Pin<Box<dyn Future<Output = Option<Reload>>>> {
         let (tables, waker) = (Arc::downgrade(&self.tables), self.waker.clone());
         let now = self.clock.now();
-        unix::beside(move || {
-            for notice in &change.notices {
-                let (text, warning) = (notice.to_string(), notice.is_warning());
-                let file = notice.path().map(|path| path.display().to_string().into());
-                reload.bus.publish(Event::Notice { file, text, warning });
+        let put = move |table| {
+            if let Some(tables) = tables.upgrade() {
+                tables.send_replace(table);
+                // Let go of first: should it be the last, the scheduler ends when it is woken.
+                drop(tables);
+                waker.wake();
             }
-            reload.follow(change, now, |table| {
-                if let Some(tables) = tables.upgrade() {
-                    tables.send_replace(table);
-                    // Let go of first: should it be the last, the scheduler ends when it is woken.
-                    drop(tables);
-                    waker.wake();
+        };
+        Box::pin(unix::beside(move || {
+            let change = match news {
+                News::Change(change) => change,
+                News::Past(states) => {
+                    reload.look_back(&states, now, put);
+                    return reload;
                 }
-            });
+            };
+            reload.take(change, now, put);
             reload
-        })
+        }))
     }
 }
 

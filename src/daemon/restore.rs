@@ -1,53 +1,81 @@
 //! What an earlier life of the daemon has left behind: pauses, runs without an end.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::config::{Config, StoreConfig};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
+
+use super::resume::States;
+use crate::config::Config;
 use crate::executor::{self, Restored};
 use crate::schedule::Zone;
-use crate::store::{Handle, Loaded, Standing};
+use crate::store::{Handle, Loaded};
 
 /// How long the first start may have to wait for what the store has kept.
 const LOAD: Duration = Duration::from_secs(2);
+/// How long the first table may wait for that: an answer comes, if only that there is none.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
+/// The pause before a store that did not answer is asked again, and the longest one.
+const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long the store may take to tell it later.
 const LATE_LOAD: Duration = Duration::from_secs(30);
 
-/// Gives the executor what the store has kept, before anything is due; later if the store does not answer now.
-pub(super) async fn restore(config: &Config, store: &Handle, executor: &executor::Handle) {
-    let (store, executor) = (store.clone(), executor.clone());
-    let back = Back { zone: config.zone.clone(), is_ours: is_ours(&config.store) };
+/// Asks the store what it has kept. The executor gets its part, then the rest is handed on: to `in_time`, which gets nothing if
+/// the store does not answer within a span, else to `late`.
+///
+/// Nothing is written before it has answered: what it says must be what earlier lives have left behind.
+pub(super) async fn restore(
+    back: Back,
+    store: Handle,
+    executor: executor::Handle,
+    in_time: mpsc::SyncSender<Option<States>>,
+    late: UnboundedSender<States>,
+) {
     if let Ok(loaded) = store.load(LOAD).await {
-        return executor.restore(back.of(loaded)).await;
+        let states = back.give(loaded, &executor).await;
+        store.go_on();
+        // Whoever has lost interest is about to end.
+        let _ = in_time.send(Some(states));
+        return;
     }
-    tokio::spawn(async move {
-        let mut standing = store.standing();
-        loop {
-            // Without its thread nothing will be heard of the store.
-            if standing.wait_for(|standing| *standing == Standing::Up).await.is_err() {
-                return;
-            }
-            if let Ok(loaded) = store.load(LATE_LOAD).await {
-                return executor.restore(back.of(loaded)).await;
-            }
+    let _ = in_time.send(None);
+    let mut pause = PAUSE;
+    loop {
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        if let Ok(loaded) = store.load(LATE_LOAD).await {
+            let states = back.give(loaded, &executor).await;
+            store.go_on();
+            let _ = late.send(states);
+            return;
         }
-    });
-}
-
-/// Whether the runs that a store has kept are those of this daemon alone. Those of others may live on other hosts.
-fn is_ours(store: &StoreConfig) -> bool {
-    !store.address.is_shared()
+    }
 }
 
 /// How what was kept is given back.
-struct Back {
+pub(super) struct Back {
     zone: Zone,
+    /// Whether the runs that a store has kept, and what is owed, are those of this daemon alone. Those of others may live on
+    /// other hosts.
     is_ours: bool,
 }
 
 impl Back {
-    fn of(self, loaded: Loaded) -> Restored {
-        let paused = loaded.jobs.iter().filter(|(_, state)| state.paused).map(|(key, _)| *key);
-        let paused = paused.collect();
-        Restored { open: if self.is_ours { loaded.open } else { Vec::new() }, paused, zone: self.zone }
+    /// As the options say.
+    pub(super) fn new(config: &Config) -> Self {
+        Back { zone: config.zone.clone(), is_ours: !config.store.address.is_shared() }
+    }
+
+    async fn give(&self, loaded: Loaded, executor: &executor::Handle) -> States {
+        let Loaded { mut jobs, open } = loaded;
+        if !self.is_ours {
+            jobs.values_mut().for_each(|state| state.owed.clear());
+        }
+        let paused = jobs.iter().filter(|(_, state)| state.paused).map(|(key, _)| *key).collect();
+        let open = if self.is_ours { open } else { Vec::new() };
+        executor.restore(Restored { open, paused, zone: self.zone.clone() }).await;
+        jobs
     }
 }

@@ -44,7 +44,11 @@ impl Keeper {
         let opening = Opening {
             address,
             namespace: config.store.namespace.clone(),
-            access: if config.store.named { Access::Owned } else { Access::Default },
+            access: match config.store.named {
+                _ if config.shadow => Access::Read,
+                true => Access::Owned,
+                false => Access::Default,
+            },
             clock: Arc::clone(&clock),
             tell: Arc::clone(&tell),
         };

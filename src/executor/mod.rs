@@ -28,8 +28,8 @@ mod told;
 mod tree;
 
 pub use admission::{Place, Skip};
-pub use shell::Host;
 pub use ledger::Ledger;
+pub use shell::Host;
 use start::{Child, Report, Starts};
 pub use state::{Counts, Rest, State, Waits};
 pub use stop::{Stop, Stopped};
@@ -168,6 +168,12 @@ pub struct Restored {
 pub struct Handle(mpsc::UnboundedSender<Order>);
 
 impl Handle {
+    /// One that speaks to nobody: it is answered as by an executor that has stopped.
+    #[must_use]
+    pub fn of_nobody() -> Self {
+        Handle(mpsc::unbounded_channel().0)
+    }
+
     /// What the executor is at; nothing once it has stopped.
     pub async fn state(&self) -> State {
         self.ask(Order::State).await.unwrap_or_default()

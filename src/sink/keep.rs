@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::recent::{Of, Printed, Recent};
 use crate::clock::Clock;
 use crate::event::{Ended, Event, Fire, Line, Outcome, Run, RunId, Started, Stream, Trigger};
-use crate::job::{Job, JobKey};
+use crate::job::Job;
 use crate::schedule::Due;
 use crate::store::record::{OutputLine, RecordedOutcome};
 use crate::store::{Handle, Mark, Output, Owed, RunRecord, Write};
@@ -67,7 +67,6 @@ impl Keep {
     /// Has one event kept, if it is to be; `recent` has taken it before.
     pub fn take(&mut self, event: &Event, recent: &Recent) {
         match event {
-            Event::JobAdded(jobs) | Event::JobChanged(jobs) => self.keep_since(jobs),
             Event::JobPaused(job) => self.store.write(Write::Pause(job.key)),
             Event::JobResumed(job) => self.store.write(Write::Resume(job.key)),
             Event::RunStarted(started) => self.keep_start(started),
@@ -88,19 +87,11 @@ impl Keep {
         }
     }
 
-    /// One write for all jobs that were loaded at once.
-    fn keep_since(&self, jobs: &[Arc<Job>]) {
-        let mut by_time: HashMap<Timestamp, Vec<JobKey>> = HashMap::new();
-        for job in jobs {
-            by_time.entry(job.since).or_default().push(job.key);
-        }
-        for (since, keys) in by_time {
-            self.store.write(Write::Since(keys, since));
-        }
-    }
-
     fn keep_start(&mut self, started: &Started) {
-        self.resting.remove(&started.run.id);
+        if self.resting.remove(&started.run.id) {
+            // Its start has settled it, which may have been before it was told that it rested.
+            self.store.write(Write::Settle(started.run.fire.job.key, started.run.fire.due));
+        }
         let mut record = self.record(&started.run);
         record.started = Some(started.at);
         // Only what outlives this daemon is ever looked for.
@@ -253,3 +244,6 @@ impl Recent {
         Some((Output { head, left_out: found.left_out, tail }, found.bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;

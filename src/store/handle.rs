@@ -84,6 +84,18 @@ impl Handle {
         let _ = self.messages.send(Message::Write(write));
     }
 
+    /// Has nothing kept from now on, until it is [let go on](Handle::go_on): what is kept must be read first. Until then no
+    /// answer counts as a sign that the store is there.
+    pub fn hold(&self) {
+        // Without its thread there is no store.
+        let _ = self.messages.send(Message::Hold(true));
+    }
+
+    /// Has what was held kept, and what is to come.
+    pub fn go_on(&self) {
+        let _ = self.messages.send(Message::Hold(false));
+    }
+
     /// How the store stands, now and after each change.
     #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {
@@ -159,7 +171,7 @@ impl Handle {
         async move {
             wait(answer?, within).await.unwrap_or_else(|Unanswered(error)| {
                 // Its thread may hang, and so cannot say it.
-                writer::note(&handle.standing, handle.clock.now(), Some(error.clone()), None);
+                writer::note(&handle.standing, handle.clock.now(), Some(&error), None);
                 Err(error)
             })
         }
@@ -205,7 +217,9 @@ impl Handle {
         within: Duration,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        wait(self.send(kind, question)?, within).await.unwrap_or_else(|Unanswered(error)| Err(error))
+        wait(self.send(kind, question)?, within)
+            .await
+            .unwrap_or_else(|Unanswered(error)| Err(error))
     }
 
     fn send<T: Send + 'static>(

@@ -80,6 +80,12 @@ impl Batch {
         self.entries.iter().any(|(_, entry)| owes(&entry.write))
     }
 
+    /// Whether it moves the watermark of a job.
+    pub(super) fn marks(&self, key: JobKey) -> bool {
+        let marks = |write: &Write| matches!(write, Write::Mark(of, _) if *of == key);
+        self.entries.iter().any(|(_, entry)| marks(&entry.write))
+    }
+
     /// Whether it has something that was pushed before that point, or stands for something that was.
     pub(super) fn has_before(&self, point: u64) -> bool {
         self.entries.iter().any(|(_, entry)| entry.first < point)
@@ -128,6 +134,11 @@ impl Queue {
         };
         self.insert(number, entry);
         self.keep_bounds();
+    }
+
+    /// Whether something that waits moves the watermark of a job.
+    pub(super) fn marks(&self, key: JobKey) -> bool {
+        self.slots.contains_key(&Slot::Mark(key))
     }
 
     /// Takes note that a due was started, which settles what is owed of it: an [`Write::Owe`] that still waits must not come

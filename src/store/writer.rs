@@ -50,6 +50,8 @@ pub(super) enum Message {
     Warm,
     /// Say when everything before this is kept.
     Flush(oneshot::Sender<()>),
+    /// Write nothing from now on, and count nothing that succeeds as a sign that the store is there; or go on.
+    Hold(bool),
 }
 
 /// Starts the thread.
@@ -76,6 +78,7 @@ pub(super) fn spawn(
                 calls: JoinSet::new(),
                 flushes: Vec::new(),
                 after: Vec::new(),
+                held: false,
                 next: Next::Whenever,
                 pause: PAUSE,
                 rows: 0,
@@ -115,7 +118,9 @@ struct Writer {
     limit: usize,
     calls: JoinSet<Option<StoreError>>,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
-    after: Vec<(u64, Question)>,
+    after: Vec<(u64, Vec<(JobKey, Due)>, Question)>,
+    /// Whether nothing is to be written.
+    held: bool,
     next: Next,
     pause: Duration,
     /// Rows written since memory was given back.
@@ -138,9 +143,9 @@ impl Writer {
                 Some(answer) = self.calls.join_next() => {
                     // As long as it takes no writes, it is no help that it answers questions.
                     if let Ok(error) = answer
-                        && (error.is_some() || !matches!(self.next, Next::Retry(_)))
+                        && (error.is_some() || !(self.held || matches!(self.next, Next::Retry(_))))
                     {
-                        self.answered(error);
+                        self.answered(error.as_ref());
                     }
                 }
                 message = messages.recv(), if open => {
@@ -152,7 +157,7 @@ impl Writer {
                     }
                     if !open {
                         // A last try.
-                        self.next = Next::Now;
+                        (self.next, self.held) = (Next::Now, false);
                     }
                 }
                 () = until(at), if at.is_some() => self.next = Next::Now,
@@ -190,16 +195,23 @@ impl Writer {
             Message::Call(call) => self.call(call),
             Message::CallAfter(call) => {
                 self.hurry();
-                self.after.push((self.queue.now(), call));
+                self.after.push((self.queue.now(), Vec::new(), call));
             }
             Message::Start(dues, call) => {
-                for (key, due) in dues {
-                    self.queue.started(key, due);
-                    if self.batch.owes(key, due) {
-                        self.queue.push(Write::Settle(key, due));
-                    }
+                // It moves watermarks past what became of earlier dues: that must be known by then.
+                let is_about = |key| self.queue.marks(key) || self.batch.marks(key);
+                if dues.iter().any(|(key, _)| is_about(*key)) {
+                    self.hurry();
+                    self.after.push((self.queue.now(), dues, call));
+                } else {
+                    self.start(dues, call);
                 }
-                self.call(call);
+            }
+            Message::Hold(held) => {
+                let was = std::mem::replace(&mut self.held, held);
+                if was && !held {
+                    self.answered(None);
+                }
             }
             Message::Warm => self.store.warm(),
             Message::Flush(done) => {
@@ -207,6 +219,16 @@ impl Writer {
                 self.flushes.push((self.queue.now(), done));
             }
         }
+    }
+
+    fn start(&mut self, dues: Vec<(JobKey, Due)>, call: Question) {
+        for (key, due) in dues {
+            self.queue.started(key, due);
+            if self.batch.owes(key, due) {
+                self.queue.push(Write::Settle(key, due));
+            }
+        }
+        self.call(call);
     }
 
     fn call(&mut self, call: Question) {
@@ -222,7 +244,7 @@ impl Writer {
 
     /// Begins to write what waits, if it is time and nothing is being written.
     fn write(&mut self) {
-        if !self.writing.is_empty() || self.next != Next::Now {
+        if !self.writing.is_empty() || self.next != Next::Now || self.held {
             return;
         }
         if self.queue.is_empty() {
@@ -264,7 +286,7 @@ impl Writer {
         };
         self.next = Next::Retry(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(longest);
-        self.answered(Some(error));
+        self.answered(Some(&error));
     }
 
     fn kept(&mut self, batch: &Batch) {
@@ -323,10 +345,10 @@ impl Writer {
             // Whoever has lost interest need not be told.
             let _ = done.send(());
         }
-        let is_away = matches!(self.next, Next::Retry(_));
-        let ready = self.after.extract_if(.., |(point, _)| is_away || !waits(*point));
-        for (_, call) in ready.collect::<Vec<_>>() {
-            self.call(call);
+        let is_away = self.held || matches!(self.next, Next::Retry(_));
+        let ready = self.after.extract_if(.., |(point, ..)| is_away || !waits(*point));
+        for (_, dues, call) in ready.collect::<Vec<_>>() {
+            self.start(dues, call);
         }
     }
 
@@ -339,7 +361,7 @@ impl Writer {
     }
 
     /// Takes note of how the store answered.
-    fn answered(&self, error: Option<StoreError>) {
+    fn answered(&self, error: Option<&StoreError>) {
         let (now, waiting) = (self.clock.now(), self.queue.len());
         note(&self.standing, now, error, Some(waiting));
     }
@@ -349,17 +371,19 @@ impl Writer {
 pub(super) fn note(
     standing: &watch::Sender<Standing>,
     now: Timestamp,
-    error: Option<StoreError>,
+    error: Option<&StoreError>,
     waiting: Option<usize>,
 ) {
     standing.send_if_modified(|standing| {
         let new = match (error, &*standing) {
             (None, _) => Standing::Up,
             (Some(error), Standing::Down { since, waiting: before, .. }) => {
-                Standing::Down { since: *since, error, waiting: waiting.unwrap_or(*before) }
+                let waiting = waiting.unwrap_or(*before);
+                Standing::Down { since: *since, error: error.clone(), waiting }
             }
             (Some(error), _) => {
-                Standing::Down { since: now, error, waiting: waiting.unwrap_or_default() }
+                let waiting = waiting.unwrap_or_default();
+                Standing::Down { since: now, error: error.clone(), waiting }
             }
         };
         let changed = *standing != new;

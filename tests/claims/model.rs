@@ -201,25 +201,25 @@ impl World {
         let replica = &mut self.replicas[place];
         let lease = replica.lease(place);
         let local = now + replica.skew;
-        for fire in 0..FIRES.len() {
-            let is_due = FIRES[fire] <= local || replica.orphans[fire];
+        for (fire, at) in FIRES.into_iter().enumerate() {
+            let is_due = at <= local || replica.orphans[fire];
             let step = replica.steps[fire];
             if !is_due || !matches!(step, Step::Open | Step::Again) {
                 continue;
             }
             let grace = Duration::from_millis(GRACE.unsigned_abs());
-            let claim = Claim { grace, ..claim(key(1), mark(FIRES[fire])) };
-            let is_late = local - FIRES[fire] > GRACE;
+            let claim = Claim { grace, ..claim(key(1), mark(at)) };
+            let is_late = local - at > GRACE;
             match self.board.claim(&moment, &lease, &[claim]).remove(0) {
                 Verdict::Granted if is_late => {
                     self.listed[fire] = true;
-                    self.board.settle(key(1), mark(FIRES[fire]));
+                    self.board.settle(key(1), mark(at));
                     replica.steps[fire] = Step::Ours;
                 }
                 Verdict::Granted => replica.steps[fire] = Step::Granted,
                 Verdict::Late => {
                     self.listed[fire] = true;
-                    self.board.settle(key(1), mark(FIRES[fire]));
+                    self.board.settle(key(1), mark(at));
                     replica.steps[fire] = Step::Ours;
                 }
                 Verdict::Taken => {
@@ -243,12 +243,12 @@ impl World {
         let moment = self.moment();
         let replica = &mut self.replicas[place];
         let lease = replica.lease(place);
-        for fire in 0..FIRES.len() {
+        for (fire, at) in FIRES.into_iter().enumerate() {
             if replica.steps[fire] != Step::Granted {
                 continue;
             }
             let run = u32::try_from(place * 100 + fire * 10).unwrap() + replica.life;
-            let start = start(key(1), mark(FIRES[fire]), run);
+            let start = start(key(1), mark(at), run);
             match self.board.start(&moment, &lease, &[start]).remove(0) {
                 Permission::Granted => {
                     self.started[fire] += 1;
@@ -270,8 +270,8 @@ impl World {
         let replica = &mut self.replicas[place];
         replica.is_up = true;
         let passed = self.board.watermark(key(1));
-        for fire in 0..FIRES.len() {
-            let is_passed = passed.is_some_and(|passed| mark(FIRES[fire]) <= passed);
+        for (fire, at) in FIRES.into_iter().enumerate() {
+            let is_passed = passed.is_some_and(|passed| mark(at) <= passed);
             replica.steps[fire] = if is_passed { Step::Theirs } else { Step::Open };
         }
     }

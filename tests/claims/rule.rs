@@ -159,7 +159,7 @@ fn a_replica_that_joins_others_waits_before_it_claims() {
     assert_eq!(scene.claim(&a, &claim(key(1), mark(10_000))), Verdict::Granted);
     let b = scene.join("b");
     scene.pass(1_000, &[&a, &b]);
-    let wait = Verdict::Wait(Duration::from_millis(5_000));
+    let wait = Verdict::Wait(Duration::from_secs(5));
     assert_eq!(scene.claim(&b, &claim(key(2), mark(10_000))), wait);
     scene.pass(5_000, &[&a, &b]);
     assert_eq!(scene.claim(&b, &claim(key(2), mark(10_000))), Verdict::Granted);

@@ -25,7 +25,9 @@ fn help_is_as_in_the_transcripts() {
         "resume",
         "reload",
         "health",
+        "history",
         "logs",
+        "snapshot",
         "completions",
         "man",
     ] {

@@ -103,6 +103,11 @@ impl Container {
         list.lines().skip(1).filter(|line| line.trim_start().starts_with('Z')).count()
     }
 
+    /// Starts it again after a stop.
+    pub(crate) fn restart(&self) {
+        self.engine.docker(&["start", &self.name]);
+    }
+
     /// Stops it as Docker does, ten seconds for the grace; how long that took and the exit code.
     pub(crate) fn stop(&self) -> (Duration, i32) {
         let asked = Instant::now();

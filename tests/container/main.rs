@@ -11,3 +11,8 @@ mod base;
 mod container;
 mod engine;
 mod image;
+#[expect(dead_code, reason = "not all of it is of use here")]
+#[expect(unreachable_pub, reason = "other tests take it in, too")]
+#[path = "../support/redis.rs"]
+mod redis;
+mod tour;

@@ -23,7 +23,7 @@ const SOCKET: &str = "run/control.sock";
 
 /// A daemon to be started.
 pub struct Crond {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     arguments: Vec<OsString>,
     wrapper: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -41,7 +41,11 @@ pub struct Running {
 impl Crond {
     /// A daemon on the file `crontab` of a new folder, which is missing until [`Crond::crontab`] writes it.
     pub fn new() -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        Crond::on(Arc::new(TempDir::new().expect("a temporary folder")))
+    }
+
+    /// A daemon on the file `crontab` of a folder that others have lived on.
+    pub fn on(folder: Arc<TempDir>) -> Self {
         Crond { folder, arguments: Vec::new(), wrapper: Vec::new(), environment: Vec::new() }
     }
 
@@ -112,7 +116,8 @@ impl Crond {
 
 impl Running {
     /// A daemon that was started, and the folder that it lives on.
-    pub fn of(mut child: Child, folder: TempDir) -> Self {
+    pub fn of(mut child: Child, folder: impl Into<Arc<TempDir>>) -> Self {
+        let folder = folder.into();
         let (sender, events) = channel();
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -131,7 +136,7 @@ impl Running {
             });
         }
         let socket = folder.path().join(SOCKET);
-        Running { child, events, seen: VecDeque::new(), folder: Arc::new(folder), socket }
+        Running { child, events, seen: VecDeque::new(), folder, socket }
     }
 
     pub fn folder(&self) -> &Path {
@@ -210,6 +215,23 @@ impl Running {
         }
     }
 
+    /// Waits until a crontab is in force, and gives what was told until then; none if the daemon ends before.
+    pub fn until_loaded_or_killed(&mut self) -> Option<Vec<Value>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(event) => {
+                    self.seen.push_back(event.clone());
+                    if event["event"] == "crontab.loaded" {
+                        return Some(self.seen());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("nothing within {PATIENCE:?}"),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
     /// How many events of this name have been seen so far, those that are waiting included.
     pub fn count(&mut self, name: &str) -> usize {
         while let Ok(event) = self.events.try_recv() {
@@ -266,6 +288,13 @@ impl Running {
         let (status, events) = self.wait();
         assert_eq!(status.code(), Some(0), "{events:#?}");
         events
+    }
+
+    /// Ends the daemon by this signal, and returns another one on the same folder, with no arguments yet.
+    pub fn again(mut self, signal: Signal) -> Crond {
+        self.signal(signal);
+        self.child.wait().expect("the daemon is ours");
+        Crond::on(self.keep_folder())
     }
 
     fn tail(&self) -> Vec<String> {

@@ -12,16 +12,28 @@ mod control;
 mod dropin;
 mod fault;
 mod harness;
+mod history;
 mod hook;
 mod host;
 mod machine;
 mod pid1;
 mod policy;
 mod reboot;
+mod recover;
+mod recover_file;
+mod recover_kill;
+mod recover_redis;
+#[expect(dead_code, reason = "not all of it is of use here")]
+#[path = "../support/redis.rs"]
+mod redis;
 mod reload;
 mod run;
+mod shadow;
 mod shutdown;
 mod socket;
 mod source;
+mod store;
 mod stuck;
+mod survivor;
 mod watch;
+mod world;

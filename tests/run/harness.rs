@@ -9,7 +9,7 @@ use std::time::Duration;
 use cronkeep::clock::SystemClock;
 use cronkeep::crontab::{Flags, Origin, Setting, Settings};
 use cronkeep::event::{Bus, Ended, Event, Fire, Stream, Trigger};
-use cronkeep::executor::{Executor, Handle, Host};
+use cronkeep::executor::{Executor, Handle, Host, Ledger};
 use cronkeep::job::{Action, Job, JobId, JobKey, Naming, Policy, Terms, Timing};
 use cronkeep::schedule::{Due, Schedule, Zone};
 use cronkeep::unix::Account;
@@ -73,13 +73,22 @@ pub(crate) fn start_with(environment: &[(&str, &str)]) -> Daemon {
 
 /// An executor on this host.
 pub(crate) fn start_on(host: Host) -> Daemon {
+    start_recorded(host, None)
+}
+
+/// An executor that records its starts there.
+pub(crate) fn start_recorded(host: Host, ledger: Option<Ledger>) -> Daemon {
     let mut bus = Bus::builder();
     let events = bus.subscribe();
     let (fires, taken) = mpsc::unbounded_channel();
     let (ahead, announced) = mpsc::unbounded_channel();
     let (executor, handle) =
         Executor::new(host, Arc::new(SystemClock), bus.build(), taken).unwrap();
-    let task = tokio::spawn(executor.with_announcements(announced).run());
+    let mut executor = executor.with_announcements(announced);
+    if let Some(ledger) = ledger {
+        executor = executor.with_ledger(ledger);
+    }
+    let task = tokio::spawn(executor.run());
     Daemon { ahead, handle, fires, events, task }
 }
 

@@ -11,6 +11,7 @@ mod reading;
 #[path = "../support/redis.rs"]
 mod redis;
 mod service;
+mod takeover;
 #[expect(dead_code, reason = "one file of vectors is of use here")]
 #[path = "../conformance/vectors.rs"]
 mod vectors;

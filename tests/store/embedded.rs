@@ -11,7 +11,7 @@ use super::harness::{Place, at};
 
 /// A database in a folder of its own.
 pub(crate) struct Folder {
-    folder: tempfile::TempDir,
+    root: tempfile::TempDir,
     pub(crate) clock: ManualClock,
     told: Arc<Mutex<Vec<String>>>,
 }
@@ -19,12 +19,12 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Folder { folder, clock: ManualClock::new(at(0)), told: Arc::default() }
+        Folder { root: folder, clock: ManualClock::new(at(0)), told: Arc::default() }
     }
 
     /// The folder of the database.
     pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        self.root.path()
     }
 
     /// The database.

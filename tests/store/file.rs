@@ -153,9 +153,9 @@ fn a_command_reads_beside_the_daemon_and_makes_nothing() {
 
 #[test]
 fn what_is_no_database_is_put_aside_and_told() {
-    for garbage in [&b"x"[..], &[b'\n'; 5_000], &[0xff; 100_000]] {
+    for garbage in [b"x".to_vec(), vec![b'\n'; 5_000], vec![0xff; 100_000]] {
         with(async |folder| {
-            fs::write(folder.path(), garbage).unwrap();
+            fs::write(folder.path(), &garbage).unwrap();
             let store = folder.store(Access::Owned);
             write(&*store, [Write::Pause(key(1))]).await;
             assert!(state(&*folder.store(Access::Owned), key(1)).await.paused);

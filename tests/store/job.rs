@@ -188,6 +188,10 @@ pub(crate) async fn any_sequence_leaves_what_a_map_would_have(place: &dyn Place)
                     generation += one.mark.generation;
                     one.mark.generation = generation;
                     one.run = super::harness::run_id(0, u32::try_from(generation).unwrap());
+                    // What is paused is not started.
+                    let resume = Step::Write(vec![Write::Resume(one.key)]);
+                    follow(&mut expected, &resume);
+                    write(&*store, [Write::Resume(one.key)]).await;
                     Step::Start(one)
                 }
                 step => step,

@@ -3,13 +3,21 @@
 //! A kind plugs in with a [`harness::Place`] and one line of [`suite!`].
 #![expect(clippy::unwrap_used, reason = "a test fails where it must not go on")]
 
+#[path = "../support/redis.rs"]
+#[expect(dead_code, unreachable_pub, reason = "not all of it is needed here, and none elsewhere")]
+#[expect(clippy::disallowed_methods, reason = "a test waits for its server as any parent does")]
+mod redis;
+
 mod bound;
 mod embedded;
 mod file;
 mod harness;
 mod job;
+mod key;
 mod kill;
+mod refusal;
 mod run;
+mod server;
 mod snapshot;
 mod start;
 mod writer;
@@ -60,3 +68,4 @@ macro_rules! suite {
 
 suite!(sqlite_file, Some(crate::embedded::in_a_file()));
 suite!(memory, Some(crate::embedded::in_memory()));
+suite!(redis_server, crate::server::server());

@@ -14,13 +14,13 @@ use super::found::Ground;
 use super::keep::{Edit, Keep, Pending, Seen, Stored};
 use super::marker::new_instance;
 use super::newest::Newest;
-use super::{Accepted, Concerns, Recovered};
+use super::{Accepted, Batch, Concerns, Recovered};
 use crate::args::RecoverArg;
 use crate::config::Config;
 use crate::crontab::Dialect;
 use crate::daemon::standing::Key;
 use crate::event::{Bus, Event};
-use crate::store::recovery::{Kinship, Mode};
+use crate::store::recovery::{Kinship, Mode, Snapshot};
 use crate::store::seal::Seal;
 use crate::store::{Handle, StoreError};
 use crate::unix::beside;
@@ -41,8 +41,11 @@ pub(super) struct Actor {
     ground: Ground,
     mode: Mode,
     keep: Keep,
+    is_shared: bool,
     seen: Seen,
     pending: Pending,
+    /// How often crontabs were recovered.
+    number: u64,
     concerns: HashMap<Key, Vec<String>>,
     told: watch::Sender<Concerns>,
     /// Why what the store holds was refused, as it was told.
@@ -79,8 +82,10 @@ impl Actor {
             ground,
             mode,
             keep,
+            is_shared: options.address.is_shared(),
             seen: Seen::default(),
             pending: BTreeMap::new(),
+            number: 0,
             concerns: HashMap::new(),
             told,
             refusal: None,
@@ -90,7 +95,7 @@ impl Actor {
     /// Recovers, says so, and keeps what is accepted until nobody accepts anything any more.
     pub(super) async fn run(
         mut self,
-        mut accepted: UnboundedReceiver<Vec<Accepted>>,
+        mut accepted: UnboundedReceiver<Batch>,
         recovered: UnboundedSender<Recovered>,
     ) {
         let mut pause = PAUSE;
@@ -124,15 +129,17 @@ impl Actor {
         }
     }
 
-    fn note(&mut self, news: Vec<Accepted>) {
-        self.pending.extend(news.into_iter().map(|Accepted { key, text }| (key, text)));
+    fn note(&mut self, Batch { after, accepted }: Batch) {
+        if after == self.number {
+            self.pending.extend(accepted.into_iter().map(|Accepted { key, text }| (key, text)));
+        }
     }
 
     /// Waits before the store is asked again; false if nobody needs it any more.
     async fn rest(
         &mut self,
         pause: &mut Duration,
-        accepted: &mut UnboundedReceiver<Vec<Accepted>>,
+        accepted: &mut UnboundedReceiver<Batch>,
     ) -> bool {
         let rested = sleep(*pause);
         tokio::pin!(rested);
@@ -179,16 +186,18 @@ impl Actor {
             let Some(outcome) = outcome else { return Ok(()) };
             let Outcome { snapshot, kinships, recovered: came, notices, concerns } = outcome;
             for (key, text, warning) in notices {
-                self.tell(&key, text, warning);
+                self.tell(&key, &text, warning);
             }
             self.concerns = concerns;
             self.tell_concerns();
             // The rest is between the store and us: the schedule need not wait for it.
-            let _ = recovered.send(came);
+            self.number += 1;
+            self.pending.clear();
+            let _ = recovered.send(Recovered { number: self.number, ..came });
             let snapshot = match snapshot {
                 None => stored.snapshot.clone().unwrap_or_default(),
                 Some(snapshot) => {
-                    let rows = self.seed_rows();
+                    let rows = self.seed_rows(&snapshot).await;
                     let put = self.keep.put(stored.version, snapshot.clone(), rows).await?;
                     if put.is_none() {
                         continue;
@@ -230,7 +239,7 @@ impl Actor {
             };
             self.seen = seen;
             if stored.snapshot.as_ref() != Some(&taken.snapshot) {
-                let rows = self.seed_rows();
+                let rows = self.seed_rows(&taken.snapshot).await;
                 let put = self.keep.put(stored.version, taken.snapshot.clone(), rows).await?;
                 if put.is_none() {
                     continue;
@@ -238,7 +247,7 @@ impl Actor {
             }
             self.seen.note(&taken.snapshot);
             for (key, notice) in taken.notices {
-                self.tell(&key, notice.to_string(), true);
+                self.tell(&key, &notice.to_string(), true);
             }
             for (key, lines) in taken.undecided {
                 self.concerns.remove(&key);
@@ -268,7 +277,7 @@ impl Actor {
                 }));
             }
             for (key, text) in pending {
-                let Some(path) = ground.path(&key) else { continue };
+                let Some(path) = path_of(&key) else { continue };
                 let kinship = ground.spot(&key).and_then(|spot| spot.read());
                 let dialect = ground.dialect(&key);
                 edits.push(Edit { key, path, text, kinship, dialect });
@@ -289,13 +298,16 @@ impl Actor {
         .await;
     }
 
-    /// The rows for the Python service.
-    #[expect(clippy::unused_self, reason = "they are made of the texts in force")]
-    fn seed_rows(&self) -> Option<String> {
-        None
+    /// The rows for the Python service, where it may share the store.
+    async fn seed_rows(&self, snapshot: &Snapshot) -> Option<String> {
+        if !self.is_shared {
+            return None;
+        }
+        let (ground, snapshot) = (self.ground.clone(), snapshot.clone());
+        beside(move || case::seed_rows(&ground, &snapshot)).await?
     }
 
-    fn tell(&self, key: &Key, text: String, warning: bool) {
+    fn tell(&self, key: &Key, text: &str, warning: bool) {
         let file: Arc<str> = key.1.display().to_string().into();
         let text = format!("{file}: {text}");
         self.bus.publish(Event::Notice { file: Some(file), text, warning });
@@ -314,14 +326,14 @@ impl Actor {
 }
 
 impl Ground {
-    /// The path by which a snapshot knows a crontab.
-    fn path(&self, key: &Key) -> Option<String> {
-        let absolute = std::path::absolute(&key.1).ok()?;
-        Some(absolute.to_string_lossy().into_owned())
-    }
-
     /// The rules by which a crontab is read.
     fn dialect(&self, key: &Key) -> Dialect {
         self.places.get(key.0).map_or_else(Dialect::system, |it| it.dialect(&key.1))
     }
+}
+
+/// The path by which a snapshot knows a crontab.
+fn path_of(key: &Key) -> Option<String> {
+    let absolute = std::path::absolute(&key.1).ok()?;
+    Some(absolute.to_string_lossy().into_owned())
 }

@@ -1,6 +1,7 @@
 //! Crontabs are recovered: what the rules decide is done.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use nix::unistd::User;
 
@@ -8,9 +9,14 @@ use super::found::{Found, Ground};
 use super::keep::Stored;
 use super::marker::new_instance;
 use super::{FromMemory, Recovered, hash_of};
+use crate::crontab::{self, Origin, Source};
 use crate::daemon::standing::Key;
+use crate::store::legacy::{self, Unreadable, dumps, loads};
 use crate::store::recovery::table::{Legacy, recover, snapshot_after};
 use crate::store::recovery::{Case, Decision, Kinship, Mode, Notice, Row, Snapshot};
+
+/// The most refused rows that are told one by one.
+const MOST_TOLD: usize = 100;
 
 /// What a recovery came to.
 pub(super) struct Outcome {
@@ -33,7 +39,7 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
     let found = ground.find(&paths, &mut told);
     let rows = stored.seed_rows.as_deref().map(rows);
     let legacy = rows.as_ref().and_then(|rows| rows.as_ref().ok());
-    let legacy = legacy.map(|rows| Legacy { rows, is_user: &is_user });
+    let legacy = legacy.map(|(rows, _)| Legacy { rows, is_user: &is_user });
     let findings: Vec<_> = found.iter().map(Found::finding).collect();
     let before = stored.snapshot.as_ref();
     let mut decisions = recover(&findings, before, legacy, mode, &mut new_instance);
@@ -44,11 +50,17 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
         notices: told.into_iter().map(|(key, text)| (key, text, true)).collect(),
         concerns: HashMap::new(),
     };
-    if let Some(Err(reason)) = rows
-        && let Some(first) = found.first()
-    {
-        let text = format!("the jobs that the Python service cached are not recovered: {reason}");
-        outcome.notices.push((first.key.clone(), text, true));
+    if let (Some(rows), Some(first)) = (&rows, found.first()) {
+        let refused = match rows {
+            Ok((_, refused)) => refused.clone(),
+            Err(reason) => {
+                vec![format!("the jobs that the Python service cached are not recovered: {reason}")]
+            }
+        };
+        let rest = refused.len().saturating_sub(MOST_TOLD);
+        let rest = (rest > 0).then(|| format!("{rest} more of the cached jobs are not recovered"));
+        let texts = refused.into_iter().take(MOST_TOLD).chain(rest);
+        outcome.notices.extend(texts.map(|text| (first.key.clone(), text, true)));
     }
     for (found, decision) in found.iter().zip(&mut decisions) {
         outcome.settle(ground, found, decision);
@@ -67,7 +79,7 @@ impl Outcome {
         if decision.write {
             if let Err(error) = ground.write(found, decision) {
                 *decision = decision.clone().unwritten();
-                let text = format!("it is not recovered in the file: {error}");
+                let text = format!("not written, the recovered jobs run from memory: {error}");
                 self.notices.push((key.clone(), text, true));
                 if let Some(text) = decision.text.clone() {
                     let memory = FromMemory { key: key.clone(), found: found.text.clone(), text };
@@ -78,7 +90,8 @@ impl Outcome {
             }
         }
         for notice in &decision.notices {
-            if notice.degrades() && *notice != Notice::FromMemory {
+            // That was told with its reason.
+            if *notice == Notice::FromMemory {
                 continue;
             }
             self.notices.push((key.clone(), notice.to_string(), true));
@@ -131,8 +144,37 @@ fn what(case: Case) -> &'static str {
     }
 }
 
-fn rows(bytes: &[u8]) -> Result<Vec<Row>, serde_json::Error> {
-    serde_json::from_slice(bytes)
+/// The rows that are taken, and why others are not.
+fn rows(bytes: &[u8]) -> Result<(Vec<Row>, Vec<String>), Unreadable> {
+    let (mut rows, mut refused) = (Vec::new(), Vec::new());
+    for (number, row) in (1..).zip(loads(bytes)?) {
+        match row {
+            Ok(row) => rows.push(row.0),
+            Err(reason) => refused.push(format!("row {number} of the cached jobs: {reason}")),
+        }
+    }
+    Ok((rows, refused))
+}
+
+/// The rows by which the Python service would recover the first system or named crontab of a snapshot.
+pub(super) fn seed_rows(ground: &Ground, snapshot: &Snapshot) -> Option<String> {
+    let (path, dialect) = ground.places.iter().find_map(|spec| {
+        let absolute = std::path::absolute(&spec.place.path).ok()?;
+        let is_of = |path: &&String| {
+            let path = Path::new(*path);
+            let file = snapshot.files.get_key_value(&*path.to_string_lossy());
+            (path == absolute || path.parent() == Some(&absolute))
+                && file.is_some_and(|(_, file)| file.text.is_some())
+        };
+        let path = snapshot.files.keys().find(is_of)?;
+        let dialect = spec.dialect(Path::new(path));
+        (dialect.origin != Origin::Spool).then_some((path, dialect))
+    })?;
+    let bytes = snapshot.files.get(path)?.text.clone()?.0;
+    let source = Source { name: path.as_str().into(), bytes, dialect };
+    let crontab = crontab::parse(&source);
+    let rows = legacy::rows(&[(&source, &crontab)]);
+    Some(dumps(rows.iter().map(|(_, row)| row)))
 }
 
 fn is_user(name: &str) -> bool {

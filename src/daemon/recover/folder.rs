@@ -199,9 +199,9 @@ pub(super) fn draft_of(name: &OsStr) -> OsString {
 fn write(
     mut file: &File,
     access: Access,
-    fill: impl FnOnce(&File) -> io::Result<Vec<u8>>,
+    content: impl FnOnce(&File) -> io::Result<Vec<u8>>,
 ) -> io::Result<()> {
-    let bytes = fill(file)?;
+    let bytes = content(file)?;
     step();
     file.write_all(&bytes)?;
     let us = geteuid();

@@ -62,9 +62,19 @@ struct FromMemory {
     text: Vec<u8>,
 }
 
+/// What was accepted in one step.
+#[derive(Debug)]
+struct Batch {
+    /// The recovery that it follows: what was accepted before one is no news after it, which has read the files itself.
+    after: u64,
+    accepted: Vec<Accepted>,
+}
+
 /// What a recovery came to.
 #[derive(Debug, Default)]
 struct Recovered {
+    /// Which, from 1; 0: none was possible yet.
+    number: u64,
     from_memory: Vec<FromMemory>,
     /// Hashes of the texts that are kept already, and need not be offered.
     kept: HashMap<Key, u64>,
@@ -72,7 +82,9 @@ struct Recovered {
 
 /// Speaks to the task that recovers and keeps crontabs.
 pub(super) struct Recovery {
-    accepted: mpsc::UnboundedSender<Vec<Accepted>>,
+    accepted: mpsc::UnboundedSender<Batch>,
+    /// The last recovery that was heard of.
+    number: u64,
     keeping: JoinHandle<()>,
     recovered: mpsc::UnboundedReceiver<Recovered>,
     /// Hashes of what was offered, or was kept before.
@@ -93,6 +105,7 @@ impl Recovery {
         let keeping = tokio::spawn(actor.run(all_accepted, sender));
         let mut recovery = Recovery {
             accepted,
+            number: 0,
             keeping,
             recovered,
             offered: HashMap::new(),
@@ -119,15 +132,16 @@ impl Recovery {
         self.concerns.clone()
     }
 
-    /// A change that comes from a recovery, rather than from a file. Loses nothing when it is dropped unfinished.
-    pub(super) async fn next(&mut self) -> Change {
+    /// Waits until crontabs were recovered while they are watched. Gives the change that puts what could not be written in
+    /// force; none: the files say it all. Loses nothing when it is dropped unfinished.
+    pub(super) async fn next(&mut self) -> Option<Change> {
         loop {
             let Some(recovered) = self.recovered.recv().await else {
                 // It has ended, and there will be none.
                 return std::future::pending().await;
             };
             self.take(recovered);
-            if self.is_watched && !self.from_memory.is_empty() {
+            if self.is_watched {
                 let mut change = Change {
                     occasion: Occasion::Edit,
                     notices: Vec::new(),
@@ -135,12 +149,13 @@ impl Recovery {
                     reloads: 0,
                 };
                 self.add_from_memory(&mut change);
-                return change;
+                return (!change.edits.is_empty()).then_some(change);
             }
         }
     }
 
     fn take(&mut self, recovered: Recovered) {
+        self.number = recovered.number;
         self.offered.extend(recovered.kept);
         let texts = recovered.from_memory.into_iter().map(|memory| (memory.key.clone(), memory));
         self.from_memory = texts.collect();
@@ -191,7 +206,7 @@ impl Recovery {
         self.offered = known;
         if !accepted.is_empty() {
             // Without it nothing is kept.
-            let _ = self.accepted.send(accepted);
+            let _ = self.accepted.send(Batch { after: self.number, accepted });
         }
     }
 }

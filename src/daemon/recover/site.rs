@@ -1,6 +1,6 @@
 //! A crontab and the directory it is in: whether it may be written, and writing it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
@@ -45,7 +45,7 @@ pub(super) enum NotWritten {
     #[error("{0}")]
     Refused(String),
     /// The system's reason.
-    #[error("{0}")]
+    #[error("{}", reason(.0))]
     Io(#[from] io::Error),
 }
 
@@ -221,6 +221,14 @@ pub(super) fn is_fixed(path: &Path, mounts: &[PathBuf]) -> bool {
         || folder.is_some_and(|folder| folder.is_ok_and(|folder| folder.is_read_only()))
 }
 
+/// The system's words, in lowercase and without a number.
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_lowercase(),
+        None => error.to_string(),
+    }
+}
+
 /// The device of a directory, if there is one.
 pub(super) fn device_of(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|found| found.dev())
@@ -252,6 +260,113 @@ pub(super) fn name_for(path: &Path) -> OsString {
     use sha2::{Digest as _, Sha256};
     use std::os::unix::ffi::OsStrExt as _;
     let digest = Sha256::digest(path.as_os_str().as_bytes());
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    OsStr::new(&format!(".crontab-{hex}.cronkeep")).to_owned()
+    let (half, _) = digest.split_at(16);
+    let number = half.iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    OsString::from(format!(".crontab-{number:032x}.cronkeep"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn site(trust: Trust) -> (tempfile::TempDir, Site) {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site::open(&folder.path().join("tab"), trust).unwrap();
+        (folder, site)
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_crontab_is_replaced_with_its_mode_and_nothing_is_left_beside_it() {
+        let (folder, site) = site(Trust::Named);
+        let path = folder.path().join("tab");
+        fs::write(&path, "old").unwrap();
+        set_mode(&path, 0o640);
+        site.write(b"new", None).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_its_group_may_write_to_is_ours_only_as_a_sticky_spool() {
+        for (trust, mode, ours) in [
+            (Trust::Named, 0o755, true),
+            (Trust::Named, 0o775, false),
+            (Trust::Named, 0o1777, false),
+            (Trust::System, 0o1775, false),
+            (Trust::Spool, 0o1730, true),
+            (Trust::Spool, 0o730, false),
+            (Trust::Spool, 0o1732, false),
+        ] {
+            let (folder, site) = site(trust);
+            set_mode(folder.path(), mode);
+            assert_eq!(site.check_folder().is_ok(), ours, "{trust:?} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn what_a_snapshot_says_of_owner_and_mode_is_taken_as_far_as_it_is_harmless() {
+        let (_folder, site) = site(Trust::Named);
+        let us = geteuid().as_raw();
+        let wanted = Access { mode: 0o6777, uid: 4711, gid: 4711 };
+        let access = site.harmless(Some(wanted));
+        assert_eq!((access.mode, access.uid), (0o644, us));
+        assert_eq!(site.harmless(None).mode, 0o600);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_another_is_writing_stays() {
+        let (folder, site) = site(Trust::Named);
+        let draft = folder.path().join(".tab.cronkeep.new");
+        fs::write(&draft, "half").unwrap();
+        site.write(b"one", None).unwrap();
+        fs::write(&draft, "half").unwrap();
+        let busy = nix::fcntl::Flock::lock(
+            fs::File::open(&draft).unwrap(),
+            nix::fcntl::FlockArg::LockExclusiveNonblock,
+        )
+        .unwrap();
+        let error = site.write(b"two", None).unwrap_err();
+        assert_eq!(error.to_string(), "another process is writing it");
+        assert_eq!(fs::read(&draft).unwrap(), b"half");
+        drop(busy);
+        assert_eq!(fs::read(folder.path().join("tab")).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_write_in_place_that_was_cut_off_is_told_from_an_edit() {
+        let cut = |old: &str, new: &str, found: &str| {
+            Pending { old: old.into(), new: new.into() }.is_cut(found.as_bytes())
+        };
+        assert!(cut("", "new", "ne"));
+        assert!(cut("older", "new", "neder"));
+        assert!(cut("older", "new", "newer"));
+        for found in ["older", "new", "edited", "", "nothing"] {
+            assert!(!cut("older", "new", found), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_write_in_place_is_completed_once() {
+        let (folder, site) = site(Trust::Named);
+        let path = folder.path().join("tab");
+        fs::write(&path, "ne").unwrap();
+        let pending = folder.path().join(".tab.cronkeep.pending");
+        fs::write(&pending, r#"{"old":"","new":"new"}"#).unwrap();
+        assert!(site.finish().unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(!pending.exists() && !site.finish().unwrap());
+        // Somebody was faster.
+        fs::write(&pending, r#"{"old":"","new":"new"}"#).unwrap();
+        fs::write(&path, "edited").unwrap();
+        assert!(!site.finish().unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"edited");
+    }
 }

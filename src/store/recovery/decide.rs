@@ -206,7 +206,7 @@ impl Desk<'_> {
             (_, None) => return self.accepted(stored),
             _ => {}
         }
-        let Some(file) = file.filter(|_| !is_held && !(fixed && self.mode == Mode::Auto)) else {
+        let Some(file) = file.filter(|_| !(is_held || fixed && self.mode == Mode::Auto)) else {
             return self.accepted(stored);
         };
         if let Some(common) = self.kinship.common.clone() {

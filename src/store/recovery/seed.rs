@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use super::merge::{Table, census, line_ending};
 use crate::crontab::{Dialect, Format, LineKind, Source, parse, percent};
 use crate::job::{Canonical, JobId};
+use crate::store::legacy::{Found, readings};
 
 /// Minute, hour, day of month, month, day of week, user, command.
 pub type Row = [String; 7];
@@ -90,11 +91,20 @@ pub fn add_rows(
 ) -> Seeded {
     let table = Table::of(file, dialect);
     let mut ids: HashSet<JobId> = table.jobs.iter().map(|job| job.id).collect();
+    // The service's id of a row may be another than that of the line that it was made of.
+    let made: HashSet<Row> = readings(&table.source, &table.crontab)
+        .filter(|reading| !matches!(reading.found, Found::Comment | Found::Error(_)))
+        .filter_map(|reading| Some(reading.row?.0))
+        .collect();
     let (comments, commented) = comments(&table, dialect);
     let mut seeded = Seeded::default();
     let mut lines: Vec<(usize, JobId, Vec<u8>)> = Vec::new();
     let mut accounts: HashMap<&str, bool> = HashMap::new();
     for (number, row) in (1..).zip(rows) {
+        if made.contains(row) {
+            seeded.known += 1;
+            continue;
+        }
         let user = row[5].as_str();
         let mut known_user =
             |user: &'_ str| *accounts.entry(&row[5]).or_insert_with(|| is_user(user));
@@ -170,8 +180,9 @@ fn rendered(
     }
     let column = if dialect.format == Format::System { format!("{user} ") } else { String::new() };
     let plain = format!("{} {column}{}", schedule(&fields.join(" ")), command.replace('%', "\\%"));
+    let id = JobId::of_mark(row.join(",").as_bytes());
     let read = Canonical::of_line(plain.as_bytes(), owner).filter(|read| {
-        read.fields[..] == *fields
+        (read.fields[..] == *fields || read.id == id)
             && read.user.as_bytes() == user.as_bytes()
             && read.command.as_bytes() == command.as_bytes()
     });

@@ -146,6 +146,9 @@ impl Snapshot {
     }
 
     /// The form in which it is kept: JSON; equal snapshots have equal bytes.
+    ///
+    /// # Panics
+    /// Never: nothing in it refuses to be written.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("keys are strings, and nothing in it refuses to be written")

@@ -64,11 +64,11 @@ mod tests {
     const X: &str = "0 1 * * * root x\n";
     const Y: &str = "0 2 * * * root y\n";
 
-    fn counter() -> impl FnMut() -> Instance {
+    fn counter(container: &str) -> impl FnMut() -> Instance {
         let mut count = 0;
         move || {
             count += 1;
-            Instance(count.to_string())
+            Instance(format!("{container}{count}"))
         }
     }
 
@@ -91,10 +91,10 @@ mod tests {
             finding("/elsewhere", Some(Y), Standing::Named, &dialect),
         ];
         let mode = Mode::Auto;
-        let first = recover(&old, None, None, mode, &mut counter());
+        let first = recover(&old, None, None, mode, &mut counter("a"));
         let snapshot = snapshot_after(None, &first);
         assert_eq!(snapshot.files.len(), 3);
-        assert_eq!(first[1].kinship.instance, Instance("2".to_owned()));
+        assert_eq!(first[1].kinship.instance, Instance("a2".to_owned()));
 
         // A new container, whose image has lost one file and has got another.
         let new = [
@@ -102,7 +102,7 @@ mod tests {
             finding("/etc/cron.d/a", None, Standing::Member, &dialect),
             finding("/etc/cron.d/b", Some(Y), Standing::Member, &dialect),
         ];
-        let decisions = recover(&new, Some(&snapshot), None, mode, &mut counter());
+        let decisions = recover(&new, Some(&snapshot), None, mode, &mut counter("b"));
         let cases: Vec<Case> = decisions.iter().map(|decision| decision.case).collect();
         assert_eq!(cases, [Case::Unchanged, Case::Restored, Case::First]);
         let after = snapshot_after(Some(&snapshot), &decisions);
@@ -121,7 +121,8 @@ mod tests {
         let rows = [["0", "2", "*", "*", "*", "root", "y"].map(str::to_owned)];
         let legacy = Legacy { rows: &rows, is_user: &|_| true };
         let cases = |snapshot: Option<&Snapshot>| {
-            let decisions = recover(&findings, snapshot, Some(legacy), Mode::Auto, &mut counter());
+            let decisions =
+                recover(&findings, snapshot, Some(legacy), Mode::Auto, &mut counter("a"));
             decisions.iter().map(|decision| decision.case).collect::<Vec<_>>()
         };
         assert_eq!(cases(None), [Case::First, Case::Rows, Case::First]);

@@ -16,6 +16,10 @@ const BURST: usize = 2_000;
 /// Marks that are asserted at once.
 const MARKS: usize = 5_000;
 
+/// Fencing, generation, others, paused jobs, orphans, records of lost runs, whether it is alone.
+type Answer =
+    (u64, u64, Vec<(String, String)>, Vec<String>, Vec<(String, String)>, Vec<Vec<u8>>, bool);
+
 /// What other replicas are told of one.
 #[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
@@ -116,15 +120,6 @@ impl Redis {
         let about =
             About { host: beat.host, jobs_hash: beat.jobs_hash, jobs: beat.jobs, zone: beat.zone };
         let about = serde_json::to_string(&about).expect("text and numbers are JSON");
-        type Answer = (
-            u64,
-            u64,
-            Vec<(String, String)>,
-            Vec<String>,
-            Vec<(String, String)>,
-            Vec<Vec<u8>>,
-            bool,
-        );
         let (fencing, generation, others, paused, orphans, lost, alone): Answer = self
             .call(&self.soon, &script::BEAT, |call| {
                 call.arg(replica_word(&beat.lease.replica)).arg(beat.lease.fencing);

@@ -192,37 +192,33 @@ impl Redis {
     async fn load_all(&self) -> Result<Loaded, StoreError> {
         type Fields = Vec<(String, String)>;
         let mut commands = redis::pipe();
-        commands.atomic().hgetall(self.key("since")).hgetall(self.key("watermarks"));
-        commands.hgetall(self.key("owed")).smembers(self.key("paused")).hgetall(self.key("open"));
-        let (since, marks, owed, paused, open): (Fields, Fields, Fields, Vec<String>, Fields) =
+        commands.cmd("EVAL").arg(script::LOAD).arg(1).arg(self.key("version"));
+        let ((since, marks, owed, paused, open),): ((Fields, Fields, Fields, Vec<String>, Fields),) =
             self.read(&commands).await?;
         let mut loaded = Loaded::default();
         // Of what others wrote, what makes no sense is passed over: it is one job's, and tells nothing of others.
-        let mut job = |word: &str, change: &dyn Fn(&mut JobState) -> Option<()>| {
-            let Ok(key) = word.parse::<JobKey>() else { return };
-            let mut state = loaded.jobs.remove(&key).unwrap_or_default();
-            let known = change(&mut state);
-            if known.is_some() || state != JobState::default() {
-                loaded.jobs.insert(key, state);
+        let mut job = |word: &str, change: &dyn Fn(&mut JobState)| {
+            if let Ok(key) = word.parse::<JobKey>() {
+                change(loaded.jobs.entry(key).or_default());
             }
         };
         for (word, at) in &since {
-            job(word, &|state| Some(state.since = Some(at.parse().ok()?)));
+            if let Ok(at) = at.parse() {
+                job(word, &|state| state.since = Some(at));
+            }
         }
         for (word, mark) in &marks {
-            job(word, &|state| Some(state.mark = Some(mark.parse::<Mark>().ok()?)));
+            if let Ok(mark) = mark.parse() {
+                job(word, &|state| state.mark = Some(mark));
+            }
         }
         for (field, trigger) in &owed {
-            let Some((word, due)) = field.split_once(' ') else { continue };
-            let owed = || {
-                let mark: Mark = format!("0 {due}").parse().ok()?;
-                let trigger = Trigger::of_name(trigger.split(' ').next()?)?;
-                Some(Owed { due: mark.due(), trigger })
-            };
-            job(word, &|state| Some(state.owed.push(owed()?)));
+            if let Some((word, owed)) = owed_of(field, trigger) {
+                job(word, &|state| state.owed.push(owed));
+            }
         }
         for word in &paused {
-            job(word, &|state| Some(state.paused = true));
+            job(word, &|state| state.paused = true);
         }
         for state in loaded.jobs.values_mut() {
             state.owed.sort_by_key(|owed| owed.due);
@@ -282,6 +278,14 @@ fn job_word(key: JobKey) -> String {
         1 => key.id.digits(),
         occurrence => format!("{}#{occurrence}", key.id.digits()),
     }
+}
+
+/// What is owed, and of which job, from a field of `owed` and its value.
+fn owed_of<'a>(field: &'a str, value: &str) -> Option<(&'a str, Owed)> {
+    let (word, due) = field.split_once(' ')?;
+    let mark: Mark = format!("0 {due}").parse().ok()?;
+    let trigger = Trigger::of_name(value.split(' ').next()?)?;
+    Some((word, Owed { due: mark.due(), trigger }))
 }
 
 /// A due as keys name it: instant and civil time.

@@ -26,6 +26,9 @@ pub(super) static BACK: LazyLock<Script> = script!("back.lua");
 pub(super) static PUT: LazyLock<Script> = script!("put.lua");
 pub(super) static FORGET: LazyLock<Script> = script!("forget.lua");
 
+/// Reads, and needs no version: it was looked at.
+pub(super) const LOAD: &str = include_str!("script/load.lua");
+
 /// What makes each version of the one before it.
 pub(super) static MIGRATIONS: [LazyLock<Script>; 1] =
     [LazyLock::new(|| Script::new(include_str!("script/migrate.lua")))];

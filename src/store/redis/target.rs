@@ -17,7 +17,7 @@ const SENTINEL_PORT: u16 = 26379;
 /// Where a server is found.
 pub(super) enum Target {
     /// There.
-    Server(Client),
+    Server(Box<Client>),
     /// At the master that the sentinels name; they are asked before each connection.
     Sentinel(Box<redis::sentinel::SentinelClient>),
 }
@@ -55,7 +55,7 @@ impl Target {
             Some(tls) => Client::build_with_tls(info, tls),
             None => Client::open(info),
         };
-        client.map(Target::Server).map_err(|error| refused(&error))
+        client.map(|client| Target::Server(Box::new(client))).map_err(|error| refused(&error))
     }
 
     /// Connects, with spans for connecting and for each answer.

@@ -125,12 +125,11 @@ impl Sqlite {
                 ));
             }
         }
-        let open = match &mut state.open {
-            Some(open) => open,
-            None => {
-                let open = self.open(&mut state.is_broken, &mut state.in_memory)?;
-                state.open.insert(open)
-            }
+        let open = if let Some(open) = &mut state.open {
+            open
+        } else {
+            let open = self.open(&mut state.is_broken, &mut state.in_memory)?;
+            state.open.insert(open)
         };
         let answer = call(&mut open.connection, &mut state.trim);
         let Some(path) = self.path.as_deref().filter(|_| !state.in_memory) else { return answer };
@@ -298,7 +297,8 @@ fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
         if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02x}"));
+            let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+            uri.extend(['%', digit(byte >> 4), digit(byte & 0xf)]);
         }
     }
     uri.push_str("?immutable=1");

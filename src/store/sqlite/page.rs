@@ -8,7 +8,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
 
 use super::super::record::RecordedOutcome;
-use super::super::{Page, Query, StoreError};
+use super::super::{Page, Query, RunRecord, StoreError};
 use super::error::SqlResult as _;
 use super::run::{COLUMNS, record_of};
 use crate::event::RunId;
@@ -18,6 +18,17 @@ const LARGEST: usize = 1_000;
 
 /// Where a record stands among all: the later the newer.
 type Place = (RunId, u32);
+
+/// Which runs a walk passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// All.
+    Any,
+    /// Those that have not ended.
+    Open,
+    /// Those that ended so.
+    This(RecordedOutcome),
+}
 
 /// The runs between two places, the upper one not included.
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +45,16 @@ pub(super) fn page(connection: &Connection, query: &Query) -> Result<Page, Store
     }
     // One more tells whether there is another page.
     let mut places = if query.job.is_none() && query.outcomes.is_empty() && query.id_end.is_none() {
-        walk(connection, query, None, span, limit + 1)?
+        walk(connection, query, Outcome::Any, span, limit + 1)?
     } else {
-        let all = RecordedOutcome::ALL.map(Some);
-        let named: Vec<_> = query.outcomes.iter().copied().map(Some).collect();
-        let outcomes = if named.is_empty() { [&all[..], &[None]].concat() } else { named };
+        let mut outcomes: Vec<_> = query.outcomes.iter().copied().map(Outcome::This).collect();
+        if outcomes.is_empty() {
+            outcomes.push(Outcome::Open);
+            outcomes.extend(RecordedOutcome::ALL.map(Outcome::This));
+        }
         let mut places = Vec::new();
         for outcome in outcomes {
-            places.extend(walk(connection, query, Some(outcome), span, limit + 1)?);
+            places.extend(walk(connection, query, outcome, span, limit + 1)?);
         }
         places.sort_unstable_by(|a, b| b.cmp(a));
         places.dedup();
@@ -89,28 +102,31 @@ fn milliseconds_from(at: Timestamp) -> u64 {
     u64::try_from(millisecond + i64::from(later)).unwrap_or(0).min((1 << 48) - 1)
 }
 
-/// The newest places of those that fit; with `outcome` only those that have it.
+/// The newest places of those that fit.
 fn walk(
     connection: &Connection,
     query: &Query,
-    outcome: Option<Option<RecordedOutcome>>,
+    outcome: Outcome,
     span: Span,
     limit: usize,
 ) -> Result<Vec<Place>, StoreError> {
     let (from, below, attempt) = (span.from.to_string(), span.below.0.to_string(), span.below.1);
     let job = query.job.map(|key| (key.id.seed().cast_signed(), key.occurrence));
-    let name = outcome.flatten().map(RecordedOutcome::name);
+    let name = match outcome {
+        Outcome::This(outcome) => Some(outcome.name()),
+        Outcome::Any | Outcome::Open => None,
+    };
     let end_from = query.id_end.as_ref().map(|end| -i64::try_from(end.len()).unwrap_or(0));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut sql = "SELECT run, attempt FROM runs".to_owned();
     let mut values: Vec<(&str, &dyn ToSql)> =
         vec![(":from", &from), (":below", &below), (":attempt", &attempt), (":limit", &limit)];
-    if outcome.is_some() {
+    if outcome != Outcome::Any {
         let index = if job.is_some() { "runs_by_job" } else { "runs_by_outcome" };
         sql = format!("{sql} INDEXED BY {index}");
     }
     sql.push_str(" WHERE run >= :from AND (run, attempt) < (:below, :attempt)");
-    if outcome.is_some() {
+    if outcome != Outcome::Any {
         sql.push_str(" AND outcome IS :outcome");
         values.push((":outcome", &name));
     }
@@ -139,10 +155,7 @@ fn walk(
 }
 
 /// The records at these places.
-fn records(
-    connection: &Connection,
-    places: &[Place],
-) -> Result<Vec<super::super::RunRecord>, StoreError> {
+fn records(connection: &Connection, places: &[Place]) -> Result<Vec<RunRecord>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM runs WHERE run = ?1 AND attempt = ?2");
     let mut statement = connection.prepare(&sql).told()?;
     let mut found = Vec::with_capacity(places.len());

@@ -84,13 +84,12 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
 /// The database cannot be renamed.
 pub(super) fn put_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     let time = now.strftime("%Y%m%dT%H%M%SZ");
-    let free = (0..)
-        .map(|number| match number {
-            0 => with_end(path, &format!(".corrupt-{time}")),
-            number => with_end(path, &format!(".corrupt-{time}-{number}")),
-        })
-        .find(|name| fs::symlink_metadata(name).is_err());
-    let aside = free.unwrap_or_else(|| path.to_owned());
+    let mut aside = with_end(path, &format!(".corrupt-{time}"));
+    let mut number = 1;
+    while fs::symlink_metadata(&aside).is_ok() {
+        number += 1;
+        aside = with_end(path, &format!(".corrupt-{time}-{number}"));
+    }
     // The database last: a kill in between leaves it where it is looked for, with less beside it.
     for end in BESIDE.iter().rev() {
         match fs::rename(with_end(path, end), with_end(&aside, end)) {

@@ -197,7 +197,7 @@ pub(super) fn put_output(
     tally: &mut Tally,
 ) -> Result<(), StoreError> {
     let mut text = [0; ulid::ULID_LEN];
-    let run = &*run.text(&mut text);
+    let run = run.text(&mut text);
     let sql = "SELECT length(packed) FROM outputs WHERE run = ?1";
     let mut statement = connection.prepare_cached(sql).told()?;
     let before: Option<i64> = statement.query_row([run], |row| row.get(0)).optional().told()?;
@@ -211,7 +211,7 @@ pub(super) fn put_output(
 /// What a run printed.
 pub(super) fn output(connection: &Connection, run: RunId) -> Result<Option<Output>, StoreError> {
     let mut text = [0; ulid::ULID_LEN];
-    let run = &*run.text(&mut text);
+    let run = run.text(&mut text);
     let sql = "SELECT packed FROM outputs WHERE run = ?1";
     let mut statement = connection.prepare(sql).told()?;
     let packed: Option<Vec<u8>> = statement.query_row([run], |row| row.get(0)).optional().told()?;

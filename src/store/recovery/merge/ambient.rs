@@ -9,11 +9,16 @@ const CRON_TZ: &[u8] = b"CRON_TZ";
 /// Moves the schedule only; the nearer of the two holds.
 const ZONE: &[u8] = b"CRONKEEP_TZ";
 
+/// Whether hardly a command runs where the variable is empty: it is not given so for want of none.
+pub(super) fn is_permanent(name: &Text) -> bool {
+    matches!(name.as_bytes(), b"PATH" | b"HOME")
+}
+
 /// What `NAME=value` lines above a line say to it.
 ///
 /// The zone of the schedule stands under `CRONKEEP_TZ`, whichever of the two names gave it. Names whose empty value
 /// takes them back are not in it when they are empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ambient(BTreeMap<Text, Text>);
 
 /// How the value that a job had is given to it again.
@@ -34,27 +39,16 @@ impl Ambient {
 
     /// A setting line comes by.
     pub(super) fn set(ambient: &mut Rc<Self>, setting: &Setting) {
-        for name in names_of(setting) {
+        for name in names_of(&setting.name) {
             Self::put(ambient, &name, value_of(setting));
         }
     }
 
     /// A line that could not be read comes by; whether it was meant as a setting. Such a one is as if it were not set.
     pub(super) fn refuse(ambient: &mut Rc<Self>, line: &[u8]) -> bool {
-        let Some(equals) = line.iter().position(|&byte| byte == b'=') else { return false };
-        let name = line[..equals].trim_ascii();
-        let name = name.strip_prefix(b"\"").and_then(|n| n.strip_suffix(b"\"")).unwrap_or(name);
-        let legal = !name.is_empty()
-            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-        if !legal {
-            return false;
-        }
-        let name = Text::from(name);
-        if resets(&name) {
+        let Some(names) = refused(line) else { return false };
+        for name in names {
             Self::put(ambient, &name, None);
-            if name.as_bytes() == CRON_TZ {
-                Self::put(ambient, &Text::from(ZONE), None);
-            }
         }
         true
     }
@@ -95,10 +89,23 @@ impl Ambient {
     }
 }
 
+/// The names that a setting takes back which could not be read; none if the line was not meant as one.
+pub(super) fn refused(line: &[u8]) -> Option<Vec<Text>> {
+    let equals = line.iter().position(|&byte| byte == b'=')?;
+    let name = line[..equals].trim_ascii();
+    let name = name.strip_prefix(b"\"").and_then(|n| n.strip_suffix(b"\"")).unwrap_or(name);
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    if name.is_empty() || !name.iter().all(is_name) {
+        return None;
+    }
+    let name = Text::from(name);
+    Some(if resets(&name) { names_of(&name) } else { Vec::new() })
+}
+
 /// The names under which a setting is in force.
-pub(super) fn names_of(setting: &Setting) -> Vec<Text> {
-    let mut names = vec![setting.name.clone()];
-    if setting.name.as_bytes() == CRON_TZ {
+pub(super) fn names_of(name: &Text) -> Vec<Text> {
+    let mut names = vec![name.clone()];
+    if name.as_bytes() == CRON_TZ {
         names.push(Text::from(ZONE));
     }
     names
@@ -110,7 +117,7 @@ pub(super) fn value_of(setting: &Setting) -> Option<&Text> {
 }
 
 /// Whether an empty value of the name is the same as none.
-fn resets(name: &Text) -> bool {
+pub(super) fn resets(name: &Text) -> bool {
     let name = name.as_bytes();
     name.starts_with(b"CRONKEEP_") || name == CRON_TZ || name == b"RANDOM_DELAY"
 }
@@ -118,7 +125,7 @@ fn resets(name: &Text) -> bool {
 /// How a job of `user` is given `value` where something else is in force.
 ///
 /// No line takes a variable back. Where there is a value that means the same as none, it is written; else the empty one,
-/// but for `PATH` and `HOME`, without which hardly a command runs.
+/// but for those that are permanent.
 pub(super) fn spelling(name: &Text, value: Option<&Text>, user: &[u8]) -> Spelling {
     if let Some(value) = value {
         return Spelling::Line(line(name.as_bytes(), value.as_bytes()));
@@ -131,7 +138,7 @@ pub(super) fn spelling(name: &Text, value: Option<&Text>, user: &[u8]) -> Spelli
 /// The value that a job of `user` has for want of none.
 pub(super) fn stand_in(name: &Text, user: &[u8]) -> Option<Text> {
     match name.as_bytes() {
-        b"PATH" | b"HOME" => None,
+        _ if is_permanent(name) => None,
         b"SHELL" => Some(Text::from("/bin/sh")),
         b"MAILTO" => Some(Text::from(user)),
         _ => Some(Text::from("")),

@@ -10,7 +10,8 @@
 //! sees it is to have something else; other jobs get lines directly above them. A variable that a job did not have
 //! cannot be taken back where it is in force: so jobs that get other settings go to the end of the file where those below
 //! them would see what they must not; at the end such a variable is given empty, with a warning. `MAILTO` is then the job's user and
-//! `SHELL` is `/bin/sh`, which mean the same as none; `PATH` and `HOME` stay what they are in the file.
+//! `SHELL` is `/bin/sh`, which mean the same as none; `PATH` and `HOME`, without which hardly a
+//! command runs, are not taken back: they stay what they are in the file, with a warning.
 //!
 //! Merging the result again with the same snapshot and ancestor changes nothing.
 mod ambient;
@@ -72,8 +73,8 @@ pub fn merge_jobs(file: &[u8], stored: &[u8], ancestor: &[u8], dialect: &Dialect
     let mut written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
     let mut plan = plan;
     if written.is_strained {
-        plan = plan.moving(&file);
         warnings = told.clone();
+        plan = plan.moving(&file);
         written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
     }
     if reads_as(&written.text, &plan, &three) {

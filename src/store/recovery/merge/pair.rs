@@ -1,10 +1,11 @@
 //! Which jobs of three crontabs are the same, and which of them are to be in the fourth.
 //!
 //! A job is its id. Most ids occur once in each crontab at most. Where one occurs more often, entries of that id are told
-//! apart by their lines, and equal lines by how many there are.
-use std::collections::HashMap;
+//! apart by their lines; equal lines are counted. What stands above equal lines is merged only if it is the same for all of
+//! them in each crontab, and their number too; else it stays as the file has it.
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::table::{Job, Table};
+use super::table::{Job, Surroundings, Table};
 use super::warning::{Warning, Warnings};
 use crate::job::JobId;
 
@@ -151,14 +152,72 @@ fn several(three: &Three<'_>, group: &Group, pairs: &mut Pairs, warnings: &mut W
         (_, std::cmp::Ordering::Greater) => file.max(stored),
         (_, std::cmp::Ordering::Less) => file.min(stored),
     };
-    for (at, &place) in group.file.iter().enumerate() {
-        pairs.fates[place] = match group.stored.get(at) {
-            _ if at >= wanted => Fate::Removed,
-            Some(&stored) => Fate::Shared(stored, group.ancestor.get(at).copied()),
+    // Where what stands above them differs, nothing tells which of them is which.
+    let all = [
+        (three.file, &group.file),
+        (three.stored, &group.stored),
+        (three.ancestor, &group.ancestor),
+    ];
+    let same = file == stored && stored == ancestor && all.into_iter().all(is_uniform);
+    let alike = aligned(all[0], all[1]);
+    let before: HashSet<_> = surroundings(all[2]).collect();
+    let mut unpaired = file.saturating_sub(wanted);
+    for (at, &place) in group.file.iter().enumerate().rev() {
+        pairs.fates[place] = match alike.get(&place) {
+            Some(&stored) if same => Fate::Shared(stored, group.ancestor.get(at).copied()),
+            Some(&stored) => {
+                let job = &three.stored.jobs[stored];
+                let changed = !before.contains(&three.stored.surroundings(job));
+                if changed { Fate::Shared(stored, None) } else { Fate::Own }
+            }
+            None if unpaired > 0 => {
+                unpaired -= 1;
+                Fate::Removed
+            }
             None => Fate::Own,
         };
     }
-    pairs.added.extend(group.stored.iter().take(wanted).skip(file));
+    let known: HashSet<usize> = alike.into_values().collect();
+    let new = group.stored.iter().filter(|place| !known.contains(place));
+    pairs.added.extend(new.take(wanted.saturating_sub(file)));
+}
+
+/// Some jobs of a table.
+type Places<'a> = (&'a Table, &'a Vec<usize>);
+
+fn surroundings((table, places): Places<'_>) -> impl Iterator<Item = Surroundings<'_>> {
+    places.iter().map(|&place| table.surroundings(&table.jobs[place]))
+}
+
+/// Whether the same stands above each of them.
+fn is_uniform(places: Places<'_>) -> bool {
+    let mut all = surroundings(places);
+    let first = all.next();
+    all.all(|other| Some(other) == first)
+}
+
+/// Pairs equal lines of two tables: first those above which the same stands, then the others in their order.
+fn aligned(one: Places<'_>, other: Places<'_>) -> HashMap<usize, usize> {
+    let mut alike: HashMap<_, VecDeque<usize>> = HashMap::new();
+    for (&place, above) in other.1.iter().zip(surroundings(other)) {
+        alike.entry(above).or_default().push_back(place);
+    }
+    let mut pairs = HashMap::new();
+    for (&place, above) in one.1.iter().zip(surroundings(one)) {
+        if let Some(found) = alike.get_mut(&above).and_then(VecDeque::pop_front) {
+            pairs.insert(place, found);
+        }
+    }
+    let taken: HashSet<usize> = pairs.values().copied().collect();
+    let mut left = other.1.iter().filter(|place| !taken.contains(place));
+    for &place in one.1 {
+        if pairs.contains_key(&place) {
+            continue;
+        }
+        let Some(&next) = left.next() else { break };
+        pairs.insert(place, next);
+    }
+    pairs
 }
 
 /// A job's line as a warning shows it.

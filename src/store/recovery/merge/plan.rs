@@ -2,7 +2,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::ambient::Ambient;
+use super::ambient::{self, Ambient};
 use super::pair::{Census, Fate, Pairs, Three, census};
 use super::table::{Job, Table};
 use super::warning::{Part, Warning, Warnings, shown};
@@ -20,8 +20,8 @@ pub(super) struct Plan<'a> {
 pub(super) struct Kept<'a> {
     /// Its line.
     pub(super) line: Option<&'a [u8]>,
-    /// Its comment, with the sign; or that there is to be none.
-    pub(super) description: Option<Option<&'a [u8]>>,
+    /// Its comment.
+    pub(super) description: Description<'a>,
     /// Its directives.
     pub(super) directives: Option<Vec<&'a [u8]>>,
     /// The settings in force.
@@ -32,10 +32,21 @@ pub(super) struct Kept<'a> {
     is_entry: bool,
 }
 
+/// What becomes of a job's comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Description<'a> {
+    /// It stays, if there is one.
+    Stays,
+    /// It is this, with the sign.
+    Is(&'a [u8]),
+    /// There is to be none.
+    Goes,
+}
+
 impl Kept<'_> {
     fn is_changed(&self, job: &Job) -> bool {
         self.line.is_some()
-            || self.description.is_some()
+            || self.description != Description::Stays
             || self.directives.is_some()
             || self.ambient != job.ambient
     }
@@ -98,7 +109,7 @@ impl<'a> Plan<'a> {
 fn as_it_is<'a>(job: &Job) -> Kept<'a> {
     Kept {
         line: None,
-        description: None,
+        description: Description::Stays,
         directives: None,
         ambient: job.ambient.clone(),
         moves: false,
@@ -145,11 +156,12 @@ fn merged<'a>(
             three.stored.description(stored),
             three.ancestor.description(ancestor),
         );
-        match choose(descriptions.0, descriptions.1, descriptions.2) {
+        match choose(&descriptions.0, &descriptions.1, &descriptions.2) {
             Choice::File => {}
             Choice::Stored => {
-                kept.description =
-                    Some(stored.description.map(|place| three.stored.text(place).trim_ascii()));
+                kept.description = stored.description.map_or(Description::Goes, |place| {
+                    Description::Is(three.stored.text(place).trim_ascii())
+                });
             }
             Choice::Both => {
                 let (file_says, stored_says) =
@@ -158,7 +170,7 @@ fn merged<'a>(
             }
         }
     }
-    kept.ambient = settings.merged(jobs, warnings);
+    kept.ambient = settings.merged(jobs, three.file.user_of(file), warnings);
     if kept.line.is_some() || kept.directives.is_some() {
         kept.is_entry = stored.is_entry;
     }
@@ -188,7 +200,7 @@ enum Choice {
 }
 
 /// Who changed something.
-fn choose<T: PartialEq>(file: T, stored: T, ancestor: T) -> Choice {
+fn choose<T: PartialEq + ?Sized>(file: &T, stored: &T, ancestor: &T) -> Choice {
     if stored == ancestor || file == stored {
         Choice::File
     } else if file == ancestor {
@@ -213,14 +225,14 @@ fn warn_of_setting(warnings: &mut Warnings, file: &Job, name: &Text, stored: &Am
 /// Settings merged so far: many jobs stand below the same.
 #[derive(Default)]
 struct Surroundings {
-    known: HashMap<[*const Ambient; 3], Rc<Ambient>>,
+    known: HashMap<([*const Ambient; 3], Text), Rc<Ambient>>,
     /// Conflicts that were told.
     told: BTreeSet<(Text, Option<Text>, Option<Text>)>,
 }
 
 impl Surroundings {
-    fn merged(&mut self, jobs: [&Job; 3], warnings: &mut Warnings) -> Rc<Ambient> {
-        let key = jobs.map(|job| Rc::as_ptr(&job.ambient));
+    fn merged(&mut self, jobs: [&Job; 3], user: &[u8], warnings: &mut Warnings) -> Rc<Ambient> {
+        let key = (jobs.map(|job| Rc::as_ptr(&job.ambient)), Text::from(user));
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
@@ -228,8 +240,16 @@ impl Surroundings {
         let mut merged = file.ambient.clone();
         for name in stored.ambient.differences(&ancestor.ambient) {
             let values = jobs.map(|job| job.ambient.get(&name));
-            match choose(values[0], values[1], values[2]) {
+            match choose(&values[0], &values[1], &values[2]) {
                 Choice::File => {}
+                Choice::Stored if values[1].is_none() && ambient::is_permanent(&name) => {
+                    if self.told.insert((name.clone(), values[0].cloned(), None)) {
+                        let name = name.to_string();
+                        warnings.push(Warning::Unset { job: file.id, name, empty: false });
+                    }
+                }
+                // What was taken back in the snapshot may be here already, as well as a line can say it.
+                Choice::Stored if values[1].is_none() && is_nothing(&name, values[0], user) => {}
                 Choice::Stored => Ambient::put(&mut merged, &name, values[1]),
                 Choice::Both => {
                     let conflict = (name.clone(), values[0].cloned(), values[1].cloned());
@@ -245,4 +265,9 @@ impl Surroundings {
         self.known.insert(key, merged.clone());
         merged
     }
+}
+
+/// Whether a job of `user` that has this value has what comes nearest to none.
+fn is_nothing(name: &Text, value: Option<&Text>, user: &[u8]) -> bool {
+    !ambient::resets(name) && value == ambient::stand_in(name, user).as_ref()
 }

@@ -29,6 +29,9 @@ pub(in crate::store::recovery) struct Job {
     pub(in crate::store::recovery) is_entry: bool,
 }
 
+/// A job's description, directives and settings.
+pub(super) type Surroundings<'a> = (Option<&'a [u8]>, Vec<&'a [u8]>, &'a Ambient);
+
 impl Table {
     pub(in crate::store::recovery) fn of(bytes: &[u8], dialect: &Dialect) -> Self {
         let source = Source { name: "-".into(), bytes: bytes.to_vec(), dialect: dialect.clone() };
@@ -85,6 +88,19 @@ impl Table {
     /// What a job's description says, without the sign and blanks around it.
     pub(super) fn description(&self, job: &Job) -> Option<&[u8]> {
         job.description.map(|place| words(self.text(place)))
+    }
+
+    /// All that is said about a job above its line.
+    pub(super) fn surroundings<'a>(&'a self, job: &'a Job) -> Surroundings<'a> {
+        (self.description(job), self.directives(job), &job.ambient)
+    }
+
+    /// Whom a job runs as.
+    pub(super) fn user_of(&self, job: &Job) -> &[u8] {
+        match &self.crontab.lines[job.place].kind {
+            LineKind::Entry(entry) => entry.user.as_bytes(),
+            _ => self.source.dialect.user.as_bytes(),
+        }
     }
 
     /// When the entry is due, as far as its line says.

@@ -321,7 +321,7 @@ fn what_would_spoil_the_file_is_added_as_a_comment() {
 fn a_spool_table_is_not_filled_beyond_what_is_accepted() {
     let dialect = Dialect::spool("app");
     let table = |from: usize, to: usize| {
-        (from..to).map(|at| format!("0 1 * * * x{at}\n")).collect::<String>().into_bytes()
+        (from..to).map(|at| format!("0 1 * * * x{at}\n")).collect::<Vec<_>>().concat().into_bytes()
     };
     let merged = merge(&table(0, 6_000), &table(6_000, 11_000), b"", &dialect);
     assert!(Table::of(&merged.text, &dialect).crontab.accepted);
@@ -350,7 +350,8 @@ fn ten_thousand_jobs_are_merged_in_one_go() {
     let table = |from: usize, to: usize| {
         (from..to)
             .map(|at| format!("A={}\n# Job {at}\n0 1 * * * root x{at}\n", at % 7))
-            .collect::<String>()
+            .collect::<Vec<_>>()
+            .concat()
             .into_bytes()
     };
     let merged = merge(&table(0, 8_000), &table(2_000, 10_000), &table(0, 9_000), &dialect);

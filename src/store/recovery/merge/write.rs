@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::ambient::{self, Ambient, Spelling};
-use super::plan::{Kept, Plan};
+use super::plan::{Description, Kept, Plan};
 use super::table::{Job, Table};
 use super::warning::{Warning, Warnings, shown};
 use crate::crontab::{LineKind, Setting, Text};
@@ -21,7 +21,7 @@ pub(super) enum Additions {
 /// What was written.
 pub(super) struct Written {
     pub(super) text: Vec<u8>,
-    /// Whether a job that stayed in its place has a variable for what another one got.
+    /// Whether a job that stayed in its place has a variable that it must not have: one that another job got.
     pub(super) is_strained: bool,
 }
 
@@ -39,11 +39,12 @@ pub(super) fn write(
         edits: Vec::new(),
         running: Rc::default(),
         resigned: HashSet::new(),
+        is_strained: false,
         lends: false,
         warnings,
     };
     writer.walk(plan);
-    let is_strained = !writer.resigned.is_empty();
+    let is_strained = writer.is_strained;
     let mut text = writer.apply();
     for (job, kept) in file.jobs.iter().zip(&plan.kept) {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.moves) {
@@ -80,6 +81,8 @@ struct Writer<'a, 'w> {
     running: Rc<Ambient>,
     /// Variables that some job has though it should not.
     resigned: HashSet<Text>,
+    /// Whether some job has something in place of none.
+    is_strained: bool,
     /// Whether the last line would be taken for a comment on what is added.
     lends: bool,
     warnings: &'w mut Warnings,
@@ -128,7 +131,7 @@ impl Writer<'_, '_> {
     /// A job that stays: the settings that it lacks go above it, what changed takes the place of what was there.
     fn keep(&mut self, job: &Job, kept: &Kept<'_>) {
         let lines = &self.file.crontab.lines;
-        let above = self.settings_for(job, &kept.ambient, user_of(self.file, job));
+        let above = self.settings_for(job, &kept.ambient, self.file.user_of(job));
         if !above.is_empty() {
             let at = lines[job.run].span.start;
             self.edit(at..at, self.joined(&above));
@@ -137,12 +140,12 @@ impl Writer<'_, '_> {
         let mut directives = kept.directives.clone();
         let mut inserted: Vec<&[u8]> = Vec::new();
         match kept.description {
-            None => {}
-            Some(Some(comment)) => match job.description {
+            Description::Stays => {}
+            Description::Is(comment) => match job.description {
                 Some(place) => self.edit(lines[place].span.clone(), comment.to_vec()),
                 None => inserted.push(comment),
             },
-            Some(None) => {
+            Description::Goes => {
                 if let Some(place) = job.description {
                     let others = (job.run..place)
                         .any(|above| matches!(lines[above].kind, LineKind::Comment));
@@ -227,8 +230,11 @@ impl Writer<'_, '_> {
                 Spelling::Empty(line) => (line, Some(true)),
                 Spelling::Impossible => (Vec::new(), Some(false)),
             };
-            if value.is_none() && have == ambient::stand_in(&name, user).as_ref() {
-                continue;
+            if value.is_none() && !ambient::resets(&name) {
+                self.is_strained = true;
+                if have == ambient::stand_in(&name, user).as_ref() {
+                    continue;
+                }
             }
             if let Some(empty) = empty
                 && self.resigned.insert(name.clone())
@@ -274,10 +280,14 @@ impl Writer<'_, '_> {
     /// Adds a job of the file at the end.
     fn append_moved(&mut self, text: &mut Vec<u8>, job: &Job, kept: &Kept<'_>) {
         let file = self.file;
-        let above = self.settings_for(job, &kept.ambient, user_of(file, job));
+        let above = self.settings_for(job, &kept.ambient, file.user_of(job));
         let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
         let own = job.description.map(|place| file.text(place).trim_ascii());
-        lines.extend(kept.description.unwrap_or(own));
+        lines.extend(match kept.description {
+            Description::Stays => own,
+            Description::Is(comment) => Some(comment),
+            Description::Goes => None,
+        });
         lines.extend(kept.directives.clone().unwrap_or_else(|| file.directives(job)));
         lines.push(kept.line.unwrap_or_else(|| file.text(job.place)));
         self.append_lines(text, &lines);
@@ -287,7 +297,7 @@ impl Writer<'_, '_> {
     fn append(&mut self, text: &mut Vec<u8>, stored: &Table, added: &[usize]) {
         for &at in added {
             let job = &stored.jobs[at];
-            let above = self.settings_for(job, &job.ambient, user_of(stored, job));
+            let above = self.settings_for(job, &job.ambient, stored.user_of(job));
             let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
             lines.extend(job.description.map(|place| stored.text(place).trim_ascii()));
             lines.extend(job.directives.iter().map(|&place| stored.text(place).trim_ascii()));
@@ -335,8 +345,16 @@ fn rewritten(file: &Table, plan: &Plan<'_>) -> HashMap<usize, Rewritten> {
             }
             continue;
         }
-        let LineKind::Setting(setting) = &line.kind else { continue };
-        let names = ambient::names_of(setting);
+        let setting = match &line.kind {
+            LineKind::Setting(setting) => setting,
+            LineKind::Error => {
+                let refused = ambient::refused(file.text(place)).unwrap_or_default();
+                nearest.extend(refused.into_iter().map(|name| (name, place)));
+                continue;
+            }
+            _ => continue,
+        };
+        let names = ambient::names_of(&setting.name);
         let seen_by = |place: usize| {
             names.iter().all(|name| nearest.get(name).is_none_or(|&other| other > place))
         };
@@ -355,13 +373,6 @@ fn rewritten(file: &Table, plan: &Plan<'_>) -> HashMap<usize, Rewritten> {
         }
     }
     rewritten
-}
-
-fn user_of<'a>(table: &'a Table, job: &Job) -> &'a [u8] {
-    match &table.crontab.lines[job.place].kind {
-        LineKind::Entry(entry) => entry.user.as_bytes(),
-        _ => table.source.dialect.user.as_bytes(),
-    }
 }
 
 /// How the lines of a file end: as its first one does.

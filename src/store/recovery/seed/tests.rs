@@ -32,9 +32,9 @@ fn rows_that_the_file_lacks_are_added_with_the_services_tag() {
         format!(
             "{file}
 
-0 9-17 * * MON-FRI app /opt/bin/report # crond service crondServiceTask-3c1be9b1a2d4d51f
+0 9-17 * * MON-FRI app /opt/bin/report # crond service crondServiceTask-d11e3dd8c8f924c0
 @weekly root /bin/special # crond service crondServiceTask-3b674b428ec17298
-5 4 * * * root date +\\%H\\%M # crond service crondServiceTask-a0a0a0a0a0a0a0a0
+5 4 * * * root date +\\%H\\%M # crond service crondServiceTask-b240ee4d4232fe1e
 "
         )
     );
@@ -105,7 +105,6 @@ fn bad_rows_are_refused_one_by_one_and_the_rest_is_added() {
         row("0 1 * * * root x\\"),
         row("0 1 * * * root a\\%b"),
         row("0 1 * * * root -q x"),
-        row("0 1 * * * root *"),
         row("0 1 * * * root x\u{2028}y"),
         row("A=1 1 * * * root x"),
         row("# 1 * * * root x"),
@@ -125,7 +124,7 @@ fn bad_rows_are_refused_one_by_one_and_the_rest_is_added() {
         let wanted = match place - 1 {
             at if at < control.len() => Refusal::Control,
             at if at < control.len() + unfaithful.len() => Refusal::Unfaithful,
-            at if at == rows.len() - 3 => Refusal::TooLong((10 << 20) + 20),
+            at if at == rows.len() - 3 => Refusal::TooLong((10 << 20) + 16),
             _ => Refusal::UnknownUser("eve".to_owned()),
         };
         assert_eq!(*refusal, wanted, "{shown}");
@@ -170,4 +169,26 @@ fn lines_end_as_the_others_of_the_file_do() {
     let seeded = add("# a\r\n0 2 * * * root y\r\n", &[row("0 1 * * * root x")]);
     let result = text(&seeded);
     assert!(result.ends_with("\r\n") && result.matches("\r\n").count() == 3, "{result:?}");
+}
+
+/// The service caches `5,*` of `*,5`, and gives them different ids: the file has the job nevertheless.
+#[test]
+fn a_row_is_known_by_the_line_that_it_was_made_of_though_its_id_is_another() {
+    for line in ["*,5 * * * * root x", "*/10,5,15-20 * * * * root x", "0 0 * * 1 root x"] {
+        let source = |text: &str| Source {
+            name: "-".into(),
+            bytes: text.as_bytes().to_vec(),
+            dialect: Dialect::system(),
+        };
+        let file = format!("{line}\n");
+        let read = source(&file);
+        let made = crate::store::legacy::rows(&[(&read, &parse(&read))]);
+        let made = [made[0].1.0.clone()];
+        let seeded = add(&file, &made);
+        assert_eq!((seeded.added, seeded.known, &seeded.refused[..]), (0, 1, &[][..]), "{line}");
+        let once = add("", &made);
+        assert_eq!((once.added, &once.refused[..]), (1, &[][..]), "{line}");
+        let twice = add(&text(&once), &made);
+        assert_eq!((twice.added, twice.known), (0, 1), "{line}: {}", text(&once));
+    }
 }

@@ -42,7 +42,7 @@ local function trim(most, age, bytes)
     if tonumber(call('HGET', 'state', 'output_bytes') or '0') <= bytes then
       break
     end
-    local first = call('ZRANGE', 'outputs', 0, 9)
+    local first = call('ZRANGE', 'outputs', 0, 0)
     if #first == 0 then
       call('HDEL', 'state', 'output_bytes')
       break

@@ -1,0 +1,185 @@
+//! The schedule goes on over a restart: what the store has kept of jobs is judged when the first table comes into force.
+//!
+//! The store is asked while the crontabs are read. If it does not answer in time, the jobs begin with the load, and what it
+//! says later of the time before that is judged then.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::event::{Bus, Event, Fire, Trigger};
+use crate::job::{Diff, Job, JobKey, JobTable};
+use crate::scheduler::owed::Missed;
+use crate::scheduler::resume::{Origin, Past};
+use crate::store::{Handle, JobState, Write};
+
+/// Why an instant that passed while no daemon ran is not started.
+const DOWN: &str = "the daemon was down";
+/// Why one is not that passed meanwhile, too.
+const PAUSED: &str = "paused";
+
+/// What the store has kept of jobs.
+pub(super) type States = HashMap<JobKey, JobState>;
+
+/// Where a daemon goes on from, as its scheduler is told.
+pub(super) type Going = Arc<OnceLock<Arc<Origin>>>;
+
+/// Puts the jobs of the first table where earlier lives of the daemon have left them.
+pub(super) struct Resume {
+    store: Handle,
+    bus: Bus,
+    fires: UnboundedSender<Fire>,
+    going: Going,
+    phase: Phase,
+}
+
+/// What is known of earlier lives.
+enum Phase {
+    /// The store was asked; nothing comes if it does not answer in time.
+    Asked(Receiver<Option<States>>),
+    /// It has not answered, and the jobs have begun then.
+    Begun(Timestamp),
+    /// Everything: what is new from now on is new.
+    Done,
+}
+
+impl Resume {
+    /// Waits for the store's answer in `states` when the first table is made.
+    pub(super) fn new(
+        store: Handle,
+        bus: Bus,
+        fires: UnboundedSender<Fire>,
+        going: Going,
+        states: Receiver<Option<States>>,
+    ) -> Self {
+        Resume { store, bus, fires, going, phase: Phase::Asked(states) }
+    }
+
+    /// What the store has kept, for the table that is the first, loaded at `now`; none for later ones, and if it does not
+    /// answer in time.
+    pub(super) fn recall(&mut self, now: Timestamp, within: Duration) -> Option<States> {
+        let Phase::Asked(states) = &self.phase else { return None };
+        match states.recv_timeout(within) {
+            Ok(Some(states)) => {
+                self.phase = Phase::Done;
+                Some(states)
+            }
+            Ok(None) | Err(RecvTimeoutError::Timeout) => {
+                self.phase = Phase::Begun(now);
+                None
+            }
+            // Without somebody to ask the store there is none.
+            Err(RecvTimeoutError::Disconnected) => {
+                self.phase = Phase::Done;
+                None
+            }
+        }
+    }
+
+    /// Answers for what passed, before `runnable`, loaded at `now`, is in force; has it kept which jobs are new.
+    pub(super) fn go_on(
+        &self,
+        states: Option<&States>,
+        runnable: &JobTable,
+        diff: &Diff,
+        now: Timestamp,
+    ) {
+        match (states, &self.phase) {
+            (Some(states), _) => {
+                let is_known = |job: &Job| states.get(&job.key).is_some_and(|s| s.since.is_some());
+                self.keep_since(diff.added.iter().filter(|job| !is_known(job)));
+                self.answer(states, runnable, now, now);
+            }
+            // The store may know them.
+            (None, Phase::Asked(_) | Phase::Begun(_)) => {}
+            (None, Phase::Done) => {
+                let is_new = |job: &&Arc<Job>| job.since == now;
+                self.keep_since(diff.added.iter().chain(&diff.changed).filter(is_new));
+            }
+        }
+    }
+
+    /// The store has answered late: the jobs of `all` as they would have been, had it answered in time. None if it has.
+    pub(super) fn recall_late(&mut self, states: &States, all: &JobTable) -> Option<JobTable> {
+        let Phase::Begun(began) = self.phase else { return None };
+        let known = |job: &Job| {
+            let since = states.get(&job.key).and_then(|state| state.since);
+            since.filter(|_| job.since == began)
+        };
+        self.keep_since(all.jobs().iter().filter(|job| known(job).is_none()));
+        Some(all.with_since(known))
+    }
+
+    /// Answers for what passed before the jobs began without what the store knew.
+    pub(super) fn go_on_late(&mut self, states: &States, runnable: &JobTable, now: Timestamp) {
+        if let Phase::Begun(began) = std::mem::replace(&mut self.phase, Phase::Done) {
+            self.answer(states, runnable, began, now);
+        }
+    }
+
+    /// Judges what passed up to `from`, tells and starts what comes of it.
+    fn answer(&self, states: &States, runnable: &JobTable, from: Timestamp, now: Timestamp) {
+        let past = Past::new(states, from, now);
+        if past.clamped > 0 {
+            let jobs = if past.clamped == 1 { "job was" } else { "jobs were" };
+            let text = format!(
+                "{} {jobs} last started more than five minutes ahead of the clock, which must have been set back: their \
+                 schedules go on from now",
+                past.clamped
+            );
+            self.bus.publish(Event::Notice { file: None, text, warning: true });
+        }
+        // Before anything is sent that a scheduler could start.
+        let _ = self.going.set(Arc::new(past.origin().clone()));
+        let verdict = past.judge(runnable);
+        // What is not started is told first: once what comes after it is started, it counts as dealt with.
+        for (Missed { job, first, last, count }, generation) in verdict.missed {
+            let (reason, trigger, run) = (DOWN.to_owned(), Trigger::Schedule, None);
+            self.bus.publish(Event::RunMissed {
+                job,
+                first,
+                last,
+                count,
+                reason,
+                generation,
+                trigger,
+                run,
+            });
+        }
+        for (Missed { job, first, last, count }, generation) in verdict.skipped {
+            let (reason, trigger, run) = (PAUSED.to_owned(), Trigger::Schedule, None);
+            self.bus.publish(Event::RunSkipped {
+                job,
+                first,
+                last,
+                count,
+                reason,
+                generation,
+                trigger,
+                run,
+            });
+        }
+        for (key, due) in verdict.settled {
+            self.store.write(Write::Settle(key, due));
+        }
+        for fire in verdict.fires {
+            // Without an executor the daemon is about to end.
+            let _ = self.fires.send(fire);
+        }
+    }
+
+    /// One write for all jobs that were loaded at once.
+    fn keep_since<'a>(&self, jobs: impl Iterator<Item = &'a Arc<Job>>) {
+        let mut by_time: HashMap<Timestamp, Vec<JobKey>> = HashMap::new();
+        for job in jobs {
+            by_time.entry(job.since).or_default().push(job.key);
+        }
+        for (since, keys) in by_time {
+            self.store.write(Write::Since(keys, since));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The crontab comes back from a store that containers share.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::client::told;
+use crate::redis::Redis;
+use crate::world::{ADDED, IMAGE, World, jobs, loads, was_told};
+
+/// What the Python service keeps in its own namespace.
+const ROWS: &str = "crond-service-cronjob-cache";
+
+fn edited() -> String {
+    format!("{IMAGE}{ADDED}")
+}
+
+/// A first container, and the store that outlives it.
+fn world(redis: &Redis) -> World {
+    let store = format!("--store={}", redis.url());
+    World::new(IMAGE).with(&store).with("--namespace=default")
+}
+
+#[test]
+fn an_edit_comes_back_from_redis() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    let events = world.live_and_edit(&edited());
+    assert!(was_told(&events, "whoever can write to the store"), "{events:#?}");
+    // Nothing but the store is left.
+    fs::remove_dir_all(world.path("state")).unwrap();
+    world.renew(IMAGE);
+    let events = world.live();
+    assert_eq!((world.text(), loads(&events), jobs(&events)), (edited(), 1, 3));
+    assert_eq!(world.stored()["text"], edited());
+}
+
+#[test]
+fn the_python_services_rows_follow_each_edit() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    world.live();
+    let rows = |count: usize| {
+        let rows: Vec<[String; 7]> = serde_json::from_slice(&redis.get(ROWS).unwrap()).unwrap();
+        assert_eq!(rows.len(), count, "{rows:?}");
+    };
+    rows(2);
+    world.live_and_edit(&edited());
+    rows(3);
+}
+
+/// Case 5.
+#[test]
+fn where_only_the_python_service_was_its_rows_are_added_once() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    let cached = r#"[["0", "1", "1", "1", "*", "root", "true one"], ["5", "4", "*", "*", "*", "root", "date +%F"],
+        ["*", "*", "*", "*", "*", "root", "true boot"], ["5", "4", "*", "*"], ["0", "9", "*", "*", "*", "root", "a\nb"]]"#;
+    redis.set(ROWS, cached);
+    let mut crond = world.start();
+    let events = crond.seen();
+    let text = world.text();
+    assert!(text.starts_with(IMAGE), "{text}");
+    assert!(text.contains("5 4 * * * date +\\%F # crond service crondServiceTask-"), "{text}");
+    assert!(text.contains("\n# * * * * * true boot # crond service"), "{text}");
+    assert_eq!((jobs(&events), loads(&events)), (3, 1), "{events:#?}");
+    for part in ["row 4 of the cached jobs", "row 5 of the cached jobs", "true boot"] {
+        assert!(was_told(&events, part), "{part}: {events:#?}");
+    }
+    let health = told(&crond, &["health"]);
+    assert!(health.starts_with("degraded") && health.contains("for a decision"), "{health}");
+    // Somebody decides.
+    world.write(&text.replace("# * * * * * true boot", "@reboot true boot"));
+    crond.expect("crontab.loaded");
+    let deadline = Instant::now() + crate::harness::PATIENCE;
+    while told(&crond, &["health"]) != "healthy\n" {
+        assert!(Instant::now() < deadline, "{}", told(&crond, &["health"]));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    crond.stop();
+    let text = world.text();
+    world.live();
+    assert_eq!(world.text(), text);
+}
+
+#[test]
+fn a_silent_redis_holds_up_the_start_for_two_seconds_and_is_recovered_from_when_it_is_back() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    world.live_and_edit(&edited());
+    world.renew(IMAGE);
+    redis.pause();
+    let begun = Instant::now();
+    let mut crond = world.start();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(world.text(), IMAGE);
+    let health = told(&crond, &["health"]);
+    assert!(health.starts_with("degraded") && health.contains("is away"), "{health}");
+    redis.resume();
+    crond.expect_where("crontab.loaded", |event| event["jobs"] == 3);
+    assert_eq!(world.text(), edited());
+    crond.stop();
+}
+
+#[test]
+fn an_edit_that_was_made_while_redis_was_down_is_put_when_it_is_back() {
+    let Some(mut redis) = Redis::setup().durable().start() else { return };
+    let world = world(&redis);
+    let mut crond = world.start();
+    redis.kill();
+    world.write(&edited());
+    crond.expect("crontab.loaded");
+    redis.restart();
+    let deadline = Instant::now() + crate::harness::PATIENCE;
+    while world.stored()["text"] != edited() {
+        assert!(Instant::now() < deadline, "{}", world.stored());
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert_eq!(world.stored()["base"], IMAGE);
+    crond.stop();
+}
+
+/// Each sees a folder of its own under the same path, as containers of one image do.
+#[test]
+fn edits_of_two_replicas_are_merged_in_the_store_and_neither_adopts_the_others() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: only root can mount");
+    }
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis).with("{dir}/etc/tab");
+    fs::remove_file(world.path("crontab")).unwrap();
+    for folder in ["etc", "other"] {
+        fs::create_dir(world.path(folder)).unwrap();
+        fs::write(world.path(folder).join("tab"), IMAGE).unwrap();
+    }
+    let mount = "mount --bind other etc && exec \"$@\"";
+    let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"];
+    let text = |folder: &str| fs::read_to_string(world.path(folder).join("tab")).unwrap();
+    let mut one = world.start();
+    let mut other = world
+        .crond()
+        .under(&unshare)
+        .env("CRONKEEP_STATE_DIR", world.path("other-state"))
+        .env("CRONKEEP_CONTROL", world.path("other-run/control.sock"))
+        .start();
+    let (ours, theirs) = (edited(), format!("{IMAGE}0 4 1 1 * true four\n"));
+    fs::write(world.path("other/tab"), &theirs).unwrap();
+    other.expect("crontab.loaded");
+    let kept = || {
+        let output = world.snapshot(&["show", "--json", "etc/tab"]);
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        object["text"].as_str().unwrap().to_owned()
+    };
+    let deadline = Instant::now() + crate::harness::PATIENCE;
+    while kept() != theirs {
+        assert!(Instant::now() < deadline, "{}", kept());
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    fs::write(world.path("etc/tab"), &ours).unwrap();
+    one.expect("crontab.loaded");
+    one.stop();
+    let merged = kept();
+    assert!(merged.contains(ADDED) && merged.contains("true four"), "{merged}");
+    assert_eq!((text("etc"), text("other")), (ours, theirs));
+    other.stop();
+    // Each gets what the other added when it is started again.
+    world.live();
+    assert_eq!(text("etc"), merged);
+}

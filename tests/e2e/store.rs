@@ -1,0 +1,212 @@
+//! Bad input from the store, and stores that cannot be used: told in one line, and the schedule runs.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::told;
+use crate::harness::{Crond, PATIENCE, Running};
+use crate::redis::{Redis, Reply};
+use crate::world::{World, jobs, was_told};
+
+/// What the Python service keeps in its own namespace.
+const ROWS: &str = "crond-service-cronjob-cache";
+
+/// A job that shows each second that the schedule runs.
+const EACH_SECOND: &str = "* * * * * * echo tick >> {dir}/ticks\n";
+
+fn row(schedule: &str, user: &str, command: &str) -> Value {
+    let mut words: Vec<&str> = schedule.split(' ').collect();
+    words.extend([user, command]);
+    json!(words)
+}
+
+fn in_default(redis: &Redis, image: &str) -> World {
+    let store = format!("--store={}", redis.url());
+    World::new(image).with(&store).with("--namespace=default")
+}
+
+#[test]
+fn bad_rows_are_refused_one_by_one_and_the_rest_is_recovered() {
+    let Some(redis) = Redis::start() else { return };
+    let world = in_default(&redis, "0 1 * * * true here\n");
+    let huge = "x".repeat(10 << 20);
+    let rows = [
+        row("0 2 * * *", "root", "true first"),
+        json!(["0", "2", "*", "*", "*", "root"]),
+        json!("* * * * * root true"),
+        json!({"minute": "0"}),
+        json!(["0", "3", "*", "*", "*", "root", {"a": 1}]),
+        row("0 4 * * *", "root", &huge),
+        row("0 4 * * *", "nobody-of-this-name", "true"),
+        row("0 4 * * *", "root", "true\nX=1"),
+        row("0 4 * * *", "root", "true \u{1b}[2J"),
+        row("0 4 * * *", "root\n* * * * * root", "true"),
+        row("@daily", "root", "true"),
+        row("0  4 * * *", "root", "true"),
+        row("61 4 * * *", "root", "true"),
+        row("0 4 * * *", "root", "true # crond service crondServiceTask-0"),
+        row("0 5 * * *", "root", "true last"),
+    ];
+    let texts: Vec<String> = rows.iter().map(Value::to_string).collect();
+    // Behind the sixth there is something that is no JSON at all.
+    let text =
+        format!("[{}, nothing of this kind, {}]", texts[..6].join(", "), texts[6..].join(", "));
+    redis.set(ROWS, &text);
+    let mut crond = world.start();
+    let events = crond.seen();
+    let file = world.text();
+    assert!(file.starts_with("0 1 * * * true here\n"), "{file}");
+    let recovered: Vec<&str> = file.lines().skip(1).filter(|line| !line.is_empty()).collect();
+    let [first, last] = recovered[..] else { panic!("{file}") };
+    assert!(first.starts_with("0 2 * * * true first # crond service "), "{first}");
+    assert!(last.contains("true last # crond service "), "{last}");
+    assert_eq!(jobs(&events), 3, "{events:#?}");
+    let refusals = events.iter().filter_map(|event| event["message"].as_str());
+    let refusals: Vec<&str> = refusals.filter(|text| text.contains("row ")).collect();
+    // Each is one line of a bearable length.
+    assert!(refusals.len() >= 13, "{refusals:#?}");
+    assert!(
+        refusals.iter().all(|text| text.len() < 1_000 && !text.contains('\n')),
+        "{refusals:#?}"
+    );
+    for part in
+        ["nobody-of-this-name", "control character", "not seven strings", "longer than", "not JSON"]
+    {
+        assert!(refusals.iter().any(|text| text.contains(part)), "{part}: {refusals:#?}");
+    }
+    let health = told(&crond, &["health"]);
+    assert!(!health.starts_with("unhealthy"), "{health}");
+    crond.stop();
+    // Our own rows took their place: the next container has them from the snapshot.
+    let after = redis.get(ROWS).unwrap();
+    let after: Vec<[String; 7]> = serde_json::from_slice(&after).unwrap();
+    assert_eq!(after.len(), 3, "{after:?}");
+}
+
+#[test]
+fn a_cache_that_is_none_is_refused_and_the_file_runs() {
+    for (cache, part) in [
+        ("hello".to_owned(), "not a JSON array"),
+        ("[[\"0\", ".repeat(100_000), ""),
+        ("[".repeat(1 << 20), ""),
+        (String::new(), "not a JSON array"),
+    ] {
+        let Some(redis) = Redis::start() else { return };
+        let world = in_default(&redis, "0 1 * * * true here\n");
+        redis.set(ROWS, &cache);
+        let mut crond = world.start();
+        let events = crond.seen();
+        assert_eq!(jobs(&events), 1, "{events:#?}");
+        assert!(was_told(&events, part), "{part}: {events:#?}");
+        assert_eq!(world.text(), "0 1 * * * true here\n");
+        crond.stop();
+    }
+}
+
+#[test]
+fn a_key_of_another_kind_is_told_and_the_file_runs() {
+    let Some(redis) = Redis::start() else { return };
+    assert_eq!(redis.command(["RPUSH", ROWS, "x"]), Reply::Number(1));
+    let crond = beside(&redis.url());
+    expect_degraded(&crond, "of another type");
+    runs(crond);
+}
+
+/// A daemon whose schedule does not wait for the store.
+fn beside(url: &str) -> Running {
+    Crond::new()
+        .arg(format!("--store={url}"))
+        .arg("--namespace=default")
+        .arg("--when-store-down=run")
+        .crontab(EACH_SECOND)
+        .start()
+}
+
+/// Waits until health says why; it is a success all the same, and the log says it in one line.
+fn expect_degraded(crond: &Running, part: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let health = told(crond, &["health"]);
+        if health.starts_with("degraded: ") && health.contains(part) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{part}: {health}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The schedule runs, and the daemon ends as it should.
+fn runs(crond: Running) -> Vec<Value> {
+    crond.expect_file("ticks", |text| text.lines().count() >= 2);
+    crond.stop()
+}
+
+fn told_once(events: &[Value], part: &str) {
+    let down: Vec<&Value> = events.iter().filter(|event| event["event"] == "store.down").collect();
+    assert!(!down.is_empty() && down.len() <= 2, "{events:#?}");
+    let text = down[0].to_string();
+    assert!(text.contains(part), "{text}");
+}
+
+#[test]
+fn a_wrong_password_is_told_and_the_schedule_runs() {
+    let Some(redis) = Redis::setup().password("secret").start() else { return };
+    for (url, part) in [
+        (format!("redis://127.0.0.1:{}/0", redis.port()), "asks for a password"),
+        (
+            format!("redis://:wrong@127.0.0.1:{}/0", redis.port()),
+            "does not know this user and password",
+        ),
+    ] {
+        let crond = beside(&url);
+        expect_degraded(&crond, part);
+        let events = runs(crond);
+        told_once(&events, part);
+        assert!(!events.iter().any(|event| event.to_string().contains("wrong@")), "{events:#?}");
+    }
+    assert_eq!(redis.command(["DBSIZE"]), Reply::Number(0));
+}
+
+#[test]
+fn a_wrong_address_is_told_and_the_schedule_runs() {
+    let Some(mut redis) = Redis::start() else { return };
+    redis.kill();
+    for (url, part) in [
+        (format!("redis://127.0.0.1:{}/0", redis.port()), "refused"),
+        ("redis://no-such-host.invalid/0".to_owned(), "no-such-host.invalid"),
+        (redis.unix_url(), "away"),
+    ] {
+        let crond = beside(&url);
+        expect_degraded(&crond, part);
+        told_once(&runs(crond), part);
+    }
+}
+
+#[test]
+fn a_redis_without_memory_is_told_and_the_schedule_runs_and_what_waits_is_written_later() {
+    let Some(redis) = Redis::start() else { return };
+    redis.set_config("maxmemory-policy", "noeviction");
+    redis.set_config("maxmemory", "1");
+    let crond = beside(&redis.url());
+    expect_degraded(&crond, "no memory left");
+    assert_eq!(redis.command(["DBSIZE"]), Reply::Number(0));
+    crond.expect_file("ticks", |text| text.lines().count() >= 2);
+    redis.set_config("maxmemory", "0");
+    let deadline = Instant::now() + PATIENCE;
+    while redis.get(ROWS).is_none() {
+        assert!(Instant::now() < deadline, "{}", told(&crond, &["health"]));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    told_once(&runs(crond), "no memory left");
+}
+
+#[test]
+fn a_replica_that_only_reads_is_told_and_the_schedule_runs() {
+    let Some(master) = Redis::start() else { return };
+    let Some(redis) = Redis::setup().replica_of(&master).start() else { return };
+    let crond = beside(&redis.url());
+    expect_degraded(&crond, "only reads");
+    told_once(&runs(crond), "only reads");
+    assert_eq!(master.command(["DBSIZE"]), Reply::Number(0));
+}

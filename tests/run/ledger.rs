@@ -1,0 +1,238 @@
+//! Starts are recorded before they are made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cronkeep::crontab::directive::Overlap;
+use cronkeep::event::{Event, Outcome};
+use cronkeep::executor::{Host, Ledger, Stop, WhenDown};
+use cronkeep::job::{Job, Policy};
+use cronkeep::store::{Mark, Owed, Permission, Standing, Write};
+use cronkeep::unix::Account;
+
+use crate::harness::{Daemon, alone, job, start_recorded, under, until};
+use crate::shelf::Shelf;
+
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(600);
+/// Not long.
+const SHORT: Duration = Duration::from_millis(50);
+
+fn daemon(ledger: Ledger) -> Daemon {
+    start_recorded(Host::new(Account::current(), Vec::new()), Some(ledger))
+}
+
+async fn missed(daemon: &mut Daemon) -> String {
+    loop {
+        match &*daemon.next().await {
+            Event::RunMissed { reason, run, .. } => {
+                assert!(run.is_some(), "it has come to be");
+                return reason.clone();
+            }
+            Event::RunStarted(started) => panic!("{started:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_start_is_recorded_before_its_process_is() {
+    alone(async {
+        let shelf = Shelf::shut();
+        let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+        let mut daemon = daemon(ledger);
+        daemon.fire(job("true"));
+        until(|| !shelf.starts().is_empty()).await;
+        assert_eq!(daemon.handle.state().await.starting.len(), 1);
+        assert!(daemon.events.try_recv().is_err(), "nothing has happened");
+        shelf.answer(1);
+        let end = daemon.end().await;
+        let starts = shelf.starts();
+        let start = &starts[0][0];
+        assert_eq!((start.run, start.attempt, start.key), (end.run.id, 1, end.run.fire.job.key));
+        assert_eq!(start.mark, Mark::of(end.run.fire.due, 0));
+        assert_eq!((&*start.name, start.queued), ("probe", end.run.id.at()));
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn what_is_released_while_the_store_is_asked_is_asked_for_together() {
+    alone(async {
+        let shelf = Shelf::shut();
+        let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+        let mut daemon = daemon(ledger);
+        daemon.fire(job("true"));
+        until(|| shelf.starts().len() == 1).await;
+        for _ in 0..100 {
+            daemon.fire(job("true"));
+        }
+        while daemon.handle.state().await.starting.len() < 101 {}
+        shelf.answer(2);
+        for _ in 0..101 {
+            assert!(daemon.end().await.outcome.is_success());
+        }
+        let asked: Vec<_> = shelf.starts().iter().map(Vec::len).collect();
+        assert_eq!(asked, [1, 100]);
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn what_another_replica_has_taken_is_not_started() {
+    alone(async {
+        for (permission, words) in [
+            (Permission::Taken, "another replica has started it"),
+            (Permission::Fenced, "this replica's lease has ended"),
+        ] {
+            let shelf = Shelf::open();
+            shelf.permit(permission);
+            let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+            let mut daemon = daemon(ledger);
+            daemon.fire(job("true"));
+            assert_eq!(missed(&mut daemon).await, words);
+            assert_eq!(daemon.handle.state().await.counts.missed, 1);
+            // Nothing of it is left that a later run would have to wait for.
+            shelf.permit(Permission::Granted);
+            let policy = Policy { overlap: Overlap::Skip, ..Policy::default() };
+            daemon.fire(under(policy, job("true")));
+            assert!(daemon.end().await.outcome.is_success());
+            daemon.finish().await;
+        }
+    });
+}
+
+#[test]
+fn a_store_that_does_not_answer_holds_up_one_start_and_no_schedule() {
+    alone(async {
+        let shelf = Shelf::shut();
+        let (ledger, handle) = shelf.ledger(SHORT, WhenDown::Run);
+        let mut daemon = daemon(ledger);
+        daemon.fire(job("true"));
+        let first = daemon.end().await;
+        assert!(first.outcome.is_success());
+        assert!(matches!(*handle.standing().borrow(), Standing::Down { .. }), "it is told");
+        let key = first.run.fire.job.key;
+        let mark = Write::Mark(key, Mark::of(first.run.fire.due, 0));
+        until(|| shelf.writes().contains(&mark)).await;
+        assert!(shelf.writes().contains(&Write::Settle(key, first.run.fire.due)));
+        // Writes are taken, and so it counts as well again; once more it is not asked in vain.
+        daemon.fire(job("true"));
+        assert!(daemon.end().await.outcome.is_success());
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn where_others_may_have_made_it_a_start_without_an_answer_is_missed() {
+    alone(async {
+        let shelf = Shelf::shut();
+        let (ledger, _) = shelf.ledger(SHORT, WhenDown::Hold);
+        let mut daemon = daemon(ledger);
+        daemon.fire(job("true"));
+        let reason = missed(&mut daemon).await;
+        assert_eq!(reason, "the store is away: no answer within 50 ms");
+        shelf.answer(1);
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn a_run_that_waits_for_its_permission_can_be_ended() {
+    alone(async {
+        let shelf = Shelf::shut();
+        let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+        let mut daemon = daemon(ledger);
+        daemon.fire(job("true"));
+        until(|| !shelf.starts().is_empty()).await;
+        let run = daemon.handle.state().await.starting[0].id;
+        assert!(daemon.handle.end(run).await);
+        let end = daemon.end().await;
+        assert!(matches!(end.outcome, Outcome::CouldNotStart { .. }), "{end:?}");
+        shelf.answer(1);
+        // The permission that comes late starts nothing.
+        daemon.fire(job("exit 7"));
+        shelf.answer(1);
+        assert_eq!(daemon.end().await.outcome, Outcome::Failed { exit: 7 });
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn an_executor_that_stops_waits_for_no_permission() {
+    alone(async {
+        let shelf = Shelf::shut();
+        let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+        let mut daemon = daemon(ledger);
+        daemon.fire(job("true"));
+        until(|| !shelf.starts().is_empty()).await;
+        let stopped = daemon.handle.stop(Stop::End { grace: LONG }).await;
+        assert_eq!((stopped.killed, stopped.left), (0, 0));
+        assert!(matches!(daemon.end().await.outcome, Outcome::CouldNotStart { .. }));
+        shelf.answer(1);
+    });
+}
+
+#[test]
+fn each_attempt_is_recorded() {
+    alone(async {
+        let shelf = Shelf::open();
+        let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+        let mut daemon = daemon(ledger);
+        let policy = Policy { retries: 2, retry_delay: Duration::ZERO, ..Policy::default() };
+        daemon.fire(under(policy, job("exit 1")));
+        for _ in 0..3 {
+            daemon.end().await;
+        }
+        let attempts: Vec<_> = shelf.starts().iter().flatten().map(|start| start.attempt).collect();
+        assert_eq!(attempts, [1, 2, 3]);
+        daemon.finish().await;
+    });
+}
+
+/// What was owed, and what was marked, of a job.
+fn owed(shelf: &Arc<Shelf>) -> (usize, usize) {
+    let writes = shelf.writes();
+    let owes = writes.iter().filter(|write| matches!(write, Write::Owe(_, Owed { .. }))).count();
+    (owes, writes.iter().filter(|write| matches!(write, Write::Mark(..))).count())
+}
+
+fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
+    let mut policy = Policy { grace: LONG, ..Policy::default() };
+    change(&mut policy);
+    policy
+}
+
+#[test]
+fn what_has_to_wait_is_owed_and_passed_by_its_watermark() {
+    alone(async {
+        let queue = policy(|policy| policy.overlap = Overlap::Queue);
+        let replace = policy(|policy| policy.overlap = Overlap::Replace);
+        for policy in [queue, replace] {
+            let shelf = Shelf::open();
+            let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+            let mut daemon = daemon(ledger);
+            let waits: Job = under(policy, job("sleep 1000"));
+            daemon.fire(waits.clone());
+            while !matches!(&*daemon.next().await, Event::RunStarted(_)) {}
+            assert_eq!(owed(&shelf), (0, 0), "what starts at once is not");
+            daemon.fire(waits);
+            until(|| owed(&shelf) == (1, 1)).await;
+            daemon.handle.stop(Stop::End { grace: LONG }).await;
+        }
+    });
+}
+
+#[test]
+fn what_jitter_puts_off_is_owed() {
+    alone(async {
+        let shelf = Shelf::open();
+        let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+        let mut daemon = daemon(ledger);
+        daemon.fire(under(policy(|policy| policy.jitter = LONG), job("true")));
+        until(|| owed(&shelf) == (1, 1)).await;
+        assert!(shelf.starts().is_empty());
+        daemon.handle.stop(Stop::Leave).await;
+        assert_eq!(missed(&mut daemon).await, "the daemon was stopped");
+    });
+}

@@ -1,0 +1,252 @@
+//! The store on a Redis server of the test's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cronkeep::store::record::{Output, OutputLine, RecordedOutcome};
+use cronkeep::store::redis::{Bounds, Redis as Scripts};
+use cronkeep::store::{PutSnapshot, RunRecord, Store, StoreError, Write};
+
+use super::harness::{Place, a_start, all, at, key, lease, mark, record, write, write_runs};
+use super::redis::{Redis, Reply, Setup};
+
+/// A server, for one namespace.
+pub(crate) struct Server {
+    pub(crate) redis: Redis,
+}
+
+impl Place for Server {
+    fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.store("default"))
+    }
+}
+
+impl Server {
+    pub(crate) fn store(&self, namespace: &str) -> Scripts {
+        Scripts::new(&self.redis.unix_url(), namespace)
+    }
+}
+
+/// A server, if there is one to be had.
+pub(crate) fn server() -> Option<Server> {
+    started(Redis::setup())
+}
+
+pub(crate) fn started(setup: Setup) -> Option<Server> {
+    setup.start().map(|redis| Server { redis })
+}
+
+/// Runs a test against a server.
+pub(crate) fn with(server: Option<Server>, test: impl AsyncFnOnce(Server)) {
+    let Some(server) = server else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(120), test(server)).await.expect("the test hangs");
+    });
+}
+
+#[test]
+fn namespaces_share_nothing() {
+    with(server(), async |server| {
+        let (one, other) = (server.store("one"), server.store("other"));
+        write(&one, [Write::Mark(key(1), mark(0))]).await;
+        let put = PutSnapshot { expected: 0, bytes: b"x".to_vec(), seed_rows: Some("[]".into()) };
+        one.put_snapshot(put).await.unwrap();
+        assert!(other.load().await.unwrap().jobs.is_empty());
+        assert_eq!(other.snapshot().await.unwrap(), None);
+        assert_eq!(other.seed_rows().await.unwrap(), None);
+        assert_eq!(one.seed_rows().await.unwrap(), Some(b"[]".to_vec()));
+    });
+}
+
+#[test]
+fn the_services_rows_are_put_with_the_snapshot_or_not_at_all() {
+    with(server(), async |server| {
+        let store = server.store("default");
+        let put = |expected, rows: &str| PutSnapshot {
+            expected,
+            bytes: b"x".to_vec(),
+            seed_rows: Some(rows.to_owned()),
+        };
+        store.put_snapshot(put(0, "[1]")).await.unwrap();
+        store.put_snapshot(put(0, "[2]")).await.unwrap();
+        assert_eq!(server.redis.get("crond-service-cronjob-cache"), Some(b"[1]".to_vec()));
+        store.put_snapshot(put(1, "[3]")).await.unwrap();
+        assert_eq!(server.redis.get("crond-service-cronjob-cache"), Some(b"[3]".to_vec()));
+        store.put_snapshot(PutSnapshot { seed_rows: None, ..put(2, "") }).await.unwrap();
+        assert_eq!(store.seed_rows().await.unwrap(), Some(b"[3]".to_vec()));
+    });
+}
+
+#[test]
+fn a_store_goes_on_where_its_server_comes_back() {
+    with(started(Redis::setup().durable()), async |mut server| {
+        let store = Scripts::new(&server.redis.url(), "default");
+        write(&store, [Write::Mark(key(1), mark(0))]).await;
+        let lease = lease(&store).await;
+        server.redis.kill();
+        for _ in 0..2 {
+            let answer = store.write(vec![Write::Pause(key(1))]).await;
+            assert!(matches!(answer, Err(StoreError::Down(_))), "{answer:?}");
+        }
+        server.redis.restart();
+        // A call may still meet the connection that broke.
+        let _ = store.load().await;
+        assert_eq!(store.load().await.unwrap().jobs[&key(1)].mark, Some(mark(0)));
+        // The lease was one of the server's life before.
+        let answer = store.start(lease.clone(), vec![a_start(1, 60)]).await;
+        let answer = match answer {
+            Err(StoreError::Down(_)) => store.start(lease, vec![a_start(1, 60)]).await,
+            answer => answer,
+        };
+        assert_eq!(answer, Ok(vec![cronkeep::store::Permission::Fenced]));
+    });
+}
+
+#[test]
+fn a_server_that_is_silent_is_down_within_seconds() {
+    with(server(), async |server| {
+        let store = server.store("default");
+        let lease = lease(&store).await;
+        server.redis.pause();
+        let answer = store.start(lease, vec![a_start(1, 60)]).await;
+        server.redis.resume();
+        assert_eq!(answer, Err(StoreError::Down("it does not answer".to_owned())));
+        store.load().await.unwrap();
+    });
+}
+
+#[test]
+fn tls_is_spoken_with_an_authority_of_its_own_or_unlooked() {
+    with(started(Redis::setup().tls().password("se/cr@t")), async |server| {
+        let port = server.redis.port();
+        let authority = server.redis.authority();
+        let good = [
+            format!("rediss://:se%2Fcr%40t@127.0.0.1:{port}/0?ca={}", authority.display()),
+            format!("rediss://default:se%2Fcr%40t@localhost:{port}/3#insecure"),
+        ];
+        for url in good {
+            Scripts::new(&url, "default").load().await.unwrap();
+        }
+        let url = format!("rediss://:se%2Fcr%40t@127.0.0.1:{port}/0");
+        let answer = Scripts::new(&url, "default").load().await;
+        let Err(StoreError::Down(text)) = answer else { panic!("{answer:?}") };
+        assert!(text.contains("certificate") && !text.contains("cr@t"), "{text}");
+    });
+}
+
+#[test]
+fn what_grows_is_bounded() {
+    with(server(), async |server| {
+        let bounds = Bounds { runs: 10, age: Duration::from_secs(1 << 30), output: 5_000 };
+        let store = server.store("default").with_bounds(bounds);
+        // What does not compress.
+        let mut seed = 1_u32;
+        let mut noise = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            seed.to_be_bytes()[0]
+        };
+        for number in 0..30 {
+            let ended = RunRecord {
+                outcome: Some(RecordedOutcome::Succeeded),
+                ended: Some(at(0)),
+                ..record(number, i64::from(number))
+            };
+            let bytes = (0..1_000).map(|_| noise()).collect();
+            let line = OutputLine { is_error: false, detached: false, bytes };
+            let output = Output { head: vec![line], ..Output::default() };
+            let run = ended.run;
+            write(&store, [Write::Run(Box::new(ended)), Write::Output(run, output)]).await;
+        }
+        let runs = store.runs(all(100)).await.unwrap().runs;
+        assert_eq!(runs.len(), 10);
+        assert_eq!(runs[0].key, key(29));
+        let outputs = server.redis.keys().iter().filter(|key| key.contains("output:")).count();
+        assert!((1..=4).contains(&outputs), "{outputs}");
+        assert!(store.output(runs[0].run).await.unwrap().is_some(), "the newest is kept");
+        let of_jobs = server.redis.keys().iter().filter(|key| key.contains(":runs:")).count();
+        assert_eq!(of_jobs, 10, "an index goes with its last run");
+    });
+}
+
+#[test]
+fn what_is_old_goes_and_output_expires() {
+    with(server(), async |server| {
+        let now = jiff::Timestamp::from_second(1_900_000_000).unwrap();
+        let bounds = Bounds { age: Duration::from_secs(1_000_000), ..Bounds::default() };
+        let time = std::sync::atomic::AtomicI64::new(now.as_millisecond());
+        let store = server.store("default").with_bounds(bounds).with_time(Arc::new(time));
+        let new = RunRecord { run: cronkeep::event::RunId::new(now, 1), ..record(1, 0) };
+        write_runs(&store, [record(2, 0), new.clone()]).await;
+        write(&store, [Write::Output(new.run, Output::default())]).await;
+        assert_eq!(store.runs(all(9)).await.unwrap().runs, std::slice::from_ref(&new));
+        let expiry =
+            server.redis.command(["TTL", &format!("{{cronkeep:default}}:output:{}", new.run)]);
+        let Reply::Number(expiry @ 900_000..=1_000_000) = expiry else { panic!("{expiry:?}") };
+        assert!(expiry > 0);
+    });
+}
+
+#[test]
+fn two_replicas_with_the_same_fires_have_each_once() {
+    with(server(), async |server| {
+        use cronkeep::store::{Beat, Claim, Lease, Verdict};
+        let stores = [server.store("x"), server.store("x")];
+        let claims: Vec<Claim> = (0..500)
+            .map(|number| {
+                let start = a_start(number, 60);
+                let grace = Duration::from_secs(60);
+                Claim {
+                    key: start.key,
+                    mark: start.mark,
+                    trigger: start.trigger,
+                    grace,
+                    instances: None,
+                }
+            })
+            .collect();
+        let time = Arc::new(std::sync::atomic::AtomicI64::new(at(60).as_millisecond()));
+        let stores = stores.map(|store| store.with_time(Arc::clone(&time)));
+        let mut leases = Vec::new();
+        for (store, name) in stores.iter().zip(["a", "b"]) {
+            let lease = Lease { replica: name.into(), fencing: 0 };
+            let expiry = Duration::from_secs(6);
+            let beat = Beat { lease, expiry, alone: true, ..Beat::default() };
+            leases.push(store.beat(beat).await.unwrap().lease);
+        }
+        time.fetch_add(5_999, std::sync::atomic::Ordering::SeqCst);
+        for (store, lease) in stores.iter().zip(&leases) {
+            let expiry = Duration::from_secs(6);
+            store.beat(Beat { lease: lease.clone(), expiry, ..Beat::default() }).await.unwrap();
+        }
+        time.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let (one, other) = tokio::join!(
+            stores[0].claim(leases[0].clone(), claims.clone()),
+            stores[1].claim(leases[1].clone(), claims.clone())
+        );
+        let (one, other) = (one.unwrap(), other.unwrap());
+        for (one, other) in one.iter().zip(&other) {
+            let granted =
+                [one, other].iter().filter(|verdict| ***verdict == Verdict::Granted).count();
+            assert_eq!(granted, 1, "{one:?} {other:?}");
+        }
+        let starts = (0..500).map(|number| a_start(number, 60)).collect();
+        let winner = usize::from(one[0] != Verdict::Granted);
+        start_again(&stores[winner], &leases[winner], starts).await;
+    });
+}
+
+/// Starts what was claimed, and once more, as after an answer that was lost.
+async fn start_again(
+    store: &Scripts,
+    lease: &cronkeep::store::Lease,
+    starts: Vec<cronkeep::store::Start>,
+) {
+    use cronkeep::store::Permission;
+    for _ in 0..2 {
+        let answer = store.start(lease.clone(), starts.clone()).await.unwrap();
+        assert_eq!(answer, vec![Permission::Granted; starts.len()]);
+    }
+    let open = store.load().await.unwrap().open;
+    assert_eq!(open.len(), starts.len());
+}
