@@ -72,6 +72,7 @@ struct Soak {
     nodes: Vec<Node>,
     counts: Counts,
     dice: Dice,
+    is_bad: bool,
 }
 
 /// What became of the soak.
@@ -105,7 +106,15 @@ impl Soak {
             lives: 0,
         };
         let nodes = (0..SKEWS.len()).map(node).collect();
-        Soak { redis, folder, faults, nodes, counts: Counts::default(), dice: Dice(seed) }
+        Soak {
+            redis,
+            folder,
+            faults,
+            nodes,
+            counts: Counts::default(),
+            dice: Dice(seed),
+            is_bad: false,
+        }
     }
 
     fn log(&self, who: usize, life: usize) -> PathBuf {
@@ -313,7 +322,7 @@ impl Soak {
 
 impl Drop for Soak {
     fn drop(&mut self) {
-        if std::thread::panicking() || std::env::var_os("CRONKEEP_SOAK_KEEP").is_some() {
+        if self.is_bad || std::env::var_os("CRONKEEP_SOAK_KEEP").is_some() {
             let kept = std::env::temp_dir().join(format!("soak-{}", std::process::id()));
             // What is left behind is for people to look at.
             let _ = fs::rename(self.folder.path(), &kept);
@@ -345,6 +354,7 @@ fn soak(faults: &'static str, span: Duration) -> Option<(Result, Counts)> {
     let (first, last) = soak.run(span);
     let result = soak.judge(first, last);
     let counts = soak.counts;
+    soak.is_bad = !result.unlisted.is_empty() || (result.twice > 0) != faults.contains("careless");
     println!(
         "{}",
         json!({

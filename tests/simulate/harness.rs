@@ -58,6 +58,7 @@ impl Simulation {
             alarm,
             tables: receiver,
             origin: Arc::default(),
+            missed: None,
             fires: sender,
             ahead: announces.then_some(announce),
             bus: bus.build(),
