@@ -13,6 +13,8 @@ BUILDER ?= rust:1-bookworm
 BASE ?= alpine:3
 # Rounds of edits and signals of `make soak`.
 ROUNDS ?= 1000
+# How long `make soak` harms replicas; CRONKEEP_SOAK_SEED repeats a run.
+SOAK_SECONDS ?= 600
 
 .PHONY: help build static check test rows soak bench fuzz image documents deb clean
 
@@ -45,6 +47,7 @@ soak: ## long runs of what `make test` runs briefly: fuzzing, property tests wit
 	tests/tools.sh rows
 	tests/rows/matrix.sh check
 	CRONKEEP_ROUNDS=$(ROUNDS) PROPTEST_CASES=20000 $(CARGO) test --release --locked
+	CRONKEEP_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --test replica soak:: -- --nocapture --test-threads=1
 	$(MAKE) fuzz
 
 fuzz: ## each fuzz target for FUZZ_SECONDS seconds (nightly toolchain and cargo-fuzz)

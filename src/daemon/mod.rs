@@ -214,19 +214,20 @@ async fn serve(
     });
     let fire_sender = replicas.as_ref().map_or(fire_sender, |replicas| replicas.fires.clone());
 
+    let passed = replicas.as_ref().map(|replicas| replicas.passed.clone());
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
     let pulse = Pulse::default();
     let going = Arc::default();
     let resume =
-        Resume::new(kept.clone(), bus.clone(), fire_sender.clone(), Arc::clone(&going), states);
+        Resume::new(kept.clone(), bus.clone(), (fire_sender.clone(), passed.clone()), Arc::clone(&going), states);
     let scheduler = Scheduler {
         clock: Arc::clone(&clock),
         alarm,
         tables: table,
         origin: going,
         fires: fire_sender,
-        missed: replicas.as_ref().map(|replicas| replicas.passed.clone()),
+        missed: passed,
         ahead: Some(ahead),
         bus: bus.clone(),
         pulse: pulse.clone(),

@@ -33,6 +33,8 @@ pub(super) struct Resume {
     store: Handle,
     bus: Bus,
     fires: UnboundedSender<Fire>,
+    /// Where is told what other replicas may have started; none: the schedule is not shared.
+    passed: Option<UnboundedSender<Event>>,
     going: Going,
     phase: Phase,
 }
@@ -54,11 +56,11 @@ impl Resume {
     pub(super) fn new(
         store: Handle,
         bus: Bus,
-        fires: UnboundedSender<Fire>,
+        (fires, passed): (UnboundedSender<Fire>, Option<UnboundedSender<Event>>),
         going: Going,
         states: Receiver<Option<States>>,
     ) -> Self {
-        Resume { store, bus, fires, going, phase: Phase::Asked(states) }
+        Resume { store, bus, fires, passed, going, phase: Phase::Asked(states) }
     }
 
     /// Goes on from nothing, and has nothing kept.
@@ -147,7 +149,7 @@ impl Resume {
         // What is not started is told first: once what comes after it is started, it counts as dealt with.
         for (Missed { job, first, last, count }, generation) in verdict.missed {
             let (reason, trigger, run) = (DOWN.to_owned(), Trigger::Schedule, None);
-            self.bus.publish(Event::RunMissed {
+            self.tell(Event::RunMissed {
                 job,
                 first,
                 last,
@@ -160,7 +162,7 @@ impl Resume {
         }
         for (Missed { job, first, last, count }, generation) in verdict.skipped {
             let (reason, trigger, run) = (PAUSED.to_owned(), Trigger::Schedule, None);
-            self.bus.publish(Event::RunSkipped {
+            self.tell(Event::RunSkipped {
                 job,
                 first,
                 last,
@@ -171,12 +173,29 @@ impl Resume {
                 run,
             });
         }
+        let is_shared = self.passed.is_some();
         for (key, due) in verdict.settled {
-            self.store.write(Write::Settle(key, due));
+            // It may be that another replica still deals with it; whoever lists it settles it.
+            if !is_shared {
+                self.store.write(Write::Settle(key, due));
+            }
         }
         for fire in verdict.fires {
+            // Nobody claims what no schedule caused: it is the run of a replica that lives, or died with its own.
+            if is_shared && !fire.trigger.is_of_schedule() {
+                continue;
+            }
             // Without an executor the daemon is about to end.
             let _ = self.fires.send(fire);
+        }
+    }
+
+    /// Tells what was not started, or has it asked whether another replica did.
+    fn tell(&self, event: Event) {
+        match &self.passed {
+            // Without a gate the daemon is about to end.
+            Some(passed) => drop(passed.send(event)),
+            None => self.bus.publish(event),
         }
     }
 

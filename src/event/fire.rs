@@ -22,8 +22,10 @@ pub struct Fire {
 /// What became of a fire that was handed on.
 #[derive(Debug, Clone)]
 pub enum Settlement {
-    /// It was started, or is known not to be: nothing more comes of it.
-    Done(Fire),
+    /// It is being started.
+    Started(Fire),
+    /// It was skipped or missed: nothing more comes of it.
+    Passed(Fire),
     /// It was not started, for the store did not permit it: another replica may have, or is to.
     Returned(Fire),
 }

@@ -152,7 +152,7 @@ impl Core {
                 for (ticket, permission) in tickets.iter().zip(permissions) {
                     let reason = match permission {
                         Permission::Granted => {
-                            self.tell_done(ticket.run());
+                            self.tell_started(ticket.run());
                             self.starts.submit(Arc::clone(ticket));
                             continue;
                         }
@@ -215,7 +215,7 @@ impl Core {
             if let Some(ledger) = &self.ledger {
                 ledger.note_start(ticket.run());
             }
-            self.tell_done(ticket.run());
+            self.tell_started(ticket.run());
             self.starts.submit(Arc::clone(ticket));
         }
     }
@@ -236,17 +236,17 @@ impl Core {
         }
     }
 
-    /// Tells that a run starts, or is known not to.
-    pub(super) fn tell_done(&self, run: &Run) {
-        if run.attempt == 1 {
-            self.tell_settled(&run.fire);
+    /// Tells that a run starts.
+    pub(super) fn tell_started(&self, run: &Run) {
+        if let Some(ledger) = self.ledger.as_ref().filter(|_| run.attempt == 1) {
+            ledger.tell(|| Settlement::Started(run.fire.clone()), &run.fire);
         }
     }
 
-    /// Tells that nothing more comes of a fire.
-    pub(super) fn tell_settled(&self, fire: &Fire) {
+    /// Tells that nothing comes of a fire.
+    pub(super) fn tell_passed(&self, fire: &Fire) {
         if let Some(ledger) = &self.ledger {
-            ledger.tell(|| Settlement::Done(fire.clone()), fire);
+            ledger.tell(|| Settlement::Passed(fire.clone()), fire);
         }
     }
 

@@ -157,7 +157,7 @@ impl Core {
         self.unbound(run.id);
         self.waits.remove(&run.id);
         self.counts.skipped += 1;
-        self.tell_settled(&run.fire);
+        self.tell_passed(&run.fire);
         let Fire { job, due, .. } = &run.fire;
         self.bus.publish(Event::RunSkipped {
             job: Arc::clone(job),
@@ -186,7 +186,7 @@ impl Core {
     fn tell_missed(&mut self, fire: &Fire, run: Option<RunId>, reason: &str) {
         let Fire { job, due, generation, trigger } = fire;
         self.counts.missed += 1;
-        self.tell_settled(fire);
+        self.tell_passed(fire);
         self.bus.publish(Event::RunMissed {
             job: Arc::clone(job),
             first: *due,

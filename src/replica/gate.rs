@@ -17,7 +17,7 @@ use crate::event::{Bus, Event, Fire, Settlement};
 use crate::job::{Job, JobKey, JobTable};
 use crate::schedule::Zone;
 use crate::store::claim::EXPIRY;
-use crate::store::{Beat, Conditions, Handle, Mark, Peers, RunRecord, StoreError, WhenDown};
+use crate::store::{Beat, Conditions, Handle, Mark, Peers, RunRecord, StoreError, WhenDown, Write};
 
 /// Fires that are taken up at once.
 const BURST: usize = 4_096;
@@ -301,7 +301,12 @@ impl Gate {
             self.member.next_beat = now;
             return;
         }
+        let is_first = !self.member.has_answered();
         let heard = self.member.heard(sent, &peers);
+        if is_first {
+            // Nothing of it was claimed before.
+            self.waiting.stamp(self.member.generation);
+        }
         self.reminded = None;
         self.ports.conditions.send_replace(self.member.conditions(now));
         if heard == Heard::Ended {
@@ -387,10 +392,16 @@ impl Gate {
     /// Takes what became of a fire.
     fn settle(&mut self, settlement: Settlement) {
         match settlement {
-            Settlement::Done(fire) => {
+            Settlement::Started(fire) => {
                 let mark = Mark::of(fire.due, fire.generation);
                 self.out.remove(&(mark, fire.job.key));
                 self.member.deal(fire.job.key, mark);
+            }
+            Settlement::Passed(fire) => {
+                let mark = Mark::of(fire.due, fire.generation);
+                self.out.remove(&(mark, fire.job.key));
+                self.member.deal(fire.job.key, mark);
+                self.ports.store.write(Write::Release(fire.job.key, mark));
             }
             Settlement::Returned(fire) => {
                 let mark = Mark::of(fire.due, fire.generation);

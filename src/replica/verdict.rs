@@ -144,7 +144,7 @@ impl Gate {
         // Each of them was claimed: the event's own write gives up the last of a range alone.
         for (key, mark) in marks {
             self.member.deal(key, mark);
-            self.ports.store.write(Write::Mark(key, mark));
+            self.ports.store.write(Write::Release(key, mark));
         }
         if self.suppressed > 0 {
             let count = std::mem::take(&mut self.suppressed);

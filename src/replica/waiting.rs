@@ -127,6 +127,14 @@ impl Waiting {
         self.0.remove(place)
     }
 
+    /// Has all of them belong to a generation of the clock.
+    pub(super) fn stamp(&mut self, generation: u64) {
+        for (_, mut waits) in std::mem::take(&mut self.0) {
+            waits.fire.generation = generation;
+            self.add(waits);
+        }
+    }
+
     /// Has all of them claimed again.
     pub(super) fn wake(&mut self) {
         for waits in self.0.values_mut() {

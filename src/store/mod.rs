@@ -156,6 +156,9 @@ pub enum Write {
     Since(Vec<JobKey>, Timestamp),
     /// Everything of the job up to and including this due is dealt with.
     Mark(JobKey, Mark),
+    /// A claimed fire was dealt with and not started: its claim is given up, and everything up to it is dealt with. Unlike
+    /// [`Write::Mark`], no later one makes it void.
+    Release(JobKey, Mark),
     /// This due of the job is passed by its watermark and still to be dealt with.
     Owe(JobKey, Owed),
     /// An owed due was dealt with.

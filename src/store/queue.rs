@@ -31,8 +31,8 @@ enum Slot {
 impl Slot {
     fn of(write: &Write) -> Option<Self> {
         match write {
-            // Of several jobs, which are rarely the same.
-            Write::Since(..) => None,
+            // One of several jobs, which are rarely the same; the other of one fire alone.
+            Write::Since(..) | Write::Release(..) => None,
             Write::Mark(key, _) => Some(Slot::Mark(*key)),
             Write::Pause(key) | Write::Resume(key) => Some(Slot::Pause(*key)),
             Write::Owe(key, owed) => Some(Slot::Owed(*key, owed.due)),

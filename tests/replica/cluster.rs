@@ -42,8 +42,7 @@ impl Cluster {
         let folder = TempDir::new().unwrap();
         let write = format!("{WRITE} {}", folder.path().join("runs").display());
         let crontab = crontab.replace("{write}", &write);
-        let namespace = ["--namespace".to_owned(), "test".to_owned()];
-        Cluster { redis, folder, crontab, arguments: namespace.into(), environment: Vec::new() }
+        Cluster { redis, folder, crontab, arguments: Vec::new(), environment: Vec::new() }
     }
 
     /// Adds arguments to those of each replica that is started from now on.
@@ -60,10 +59,17 @@ impl Cluster {
 
     /// A replica, to be started.
     pub fn replica(&self, who: &str) -> Crond {
+        self.replica_of("test", who)
+    }
+
+    /// A replica of a service.
+    pub fn replica_of(&self, namespace: &str, who: &str) -> Crond {
         let mut crond = Crond::new()
             .crontab(&self.crontab)
             .arg("--store")
             .arg(self.redis.url())
+            .arg("--namespace")
+            .arg(namespace)
             .env("WHO", who);
         for argument in &self.arguments {
             crond = crond.arg(argument);
@@ -85,11 +91,6 @@ impl Cluster {
 
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("runs")
-    }
-
-    /// A file that the jobs share.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     /// What the jobs wrote so far; a line that is being written counts later.

@@ -8,7 +8,7 @@ use crate::redis::Redis;
 #[test]
 fn three_replicas_start_each_instant_once() {
     let Some(redis) = Redis::start() else { return };
-    let cluster = Cluster::new(redis, &format!("{EACH_SECOND}* * * * * * {{write}} # two\n"));
+    let cluster = Cluster::new(redis, &format!("{EACH_SECOND}* * * * * * {{write}}; true\n"));
     let _replicas = cluster.start(&["a", "b", "c"]);
     let ran = cluster.wait_for_more(12);
     assert_once(&ran);
@@ -35,7 +35,7 @@ fn two_namespaces_do_not_see_each_other() {
     let Some(redis) = Redis::start() else { return };
     let cluster = Cluster::new(redis, EACH_SECOND);
     let first = cluster.replica("a").start();
-    let other = cluster.replica("b").arg("--namespace").arg("other").start();
+    let other = cluster.replica_of("other", "b").start();
     cluster.wait_for("instants that both started", |ran| {
         instants(ran).values().filter(|count| **count == 2).count() >= 3
     });

@@ -58,6 +58,7 @@ impl Simulation {
             alarm,
             tables: receiver,
             origin: Arc::default(),
+            missed: None,
             fires: sender,
             missed: None,
             ahead: announces.then_some(announce),

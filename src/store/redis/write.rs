@@ -40,7 +40,7 @@ fn add(call: &mut ScriptInvocation<'_>, write: &Write) {
                 call.arg("since").arg(job_word(*key)).arg(since.to_string());
             }
         }
-        Write::Mark(key, mark) => {
+        Write::Mark(key, mark) | Write::Release(key, mark) => {
             call.arg("mark").arg(job_word(*key)).arg(mark.to_string());
         }
         Write::Owe(key, owed) => {
