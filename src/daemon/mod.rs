@@ -219,8 +219,13 @@ async fn serve(
     let waker = alarm.waker();
     let pulse = Pulse::default();
     let going = Arc::default();
-    let resume =
-        Resume::new(kept.clone(), bus.clone(), (fire_sender.clone(), passed.clone()), Arc::clone(&going), states);
+    let resume = Resume::new(
+        kept.clone(),
+        bus.clone(),
+        (fire_sender.clone(), passed.clone()),
+        Arc::clone(&going),
+        states,
+    );
     let scheduler = Scheduler {
         clock: Arc::clone(&clock),
         alarm,

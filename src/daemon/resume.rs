@@ -66,7 +66,7 @@ impl Resume {
     /// Goes on from nothing, and has nothing kept.
     pub(super) fn of_shadow(store: Handle, bus: Bus) -> Self {
         let (fires, going) = (unbounded_channel().0, Going::default());
-        Resume { store, bus, fires, going, phase: Phase::Shadow }
+        Resume { store, bus, fires, passed: None, going, phase: Phase::Shadow }
     }
 
     /// What the store has kept, for the table that is the first, loaded at `now`; none for later ones, and if it does not

@@ -60,7 +60,6 @@ impl Simulation {
             origin: Arc::default(),
             missed: None,
             fires: sender,
-            missed: None,
             ahead: announces.then_some(announce),
             bus: bus.build(),
             pulse: Pulse::default(),

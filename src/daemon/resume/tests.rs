@@ -65,7 +65,7 @@ impl Scene {
         let (sender, fires) = unbounded_channel();
         let mut bus = Bus::builder();
         let events = bus.subscribe();
-        let resume = Resume::new(store, bus.build(), sender, Arc::default(), states);
+        let resume = Resume::new(store, bus.build(), (sender, None), Arc::default(), states);
         Scene { resume, answer, fires, events }
     }
 

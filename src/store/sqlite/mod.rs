@@ -343,7 +343,9 @@ impl Store for Sqlite {
             for write in batch {
                 match write {
                     Write::Since(keys, since) => job::since(connection, &keys, since, at)?,
-                    Write::Mark(key, mark) | Write::Release(key, mark) => job::mark(connection, key, mark, at)?,
+                    Write::Mark(key, mark) | Write::Release(key, mark) => {
+                        job::mark(connection, key, mark, at)?
+                    }
                     Write::Owe(key, owed) => job::owe(connection, key, owed, at)?,
                     Write::Settle(key, due) => job::settle(connection, key, due)?,
                     Write::Pause(key) => job::pause(connection, key, true, at)?,
