@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use cronkeep::crontab::directive::Overlap;
 use cronkeep::event::{Event, Outcome};
-use cronkeep::executor::{Host, Ledger, Stop, WhenDown};
+use cronkeep::executor::{Host, Ledger, Stop};
 use cronkeep::job::{Job, Policy};
+use cronkeep::store::WhenDown;
 use cronkeep::store::{Mark, Owed, Permission, Standing, Write};
 use cronkeep::unix::Account;
 

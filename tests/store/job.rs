@@ -166,7 +166,9 @@ fn follow(jobs: &mut HashMap<JobKey, JobState>, step: &Step) {
             }
             Write::Pause(key) => jobs.entry(*key).or_default().paused = true,
             Write::Resume(key) => jobs.entry(*key).or_default().paused = false,
-            Write::Run(_) | Write::Output(..) => unreachable!("not among them"),
+            Write::Release(..) | Write::Run(_) | Write::Output(..) => {
+                unreachable!("not among them")
+            }
         }
     }
 }
