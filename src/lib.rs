@@ -15,7 +15,7 @@
 //! | 3 | [`job`] | `crontab`, `schedule`; pure |
 //! | 4 | [`event`] | `job` and below |
 //! | 5 | [`store`], [`watch`] | `event` and below |
-//! | 6 | [`scheduler`], [`executor`] | everything below |
+//! | 6 | [`scheduler`], [`replica`], [`executor`] | everything below |
 //! | 7 | [`sink`] | `event`, `store`, `job`, `unix`, `clock` |
 //! | 8 | [`control`] | everything below |
 //! | 9 | [`exit`], then [`args`], [`config`], [`telemetry`], then [`command`], then [`daemon`] | those named before, and everything below |
@@ -38,6 +38,7 @@ pub mod store;
 pub mod watch;
 
 pub mod executor;
+pub mod replica;
 pub mod scheduler;
 
 pub mod sink;

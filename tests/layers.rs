@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["job"],
     &["event"],
     &["store", "watch"],
-    &["scheduler", "executor"],
+    &["scheduler", "replica", "executor"],
     &["sink"],
     &["control"],
     &["exit"],

@@ -156,10 +156,13 @@ impl Archive {
         Ok(found)
     }
 
-    fn ask<'a, T>(&'a self, question: impl FnOnce(&'a dyn Store) -> Reply<'a, T>) -> anyhow::Result<T> {
-        let answer = self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, question(&*self.store)).await
-        });
+    fn ask<'a, T>(
+        &'a self,
+        question: impl FnOnce(&'a dyn Store) -> Reply<'a, T>,
+    ) -> anyhow::Result<T> {
+        let answer = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, question(&*self.store)).await });
         match answer {
             Ok(answer) => answer.with_context(|| format!("failed to read the store {}", self.name)),
             Err(_) => {

@@ -114,6 +114,8 @@ pub(super) struct Desk {
     pub(super) waker: Waker,
     pub(super) about: Arc<About>,
     pub(super) store: Outlook,
+    /// The replicas that live, where the schedule is shared.
+    pub(super) replicas: Option<watch::Receiver<Vec<store::Beat>>>,
     pub(super) kept: store::Handle,
     pub(super) concerns: watch::Receiver<Concerns>,
 }
@@ -284,11 +286,19 @@ impl Desk {
             waiting: waiting(&state),
             store: self.store.name(),
             broker: "none".to_owned(),
-            replicas: vec![hostname()],
+            replicas: self.replicas(),
             orphans: state.orphans,
             next: self.pulse.next().map(|at| instant_in(at, rules)),
             health,
         }
+    }
+
+    /// The replicas that live, this one first.
+    fn replicas(&self) -> Vec<String> {
+        let alive = self.replicas.as_ref().map(|replicas| replicas.borrow().clone());
+        let names = alive.into_iter().flatten().map(|beat| beat.lease.replica);
+        let names: Vec<String> = names.collect();
+        if names.is_empty() { vec![hostname()] } else { names }
     }
 
     /// How many jobs are paused; a pause outlives its job.

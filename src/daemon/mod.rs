@@ -13,6 +13,7 @@ mod reading;
 mod reboot;
 mod recover;
 mod reload;
+mod replica;
 mod restore;
 mod resume;
 mod shadow;
@@ -57,6 +58,7 @@ use notify::Notify;
 use reboot::Reboot;
 use recover::Recovery;
 use reload::{News, Reload};
+use replica::Replicas;
 use restore::Back;
 use resume::{Resume, States};
 use store::Keeper;
@@ -176,7 +178,7 @@ async fn serve(
     let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
         .context("failed to start the store")?;
     let kept = store.handle().clone();
-    let replica: Arc<str> = unix::identity::hostname().into();
+    let replica = replica::name(&config);
     let keep = Keep::new(kept.clone(), Arc::clone(&clock), Arc::clone(&replica));
     let keeping = tokio::spawn(seen.clone().keep(recent.clone(), keep, seen_events));
     let (fire_sender, fires) = mpsc::unbounded_channel();
@@ -196,7 +198,8 @@ async fn serve(
     let tables = Arc::new(tables);
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executor = executor.with_announcements(announced);
-    let executor = executor.with_ledger(restore::ledger(&kept, &replica));
+    let (ledger, entrance) = replica::ledger(&config, &kept, &replica, &fire_sender);
+    let executor = executor.with_ledger(ledger);
     let executing = tokio::spawn(executor.run());
     // Read before anything is written over it; what is alive counts before the first fire is judged.
     kept.hold();
@@ -205,6 +208,11 @@ async fn serve(
     let restoring =
         restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
     tokio::spawn(restoring);
+
+    let replicas = entrance.map(|entrance| {
+        Replicas::start(entrance, &kept, &clock, &bus, tables.subscribe(), &handle)
+    });
+    let fire_sender = replicas.as_ref().map_or(fire_sender, |replicas| replicas.fires.clone());
 
     let alarm = clock.alarm().context("failed to make a timer")?;
     let waker = alarm.waker();
@@ -218,6 +226,7 @@ async fn serve(
         tables: table,
         origin: going,
         fires: fire_sender,
+        missed: replicas.as_ref().map(|replicas| replicas.passed.clone()),
         ahead: Some(ahead),
         bus: bus.clone(),
         pulse: pulse.clone(),
@@ -238,7 +247,7 @@ async fn serve(
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone(), resume);
+    let reload = Reload::new(&config, account, bus.clone(), Some(resume));
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),
@@ -250,6 +259,7 @@ async fn serve(
         waker: waker.clone(),
         about,
         store: store.outlook(),
+        replicas: replicas.as_ref().map(|replicas| replicas.alive.clone()),
         kept: kept.clone(),
         concerns: recovery.concerns(),
     };
@@ -278,6 +288,9 @@ async fn serve(
     let _ = timeout(LAST_LINES, hooks).await;
     let _ = timeout(LAST_LINES, keeping).await;
     kept.flush(LAST_WRITES).await;
+    if let Some(replicas) = replicas {
+        replicas.leave().await;
+    }
     Ok(code)
 }
 
@@ -359,12 +372,17 @@ fn post(config: &Config) -> Post {
     Post::new(via, config.passthrough)
 }
 
-/// The fault that a test asks for; builds without debug assertions know of none.
+/// The fault that a test asks for.
 fn injected_fault() -> Option<Fault> {
+    let after = fault("scheduler-panic-after-")?;
+    usize::try_from(after).ok().map(Fault::PanicAfter)
+}
+
+/// The number of the fault with this name that a test asks for; builds without debug assertions know of none.
+fn fault(name: &str) -> Option<u64> {
     if !cfg!(debug_assertions) {
         return None;
     }
     let asked = std::env::var("CRONKEEP_TEST_FAULT").ok()?;
-    let after = asked.strip_prefix("scheduler-panic-after-")?;
-    after.parse().ok().map(Fault::PanicAfter)
+    asked.split(',').find_map(|fault| fault.strip_prefix(name)?.parse().ok())
 }

@@ -44,7 +44,8 @@ pub(super) struct Reload {
     /// Why edits are found by looking every second, where they are not announced.
     polling: Option<String>,
     standings: watch::Sender<Arc<Standings>>,
-    resume: Resume,
+    /// None in a shadow, which goes on from nothing.
+    resume: Option<Resume>,
 }
 
 /// Why the jobs in force may change.
@@ -59,7 +60,7 @@ pub(super) enum News {
 const TOLD: usize = 100;
 
 impl Reload {
-    pub(super) fn new(config: &Config, account: Account, bus: Bus, resume: Resume) -> Self {
+    pub(super) fn new(config: &Config, account: Account, bus: Bus, resume: Option<Resume>) -> Self {
         Reload {
             places: config.sources.clone(),
             files: BTreeMap::new(),
@@ -269,7 +270,7 @@ impl Reload {
             .iter()
             .map(|(_, Reading { source, crontab, ids })| (source, crontab, ids.as_ref()))
             .collect();
-        let states = self.resume.recall(now, ANSWER);
+        let states = self.resume.as_mut().and_then(|resume| resume.recall(now, ANSWER));
         let known = |key| states.as_ref()?.get(&key)?.since;
         let (zone, defaults, before) = (&self.zone, &self.defaults, &self.table);
         let (table, diff, across) =
@@ -292,7 +293,9 @@ impl Reload {
         self.tell_jobs(&diff);
         let runnable = self.runnable();
         self.runnable = runnable.len();
-        self.resume.go_on(states.as_ref(), &runnable, &diff, now);
+        if let Some(resume) = &self.resume {
+            resume.go_on(states.as_ref(), &runnable, &diff, now);
+        }
         // Before it is told: whoever hears of it and asks finds it so.
         put(runnable);
         self.tell_loaded(files, &diff, now);
@@ -300,10 +303,16 @@ impl Reload {
 
     /// Takes over what the store has told late.
     fn look_back(&mut self, states: &States, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
-        let Some(table) = self.resume.recall_late(states, &self.table) else { return };
+        let Some(table) =
+            self.resume.as_mut().and_then(|resume| resume.recall_late(states, &self.table))
+        else {
+            return;
+        };
         let runnable = Arc::new(table.only(|job| self.refusal(job).is_none()));
         self.table = table;
-        self.resume.go_on_late(states, &runnable, now);
+        if let Some(resume) = &mut self.resume {
+            resume.go_on_late(states, &runnable, now);
+        }
         put(runnable);
     }
 

@@ -4,17 +4,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::resume::States;
 use crate::config::Config;
-use crate::executor::{self, Conditions, Ledger, Restored, WhenDown};
+use crate::executor::{self, Restored};
 use crate::schedule::Zone;
-use crate::store::{Handle, Lease, Loaded};
+use crate::store::{Handle, Loaded};
 
-/// How long the store may take to record starts before they are made all the same.
-const START: Duration = Duration::from_millis(250);
 /// How long the first start may have to wait for what the store has kept.
 const LOAD: Duration = Duration::from_secs(2);
 /// How long the first table may wait for that: an answer comes, if only that there is none.
@@ -24,14 +21,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long the store may take to tell it later.
 const LATE_LOAD: Duration = Duration::from_secs(30);
-
-/// Where starts are recorded by a daemon that shares its schedule with nobody.
-pub(super) fn ledger(store: &Handle, replica: &str) -> Ledger {
-    let lease = Lease { replica: replica.to_owned(), fencing: 0 };
-    let conditions = Conditions { lease, within: START, when_down: WhenDown::Run };
-    // Nothing changes them.
-    Ledger::new(store.clone(), watch::channel(conditions).1)
-}
 
 /// Asks the store what it has kept. The executor gets its part, then the rest is handed on: to `in_time`, which gets nothing if
 /// the store does not answer within a span, else to `late`.

@@ -19,6 +19,15 @@ pub struct Fire {
     pub generation: u64,
 }
 
+/// What became of a fire that was handed on.
+#[derive(Debug, Clone)]
+pub enum Settlement {
+    /// It was started, or is known not to be: nothing more comes of it.
+    Done(Fire),
+    /// It was not started, for the store did not permit it: another replica may have, or is to.
+    Returned(Fire),
+}
+
 /// Why a fire happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trigger {

@@ -9,7 +9,7 @@ pub mod outcome;
 pub mod run;
 
 pub use bus::{Bounded, Bus, Permit};
-pub use fire::{Fire, Trigger};
+pub use fire::{Fire, Settlement, Trigger};
 pub use outcome::{Cause, Outcome};
 pub use run::{BadRunId, Ended, Line, Run, RunId, Started, Stream, Usage};
 

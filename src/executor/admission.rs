@@ -182,6 +182,11 @@ impl Admission {
         self.busy = self.busy.saturating_sub(1);
     }
 
+    /// These jobs, and no others, are paused.
+    pub fn set_pauses(&mut self, jobs: impl IntoIterator<Item = JobKey>) {
+        self.paused = jobs.into_iter().collect();
+    }
+
     /// A run that rested wants its next attempt.
     pub fn wake(&mut self, run: RunId) {
         self.line.push_back(Waiter::Attempt(run));

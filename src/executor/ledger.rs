@@ -5,20 +5,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use jiff::SignedDuration;
+use tokio::sync::{mpsc, watch};
 
 use super::Core;
+use super::life::Phase;
 use super::start::Report;
 use super::ticket::Ticket;
-use crate::event::Run;
-use crate::store::{Handle, Lease, Mark, Owed, Permission, Standing, Start, StoreError, Write};
+use crate::event::{Fire, Run, Settlement, Started};
+use crate::store::{
+    Conditions, Handle, Mark, Owed, Permission, RunRecord, Standing, Start, StoreError, WhenDown,
+    Write,
+};
+use crate::unix::{Pid, process};
 
 /// So many starts are asked for at once though further fires wait to be answered.
 const BURST: usize = 256;
 
+/// How soon a store that has not answered is asked again for a start that is not made without it.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// Why what the store has not permitted does not start.
 const TAKEN: &str = "another replica has started it";
 const FENCED: &str = "this replica's lease has ended";
+const HELD: &str = "held while the store was away";
 
 /// Where starts are recorded.
 #[derive(Debug)]
@@ -30,26 +40,8 @@ pub struct Ledger {
     waiting: Vec<Arc<Ticket>>,
     /// Whether the store is being asked.
     asking: bool,
-}
-
-/// On which conditions starts are recorded; they may change at any time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conditions {
-    /// As whom.
-    pub lease: Lease,
-    /// How long the store may take to answer.
-    pub within: Duration,
-    /// What becomes of a start of which the store has not heard by then.
-    pub when_down: WhenDown,
-}
-
-/// What becomes of starts while the store does not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WhenDown {
-    /// They are made, and recorded later: nobody else would make them.
-    Run,
-    /// They are not made, and told as missed: somebody else may have made them.
-    Hold,
+    /// Who learns what became of fires, where replicas share them.
+    told: Option<mpsc::UnboundedSender<Settlement>>,
 }
 
 impl Ledger {
@@ -57,12 +49,33 @@ impl Ledger {
     #[must_use]
     pub fn new(store: Handle, conditions: watch::Receiver<Conditions>) -> Self {
         let standing = store.standing();
-        Ledger { store, standing, conditions, waiting: Vec::new(), asking: false }
+        Ledger { store, standing, conditions, waiting: Vec::new(), asking: false, told: None }
+    }
+
+    /// Fires were claimed, and are shared with other replicas: what became of each is told there. What is not permitted is
+    /// given back, and what waits stays claimed instead of being owed.
+    #[must_use]
+    pub fn with_claims(mut self, told: mpsc::UnboundedSender<Settlement>) -> Self {
+        self.told = Some(told);
+        self
+    }
+
+    /// What becomes of starts now, should the store not answer.
+    fn when_down(&self, monotonic: Duration) -> WhenDown {
+        self.conditions.borrow().when_down(monotonic)
+    }
+
+    /// Tells what became of a fire, if anybody wants to know.
+    fn tell(&self, what: impl FnOnce() -> Settlement, fire: &Fire) {
+        if let Some(told) = self.told.as_ref().filter(|_| fire.trigger.is_of_schedule()) {
+            // Without a gate nobody wants to know.
+            let _ = told.send(what());
+        }
     }
 
     /// Whether it is known that there will be no answer, and nobody insists on one.
-    fn is_pointless(&self) -> bool {
-        self.conditions.borrow().when_down == WhenDown::Run
+    fn is_pointless(&self, monotonic: Duration) -> bool {
+        self.when_down(monotonic) == WhenDown::Run
             && matches!(*self.standing.borrow(), Standing::Down { .. })
     }
 
@@ -104,7 +117,7 @@ impl Core {
             return;
         }
         let tickets = std::mem::take(&mut ledger.waiting);
-        if ledger.is_pointless() {
+        if ledger.is_pointless(self.clock.monotonic()) {
             return self.start_unrecorded(&tickets);
         }
         let starts = tickets.iter().map(|ticket| start(ticket.run())).collect();
@@ -126,7 +139,8 @@ impl Core {
     ) {
         let Some(ledger) = &mut self.ledger else { return };
         ledger.asking = false;
-        let when_down = ledger.conditions.borrow().when_down;
+        let when_down = ledger.when_down(self.clock.monotonic());
+        let is_shared = ledger.told.is_some();
         let answer = answer.and_then(|permissions| {
             let is_whole = permissions.len() == tickets.len();
             is_whole.then_some(permissions).ok_or_else(|| {
@@ -136,22 +150,62 @@ impl Core {
         match (answer, when_down) {
             (Ok(permissions), _) => {
                 for (ticket, permission) in tickets.iter().zip(permissions) {
-                    match permission {
-                        Permission::Granted => self.starts.submit(Arc::clone(ticket)),
-                        Permission::Taken => self.refuse(ticket, TAKEN),
-                        Permission::Fenced => self.refuse(ticket, FENCED),
+                    let reason = match permission {
+                        Permission::Granted => {
+                            self.tell_done(ticket.run());
+                            self.starts.submit(Arc::clone(ticket));
+                            continue;
+                        }
+                        Permission::Taken => TAKEN,
+                        Permission::Fenced => FENCED,
+                    };
+                    if !is_shared {
+                        self.refuse(ticket, reason);
+                    } else if is_claimed(ticket.run()) {
+                        self.give_back(ticket);
+                    } else {
+                        self.start_unrecorded(std::slice::from_ref(ticket));
                     }
                 }
             }
             (Err(_), WhenDown::Run) => self.start_unrecorded(tickets),
-            (Err(error), WhenDown::Hold) => {
-                let reason = format!("the store is away: {error}");
-                for ticket in tickets {
-                    self.refuse(ticket, &reason);
-                }
-            }
+            (Err(_), WhenDown::Hold) => self.hold(tickets),
         }
         // What was gathered meanwhile.
+        self.record(false);
+    }
+
+    /// Keeps starts until the store answers, as long as they may wait; those that no other replica would make are made.
+    fn hold(&mut self, tickets: &[Arc<Ticket>]) {
+        let mut held = Vec::new();
+        for ticket in tickets {
+            let Fire { job, due, .. } = &ticket.run().fire;
+            let grace = SignedDuration::try_from(job.policy().grace).unwrap_or(SignedDuration::MAX);
+            let until = due.at.max(ticket.run().id.at()).saturating_add(grace);
+            if !is_claimed(ticket.run()) {
+                self.start_unrecorded(std::slice::from_ref(ticket));
+            } else if until.is_ok_and(|until| until < self.clock.now()) {
+                self.refuse(ticket, HELD);
+            } else {
+                held.push(Arc::clone(ticket));
+            }
+        }
+        if held.is_empty() {
+            return;
+        }
+        let reports = self.starts.reports();
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN).await;
+            // Without an executor nothing is started.
+            let _ = reports.send(Report::Held(held));
+        });
+    }
+
+    /// Asks again for starts that were held.
+    pub(super) fn ask_again(&mut self, held: Vec<Arc<Ticket>>) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.waiting.extend(held);
+        }
         self.record(false);
     }
 
@@ -161,7 +215,60 @@ impl Core {
             if let Some(ledger) = &self.ledger {
                 ledger.note_start(ticket.run());
             }
+            self.tell_done(ticket.run());
             self.starts.submit(Arc::clone(ticket));
+        }
+    }
+
+    /// Does not make a start that another replica may make, and has it claimed anew.
+    fn give_back(&mut self, ticket: &Ticket) {
+        // It may have been ended meanwhile.
+        if !self.starts.withdraw(ticket) {
+            return;
+        }
+        let run = ticket.run();
+        self.lives.remove(&run.id);
+        self.admission.leave(run.fire.job.key, run.id, false);
+        self.unbound(run.id);
+        self.waits.remove(&run.id);
+        if let Some(ledger) = &self.ledger {
+            ledger.tell(|| Settlement::Returned(run.fire.clone()), &run.fire);
+        }
+    }
+
+    /// Tells that a run starts, or is known not to.
+    pub(super) fn tell_done(&self, run: &Run) {
+        if run.attempt == 1 {
+            self.tell_settled(&run.fire);
+        }
+    }
+
+    /// Tells that nothing more comes of a fire.
+    pub(super) fn tell_settled(&self, fire: &Fire) {
+        if let Some(ledger) = &self.ledger {
+            ledger.tell(|| Settlement::Done(fire.clone()), fire);
+        }
+    }
+
+    /// Whether what waits when the daemon ends is left to other replicas.
+    pub(super) fn leaves_to_others(&self, fire: &Fire) -> bool {
+        let is_shared = self.ledger.as_ref().is_some_and(|ledger| ledger.told.is_some());
+        is_shared && fire.trigger.is_of_schedule()
+    }
+
+    /// Has it recorded once more which runs are going: the store may have lost it, or taken us for dead.
+    pub(super) fn record_alive(&mut self) {
+        let Some(ledger) = &self.ledger else { return };
+        let replica = ledger.conditions.borrow().lease.replica.clone();
+        for life in self.lives.values() {
+            if let Phase::Running(started) = &life.phase {
+                let mut record = match self.survivors.get(&started.run.id) {
+                    Some(record) => record.clone(),
+                    None => running(started),
+                };
+                record.replica.clone_from(&replica);
+                ledger.store.write(Write::Run(Box::new(record)));
+            }
         }
     }
 
@@ -183,7 +290,9 @@ impl Core {
 
     /// A run has to wait before it may start.
     pub(super) fn owe(&self, run: &Run) {
-        if let Some(ledger) = &self.ledger {
+        if let Some(ledger) = &self.ledger
+            && (ledger.told.is_none() || !is_claimed(run))
+        {
             ledger.note_owed(run);
         }
     }
@@ -194,6 +303,20 @@ impl Core {
             ledger.store.warm();
         }
     }
+}
+
+/// Whether a replica claims what it was before it starts it.
+fn is_claimed(run: &Run) -> bool {
+    run.attempt == 1 && run.fire.trigger.is_of_schedule()
+}
+
+/// A run that is going, as it is recorded.
+fn running(started: &Started) -> RunRecord {
+    let run = &started.run;
+    let mut record = RunRecord::going(run);
+    record.started = Some(started.at);
+    record.process = process::since(Pid::from_raw(started.pid)).map(|at| (started.pid, at));
+    record
 }
 
 fn mark(run: &Run) -> Mark {

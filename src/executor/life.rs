@@ -146,7 +146,7 @@ impl Core {
             .or_insert_with(|| deadlines.set(Deadline::Grace(job.key, run.id), job.policy().grace));
     }
 
-    fn unbound(&mut self, run: RunId) {
+    pub(super) fn unbound(&mut self, run: RunId) {
         if let Some(set) = self.graces.remove(&run) {
             self.deadlines.cancel(set);
         }
@@ -157,6 +157,7 @@ impl Core {
         self.unbound(run.id);
         self.waits.remove(&run.id);
         self.counts.skipped += 1;
+        self.tell_settled(&run.fire);
         let Fire { job, due, .. } = &run.fire;
         self.bus.publish(Event::RunSkipped {
             job: Arc::clone(job),
@@ -185,6 +186,7 @@ impl Core {
     fn tell_missed(&mut self, fire: &Fire, run: Option<RunId>, reason: &str) {
         let Fire { job, due, generation, trigger } = fire;
         self.counts.missed += 1;
+        self.tell_settled(fire);
         self.bus.publish(Event::RunMissed {
             job: Arc::clone(job),
             first: *due,

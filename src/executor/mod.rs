@@ -28,8 +28,8 @@ mod told;
 mod tree;
 
 pub use admission::{Place, Skip};
+pub use ledger::Ledger;
 pub use shell::Host;
-pub use ledger::{Conditions, Ledger, WhenDown};
 use start::{Child, Report, Starts};
 pub use state::{Counts, Rest, State, Waits};
 pub use stop::{Stop, Stopped};
@@ -60,6 +60,9 @@ use tree::Census;
 
 /// How many fires are answered in a row before output is read again.
 const BURST: u32 = 4;
+
+/// How long it may take until other replicas know of a pause that somebody asked us for.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// When so many runs were alive at once, what they held is given back to the system once all have ended.
 const CROWD: usize = 64;
@@ -122,6 +125,8 @@ struct Core {
     ledger: Option<Ledger>,
     /// The runs of an earlier life whose processes live, as they were recorded.
     survivors: HashMap<RunId, RunRecord>,
+    /// When somebody last asked us for a pause, or for its end.
+    pause_changed: Option<Instant>,
 }
 
 impl std::fmt::Debug for Core {
@@ -141,6 +146,9 @@ enum Order {
     Pause(Arc<Job>, oneshot::Sender<bool>),
     Resume(Arc<Job>, oneshot::Sender<bool>),
     Restore(Restored, oneshot::Sender<()>),
+    Adopt(Vec<RunRecord>, Zone),
+    Pauses(Vec<JobKey>),
+    RecordAlive,
     Stop(Stop, oneshot::Sender<Stopped>),
 }
 
@@ -217,6 +225,25 @@ impl Handle {
         self.ask(|reply| Order::Restore(restored, reply)).await;
     }
 
+    /// Takes over runs that another replica has left going: those whose processes live on this host count as running until
+    /// these are gone, the others are told as lost.
+    pub fn adopt(&self, runs: Vec<RunRecord>, zone: Zone) {
+        // Once it has stopped there is nothing to take over.
+        let _ = self.0.send(Order::Adopt(runs, zone));
+    }
+
+    /// These jobs, and no others, are paused, as somebody has asked another replica; nothing is told of it.
+    pub fn share_pauses(&self, jobs: Vec<JobKey>) {
+        // Once it has stopped nothing starts.
+        let _ = self.0.send(Order::Pauses(jobs));
+    }
+
+    /// Has it recorded once more which runs are going.
+    pub fn record_alive(&self) {
+        // Once it has stopped nothing is.
+        let _ = self.0.send(Order::RecordAlive);
+    }
+
     /// Stops the executor: no fire is answered from now on, and the runs are treated as `stop` says. Ready when that is
     /// done and every end was told. Asked again meanwhile, the shorter grace counts.
     ///
@@ -291,6 +318,7 @@ impl Executor {
             stopping: false,
             ledger: None,
             survivors: HashMap::new(),
+            pause_changed: None,
             clock,
         };
         let children = Signals::of_children()?;
@@ -352,7 +380,9 @@ impl Executor {
                         // Whoever asks to stop asks before this fire is answered, however long the queue.
                         match self.orders.try_recv() {
                             Ok(Order::Stop(stop, reply)) => {
-                                self.core.miss_fire(&fire, stop::STOPPED);
+                                if !self.core.leaves_to_others(&fire) {
+                                    self.core.miss_fire(&fire, stop::STOPPED);
+                                }
                                 return self.stop(stop, reply).await;
                             }
                             Ok(order) => self.core.obey(order),
@@ -429,6 +459,7 @@ impl Core {
                 let _ = reply.send(self.end_run(run, Some(Cause::Stopped)) || self.call_off(run));
             }
             Order::Pause(job, reply) => {
+                self.pause_changed = Some(Instant::now());
                 let new = self.admission.pause(job.key);
                 if new {
                     self.bus.publish(Event::JobPaused(job));
@@ -436,6 +467,7 @@ impl Core {
                 let _ = reply.send(new);
             }
             Order::Resume(job, reply) => {
+                self.pause_changed = Some(Instant::now());
                 let was = self.admission.resume(job.key);
                 if was {
                     self.bus.publish(Event::JobResumed(job));
@@ -447,6 +479,14 @@ impl Core {
                 self.take_open(open, &zone);
                 let _ = reply.send(());
             }
+            Order::Adopt(runs, zone) => self.take_open(runs, &zone),
+            Order::Pauses(jobs) => {
+                let is_settled = self.pause_changed.is_none_or(|at| at.elapsed() >= SETTLED);
+                if is_settled {
+                    self.admission.set_pauses(jobs);
+                }
+            }
+            Order::RecordAlive => self.record_alive(),
             Order::Stop(..) => {}
         }
     }

@@ -79,6 +79,8 @@ pub(super) enum Report {
     Abandoned,
     /// The store was asked for these starts, and has answered so.
     Recorded(Vec<Arc<Ticket>>, Result<Vec<Permission>, StoreError>),
+    /// The store is to be asked again for these starts.
+    Held(Vec<Arc<Ticket>>),
     /// The process of a run of an earlier life has ended.
     Gone(RunId),
 }
@@ -255,6 +257,7 @@ impl Core {
             Report::Failed(failure) => self.fail(failure),
             Report::Gone(run) => self.survivor_gone(run),
             Report::Recorded(tickets, answer) => self.recorded(&tickets, answer),
+            Report::Held(tickets) => self.ask_again(tickets),
         }
     }
 

@@ -75,10 +75,16 @@ impl Executor {
         waiting.extend(core.admission.drain());
         waiting.sort_unstable_by_key(|run| run.id);
         for run in waiting {
+            if core.leaves_to_others(&run.fire) {
+                core.unbound(run.id);
+                continue;
+            }
             core.miss(&run, STOPPED);
         }
         while let Ok(fire) = self.fires.try_recv() {
-            self.core.miss_fire(&fire, STOPPED);
+            if !self.core.leaves_to_others(&fire) {
+                self.core.miss_fire(&fire, STOPPED);
+            }
         }
         let rests = |phase: &Phase| matches!(phase, Phase::Resting { .. });
         let lives = self.core.lives.iter().filter(|(_, life)| rests(&life.phase));

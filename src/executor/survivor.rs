@@ -59,8 +59,7 @@ impl Core {
         let id = record.run;
         let table = Arc::clone(&self.tables.borrow());
         let job = table.jobs().iter().find(|job| job.key == record.key).cloned();
-        let job =
-            job.unwrap_or_else(|| Arc::new(Job::remembered(record.key, &record.name, zone)));
+        let job = job.unwrap_or_else(|| Arc::new(Job::remembered(record.key, &record.name, zone)));
         let fire = Fire { job, due: record.due, trigger: record.trigger, generation: 0 };
         let run = Arc::new(Run { id, fire, attempt: record.attempt });
         let at = record.started.or(record.queued).unwrap_or_else(|| id.at());
@@ -112,8 +111,8 @@ impl Core {
         record.outcome = Some(RecordedOutcome::Lost);
         record.reason = Some(reason.to_owned());
         // When those of an earlier life ended is not known.
-        record.ended = (reason != WHILE_IT_RAN && reason != BEFORE_ITS_START)
-            .then(|| self.clock.now());
+        record.ended =
+            (reason != WHILE_IT_RAN && reason != BEFORE_ITS_START).then(|| self.clock.now());
         record.process = None;
         if let Some(ledger) = &self.ledger {
             ledger.store.write(Write::Run(Box::new(record)));
@@ -139,7 +138,6 @@ fn witness((pid, since): Process, run: RunId) -> Option<(Process, Option<Witness
     // Before it is looked at: what is found to be it then is what is watched.
     let witness = Witness::of(pid).ok();
     let is_it = process::since(pid) == Some(since)
-        && process::variable(pid, VARIABLE)
-            .is_none_or(|found| found == run.to_string().as_bytes());
+        && process::variable(pid, VARIABLE).is_none_or(|found| found == run.to_string().as_bytes());
     is_it.then_some(((pid, since), witness))
 }

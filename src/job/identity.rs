@@ -50,7 +50,8 @@ mod tests {
             assert_eq!(ids.0.len(), crontab.lines.len());
             let (one, ..) = JobTable::build(&[(&source, &crontab)], &zone, &options, &none, now);
             let read = [(&source, &crontab, Some(&ids))];
-            let (other, ..) = JobTable::build_identified(&read, &zone, &options, &none, now, &|_| None);
+            let (other, ..) =
+                JobTable::build_identified(&read, &zone, &options, &none, now, &|_| None);
             assert!(one.len() > 4);
             assert_eq!(one.jobs(), other.jobs());
         }

@@ -46,6 +46,8 @@ pub struct Scheduler {
     pub origin: Arc<OnceLock<Arc<Origin>>>,
     /// Where fires go.
     pub fires: mpsc::UnboundedSender<Fire>,
+    /// Where instants that are not started are told, if other replicas may have started them; none: on the bus.
+    pub missed: Option<mpsc::UnboundedSender<Event>>,
     /// Where the first job of an instant is announced, [`LEAD`] before it; none: nowhere. It may not become due after
     /// all: the table may change until then, and the clock may be set.
     pub ahead: Option<mpsc::UnboundedSender<Arc<Job>>>,
@@ -125,7 +127,12 @@ impl Scheduler {
         tide.settle(look.shift);
         // Before what comes after them is started: then they are known to be dealt with.
         for missed in state.harvest.missed.drain(..) {
-            self.bus.publish(told(missed, &look, agenda.generation()));
+            let event = told(missed, &look, agenda.generation());
+            match &self.missed {
+                // Whoever does not listen is not told.
+                Some(missed) => drop(missed.send(event)),
+                None => self.bus.publish(event),
+            }
         }
         while let Some(fire) = state.harvest.fires.front() {
             self.inject_fault();

@@ -75,9 +75,9 @@ impl<'a> Past<'a> {
         let is_clamped = |mark: &Mark| mark.generation == largest && mark.at > limit;
         let clamped = marks().filter(is_clamped).count();
         let is_ahead = |mark: &Mark| mark.at > from && mark.at <= limit;
-        let ahead = states.iter().filter_map(|(key, state)| {
-            state.mark.filter(is_ahead).map(|mark| (*key, mark.due()))
-        });
+        let ahead = states
+            .iter()
+            .filter_map(|(key, state)| state.mark.filter(is_ahead).map(|mark| (*key, mark.due())));
         let generation = largest.saturating_add(u64::from(clamped > 0));
         let origin = Origin { from, generation, ahead: ahead.collect() };
         Past { states, origin, now, clamped }

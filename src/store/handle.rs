@@ -217,7 +217,9 @@ impl Handle {
         within: Duration,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        wait(self.send(kind, question)?, within).await.unwrap_or_else(|Unanswered(error)| Err(error))
+        wait(self.send(kind, question)?, within)
+            .await
+            .unwrap_or_else(|Unanswered(error)| Err(error))
     }
 
     fn send<T: Send + 'static>(

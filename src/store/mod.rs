@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod claim;
+mod conditions;
 pub mod deposit;
 mod error;
 mod handle;
@@ -24,6 +25,7 @@ mod writer;
 
 pub use address::Address;
 pub use claim::{Beat, Claim, Generation, Lease, Peers, Permission, Start, Verdict};
+pub use conditions::{Conditions, WhenDown};
 pub use error::StoreError;
 pub use handle::{Handle, Standing};
 pub use open::open;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::event::{RunId, Trigger};
+use crate::event::{Run, RunId, Trigger};
 use crate::job::JobKey;
 use crate::schedule::Due;
 
@@ -56,6 +56,33 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// A run without an end, of which nothing more is known than what it is a run of.
+    #[must_use]
+    pub fn going(run: &Run) -> Self {
+        RunRecord {
+            run: run.id,
+            attempt: run.attempt,
+            key: run.fire.job.key,
+            name: run.fire.job.label(),
+            due: run.fire.due,
+            range: None,
+            trigger: run.fire.trigger,
+            queued: Some(run.id.at()),
+            started: None,
+            ended: None,
+            outcome: None,
+            exit: None,
+            signal: None,
+            reason: None,
+            user_cpu: Duration::ZERO,
+            system_cpu: Duration::ZERO,
+            max_rss_kib: 0,
+            replica: String::new(),
+            output_bytes: 0,
+            process: None,
+        }
+    }
+
     /// The job's name, if it has one.
     #[must_use]
     pub fn job_name(&self) -> Option<&str> {

@@ -19,7 +19,6 @@ mod strings;
 mod witness;
 
 pub use beside::beside;
-pub use witness::Witness;
 pub use identity::{Account, NoAccount, Subject};
 pub use limit::Limit;
 pub use nix::errno::Errno;
@@ -29,3 +28,4 @@ pub use reaper::{Ended, Reaper, Status, Usage};
 pub use signals::Signals;
 pub use spawn::{Command, Direct, NotSpawned, Spawned, Spawner, Step};
 pub use strings::{NulByte, Strings};
+pub use witness::Witness;

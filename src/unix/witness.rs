@@ -1,6 +1,9 @@
 //! Waiting for the end of a process that is not a child of ours.
 
-#![expect(unsafe_code, reason = "a system call without a wrapper, and a descriptor that is to stay open")]
+#![expect(
+    unsafe_code,
+    reason = "a system call without a wrapper, and a descriptor that is to stay open"
+)]
 
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -28,8 +31,7 @@ impl Witness {
         // SAFETY: the descriptor was just made, and nobody else knows of it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
         // SAFETY: the descriptor is this object's own, and is closed only with it.
-        let watched =
-            unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?;
+        let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?;
         Ok(Witness(watched))
     }
 

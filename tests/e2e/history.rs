@@ -36,11 +36,7 @@ fn history(crond: &Running, arguments: &[&str], fits: impl Fn(&[Value]) -> bool)
     history_in(crond.folder(), arguments, fits)
 }
 
-fn history_in(
-    folder: &Path,
-    arguments: &[&str],
-    fits: impl Fn(&[Value]) -> bool,
-) -> Vec<Value> {
+fn history_in(folder: &Path, arguments: &[&str], fits: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let words = [&["history", "--json"], arguments].concat();

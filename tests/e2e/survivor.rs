@@ -72,7 +72,10 @@ fn a_run_that_outlives_its_daemon_counts_as_running_until_it_is_gone() {
     crond.wait_for_socket();
     assert!(is_alive(pid), "a kill of the daemon leaves it");
     let active = &status(&crond)["active"];
-    assert_eq!((&active[0]["run"], &active[0]["pid"]), (&run.as_str().into(), &pid.as_raw().into()));
+    assert_eq!(
+        (&active[0]["run"], &active[0]["pid"]),
+        (&run.as_str().into(), &pid.as_raw().into())
+    );
     assert_eq!(active[0]["name"], "sleeper");
     let output = ask(&crond, &["run", "sleeper"]);
     assert_eq!(output.status.code(), Some(1));
@@ -114,7 +117,10 @@ fn a_run_that_died_with_its_daemon_is_closed_as_lost() {
     let mut crond = crond.spawn();
     let lost = crond.expect("run.lost");
     assert_eq!(lost["run"], run.as_str());
-    assert_eq!((&lost["job"], &lost["reason"]), (&"sleeper".into(), &"the daemon died while it ran".into()));
+    assert_eq!(
+        (&lost["job"], &lost["reason"]),
+        (&"sleeper".into(), &"the daemon died while it ran".into())
+    );
     crond.wait_for_socket();
     until(|| loaded(&crond).open.is_empty());
     let kept = history(&crond);
@@ -176,7 +182,8 @@ fn what_waits_for_a_run_is_owed_across_a_kill() {
     let mut crond = crond.again(Signal::SIGKILL).start();
     crond.wait_for_socket();
     let state = loaded(&crond);
-    let is_worked_off = |active: &Value| active["waiting"].as_array().is_some_and(|all| !all.is_empty());
+    let is_worked_off =
+        |active: &Value| active["waiting"].as_array().is_some_and(|all| !all.is_empty());
     let is_owed = state.jobs.values().any(|job| job.owed.len() == 1);
     assert!(is_owed || is_worked_off(&status(&crond)), "{state:?}");
     kill(pid, Signal::SIGKILL).unwrap();

@@ -60,7 +60,11 @@ impl Shelf {
     }
 
     /// A ledger on it, and who speaks to it.
-    pub(crate) fn ledger(self: &Arc<Self>, within: Duration, when_down: WhenDown) -> (Ledger, Handle) {
+    pub(crate) fn ledger(
+        self: &Arc<Self>,
+        within: Duration,
+        when_down: WhenDown,
+    ) -> (Ledger, Handle) {
         let store = Arc::clone(self);
         let handle =
             Handle::start(move || store as Arc<dyn Store>, Arc::new(SystemClock), Arc::new(|_| {}));

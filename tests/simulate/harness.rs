@@ -59,6 +59,7 @@ impl Simulation {
             tables: receiver,
             origin: Arc::default(),
             fires: sender,
+            missed: None,
             ahead: announces.then_some(announce),
             bus: bus.build(),
             pulse: Pulse::default(),

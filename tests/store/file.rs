@@ -225,9 +225,7 @@ fn a_file_that_was_removed_is_begun_anew() {
 fn one_daemon_has_the_file_and_the_next_learns_which() {
     let folder = Folder::new();
     let first = lock(&folder.path()).unwrap();
-    let Err(LockError::Held(Some(holder))) = lock(&folder.path()) else {
-        panic!("it is held")
-    };
+    let Err(LockError::Held(Some(holder))) = lock(&folder.path()) else { panic!("it is held") };
     assert_eq!(holder.pid, i32::try_from(std::process::id()).unwrap());
     drop(first);
     lock(&folder.path()).unwrap();

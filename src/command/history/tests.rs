@@ -89,9 +89,24 @@ fn a_run_has_no_count_and_every_stable_field() {
     let object = RunObject::recorded(&failed(), &TimeZone::UTC);
     let value = serde_json::to_value(&object).unwrap();
     for field in [
-        "run", "key", "name", "scheduled", "trigger", "attempt", "queued", "started", "ended",
-        "outcome", "exit", "signal", "reason", "user_cpu_ms", "system_cpu_ms", "max_rss_kib",
-        "replica", "output_bytes",
+        "run",
+        "key",
+        "name",
+        "scheduled",
+        "trigger",
+        "attempt",
+        "queued",
+        "started",
+        "ended",
+        "outcome",
+        "exit",
+        "signal",
+        "reason",
+        "user_cpu_ms",
+        "system_cpu_ms",
+        "max_rss_kib",
+        "replica",
+        "output_bytes",
     ] {
         assert!(value.get(field).is_some(), "{field}");
     }
@@ -110,5 +125,8 @@ fn only_what_the_other_columns_do_not_tell_is_the_reason() {
     assert_eq!(of(RecordedOutcome::Failed, "failed with exit code 3"), "");
     assert_eq!(of(RecordedOutcome::Killed, "killed by SIGKILL, out of memory"), "out of memory");
     assert_eq!(of(RecordedOutcome::CouldNotStart, "could not start: no shell"), "no shell");
-    assert_eq!(of(RecordedOutcome::Lost, "the daemon died while it ran"), "the daemon died while it ran");
+    assert_eq!(
+        of(RecordedOutcome::Lost, "the daemon died while it ran"),
+        "the daemon died while it ran"
+    );
 }

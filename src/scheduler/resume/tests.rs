@@ -192,7 +192,10 @@ fn what_is_owed_and_not_passed_by_the_watermark_starts_once() {
         owed: vec![owed(job, "01:01:00", Trigger::Schedule)],
         ..kept(job, "01:00:00")
     };
-    assert_eq!(judged("* * * * * a\n", "01:01:20", state), ["settled 01:01:00", "schedule 01:01:00"]);
+    assert_eq!(
+        judged("* * * * * a\n", "01:01:20", state),
+        ["settled 01:01:00", "schedule 01:01:00"]
+    );
     let text = "# cronkeep: catch-up=latest\n0 * * * * a\n";
     let state = |job: &Job| JobState {
         owed: vec![owed(job, "02:00:00", Trigger::Schedule)],

@@ -1,9 +1,9 @@
 use jiff::civil::DateTime;
 
 use super::*;
-use crate::job::JobKey;
 use crate::clock::SystemClock;
 use crate::event::{Bus, Cause, Usage};
+use crate::job::JobKey;
 use crate::schedule::Zone;
 use crate::store::open::{Access, Opening, open};
 use crate::store::{Address, Loaded, Query};
@@ -42,7 +42,13 @@ impl Bench {
     async fn print(&mut self, run: &Arc<Run>, stream: Stream, text: &str, detached: bool) {
         let bytes = text.as_bytes().to_vec();
         let permit = Bus::builder().build().room_for(bytes.len()).await;
-        self.take(&Event::RunOutput(Line { run: Arc::clone(run), stream, bytes, detached, permit }));
+        self.take(&Event::RunOutput(Line {
+            run: Arc::clone(run),
+            stream,
+            bytes,
+            detached,
+            permit,
+        }));
     }
 
     /// What is kept of runs, newest first, once everything is written.
@@ -211,8 +217,7 @@ async fn missed_instants_are_kept_as_such() {
     else {
         panic!("a skip")
     };
-    let missed =
-        Event::RunMissed { job, first, last, count, reason, generation, trigger, run };
+    let missed = Event::RunMissed { job, first, last, count, reason, generation, trigger, run };
     bench.take(&missed);
     let [record] = &bench.runs().await[..] else { panic!("one record") };
     assert_eq!(record.outcome, Some(RecordedOutcome::Missed));

@@ -1,0 +1,452 @@
+//! The gate itself: what it waits on, and in which order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::member::{self, Heard, Member};
+use super::passed;
+use super::peers::{self, Differences};
+use super::policy::{FIRST_CONTACT, Silence};
+use super::waiting::{Aim, HELD, NOT_IN_TIME, Place, Waiting, Waits};
+use crate::clock::Clock;
+use crate::event::{Bus, Event, Fire, Settlement};
+use crate::job::{Job, JobKey, JobTable};
+use crate::schedule::Zone;
+use crate::store::claim::EXPIRY;
+use crate::store::{Beat, Conditions, Handle, Mark, Peers, RunRecord, StoreError, WhenDown};
+
+/// Fires that are taken up at once.
+const BURST: usize = 4_096;
+/// How long the end may take to be told to the store, and how long what was granted may take to be started before that.
+const LEAVING: Duration = Duration::from_secs(1);
+/// Who held something is told so this often at most.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// What the gate is connected to.
+pub struct Ports {
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// The store that is shared.
+    pub store: Handle,
+    /// Where it tells what it noticed.
+    pub bus: Bus,
+    /// The jobs in force.
+    pub tables: watch::Receiver<Arc<JobTable>>,
+    /// What is due.
+    pub fires: mpsc::UnboundedReceiver<Fire>,
+    /// What passed and is not to be started: [`Event::RunMissed`], [`Event::RunSkipped`]. Told, if nobody started it.
+    pub passed: mpsc::UnboundedReceiver<Event>,
+    /// Where what is granted goes.
+    pub granted: mpsc::UnboundedSender<Fire>,
+    /// What became of that.
+    pub settled: mpsc::UnboundedReceiver<Settlement>,
+    /// What else is to be done.
+    pub duties: Box<dyn Fn(Duty) + Send>,
+    /// On which conditions what is granted is started.
+    pub conditions: watch::Sender<Conditions>,
+    /// The replicas that live, this one first.
+    pub replicas: watch::Sender<Vec<Beat>>,
+    /// Closed, or told whom to answer: the daemon ends.
+    pub leave: oneshot::Receiver<Leave>,
+}
+
+/// Who waits for the last word.
+pub type Leave = oneshot::Sender<()>;
+
+/// What a replica is, and how it behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The replica's name: another one with each start of the daemon.
+    pub replica: String,
+    /// The host's name.
+    pub host: String,
+    /// The default zone.
+    pub zone: Zone,
+    /// What is done while the store is silent.
+    pub silence: Silence,
+    /// How long what is granted is kept before it is handed on: a fault that tests inject.
+    pub linger: Duration,
+}
+
+/// What a replica has to do beside starting what is due.
+#[derive(Debug)]
+pub enum Duty {
+    /// Another replica has left these runs going, and died.
+    Adopt(Vec<RunRecord>),
+    /// These jobs are paused, and no others.
+    Pauses(Vec<JobKey>),
+    /// The store may have lost which runs are going here.
+    RecordAlive,
+}
+
+/// Has each fire started by one replica.
+pub struct Gate {
+    pub(super) ports: Ports,
+    pub(super) settings: Settings,
+    pub(super) member: Member,
+    pub(super) waiting: Waiting,
+    /// Handed on, and not settled.
+    pub(super) out: HashMap<Place, Fire>,
+    /// When what has to wait may be claimed, monotonic.
+    pub(super) wait_until: Option<Duration>,
+    about: Beat,
+    table: Arc<JobTable>,
+    differences: Differences,
+    /// What was told last of what is held.
+    reminded: Option<Duration>,
+    /// Whether it was told that fires are started without the store.
+    told_free: bool,
+    /// Fires that came again since the clock was set back, and were not started.
+    pub(super) suppressed: usize,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("member", &self.member).finish_non_exhaustive()
+    }
+}
+
+/// A sign of life that is under way: when it was sent, and what answers.
+type Asked = (Duration, oneshot::Receiver<Result<Peers, StoreError>>);
+
+impl Gate {
+    /// A gate that has not asked the store for anything yet.
+    #[must_use]
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        let now = ports.clock.monotonic();
+        let about = Beat {
+            host: settings.host.clone(),
+            zone: settings.zone.name().to_owned(),
+            ..Beat::default()
+        };
+        let member = Member::new(settings.replica.clone(), settings.silence, now);
+        let mut gate = Gate {
+            ports,
+            settings,
+            member,
+            waiting: Waiting::default(),
+            out: HashMap::new(),
+            wait_until: None,
+            about,
+            table: Arc::default(),
+            differences: Differences::default(),
+            reminded: None,
+            told_free: false,
+            suppressed: 0,
+        };
+        gate.read_table();
+        gate
+    }
+
+    /// Decides about fires until the daemon ends.
+    pub async fn run(mut self) {
+        let mut burst = Vec::new();
+        let mut asked: Option<Asked> = None;
+        let mut settled_open = true;
+        loop {
+            if asked.is_none() && self.now() >= self.member.next_beat {
+                asked = Some(self.ask());
+            }
+            let wake = self.wakes_at();
+            tokio::select! {
+                biased;
+                answer = async { (&mut asked.as_mut()?.1).await.ok() }, if asked.is_some() => {
+                    let sent = asked.take().map_or(Duration::ZERO, |(sent, _)| sent);
+                    self.notice_stop();
+                    let down = || Err(StoreError::Down("its thread has ended".to_owned()));
+                    self.hear(sent, answer.unwrap_or_else(down));
+                }
+                settlement = self.ports.settled.recv(), if settled_open => match settlement {
+                    Some(settlement) => self.settle(settlement),
+                    None => settled_open = false,
+                },
+                leave = &mut self.ports.leave => return self.leave(leave.ok()).await,
+                _ = self.ports.fires.recv_many(&mut burst, BURST), if !self.ports.fires.is_closed() || !self.ports.fires.is_empty() => {
+                    self.notice_stop();
+                    self.take_passed();
+                    let now = self.ports.clock.now();
+                    for fire in burst.drain(..) {
+                        self.take(fire, now).await;
+                    }
+                }
+                Some(event) = self.ports.passed.recv() => {
+                    self.take_event(&event);
+                    self.take_passed();
+                }
+                () = tokio::time::sleep_until(wake) => {
+                    self.notice_stop();
+                }
+            }
+            self.turn().await;
+        }
+    }
+
+    /// Does what can be done now.
+    async fn turn(&mut self) {
+        let now = self.now();
+        if self.wait_until.is_some_and(|until| until <= now) {
+            self.wait_until = None;
+            self.waiting.wake();
+        }
+        if self.member.may_claim() {
+            self.told_free = false;
+            let wall = self.ports.clock.now();
+            self.waiting.expire(wall, &NOT_IN_TIME.into());
+            if self.wait_until.is_none() {
+                self.claim().await;
+            }
+        }
+        if self.member.silent.is_some() {
+            self.endure();
+        }
+    }
+
+    /// What is done with fires while the store is silent.
+    fn endure(&mut self) {
+        let now = self.now();
+        let wall = self.ports.clock.now();
+        if let Some(until) = self.member.stopped {
+            // Others may have started it and have had no way to tell.
+            self.waiting
+                .give_up(until, &"this replica was stopped while the store was away".into());
+        }
+        let conditions = self.member.conditions(now);
+        let when_down = conditions.when_down;
+        self.ports.conditions.send_replace(conditions);
+        match when_down {
+            WhenDown::Run => {
+                let free = self.waiting.release();
+                if !free.is_empty() && !std::mem::replace(&mut self.told_free, true) {
+                    let text = if self.member.has_answered() {
+                        "the store is away: what is due is started without asking other replicas"
+                    } else {
+                        "the store has not answered since the start: what is due is started without asking other replicas, \
+                         which may start it, too"
+                    };
+                    self.warn(text.to_owned());
+                }
+                for waits in free {
+                    self.hand_on(waits.fire);
+                }
+            }
+            WhenDown::Hold => {
+                let expired = self.waiting.expire(wall, &HELD.into());
+                let is_due = self.reminded.is_none_or(|at| now >= at + REMINDER);
+                if expired > 0 && is_due {
+                    self.reminded = Some(now);
+                    self.warn(format!(
+                        "the store is away: {expired} fires were held for longer than their grace; they are listed as \
+                         missed when it answers, unless another replica has started them"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// When something is to be done though nothing happens.
+    fn wakes_at(&self) -> Instant {
+        let mut next = self.member.next_beat;
+        next = self.wait_until.map_or(next, |until| next.min(until));
+        let now = self.now();
+        if self.member.silent.is_some() && !self.member.has_answered() && !self.waiting.is_empty() {
+            let left = FIRST_CONTACT.saturating_sub(self.member.age(now));
+            next = if left.is_zero() { next } else { next.min(now + left) };
+        }
+        let expires = self.waiting.expires().map(|at| at.duration_since(self.ports.clock.now()));
+        if let Some(left) = expires.and_then(|left| Duration::try_from(left).ok()) {
+            // Just after it.
+            next = next.min(now + left + Duration::from_millis(1));
+        }
+        // An answer that is under way ends the sleep by itself.
+        let least = Duration::from_millis(10);
+        Instant::now() + next.saturating_sub(now).max(least)
+    }
+
+    fn notice_stop(&mut self) {
+        let now = self.now();
+        if self.member.wake(now, self.ports.clock.now()) {
+            self.wait_until = None;
+            let conditions = self.member.conditions(now);
+            self.ports.conditions.send_replace(conditions);
+        }
+    }
+
+    /// Sends a sign of life.
+    fn ask(&mut self) -> Asked {
+        self.read_table();
+        let now = self.now();
+        let (beat, marks) = self.member.beat(now, self.about.clone());
+        let (reply, answer) = oneshot::channel();
+        let store = self.ports.store.clone();
+        tokio::spawn(async move {
+            // Without a gate nobody wants to know.
+            let _ = reply.send(member::say(store, beat, marks).await);
+        });
+        (now, answer)
+    }
+
+    /// Takes the answer to a sign of life.
+    fn hear(&mut self, sent: Duration, answer: Result<Peers, StoreError>) {
+        let now = self.now();
+        let Ok(peers) = answer else {
+            self.member.fall_silent(now);
+            return;
+        };
+        if now.saturating_sub(sent) >= EXPIRY {
+            // We were stopped since, and the answer may be old.
+            self.member.next_beat = now;
+            return;
+        }
+        let heard = self.member.heard(sent, &peers);
+        self.reminded = None;
+        self.ports.conditions.send_replace(self.member.conditions(now));
+        if heard == Heard::Ended {
+            return;
+        }
+        if heard == Heard::Renewed {
+            (self.ports.duties)(Duty::RecordAlive);
+            self.wait_until = None;
+            let now = self.ports.clock.now();
+            for fire in self.out.values() {
+                let waits = Waits::new(fire.clone(), now);
+                self.waiting.add(Waits { aim: Aim::Renew, was_granted: true, ..waits });
+            }
+        }
+        (self.ports.duties)(Duty::Pauses(peers.paused));
+        if !peers.lost.is_empty() {
+            (self.ports.duties)(Duty::Adopt(peers.lost));
+        }
+        self.take_orphans(&peers.orphans);
+        self.waiting.wake();
+        let own = Beat { lease: self.member.lease.clone(), ..self.about.clone() };
+        for text in self.differences.compare(&own, &peers.others) {
+            self.warn(text);
+        }
+        let replicas: Vec<Beat> = std::iter::once(own).chain(peers.others).collect();
+        self.ports.replicas.send_if_modified(|kept| {
+            let changed = *kept != replicas;
+            *kept = replicas;
+            changed
+        });
+    }
+
+    fn take_orphans(&mut self, orphans: &[(JobKey, Mark)]) {
+        if orphans.is_empty() {
+            return;
+        }
+        let jobs: HashMap<JobKey, &Arc<Job>> =
+            self.table.jobs().iter().map(|job| (job.key, job)).collect();
+        let now = self.ports.clock.now();
+        for &(key, mark) in orphans {
+            let place = (mark, key);
+            if self.out.contains_key(&place) || self.waiting.knows(&place) {
+                continue;
+            }
+            let waits = match jobs.get(&key) {
+                Some(job) => Waits::new(passed::orphan(job, mark.due(), mark.generation), now),
+                None => {
+                    // Nobody knows what to start.
+                    let label = key.digits();
+                    let job = Arc::new(Job::remembered(key, &label, &self.settings.zone));
+                    let fire = passed::orphan(&job, mark.due(), mark.generation);
+                    Waits { aim: Aim::Miss(NOT_IN_TIME.into()), ..Waits::new(fire, now) }
+                }
+            };
+            self.waiting.add(Waits { was_others: true, ..waits });
+        }
+    }
+
+    fn take_passed(&mut self) {
+        while let Ok(event) = self.ports.passed.try_recv() {
+            self.take_event(&event);
+        }
+    }
+
+    fn take_event(&mut self, event: &Event) {
+        for mut waits in passed::waits(event) {
+            waits.fire.generation = self.member.generation;
+            self.waiting.add(waits);
+        }
+    }
+
+    async fn take(&mut self, mut fire: Fire, now: jiff::Timestamp) {
+        if !fire.trigger.is_of_schedule() {
+            // Without an executor nothing is started.
+            let _ = self.ports.granted.send(fire);
+            return;
+        }
+        self.follow_clock(fire.generation).await;
+        fire.generation = self.member.generation;
+        self.waiting.add(Waits::new(fire, now));
+    }
+
+    /// Takes what became of a fire.
+    fn settle(&mut self, settlement: Settlement) {
+        match settlement {
+            Settlement::Done(fire) => {
+                let mark = Mark::of(fire.due, fire.generation);
+                self.out.remove(&(mark, fire.job.key));
+                self.member.deal(fire.job.key, mark);
+            }
+            Settlement::Returned(fire) => {
+                let mark = Mark::of(fire.due, fire.generation);
+                self.out.remove(&(mark, fire.job.key));
+                let at = fire.due.at;
+                self.waiting.add(Waits { was_granted: true, ..Waits::new(fire, at) });
+            }
+        }
+    }
+
+    /// Hands a fire on.
+    pub(super) fn hand_on(&mut self, fire: Fire) {
+        let mark = Mark::of(fire.due, fire.generation);
+        self.out.insert((mark, fire.job.key), fire.clone());
+        // Without an executor nothing is started.
+        let _ = self.ports.granted.send(fire);
+    }
+
+    /// Says that we are gone, once what was granted is settled; what is not is taken over.
+    async fn leave(mut self, leave: Option<Leave>) {
+        let by = Instant::now() + LEAVING;
+        while !self.out.is_empty() {
+            match tokio::time::timeout_at(by, self.ports.settled.recv()).await {
+                Ok(Some(settlement)) => self.settle(settlement),
+                _ => break,
+            }
+        }
+        if self.member.lease.fencing != 0 {
+            let (beat, _) = self.member.beat(self.now(), self.about.clone());
+            // If it is not heard the lease ends by itself.
+            let _ = self.ports.store.beat(Beat { leaving: true, ..beat }, LEAVING).await;
+        }
+        if let Some(leave) = leave {
+            // Whoever has lost interest need not be told.
+            let _ = leave.send(());
+        }
+    }
+
+    fn read_table(&mut self) {
+        let table = Arc::clone(&self.ports.tables.borrow_and_update());
+        if self.about.jobs_hash.is_empty() || !Arc::ptr_eq(&table, &self.table) {
+            self.about.jobs_hash = peers::hash(&table);
+            self.about.jobs = u64::try_from(table.len()).unwrap_or(u64::MAX);
+            self.table = table;
+        }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.ports.clock.monotonic()
+    }
+
+    pub(super) fn warn(&self, text: String) {
+        self.ports.bus.publish(Event::Notice { file: None, text, warning: true });
+    }
+
+    pub(super) fn note(&self, text: String) {
+        self.ports.bus.publish(Event::Notice { file: None, text, warning: false });
+    }
+}

@@ -1,0 +1,87 @@
+//! Instants that were not started here, and that another replica may have started: only what nobody did is told.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::waiting::{Aim, Waits};
+use crate::event::{Event, Fire, Trigger};
+use crate::job::Job;
+use crate::schedule::Due;
+
+/// Instants of a range that are asked for one by one.
+const WALKED: usize = 10_000;
+
+/// An instant that nobody started: for which reason, and whether by choice.
+#[derive(Debug, Clone)]
+pub(super) struct Passed {
+    pub(super) fire: Fire,
+    pub(super) reason: Arc<str>,
+    pub(super) is_skipped: bool,
+}
+
+/// The instants of a range that was missed or skipped, each to be claimed for being listed; nothing of other events.
+pub(super) fn waits(event: &Event) -> Vec<Waits> {
+    let (job, first, last, reason, generation, trigger, is_skipped) = match event {
+        Event::RunMissed { job, first, last, reason, generation, trigger, .. } => {
+            (job, *first, *last, reason, *generation, *trigger, false)
+        }
+        Event::RunSkipped { job, first, last, reason, generation, trigger, .. } => {
+            (job, *first, *last, reason, *generation, *trigger, true)
+        }
+        _ => return Vec::new(),
+    };
+    let reason: Arc<str> = reason.as_str().into();
+    let dues = std::iter::successors(Some(first), |due| job.next_after(*due));
+    let mut dues: Vec<Due> = dues.take_while(|due| *due <= last).take(WALKED).collect();
+    if dues.last() != Some(&last) {
+        dues.push(last);
+    }
+    let fire = |due| Fire { job: Arc::clone(job), due, trigger, generation };
+    let aim = || {
+        let reason = Arc::clone(&reason);
+        if is_skipped { Aim::Skip(reason) } else { Aim::Miss(reason) }
+    };
+    dues.into_iter()
+        .map(|due| Waits { aim: aim(), ..Waits::new(fire(due), Timestamp::MIN) })
+        .collect()
+}
+
+/// Instants in order as events, one for each contiguous range of a job, reason and generation.
+pub(super) fn events(passed: Vec<Passed>) -> Vec<Event> {
+    let mut ranges: Vec<(Passed, Due, u64)> = Vec::new();
+    for next in passed {
+        let follows = |(first, last, _): &&mut (Passed, Due, u64)| {
+            let (a, b) = (&first.fire, &next.fire);
+            (a.job.key, a.generation, a.trigger) == (b.job.key, b.generation, b.trigger)
+                && (&first.reason, first.is_skipped) == (&next.reason, next.is_skipped)
+                && a.job.next_after(*last) == Some(b.due)
+        };
+        match ranges.iter_mut().rev().find(follows) {
+            Some((_, last, count)) => {
+                *last = next.fire.due;
+                *count += 1;
+            }
+            None => {
+                let last = next.fire.due;
+                ranges.push((next, last, 1));
+            }
+        }
+    }
+    ranges.into_iter().map(|(first, last, count)| event(first, last, count)).collect()
+}
+
+fn event(Passed { fire, reason, is_skipped }: Passed, last: Due, count: u64) -> Event {
+    let Fire { job, due: first, trigger, generation } = fire;
+    let (reason, run) = (reason.to_string(), None);
+    if is_skipped {
+        Event::RunSkipped { job, first, last, count, reason, generation, trigger, run }
+    } else {
+        Event::RunMissed { job, first, last, count, reason, generation, trigger, run }
+    }
+}
+
+/// A fire of a job that another replica claimed and did not start before it died.
+pub(super) fn orphan(job: &Arc<Job>, due: Due, generation: u64) -> Fire {
+    Fire { job: Arc::clone(job), due, trigger: Trigger::Schedule, generation }
+}

@@ -1,0 +1,185 @@
+//! What the store's verdicts lead to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::gate::Gate;
+use super::passed::{self, Passed};
+use super::waiting::{Aim, Place, Waits};
+use crate::event::Fire;
+use crate::store::{Generation, Mark, StoreError, Verdict, Write};
+
+/// How long the store may take to answer claims.
+const WITHIN: Duration = Duration::from_millis(500);
+
+/// Why a fire is skipped, in the executor's words.
+const PAUSED: &str = "paused";
+const FULL: &str = "max instances";
+/// Why fires are missed.
+const LATE: &str = "claimed by a replica that died, and not started in time";
+const FORGOTTEN: &str = "claimed here, and lost by the store before it was started";
+
+/// What a round of claims came to.
+#[derive(Default)]
+struct Round {
+    granted: Vec<Fire>,
+    passed: Vec<Passed>,
+    taken_over: Vec<Fire>,
+}
+
+impl Gate {
+    /// Claims what is to be claimed now.
+    pub(super) async fn claim(&mut self) {
+        while self.waiting.has_ready() && self.member.may_claim() && self.wait_until.is_none() {
+            let (places, claims) = self.waiting.claims();
+            let lease = self.member.lease.clone();
+            let answer = self.ports.store.claim(lease, claims, WITHIN).await;
+            let answer = answer.and_then(|verdicts| {
+                let is_whole = verdicts.len() == places.len();
+                is_whole.then_some(verdicts).ok_or_else(|| {
+                    StoreError::Corrupt("it has not answered for every claim".to_owned())
+                })
+            });
+            let now = self.now();
+            let Ok(verdicts) = answer else {
+                self.member.fall_silent(now);
+                return;
+            };
+            let mut round = Round::default();
+            for (place, verdict) in places.into_iter().zip(verdicts) {
+                self.heed(place, verdict, &mut round);
+            }
+            self.carry_out(round).await;
+        }
+    }
+
+    fn heed(&mut self, place: Place, verdict: Verdict, round: &mut Round) {
+        let now = self.now();
+        match verdict {
+            Verdict::Granted => {
+                let Some(waits) = self.waiting.remove(&place) else { return };
+                let Waits { fire, aim, was_others, .. } = waits;
+                match aim {
+                    Aim::Renew => {}
+                    Aim::Start => {
+                        if was_others {
+                            round.taken_over.push(fire.clone());
+                        }
+                        round.granted.push(fire);
+                    }
+                    Aim::Miss(reason) => {
+                        round.passed.push(Passed { fire, reason, is_skipped: false })
+                    }
+                    Aim::Skip(reason) => {
+                        round.passed.push(Passed { fire, reason, is_skipped: true })
+                    }
+                }
+            }
+            Verdict::Taken => {
+                let Some(waits) = self.waiting.remove(&place) else { return };
+                let (mark, key) = place;
+                let asserted = self.member.dealt.get(&key).is_some_and(|dealt| *dealt >= mark);
+                if waits.aim == Aim::Start && asserted {
+                    if waits.was_granted {
+                        // It may be that only our own word keeps it from us.
+                        let (fire, reason) = (waits.fire, FORGOTTEN.into());
+                        round.passed.push(Passed { fire, reason, is_skipped: false });
+                    } else {
+                        self.suppressed += 1;
+                    }
+                }
+            }
+            Verdict::Belongs(_) => {
+                let Some(waits) = self.waiting.get_mut(&place) else { return };
+                if waits.aim == Aim::Start {
+                    waits.ready = false;
+                    // A run of the job that is going there is no claim of this fire.
+                    waits.was_others |= waits.fire.job.policy().overlap == Default::default();
+                } else {
+                    // Its owner tells what becomes of it.
+                    self.waiting.remove(&place);
+                }
+            }
+            Verdict::Full => self.pass(place, FULL, true, round),
+            Verdict::Paused => self.pass(place, PAUSED, true, round),
+            Verdict::Late => self.pass(place, LATE, false, round),
+            Verdict::Wait(span) => self.wait_until = Some(now + span),
+            Verdict::Fenced => {
+                self.member.end_lease(now);
+            }
+        }
+    }
+
+    fn pass(&mut self, place: Place, reason: &str, is_skipped: bool, round: &mut Round) {
+        let Some(Waits { fire, aim, .. }) = self.waiting.remove(&place) else { return };
+        let (reason, is_skipped) = match aim {
+            // The executor's start will be refused, and then it is asked for again.
+            Aim::Renew => return,
+            Aim::Miss(reason) => (reason, false),
+            Aim::Skip(reason) => (reason, true),
+            Aim::Start => (Arc::from(reason), is_skipped),
+        };
+        round.passed.push(Passed { fire, reason, is_skipped });
+    }
+
+    async fn carry_out(&mut self, round: Round) {
+        if !self.settings.linger.is_zero() && !round.granted.is_empty() {
+            tokio::time::sleep(self.settings.linger).await;
+        }
+        for fire in round.granted {
+            self.hand_on(fire);
+        }
+        for fire in round.taken_over {
+            self.note(format!(
+                "taken over from a replica that did not start it: job {}, due {}",
+                fire.job.label(),
+                fire.due.at
+            ));
+        }
+        let marks: Vec<_> =
+            round.passed.iter().map(|Passed { fire, .. }| (fire.job.key, mark(fire))).collect();
+        for event in passed::events(round.passed) {
+            self.ports.bus.publish(event);
+        }
+        // Each of them was claimed: the event's own write gives up the last of a range alone.
+        for (key, mark) in marks {
+            self.member.deal(key, mark);
+            self.ports.store.write(Write::Mark(key, mark));
+        }
+        if self.suppressed > 0 {
+            let count = std::mem::take(&mut self.suppressed);
+            self.note(format!(
+                "{count} fires that came again were not started: their instants were dealt with before, and other \
+                 replicas live"
+            ));
+        }
+    }
+
+    /// Asks for a new generation of the clock if the scheduler has begun one.
+    pub(super) async fn follow_clock(&mut self, generation: u64) {
+        let Some(local) = self.member.local_generation.filter(|local| *local < generation) else {
+            return;
+        };
+        let (lease, from) = (self.member.lease.clone(), self.member.generation);
+        match self.ports.store.step_back(lease, from, WITHIN).await {
+            Ok(Generation::Opened(opened)) => {
+                self.member.generation = opened;
+                self.member.local_generation = Some(generation);
+            }
+            Ok(Generation::Kept(kept)) => {
+                self.member.generation = kept;
+                self.member.local_generation = Some(generation);
+                self.warn(
+                    "the clock was set back: instants that come again are not started again, for other replicas live"
+                        .to_owned(),
+                );
+            }
+            // Asked again with the next fire; until then what comes again counts as dealt with.
+            Err(_) => self.member.local_generation = Some(local),
+        }
+    }
+}
+
+fn mark(fire: &Fire) -> Mark {
+    Mark::of(fire.due, fire.generation)
+}

@@ -1,0 +1,128 @@
+//! A Redis that is killed, paused, emptied.
+
+use std::time::{Duration, Instant};
+
+use crate::cluster::{Cluster, EACH_SECOND, assert_once, assert_whole, missing, notices};
+use crate::harness::Running;
+use crate::redis::Redis;
+
+fn wait(span: Duration) {
+    let until = Instant::now() + span;
+    while Instant::now() < until {
+        std::thread::park_timeout(until - Instant::now());
+    }
+}
+
+#[test]
+fn a_lone_replica_goes_on_while_redis_is_away() {
+    let Some(redis) = Redis::start() else { return };
+    let mut cluster = Cluster::new(redis, EACH_SECOND);
+    let replicas = cluster.start(&["a"]);
+    cluster.wait_for_more(9);
+    cluster.redis.kill();
+    cluster.wait_for_more(5);
+    cluster.redis.restart();
+    let ran = cluster.wait_for_more(12);
+    assert_once(&ran);
+    assert_whole(&ran);
+    drop(replicas);
+}
+
+#[test]
+fn replicas_hold_while_redis_is_away_and_start_what_is_in_time_when_it_returns() {
+    let Some(redis) = Redis::setup().durable().start() else { return };
+    let mut cluster = Cluster::new(redis, EACH_SECOND);
+    let _replicas = cluster.start(&["a", "b", "c"]);
+    cluster.wait_for_more(3);
+    cluster.redis.kill();
+    wait(Duration::from_secs(2));
+    let before = cluster.ran().len();
+    wait(Duration::from_secs(4));
+    assert_eq!(cluster.ran().len(), before, "{:#?}", cluster.ran());
+    cluster.redis.restart();
+    let ran = cluster.wait_for("what was held", |ran| ran.len() > before + 20);
+    assert_once(&ran);
+    assert_whole(&ran);
+}
+
+#[test]
+fn a_redis_that_lost_everything_has_nothing_started_twice() {
+    let Some(redis) = Redis::start() else { return };
+    let mut cluster = Cluster::new(redis, EACH_SECOND);
+    let _replicas = cluster.start(&["a", "b", "c"]);
+    cluster.wait_for_more(3);
+    cluster.redis.restart();
+    cluster.wait_for_more(15);
+    cluster.redis.flush();
+    let ran = cluster.wait_for_more(15);
+    assert_once(&ran);
+}
+
+#[test]
+fn a_paused_redis_holds_and_nothing_is_started_twice() {
+    let Some(redis) = Redis::start() else { return };
+    let cluster = Cluster::new(redis, EACH_SECOND);
+    let _replicas = cluster.start(&["a", "b"]);
+    cluster.wait_for_more(3);
+    cluster.redis.pause();
+    wait(Duration::from_secs(9));
+    cluster.redis.resume();
+    let ran = cluster.wait_for_more(20);
+    assert_once(&ran);
+    assert_whole(&ran);
+}
+
+/// Waits until a daemon has told of a missed instant for this reason.
+fn expect_missed(replica: &mut Running, reason: &str) {
+    replica.expect_where("run.missed", |event| {
+        event["message"].as_str().is_some_and(|text| text.contains(reason))
+            || event["reason"].as_str().is_some_and(|text| text.contains(reason))
+    });
+}
+
+#[test]
+fn hold_lists_what_was_held_for_too_long() {
+    let Some(redis) = Redis::start() else { return };
+    let crontab = "# cronkeep: grace=2s\n* * * * * * {write}\n";
+    let mut cluster = Cluster::new(redis, crontab).args(&["--when-store-down", "hold"]);
+    let mut replicas = cluster.start(&["a"]);
+    cluster.wait_for_more(3);
+    cluster.redis.kill();
+    let deadline = Instant::now() + crate::harness::PATIENCE;
+    while !notices(&mut replicas[0]).iter().any(|text| text.contains("held for longer")) {
+        assert!(Instant::now() < deadline, "{:#?}", notices(&mut replicas[0]));
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    cluster.redis.restart();
+    expect_missed(&mut replicas[0], "held while the store was away");
+    let ran = cluster.wait_for_more(2);
+    assert_once(&ran);
+    assert!(!missing(&ran).is_empty());
+}
+
+#[test]
+fn run_goes_on_with_each_replica_while_redis_is_away() {
+    let Some(redis) = Redis::start() else { return };
+    let mut cluster = Cluster::new(redis, EACH_SECOND).args(&["--when-store-down", "run"]);
+    let _replicas = cluster.start(&["a", "b"]);
+    assert_once(&cluster.wait_for_more(3));
+    cluster.redis.kill();
+    cluster.wait_for("instants that both started", |ran| {
+        crate::cluster::instants(ran).values().filter(|count| **count == 2).count() >= 2
+    });
+}
+
+#[test]
+fn a_replica_that_never_reached_redis_runs_after_thirty_seconds() {
+    let Some(redis) = Redis::start() else { return };
+    let mut cluster = Cluster::new(redis, EACH_SECOND);
+    cluster.redis.kill();
+    let mut replica = cluster.replica("a").start();
+    let begun = Instant::now();
+    let ran = cluster.wait_for("a start", |ran| !ran.is_empty());
+    assert!(begun.elapsed() > Duration::from_secs(20), "{ran:#?}");
+    let ran = cluster.wait_for_more(30);
+    assert_once(&ran);
+    assert_whole(&ran);
+    assert!(notices(&mut replica).iter().any(|text| text.contains("has not answered since")));
+}
