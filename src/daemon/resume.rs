@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::event::{Bus, Event, Fire, Trigger};
 use crate::job::{Diff, Job, JobKey, JobTable};
@@ -47,6 +47,8 @@ enum Phase {
     Begun(Timestamp),
     /// Everything: what is new from now on is new.
     Done,
+    /// It does not matter: a shadow goes on from nothing, and has nothing kept.
+    Shadow,
 }
 
 impl Resume {
@@ -61,15 +63,12 @@ impl Resume {
         Resume { store, bus, fires, passed, going, phase: Phase::Asked(states) }
     }
 
-<<<<<<< HEAD
     /// Goes on from nothing, and has nothing kept.
     pub(super) fn of_shadow(store: Handle, bus: Bus) -> Self {
         let (fires, going) = (unbounded_channel().0, Going::default());
         Resume { store, bus, fires, passed: None, going, phase: Phase::Shadow }
     }
 
-=======
->>>>>>> shadow
     /// What the store has kept, for the table that is the first, loaded at `now`; none for later ones, and if it does not
     /// answer in time.
     pub(super) fn recall(&mut self, now: Timestamp, within: Duration) -> Option<States> {
@@ -106,7 +105,7 @@ impl Resume {
                 self.answer(states, runnable, now, now);
             }
             // The store may know them.
-            (None, Phase::Asked(_) | Phase::Begun(_)) => {}
+            (None, Phase::Asked(_) | Phase::Begun(_) | Phase::Shadow) => {}
             (None, Phase::Done) => {
                 let is_new = |job: &&Arc<Job>| job.since == now;
                 self.keep_since(diff.added.iter().chain(&diff.changed).filter(is_new));

@@ -15,6 +15,7 @@ use super::control::{About, Control, Desk};
 use super::notify::Notify;
 use super::recover::Concerns;
 use super::reload::Reload;
+use super::resume::Resume;
 use super::store::Keeper;
 use super::{LAST_LINES, Outside};
 use crate::clock::{Alarm, Clock, SystemClock};
@@ -116,12 +117,8 @@ pub(super) async fn serve(
     let account = Account::current();
     let control = Control::start(&config, &account, &bus).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-<<<<<<< HEAD
     let resume = Resume::of_shadow(store.handle().clone(), bus.clone());
     let reload = Reload::new(&config, account, bus.clone(), resume);
-=======
-    let reload = Reload::new(&config, account, bus.clone(), None);
->>>>>>> shadow
     let alarm = clock.alarm().context("failed to make a timer")?;
     let (tables, table) = watch::channel(Arc::default());
     let (concerns, concern) = watch::channel(summary("nothing is compared yet"));
