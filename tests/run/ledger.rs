@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use cronkeep::crontab::directive::Overlap;
 use cronkeep::event::{Event, Outcome};
-use cronkeep::executor::{Host, Ledger, Stop, WhenDown};
+use cronkeep::executor::{Host, Ledger, Stop};
 use cronkeep::job::{Job, Policy};
-use cronkeep::store::{Mark, Owed, Permission, Standing, Write};
+use cronkeep::store::{Mark, Owed, Permission, Standing, WhenDown, Write};
 use cronkeep::unix::Account;
 
 use crate::harness::{Daemon, alone, job, start_recorded, under, until};

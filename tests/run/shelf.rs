@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use cronkeep::clock::SystemClock;
 use cronkeep::event::RunId;
-use cronkeep::executor::{Conditions, Ledger, WhenDown};
+use cronkeep::executor::Ledger;
 use cronkeep::store::{
-    Beat, Claim, Handle, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query,
-    Reply, Start, Store, StoreError, Verdict, Versioned, Write,
+    Beat, Claim, Conditions, Handle, Lease, Loaded, Output, Page, Peers, Permission, Put,
+    PutSnapshot, Query, Reply, Start, Store, StoreError, Verdict, Versioned, WhenDown, Write,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -70,7 +70,7 @@ impl Shelf {
             Handle::start(move || store as Arc<dyn Store>, Arc::new(SystemClock), Arc::new(|_| {}));
         let handle = handle.unwrap();
         let lease = Lease { replica: "here".to_owned(), fencing: 7 };
-        let conditions = watch::channel(Conditions { lease, within, when_down }).1;
+        let conditions = watch::channel(Conditions { lease, within, when_down, until: None }).1;
         (Ledger::new(handle.clone(), conditions), handle)
     }
 
