@@ -312,7 +312,11 @@ impl Soak {
         }
         // From when all were there to when the last harm was done.
         let (from, to) = (first.as_second() + 8, last.as_second() - 6);
-        let jobs: BTreeSet<&String> = ran.keys().map(|(job, _)| job).collect();
+        let mut jobs: BTreeSet<&String> = ran.keys().map(|(job, _)| job).collect();
+        jobs.extend(listed.keys().map(|(job, _)| job));
+        // A job that nobody has ever heard of would be lost unseen.
+        let has_minute = (from..=to).any(|at| at % 60 == 0);
+        assert!(!has_minute || jobs.len() == MANY + 1, "{} jobs were heard of", jobs.len());
         let each_second = jobs
             .iter()
             .max_by_key(|job| ran.keys().filter(|(of, _)| of == **job).count())
