@@ -351,15 +351,13 @@ impl Gate {
             if self.out.contains_key(&place) || self.waiting.knows(&place) {
                 continue;
             }
-            let waits = match jobs.get(&key) {
-                Some(job) => Waits::new(passed::orphan(job, mark.due(), mark.generation), now),
-                None => {
-                    // Nobody knows what to start.
-                    let label = key.digits();
-                    let job = Arc::new(Job::remembered(key, &label, &self.settings.zone));
-                    let fire = passed::orphan(&job, mark.due(), mark.generation);
-                    Waits { aim: Aim::Miss(NOT_IN_TIME.into()), ..Waits::new(fire, now) }
-                }
+            let waits = if let Some(job) = jobs.get(&key) {
+                Waits::new(passed::orphan(job, mark.due(), mark.generation), now)
+            } else {
+                // Nobody knows what to start.
+                let job = Arc::new(Job::remembered(key, &key.digits(), &self.settings.zone));
+                let fire = passed::orphan(&job, mark.due(), mark.generation);
+                Waits { aim: Aim::Miss(NOT_IN_TIME.into()), ..Waits::new(fire, now) }
             };
             self.waiting.add(Waits { was_others: true, ..waits });
         }

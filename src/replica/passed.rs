@@ -57,15 +57,12 @@ pub(super) fn events(passed: Vec<Passed>) -> Vec<Event> {
                 && (&first.reason, first.is_skipped) == (&next.reason, next.is_skipped)
                 && a.job.next_after(*last) == Some(b.due)
         };
-        match ranges.iter_mut().rev().find(follows) {
-            Some((_, last, count)) => {
-                *last = next.fire.due;
-                *count += 1;
-            }
-            None => {
-                let last = next.fire.due;
-                ranges.push((next, last, 1));
-            }
+        if let Some((_, last, count)) = ranges.iter_mut().rev().find(follows) {
+            *last = next.fire.due;
+            *count += 1;
+        } else {
+            let last = next.fire.due;
+            ranges.push((next, last, 1));
         }
     }
     ranges.into_iter().map(|(first, last, count)| event(first, last, count)).collect()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::gate::Gate;
 use super::passed::{self, Passed};
 use super::waiting::{Aim, Place, Waits};
+use crate::crontab::directive::Overlap;
 use crate::event::Fire;
 use crate::store::{Generation, Mark, StoreError, Verdict, Write};
 
@@ -47,13 +48,13 @@ impl Gate {
             };
             let mut round = Round::default();
             for (place, verdict) in places.into_iter().zip(verdicts) {
-                self.heed(place, verdict, &mut round);
+                self.heed(place, &verdict, &mut round);
             }
             self.carry_out(round).await;
         }
     }
 
-    fn heed(&mut self, place: Place, verdict: Verdict, round: &mut Round) {
+    fn heed(&mut self, place: Place, verdict: &Verdict, round: &mut Round) {
         let now = self.now();
         match verdict {
             Verdict::Granted => {
@@ -68,10 +69,10 @@ impl Gate {
                         round.granted.push(fire);
                     }
                     Aim::Miss(reason) => {
-                        round.passed.push(Passed { fire, reason, is_skipped: false })
+                        round.passed.push(Passed { fire, reason, is_skipped: false });
                     }
                     Aim::Skip(reason) => {
-                        round.passed.push(Passed { fire, reason, is_skipped: true })
+                        round.passed.push(Passed { fire, reason, is_skipped: true });
                     }
                 }
             }
@@ -94,7 +95,7 @@ impl Gate {
                 if waits.aim == Aim::Start {
                     waits.ready = false;
                     // A run of the job that is going there is no claim of this fire.
-                    waits.was_others |= waits.fire.job.policy().overlap == Default::default();
+                    waits.was_others |= waits.fire.job.policy().overlap == Overlap::default();
                 } else {
                     // Its owner tells what becomes of it.
                     self.waiting.remove(&place);
@@ -103,7 +104,7 @@ impl Gate {
             Verdict::Full => self.pass(place, FULL, true, round),
             Verdict::Paused => self.pass(place, PAUSED, true, round),
             Verdict::Late => self.pass(place, LATE, false, round),
-            Verdict::Wait(span) => self.wait_until = Some(now + span),
+            Verdict::Wait(span) => self.wait_until = Some(now + *span),
             Verdict::Fenced => {
                 self.member.end_lease(now);
             }

@@ -3,6 +3,7 @@
 //! A minute of it here; `make soak` has ten of them. The last line that it prints is JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +19,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::redis::Redis;
+use crate::redis::{Redis, Reply};
 
 /// Where Debian's package `faketime` puts what is loaded before everything else.
 const LIBRARIES: [&str; 2] = [
@@ -32,7 +33,7 @@ const MANY: usize = 200;
 /// How long the end may take: a grace, two heartbeats, and what was due last.
 const SETTLING: Duration = Duration::from_secs(25);
 /// How often something goes wrong.
-const PACE: (u64, u64) = (1_500, 4_500);
+const PACE: (u64, u64) = (1_000, 3_500);
 
 /// Numbers that are the same for the same seed.
 struct Dice(u64);
@@ -55,6 +56,8 @@ struct Node {
     stopped_until: Option<Instant>,
     starts_at: Option<Instant>,
     lives: usize,
+    /// Its name among the replicas, once it was asked for it.
+    name: Option<String>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -95,7 +98,8 @@ impl Soak {
         );
         let mut crontab = format!("* * * * * * {write}\n");
         for number in 0..MANY {
-            crontab.push_str(&format!("* * * * * {write}; : {number}\n"));
+            // Writing to memory does not fail.
+            let _ = writeln!(crontab, "* * * * * {write}; : {number}");
         }
         fs::write(folder.path().join("crontab"), crontab).unwrap();
         let node = |who| Node {
@@ -104,6 +108,7 @@ impl Soak {
             stopped_until: None,
             starts_at: Some(Instant::now()),
             lives: 0,
+            name: None,
         };
         let nodes = (0..SKEWS.len()).map(node).collect();
         Soak {
@@ -145,6 +150,7 @@ impl Soak {
         let child = command.spawn().unwrap();
         let node = &mut self.nodes[who];
         (node.child, node.starts_at, node.lives) = (Some(child), None, node.lives + 1);
+        node.name = None;
     }
 
     /// Starts and wakes up what is to be by now.
@@ -167,9 +173,37 @@ impl Soak {
         }
     }
 
+    /// Who has claimed something and not started it.
+    fn claimer(&mut self) -> Option<usize> {
+        let nodes = self.nodes.iter_mut().filter(|node| node.stopped_until.is_none());
+        for node in nodes.filter(|node| node.child.is_some() && node.name.is_none()) {
+            let socket = self.folder.path().join(format!("state-{}/control.sock", node.who));
+            let mut command = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
+            let output = command.args(["status", "--json", "--control"]).arg(socket).output();
+            let status: Option<serde_json::Value> =
+                output.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
+            let name = status.and_then(|status| status["replicas"][0].as_str().map(str::to_owned));
+            node.name = name.filter(|name| name.contains('-'));
+        }
+        let reply = self.redis.try_command(["HVALS", "{cronkeep:soak}:fires"]).ok()?;
+        let Reply::List(fields) = reply else { return None };
+        let text = |field| match field {
+            Reply::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            _ => String::new(),
+        };
+        let lists: Vec<String> = fields.into_iter().map(text).collect();
+        let mut lines = lists.iter().flat_map(|list| list.lines());
+        lines.find_map(|line| {
+            let owner = line.strip_prefix("c ")?.rsplit(' ').next()?;
+            let is_owner = |node: &&Node| node.name.as_deref() == Some(owner);
+            self.nodes.iter().find(is_owner).map(|node| node.who)
+        })
+    }
+
     /// Something goes wrong.
     fn harm(&mut self, now: Instant) {
-        let who = usize::try_from(self.dice.below(3)).unwrap();
+        let random = usize::try_from(self.dice.below(3)).unwrap();
+        let who = self.claimer().filter(|_| self.dice.below(3) > 0).unwrap_or(random);
         let is_well = self.nodes[who].child.is_some() && self.nodes[who].stopped_until.is_none();
         match self.dice.below(10) {
             0..=3 if is_well => {
@@ -278,12 +312,16 @@ impl Soak {
         }
         // From when all were there to when the last harm was done.
         let (from, to) = (first.as_second() + 8, last.as_second() - 6);
-        let jobs: BTreeSet<&String> = ran.keys().map(|(job, _)| job).collect();
+        let mut jobs: BTreeSet<&String> = ran.keys().map(|(job, _)| job).collect();
+        jobs.extend(listed.keys().map(|(job, _)| job));
+        // A job that nobody has ever heard of would be lost unseen.
+        let has_minute = (from..=to).any(|at| at % 60 == 0);
+        assert!(!has_minute || jobs.len() == MANY + 1, "{} jobs were heard of", jobs.len());
         let each_second = jobs
             .iter()
             .max_by_key(|job| ran.keys().filter(|(of, _)| of == **job).count())
-            .unwrap()
-            .to_string();
+            .map(|job| (*job).clone())
+            .unwrap();
         let is_due =
             |job: &str, at: i64| (from..=to).contains(&at) && (at % 60 == 0 || *job == each_second);
         let due: Vec<(String, Timestamp)> = jobs
@@ -348,7 +386,7 @@ fn soak(faults: &'static str, span: Duration) -> Option<(Result, Counts)> {
         return None;
     }
     let redis = Redis::setup().durable().start()?;
-    let seed = number("CRONKEEP_SOAK_SEED", Timestamp::now().as_nanosecond().unsigned_abs() as u64);
+    let seed = number("CRONKEEP_SOAK_SEED", Timestamp::now().as_millisecond().unsigned_abs());
     println!("CRONKEEP_SOAK_SEED={seed}");
     let mut soak = Soak::new(redis, seed, faults);
     let (first, last) = soak.run(span);
@@ -373,7 +411,7 @@ fn soak(faults: &'static str, span: Duration) -> Option<(Result, Counts)> {
 #[test]
 fn whatever_goes_wrong_nothing_is_started_twice_or_lost_unseen() {
     let span = Duration::from_secs(number("CRONKEEP_SOAK_SECONDS", 60));
-    let Some((result, counts)) = soak("replica-linger-200", span) else { return };
+    let Some((result, counts)) = soak("replica-linger-500", span) else { return };
     assert!(result.due > 0 && result.started > 0);
     assert_eq!(result.twice, 0, "started twice");
     assert_eq!(result.unlisted, [], "neither started nor listed");

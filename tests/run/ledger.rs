@@ -7,8 +7,7 @@ use cronkeep::crontab::directive::Overlap;
 use cronkeep::event::{Event, Outcome};
 use cronkeep::executor::{Host, Ledger, Stop};
 use cronkeep::job::{Job, Policy};
-use cronkeep::store::WhenDown;
-use cronkeep::store::{Mark, Owed, Permission, Standing, Write};
+use cronkeep::store::{Mark, Owed, Permission, Standing, WhenDown, Write};
 use cronkeep::unix::Account;
 
 use crate::harness::{Daemon, alone, job, start_recorded, under, until};
@@ -207,17 +206,20 @@ fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
 #[test]
 fn what_has_to_wait_is_owed_and_passed_by_its_watermark() {
     alone(async {
-        let shelf = Shelf::open();
-        let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
-        let mut daemon = daemon(ledger);
         let queue = policy(|policy| policy.overlap = Overlap::Queue);
-        let waits: Job = under(queue, job("sleep 1000"));
-        daemon.fire(waits.clone());
-        while !matches!(&*daemon.next().await, Event::RunStarted(_)) {}
-        assert_eq!(owed(&shelf), (0, 0), "what starts at once is not");
-        daemon.fire(waits);
-        until(|| owed(&shelf) == (1, 1)).await;
-        daemon.handle.stop(Stop::End { grace: LONG }).await;
+        let replace = policy(|policy| policy.overlap = Overlap::Replace);
+        for policy in [queue, replace] {
+            let shelf = Shelf::open();
+            let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+            let mut daemon = daemon(ledger);
+            let waits: Job = under(policy, job("sleep 1000"));
+            daemon.fire(waits.clone());
+            while !matches!(&*daemon.next().await, Event::RunStarted(_)) {}
+            assert_eq!(owed(&shelf), (0, 0), "what starts at once is not");
+            daemon.fire(waits);
+            until(|| owed(&shelf) == (1, 1)).await;
+            daemon.handle.stop(Stop::End { grace: LONG }).await;
+        }
     });
 }
 

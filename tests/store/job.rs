@@ -149,7 +149,7 @@ fn follow(jobs: &mut HashMap<JobKey, JobState>, step: &Step) {
                     jobs.entry(*key).or_default().since = Some(*since);
                 }
             }
-            Write::Mark(key, mark) => {
+            Write::Mark(key, mark) | Write::Release(key, mark) => {
                 let job = jobs.entry(*key).or_default();
                 job.mark = job.mark.max(Some(*mark));
             }
