@@ -166,7 +166,7 @@ fn follow(jobs: &mut HashMap<JobKey, JobState>, step: &Step) {
             }
             Write::Pause(key) => jobs.entry(*key).or_default().paused = true,
             Write::Resume(key) => jobs.entry(*key).or_default().paused = false,
-            Write::Release(..) | Write::Run(_) | Write::Output(..) => {
+            Write::Run(_) | Write::Output(..) => {
                 unreachable!("not among them")
             }
         }
