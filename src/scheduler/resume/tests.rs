@@ -38,10 +38,10 @@ fn judged(text: &str, now: &str, state: impl Fn(&Job) -> JobState) -> Vec<String
     let job = &table.jobs()[0];
     let states = HashMap::from([(job.key, state(job))]);
     let now = at(now);
-    told(Past::new(&states, now, now).judge(&table))
+    told(&Past::new(&states, now, now).judge(&table))
 }
 
-fn told(verdict: Verdict) -> Vec<String> {
+fn told(verdict: &Verdict) -> Vec<String> {
     let clock = |due: &Due| due.civil.strftime("%H:%M:%S").to_string();
     let range = |what: &str, missed: &Missed| {
         format!("{what} {} {} {}", clock(&missed.first), clock(&missed.last), missed.count)
