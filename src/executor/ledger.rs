@@ -22,6 +22,13 @@ use crate::unix::{Pid, process};
 /// So many starts are asked for at once though further fires wait to be answered.
 const BURST: usize = 256;
 
+/// So many starts are asked for at once where replicas share them, while not many more than half as many that were permitted
+/// are still to be made: what is recorded and not made is lost if the daemon is killed, and no other may make it.
+const CHUNK: usize = 32;
+
+/// Starts that take longer hang, and hold up nobody else's.
+const HANGS: Duration = Duration::from_millis(50);
+
 /// How soon a store that has not answered is asked again for a start that is not made without it.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -40,6 +47,10 @@ pub struct Ledger {
     waiting: Vec<Arc<Ticket>>,
     /// Whether the store is being asked.
     asking: bool,
+    /// The tickets of starts that were permitted and are being made, where replicas share them.
+    making: Vec<u64>,
+    /// Whether those are being waited for.
+    pausing: bool,
     /// Who learns what became of fires, where replicas share them.
     told: Option<mpsc::UnboundedSender<Settlement>>,
 }
@@ -49,7 +60,16 @@ impl Ledger {
     #[must_use]
     pub fn new(store: Handle, conditions: watch::Receiver<Conditions>) -> Self {
         let standing = store.standing();
-        Ledger { store, standing, conditions, waiting: Vec::new(), asking: false, told: None }
+        Ledger {
+            store,
+            standing,
+            conditions,
+            waiting: Vec::new(),
+            asking: false,
+            making: Vec::new(),
+            pausing: false,
+            told: None,
+        }
     }
 
     /// Fires were claimed, and are shared with other replicas: what became of each is told there. What is not permitted is
@@ -113,13 +133,21 @@ impl Core {
     pub(super) fn record(&mut self, more: bool) {
         let Some(ledger) = &mut self.ledger else { return };
         let count = ledger.waiting.len();
-        if count == 0 || ledger.asking || (more && count < BURST) {
+        let is_shared = ledger.told.is_some();
+        let most = if is_shared { CHUNK } else { BURST };
+        if count == 0 || ledger.asking || (more && count < most) {
             return;
         }
-        let tickets = std::mem::take(&mut ledger.waiting);
         if ledger.is_pointless(self.clock.monotonic()) {
+            let tickets = std::mem::take(&mut ledger.waiting);
             return self.start_unrecorded(&tickets);
         }
+        if ledger.making.len() > CHUNK / 2 {
+            return self.pause();
+        }
+        let size = if is_shared { count.min(CHUNK) } else { count };
+        let later = ledger.waiting.split_off(size);
+        let tickets = std::mem::replace(&mut ledger.waiting, later);
         let starts = tickets.iter().map(|ticket| start(ticket.run())).collect();
         let Conditions { lease, within, .. } = ledger.conditions.borrow().clone();
         let answer = ledger.store.start_runs(lease, starts, within);
@@ -129,6 +157,35 @@ impl Core {
             // Without an executor nothing is started.
             let _ = reports.send(Report::Recorded(tickets, answer.await));
         });
+    }
+
+    /// Waits for starts that are being made, but not for ever.
+    fn pause(&mut self) {
+        let Some(ledger) = self.ledger.as_mut().filter(|ledger| !ledger.pausing) else { return };
+        let Some(&last) = ledger.making.iter().max() else { return };
+        ledger.pausing = true;
+        let reports = self.starts.reports();
+        tokio::spawn(async move {
+            tokio::time::sleep(HANGS).await;
+            // Without an executor nothing is started.
+            let _ = reports.send(Report::Hanging(last));
+        });
+    }
+
+    /// Waits no longer for starts up to this ticket.
+    pub(super) fn wait_no_longer(&mut self, last: u64) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.pausing = false;
+            ledger.making.retain(|number| *number > last);
+        }
+        self.record(false);
+    }
+
+    /// A start was made, or has failed.
+    pub(super) fn made(&mut self, number: u64) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.making.retain(|making| *making != number);
+        }
     }
 
     /// Takes the store's answer.
@@ -152,6 +209,9 @@ impl Core {
                 for (ticket, permission) in tickets.iter().zip(permissions) {
                     let reason = match permission {
                         Permission::Granted => {
+                            if let Some(ledger) = self.ledger.as_mut().filter(|_| is_shared) {
+                                ledger.making.push(ticket.number);
+                            }
                             self.tell_started(ticket.run());
                             self.starts.submit(Arc::clone(ticket));
                             continue;

@@ -81,6 +81,8 @@ pub(super) enum Report {
     Recorded(Vec<Arc<Ticket>>, Result<Vec<Permission>, StoreError>),
     /// The store is to be asked again for these starts.
     Held(Vec<Arc<Ticket>>),
+    /// Starts up to this ticket's that are still not made are not waited for with asking the store for more.
+    Hanging(u64),
     /// The process of a run of an earlier life has ended.
     Gone(RunId),
 }
@@ -253,8 +255,15 @@ impl Core {
                 }
             }
             Report::Abandoned => self.kill_abandoned(),
-            Report::Started(begun) => self.open(begun),
-            Report::Failed(failure) => self.fail(failure),
+            Report::Started(begun) => {
+                self.made(begun.number);
+                self.open(begun);
+            }
+            Report::Failed(failure) => {
+                self.made(failure.number);
+                self.fail(failure);
+            }
+            Report::Hanging(last) => self.wait_no_longer(last),
             Report::Gone(run) => self.survivor_gone(run),
             Report::Recorded(tickets, answer) => self.recorded(&tickets, answer),
             Report::Held(tickets) => self.ask_again(tickets),

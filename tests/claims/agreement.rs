@@ -11,7 +11,7 @@ use cronkeep::store::redis::Redis as Scripts;
 use cronkeep::store::{Beat, Claim, Lease, Mark, Owed, Peers, RunRecord, Start, Store, Write};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::redis::Redis;
 use super::scene::{EPOCH, EXPIRY, beat, claim, key, mark, run_id, start};
@@ -96,7 +96,7 @@ fn any_question() -> impl Strategy<Value = Question> {
         2 => (job(), at()).prop_map(|(job, at)| Question::Owe(job, at)),
         1 => (job(), at()).prop_map(|(job, at)| Question::Forgive(job, at)),
         1 => (job(), any::<bool>()).prop_map(|(job, is_paused)| Question::Pause(job, is_paused)),
-        1 => (replica(), job(), 6_u32..9)
+        2 => (replica(), job(), 0_u32..9)
             .prop_map(|(replica, job, run)| Question::Going { replica, job, run: run * 3 + job }),
         2 => (job(), 0_u32..9).prop_map(|(job, run)| Question::End { job, run: run * 3 + job }),
         1 => replica().prop_map(Question::StepBack),
@@ -113,8 +113,6 @@ struct Both {
     time: Arc<AtomicI64>,
     leases: [Lease; 3],
     life: u32,
-    /// How many runs were said to go on.
-    runs: u32,
     /// The first words of all answers.
     seen: BTreeSet<String>,
 }
@@ -191,12 +189,9 @@ impl Both {
                 self.write(Write::Resume(key(*job))).await;
             }
             Question::Going { replica, job, run } => {
-                // A run of its own each time: one that has ended does not go on.
-                self.runs += 1;
-                let run = run + 1_000 * self.runs;
                 let name = self.leases[*replica].replica.clone();
-                self.board.going(key(*job), run_id(run), 1, &name);
-                self.write(Write::Run(Box::new(record(*job, run, &name)))).await;
+                self.board.going(key(*job), run_id(*run), 1, &name);
+                self.write(Write::Run(Box::new(record(*job, *run, &name)))).await;
             }
             Question::End { job, run } => {
                 for attempt in 1..3 {
@@ -280,10 +275,16 @@ fn scripts_and_rules_give_the_same_answers() {
     let Some(server) = Redis::start() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut server = Some(server);
-    let mut runner = TestRunner::default();
-    let cases = runner.config().cases.min(120);
+    // Always the same questions, or as many others as one asks for.
+    let number =
+        |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    let (seed, cases) = (number("AGREEMENT_SEED", 1), number("PROPTEST_CASES", 120));
     let mut seen = BTreeSet::new();
     for case in 0..cases {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&(seed + case).to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let questions = prop::collection::vec(any_question(), 10..150);
         let questions = questions.new_tree(&mut runner).unwrap().current();
         let namespace = format!("case-{case}");
@@ -300,7 +301,6 @@ fn scripts_and_rules_give_the_same_answers() {
             time,
             leases,
             life: 0,
-            runs: 0,
             seen: BTreeSet::new(),
         };
         let told = format!("{questions:#?}");
@@ -312,7 +312,7 @@ fn scripts_and_rules_give_the_same_answers() {
             });
         });
         if let Err(panic) = std::panic::catch_unwind(asked) {
-            println!("{told}");
+            println!("{told}\nAGREEMENT_SEED={} PROPTEST_CASES=1 asks this alone", seed + case);
             std::panic::resume_unwind(panic);
         }
         seen.append(&mut both.seen);
@@ -337,5 +337,7 @@ fn scripts_and_rules_give_the_same_answers() {
     ]
     .map(str::to_owned)
     .into();
-    assert_eq!(seen, all, "some answers were never given");
+    if cases >= 120 {
+        assert_eq!(seen, all, "some answers were never given");
+    }
 }

@@ -187,6 +187,37 @@ fn after_a_return_of_the_server_all_leases_end_and_new_ones_wait() {
 }
 
 #[test]
+fn a_run_that_went_to_another_and_is_said_to_go_on_is_listed_once() {
+    let (mut scene, a, b) = pair();
+    let first = Start { attempt: 2, ..start(key(1), mark(10_000), 7) };
+    assert_eq!(scene.start(&a, &first), Permission::Granted);
+    scene.pass(EXPIRY + 30_000, &[&b]);
+    assert_eq!(scene.told, [(run_id(7), 2)], "it is b's now");
+    // What a has asked long ago arrives, or a has only been away.
+    let a = scene.join("a");
+    assert_eq!(scene.start(&a, &first), Permission::Granted);
+    scene.pass(EXPIRY + 30_000, &[&a]);
+    assert_eq!(scene.told, [(run_id(7), 2)], "it is no more what b has left");
+    scene.board.end(key(1), run_id(7), 2);
+    let c = scene.join("c");
+    scene.pass(EXPIRY + 30_000, &[&c]);
+    assert_eq!(scene.told, [(run_id(7), 2)], "nothing of it is left");
+}
+
+#[test]
+fn what_is_recorded_as_ended_is_never_lost() {
+    let (mut scene, a, b) = pair();
+    let manual = Start { trigger: Trigger::Manual, ..start(key(1), mark(10_000), 7) };
+    scene.board.end(key(1), run_id(7), 1);
+    // It was started though the store had not answered; the question arrives all the same.
+    assert_eq!(scene.start(&a, &manual), Permission::Granted);
+    scene.board.going(key(1), run_id(7), 1, "a");
+    assert_eq!(scene.start(&a, &Start { attempt: 2, ..manual }), Permission::Granted);
+    scene.pass(EXPIRY + 30_000, &[&b]);
+    assert_eq!(scene.told, [(run_id(7), 2)], "another attempt has not ended");
+}
+
+#[test]
 fn a_job_that_must_not_overlap_belongs_to_who_runs_it() {
     let (mut scene, a, b) = pair();
     let once = |at| Claim { instances: Some(1), ..claim(key(1), mark(at)) };

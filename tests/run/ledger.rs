@@ -9,6 +9,7 @@ use cronkeep::executor::{Host, Ledger, Stop};
 use cronkeep::job::{Job, Policy};
 use cronkeep::store::{Mark, Owed, Permission, Standing, WhenDown, Write};
 use cronkeep::unix::Account;
+use tokio::sync::mpsc;
 
 use crate::harness::{Daemon, alone, job, start_recorded, under, until};
 use crate::shelf::Shelf;
@@ -74,6 +75,34 @@ fn what_is_released_while_the_store_is_asked_is_asked_for_together() {
         }
         let asked: Vec<_> = shelf.starts().iter().map(Vec::len).collect();
         assert_eq!(asked, [1, 100]);
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn starts_that_are_shared_are_asked_for_a_few_at_a_time() {
+    alone(async {
+        let shelf = Shelf::shut();
+        let (ledger, _) = shelf.ledger(LONG, WhenDown::Run);
+        let (told, _settled) = mpsc::unbounded_channel();
+        let mut daemon = daemon(ledger.with_claims(told));
+        for _ in 0..100 {
+            daemon.fire(job("true"));
+        }
+        while daemon.handle.state().await.starting.len() < 100 {}
+        let asked = || -> Vec<usize> { shelf.starts().iter().map(Vec::len).collect() };
+        for question in 0.. {
+            until(|| asked().len() > question).await;
+            assert_eq!(asked().len(), question + 1, "one after the other: {:?}", asked());
+            shelf.answer(1);
+            if asked().iter().sum::<usize>() == 100 {
+                break;
+            }
+        }
+        for _ in 0..100 {
+            assert!(daemon.end().await.outcome.is_success());
+        }
+        assert!(asked().iter().all(|count| *count <= 32), "{:?}", asked());
         daemon.finish().await;
     });
 }

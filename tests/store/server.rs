@@ -177,13 +177,36 @@ fn what_is_old_goes_and_output_expires() {
         let time = std::sync::atomic::AtomicI64::new(now.as_millisecond());
         let store = server.store("default").with_bounds(bounds).with_time(Arc::new(time));
         let new = RunRecord { run: cronkeep::event::RunId::new(now, 1), ..record(1, 0) };
-        write_runs(&store, [record(2, 0), new.clone()]).await;
+        let ended = RunRecord { outcome: Some(RecordedOutcome::Succeeded), ..record(2, 0) };
+        write_runs(&store, [ended, new.clone()]).await;
         write(&store, [Write::Output(new.run, Output::default())]).await;
         assert_eq!(store.runs(all(9)).await.unwrap().runs, std::slice::from_ref(&new));
         let expiry =
             server.redis.command(["TTL", &format!("{{cronkeep:default}}:output:{}", new.run)]);
         let Reply::Number(expiry @ 900_000..=1_000_000) = expiry else { panic!("{expiry:?}") };
         assert!(expiry > 0);
+    });
+}
+
+#[test]
+fn a_run_that_goes_on_is_kept_while_others_come_and_go() {
+    with(server(), async |server| {
+        let store = server.store("default").with_bounds(Bounds { runs: 10, ..Bounds::default() });
+        let ended = |number: u32| RunRecord {
+            outcome: Some(RecordedOutcome::Succeeded),
+            ..record(number, i64::from(number))
+        };
+        write_runs(&store, [record(0, 0)]).await;
+        write_runs(&store, (1..100).map(ended)).await;
+        let kept = async || store.runs(all(100)).await.unwrap().runs;
+        assert_eq!(kept().await.last(), Some(&record(0, 0)), "it may be lost yet");
+        assert_eq!(kept().await.len(), 10);
+        write_runs(&store, [ended(0), ended(100)]).await;
+        assert_eq!(kept().await.last(), Some(&ended(91)), "now it is as all others");
+        // Of what nobody ends there is a bound, too.
+        write_runs(&store, (200..300).map(|n| record(n, i64::from(n)))).await;
+        write_runs(&store, [ended(300)]).await;
+        assert!((10..=20).contains(&kept().await.len()), "{}", kept().await.len());
     });
 }
 

@@ -47,6 +47,8 @@ pub struct Board {
     claims: BTreeMap<JobKey, Mark>,
     watermarks: BTreeMap<JobKey, Mark>,
     fires: BTreeMap<JobKey, Vec<Fire>>,
+    /// Runs that are recorded as ended: nothing that is said of them later makes them go on.
+    ended: BTreeSet<(RunId, u32)>,
     paused: BTreeSet<JobKey>,
     /// Dues that are owed, and whether they may be claimed though the job is past them: nobody had when they were owed.
     owed: BTreeMap<(JobKey, Due), bool>,
@@ -187,7 +189,7 @@ impl Board {
                 _ => return Permission::Taken,
             }
         }
-        self.fires.entry(start.key).or_default().push(started);
+        self.list(start.key, start.run, start.attempt, &lease.replica);
         self.owed.remove(&(start.key, start.mark.due()));
         if start.is_due() {
             raise(&mut self.claims, start.key, start.mark);
@@ -198,15 +200,26 @@ impl Board {
 
     /// A run goes on, as its replica says: kept where the store has lost it.
     pub fn going(&mut self, key: JobKey, run: RunId, attempt: u32, replica: &str) {
-        let started = Fire::Started { run, attempt, replica: replica.to_owned() };
-        let fires = self.fires.entry(key).or_default();
-        let is_same = |fire: &Fire| matches!(fire, Fire::Started { run: r, attempt: a, .. } if (*r, *a) == (run, attempt));
-        fires.retain(|fire| !is_same(fire));
-        fires.push(started);
+        self.list(key, run, attempt, replica);
     }
 
-    /// A run has ended.
+    /// A run has ended, for good: what is heard of it later came late.
     pub fn end(&mut self, key: JobKey, run: RunId, attempt: u32) {
+        self.ended.insert((run, attempt));
+        self.unlist(key, run, attempt);
+    }
+
+    /// Lists a run as going, once, and as this replica's; unless it has ended.
+    fn list(&mut self, key: JobKey, run: RunId, attempt: u32, replica: &str) {
+        if self.ended.contains(&(run, attempt)) {
+            return;
+        }
+        self.unlist(key, run, attempt);
+        let started = Fire::Started { run, attempt, replica: replica.to_owned() };
+        self.fires.entry(key).or_default().push(started);
+    }
+
+    fn unlist(&mut self, key: JobKey, run: RunId, attempt: u32) {
         let is_other = |fire: &Fire| !matches!(fire, Fire::Started { run: r, attempt: a, .. } if (*r, *a) == (run, attempt));
         self.keep(key, is_other);
     }

@@ -1,14 +1,17 @@
 -- How runs are kept. Members of the indexes are `RUN ATTEMPT JOB`, the attempt of ten digits: their order is the runs' own.
 local ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 
--- Removes runs, oldest first, with what they printed.
-local function drop(members)
+-- Removes runs, oldest first. Those that go on stay, to be told as lost some day, unless they are far too many.
+local function drop(members, all)
   for _, member in ipairs(members) do
     local run, attempt, job = string.match(member, '^(%S+) (%d+) (%S+)$')
-    call('ZREM', 'runs', member)
-    if run then
+    if not run then
+      call('ZREM', 'runs', member)
+    elseif all or call('HEXISTS', 'open', run .. ' ' .. attempt) == 0 then
+      call('ZREM', 'runs', member)
       call('ZREM', 'runs:' .. job, member)
       call('HDEL', 'records', run .. ' ' .. attempt)
+      call('HDEL', 'open', run .. ' ' .. attempt)
     end
   end
 end
@@ -27,8 +30,9 @@ end
 -- Keeps what is kept of runs within its bounds: how many, for how long, in milliseconds, and how many bytes of output.
 local function trim(most, age, bytes)
   local over = call('ZCARD', 'runs') - most
+  local far = over > most
   if over > 0 then
-    drop(call('ZRANGE', 'runs', 0, math.min(over, 1000) - 1))
+    drop(call('ZRANGE', 'runs', 0, math.min(over, 1000) - 1), far)
   end
   local oldest, time = '', math.max(now - age, 0)
   for _ = 1, 10 do
@@ -36,7 +40,7 @@ local function trim(most, age, bytes)
     oldest = string.sub(ALPHABET, digit + 1, digit + 1) .. oldest
     time = math.floor(time / 32)
   end
-  drop(call('ZRANGEBYLEX', 'runs', '-', '(' .. oldest, 'LIMIT', 0, 500))
+  drop(call('ZRANGEBYLEX', 'runs', '-', '(' .. oldest, 'LIMIT', 0, 500), far)
   drop_outputs(call('ZRANGEBYLEX', 'outputs', '-', '(' .. oldest, 'LIMIT', 0, 500))
   for _ = 1, 50 do
     if tonumber(call('HGET', 'state', 'output_bytes') or '0') <= bytes then

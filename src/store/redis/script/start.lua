@@ -37,10 +37,12 @@ local function decide(job, mark, is_claimed, is_due, run, json)
       return 'taken'
     end
   end
-  list = list .. line
+  -- What is recorded as ended does not go on because its start is heard of late.
+  if record(run, job, me, true, json) then
+    list = without_run(list, run) .. line
+  end
   fires[job], new_fires[job] = list, list
   call('HDEL', 'owed', job .. string.sub(mark, 11))
-  record(run, job, me, true, json)
   if is_due then
     if not claims[job] or claims[job] < mark then
       claims[job], new_claims[job] = mark, mark
