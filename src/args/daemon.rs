@@ -10,6 +10,14 @@ use crate::crontab::directive::{CatchUp, Overlap};
 use crate::crontab::expression::{self, DurationError};
 use crate::sink::record;
 
+/// What `--store` is.
+const STORE: &str = "Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory:";
+const STORE_AND_SECRETS: &str = "\
+Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory: \
+[default: sqlite:cronkeep.db in the state directory]
+
+With a password in it, better given as CRONKEEP_STORE or, in a file, as CRONKEEP_STORE_FILE.";
+
 /// The daemon's options.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -52,10 +60,9 @@ pub struct DaemonArgs {
     /// The control socket [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]
     #[arg(long, value_name = "PATH", env = "CRONKEEP_CONTROL", hide_env_values = true)]
     pub control: Option<PathBuf>,
-    /// Where runs, pauses and the schedule are kept: sqlite:PATH, <redis://HOST>, <rediss://HOST>, <unix://SOCKET>, memory:
-    ///
-    /// With a password in it, better given as `CRONKEEP_STORE` or, in a file, as `CRONKEEP_STORE_FILE`.
+    /// The store's URL.
     #[arg(long, value_name = "URL", env = "CRONKEEP_STORE", hide_env_values = true)]
+    #[arg(help = STORE, long_help = STORE_AND_SECRETS)]
     pub store: Option<String>,
     /// A file with the key that signs what is kept; what is not signed with it is refused
     #[arg(long, value_name = "FILE", env = "CRONKEEP_STORE_KEY", hide_env_values = true)]
