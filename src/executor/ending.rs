@@ -146,7 +146,12 @@ impl Core {
         }
         *quiet_looks = if over.is_empty() { quiet_looks.saturating_add(1).min(8) } else { 0 };
         for id in stuck {
-            self.end_start(id, Signal::SIGKILL);
+            let is_killed = self.end_start(id, Signal::SIGKILL);
+            // Its start is told to us later than it may be killed.
+            if let Some(ending) = self.lives.get_mut(&id).and_then(|life| life.ending.as_mut()) {
+                self.killed += usize::from(is_killed && ending.kills == 0);
+                ending.kills += u32::from(is_killed && ending.kills == 0);
+            }
         }
         for id in over {
             self.settle(id);

@@ -374,7 +374,7 @@ impl Core {
             return !self.starts.early.contains_key(&pid) && process::signal(pid, signal);
         }
         self.starts.fail(number, "it was ended before its start".into(), false);
-        true
+        false
     }
 
     /// The next run whose main process has ended, and how; [`Core::reap`] takes them all.
