@@ -51,8 +51,11 @@ fn key(number: u32) -> JobKey {
 
 fn record(number: u32) -> RunRecord {
     let at = Timestamp::from_millisecond(1_800_000_000_000 + i64::from(number) * 20).unwrap();
-    let outcome =
-        if number % 50 == 0 { RecordedOutcome::Failed } else { RecordedOutcome::Succeeded };
+    let outcome = if number.is_multiple_of(50) {
+        RecordedOutcome::Failed
+    } else {
+        RecordedOutcome::Succeeded
+    };
     RunRecord {
         run: RunId::new(at, u128::from(number) * 0x9e37_79b9_7f4a_7c15_f39c_c061),
         attempt: 1,

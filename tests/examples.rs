@@ -61,6 +61,10 @@ fn every_crontab_is_taken_without_a_warning() {
     let mut checked = Vec::new();
     for path in files(&examples()) {
         let name = path.strip_prefix(examples()).unwrap().display().to_string();
+        if name.starts_with('.') {
+            // What a daemon that ran the tour has left beside it.
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         if path.extension().is_some_and(|it| it == "yaml") {
             for (key, block) in blocks(&text) {

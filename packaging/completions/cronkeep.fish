@@ -92,6 +92,7 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "pause" -d 'Start no 
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "resume" -d 'End a job\'s pause'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "reload" -d 'Have the daemon read its crontabs now'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "health" -d 'Say whether schedules are kept'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "history" -d 'Show what was run, and what was not and why'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "logs" -d 'Show what a job or a run printed'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "crontab" -d 'Maintain the crontabs of users'
@@ -148,8 +149,29 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand reload" -s h -l help -
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand health" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand health" -l json -d 'One JSON object'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l job -d 'The same' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l outcome -d 'Only what ended like this; may be given several times' -r -f -a "succeeded\t'Its exit code counts as success'
+failed\t'It exited with another code'
+killed\t'A signal ended it'
+timed-out\t'It took longer than its timeout'
+could-not-start\t'No process came to be'
+skipped\t'The daemon chose not to start it'
+missed\t'It could not start in time'
+lost\t'Nobody saw its end'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l since -d 'Only what arrived at or after: RFC 3339, a date or time in the default zone, or now' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l until -d 'Only what arrived before: as --since' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l limit -d 'How many at most' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l cursor -d 'Go on where an earlier answer ended' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l store -d 'The store, as the daemon was told [default: cronkeep.db in the state directory]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l namespace -d 'Whose schedule it is, as the daemon was told' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l json -d 'One JSON object per run'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s f -l follow -d 'Go on with what is printed from now on'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l store -d 'The store, as the daemon was told [default: cronkeep.db in the state directory]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l namespace -d 'Whose schedule it is, as the daemon was told' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s f -l follow -d 'Go on with what is printed from now on; needs the daemon'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l json -d 'One JSON object per line'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
@@ -168,20 +190,21 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s V -d 'Prin
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand man" -s h -l help -d 'Print help'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "next" -d 'Show when entries fire next'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "man" -d 'Print the manual page'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health logs snapshot crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "next" -d 'Show when entries fire next'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "history" -d 'Show what was run, and what was not and why'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "man" -d 'Print the manual page'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -52,9 +52,9 @@ pub struct DaemonArgs {
     /// The control socket [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]
     #[arg(long, value_name = "PATH", env = "CRONKEEP_CONTROL", hide_env_values = true)]
     pub control: Option<PathBuf>,
-    /// Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory:
+    /// Where runs, pauses and the schedule are kept: sqlite:PATH, <redis://HOST>, <rediss://HOST>, <unix://SOCKET>, memory:
     ///
-    /// With a password in it, better given as CRONKEEP_STORE or, in a file, as CRONKEEP_STORE_FILE.
+    /// With a password in it, better given as `CRONKEEP_STORE` or, in a file, as `CRONKEEP_STORE_FILE`.
     #[arg(long, value_name = "URL", env = "CRONKEEP_STORE", hide_env_values = true)]
     pub store: Option<String>,
     /// A file with the key that signs what is kept; what is not signed with it is refused

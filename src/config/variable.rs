@@ -35,7 +35,7 @@ pub(super) fn warning(names: &[String]) -> Option<String> {
     let mut unknown: Vec<&str> =
         names.iter().map(String::as_str).filter(|name| !is_known(name)).collect();
     unknown.sort_unstable();
-    let named = unknown.iter().take(NAMED).map(|name| {
+    let told = unknown.iter().take(NAMED).map(|name| {
         // The beginning, which all share, would make any two alike.
         let rest = name.strip_prefix(PREFIX).unwrap_or(name);
         match closest(rest, known.iter().filter_map(|name| name.strip_prefix(PREFIX))) {
@@ -43,13 +43,13 @@ pub(super) fn warning(names: &[String]) -> Option<String> {
             None => (*name).to_owned(),
         }
     });
-    let named = named.collect::<Vec<_>>().join(", ");
+    let told = told.collect::<Vec<_>>().join(", ");
     match unknown.len() {
         0 => None,
-        1 => Some(format!("no option is set by the variable {named}")),
-        count if count <= NAMED => Some(format!("no option is set by the variables {named}")),
+        1 => Some(format!("no option is set by the variable {told}")),
+        count if count <= NAMED => Some(format!("no option is set by the variables {told}")),
         count => {
-            Some(format!("no option is set by the variables {named} and {} more", count - NAMED))
+            Some(format!("no option is set by the variables {told} and {} more", count - NAMED))
         }
     }
 }

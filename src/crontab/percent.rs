@@ -36,9 +36,7 @@ pub fn split(raw: &[u8]) -> Split {
 /// Where the first `%` stands that ends the command.
 #[must_use]
 pub fn first_bare(raw: &[u8]) -> Option<usize> {
-    if memchr(b'%', raw).is_none() {
-        return None;
-    }
+    memchr(b'%', raw)?;
     let mut escaped = false;
     raw.iter().position(|&byte| {
         let bare = !escaped && byte == b'%';

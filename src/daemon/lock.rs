@@ -21,11 +21,13 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    /// Locks every spool directory that there is, if the default sources are run.
+    /// Locks every spool directory that there is, if the default sources are run, and an embedded store.
+    ///
+    /// Named files may run beside another daemon: where that one has the store that nobody named, state is kept in memory.
     ///
     /// # Errors
     /// Another daemon has one, or another crond runs the system's crontabs: the error says which.
-    pub(super) fn take(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn take(config: &mut Config) -> anyhow::Result<Self> {
         let is_default = config.sources.iter().any(|source| !source.named);
         let directories: &[&str] = if is_default { &SPOOLS } else { &[] };
         if is_default && nix::unistd::geteuid().is_root() {
@@ -33,7 +35,15 @@ impl Locks {
         }
         let mut locks = Locks::of(directories.iter().map(PathBuf::from).collect())?;
         if let Address::Sqlite(path) = &config.store.address {
-            locks.take_store(path)?;
+            match locks.take_store(path) {
+                Err(held) if !is_default && !config.store.named => {
+                    config
+                        .warnings
+                        .push(format!("{held:#}: until then state ends with this daemon"));
+                    config.store.address = Address::Memory;
+                }
+                taken => taken?,
+            }
         }
         Ok(locks)
     }

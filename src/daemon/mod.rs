@@ -76,7 +76,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
 pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     // Who runs nothing and writes nothing is in nobody's way.
-    let locks = if config.shadow { Locks::default() } else { Locks::take(&config)? };
+    let locks = if config.shadow { Locks::default() } else { Locks::take(&mut config)? };
     let Launch { pending, output, pid_file, warnings } = launch;
     config.warnings.extend(warnings);
     let pid_file = pid_file.filter(|_| !config.shadow);

@@ -49,7 +49,9 @@ impl Reboot {
         at: Timestamp,
         state_dir: &Path,
     ) -> Self {
-        let folders = vec![state_dir.to_owned(), PathBuf::from(RUN)];
+        // A daemon with another state directory is another one, and its marker says nothing of ours.
+        let below = state_dir.strip_prefix("/").unwrap_or(state_dir);
+        let folders = vec![state_dir.to_owned(), Path::new(RUN).join(below)];
         Reboot { fires: Some(fires), bus, at, pid_1: std::process::id() == 1, folders }
     }
 

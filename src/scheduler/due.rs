@@ -213,17 +213,14 @@ impl Agenda {
             let kind = if to_the_second { &mut self.seconds } else { &mut self.minutes };
             kind.pop();
             kind.extend(next.map(|next| Reverse(Slot::new(next, slot.index, &job))));
-            match passed {
-                Some((caught_up, missed)) => {
-                    harvest.missed.extend(missed);
-                    let (trigger, generation) = (Trigger::CatchUp, self.generation);
-                    let fire = |due| Fire { job: Arc::clone(&job), due, trigger, generation };
-                    harvest.fires.extend(caught_up.into_iter().map(fire));
-                }
-                None => {
-                    let (trigger, generation) = (Trigger::Schedule, self.generation);
-                    harvest.fires.push_back(Fire { job, due, trigger, generation });
-                }
+            if let Some((caught_up, missed)) = passed {
+                harvest.missed.extend(missed);
+                let (trigger, generation) = (Trigger::CatchUp, self.generation);
+                let fire = |due| Fire { job: Arc::clone(&job), due, trigger, generation };
+                harvest.fires.extend(caught_up.into_iter().map(fire));
+            } else {
+                let (trigger, generation) = (Trigger::Schedule, self.generation);
+                harvest.fires.push_back(Fire { job, due, trigger, generation });
             }
         }
     }

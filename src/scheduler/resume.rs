@@ -153,7 +153,10 @@ impl<'a> Past<'a> {
     /// What was dealt with in earlier lives; none if nothing is known, and so nothing has passed.
     fn watermark(&self, state: &JobState) -> Option<Cursor> {
         let mark = state.mark.map(Mark::due);
-        let (at, cursor) = match (state.since, mark) {
+        // A clock that was ahead then has said nothing of what passed since.
+        let is_ahead = |since: Timestamp| since.duration_since(self.origin.from) > AHEAD;
+        let since = state.since.filter(|since| mark.is_none() || !is_ahead(*since));
+        let (at, cursor) = match (since, mark) {
             (Some(since), Some(due)) if due.at > since => (due.at, due.into()),
             (Some(since), _) => (since, since.into()),
             (None, Some(due)) => (due.at, due.into()),

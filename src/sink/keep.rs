@@ -2,7 +2,7 @@
 //!
 //! Works on what the other keeper of events, [`Recent`], has gathered of a run's output: nothing is held twice.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use jiff::Timestamp;
 
 use super::recent::{Of, Printed, Recent};
 use crate::clock::Clock;
-use crate::event::{Ended, Event, Fire, Line, Outcome, Run, RunId, Started, Stream, Trigger};
+use crate::event::{Ended, Event, Line, Outcome, Run, RunId, Started, Stream, Trigger};
 use crate::job::Job;
 use crate::schedule::Due;
 use crate::store::record::{OutputLine, RecordedOutcome};
-use crate::store::{Handle, Mark, Output, Owed, RunRecord, Write};
+use crate::store::{Handle, Mark, Output, RunRecord, Write};
 use crate::unix::{Pid, process};
 
 /// How long the late output of a run's background processes may wait to be kept; monotonic.
@@ -32,8 +32,6 @@ pub struct Keep {
     ranges: u64,
     /// Runs that have ended and whose processes print on: when their output was kept last, and whether more came since.
     late: HashMap<RunId, (Duration, bool)>,
-    /// Runs that rest between two attempts: their dues are owed.
-    resting: HashSet<RunId>,
 }
 
 /// Dues that were not started: a contiguous range.
@@ -53,15 +51,7 @@ impl Keep {
     /// Keeps in `store` what `replica` does.
     #[must_use]
     pub fn new(store: Handle, clock: Arc<dyn Clock>, replica: Arc<str>) -> Self {
-        Keep {
-            store,
-            clock,
-            replica,
-            keys: RandomState::new(),
-            ranges: 0,
-            late: HashMap::new(),
-            resting: HashSet::new(),
-        }
+        Keep { store, clock, replica, keys: RandomState::new(), ranges: 0, late: HashMap::new() }
     }
 
     /// Has one event kept, if it is to be; `recent` has taken it before.
@@ -88,10 +78,6 @@ impl Keep {
     }
 
     fn keep_start(&mut self, started: &Started) {
-        if self.resting.remove(&started.run.id) {
-            // Its start has settled it, which may have been before it was told that it rested.
-            self.store.write(Write::Settle(started.run.fire.job.key, started.run.fire.due));
-        }
         let mut record = self.record(&started.run);
         record.started = Some(started.at);
         // Only what outlives this daemon is ever looked for.
@@ -116,13 +102,6 @@ impl Keep {
         self.store.write(Write::Run(Box::new(record)));
         if let Some((output, _)) = output {
             self.store.write(Write::Output(ended.run.id, output));
-        }
-        let Fire { job, due, trigger, .. } = &ended.run.fire;
-        if ended.retry.is_some() {
-            self.resting.insert(ended.run.id);
-            self.store.write(Write::Owe(job.key, Owed { due: *due, trigger: *trigger }));
-        } else if self.resting.remove(&ended.run.id) {
-            self.store.write(Write::Settle(job.key, *due));
         }
     }
 

@@ -5,12 +5,21 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Pid;
+
+use super::process::exists;
 
 /// The file that is locked in the stead of a directory that others may open.
 const IN_FOLDER: &str = ".cronkeep.lock";
+
+/// How often it is tried again to take the lock of a process that is dead, and the pause before.
+const WAITS: usize = 100;
+const WAIT: Duration = Duration::from_millis(20);
 
 /// How often a file is opened anew that was removed before it could be locked.
 const TRIES: usize = 16;
@@ -99,12 +108,21 @@ impl Lock {
     ///
     /// # Errors
     /// Another process holds it.
-    pub fn of(file: File) -> Result<Self, LockError> {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Lock { file }),
-            Err((file, Errno::EAGAIN)) => Err(LockError::Held(holder(&file)?)),
-            Err((_, errno)) => Err(LockError::Io(errno.into())),
+    #[expect(clippy::disallowed_methods, reason = "nobody tells when a lock is let go of")]
+    pub fn of(mut file: File) -> Result<Self, LockError> {
+        for _ in 0..WAITS {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => return Ok(Lock { file }),
+                Err((busy, Errno::EAGAIN)) => file = busy,
+                Err((_, errno)) => return Err(LockError::Io(errno.into())),
+            }
+            if holder(&file)?.is_none_or(|holder| exists(Pid::from_raw(holder.pid))) {
+                break;
+            }
+            // Whoever locked it is dead, and a child that it had just made has not become another program yet.
+            thread::sleep(WAIT);
         }
+        Err(LockError::Held(holder(&file)?))
     }
 
     /// The file that is locked.

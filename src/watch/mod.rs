@@ -195,6 +195,7 @@ impl Watcher {
     /// Asks for a look at every file now, without waiting for quiet. Each call is followed by a change with
     /// [`Occasion::Reload`] whose look began after the call; calls close together share one. Gives the number of calls so
     /// far, this one included: what [`Change::reloads`] is then, or more.
+    #[expect(clippy::must_use_candidate, reason = "who does not wait for it need not know")]
     pub fn reload(&self) -> u64 {
         let reloads = self.shared.reloads.fetch_add(1, Ordering::AcqRel) + 1;
         self.shared.reload.notify_one();

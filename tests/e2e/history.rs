@@ -186,7 +186,7 @@ fn a_thousand_runs_are_recorded_and_read_page_by_page() {
     }
     let crond = crond.again(Signal::SIGTERM);
     let folder = crond.folder();
-    let all = history_in(folder, &["--limit", "5000"], |runs| has_ended(runs));
+    let all = history_in(folder, &["--limit", "5000"], has_ended);
     assert!(all.len() >= 1_000, "{}", all.len());
     let dues: BTreeSet<_> =
         all.iter().map(|run| (run["key"].to_string(), run["scheduled"].to_string())).collect();

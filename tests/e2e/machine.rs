@@ -28,6 +28,7 @@ mount --bind "$folder/passwd" /etc/passwd
 mount --bind "$folder/spool" /var/spool/cron
 [ ! -d /etc/cron.d ] || mount -t tmpfs tmpfs /etc/cron.d
 mount -t tmpfs tmpfs /run
+mkdir -p /var/lib; mount -t tmpfs tmpfs /var/lib
 mkdir "$folder/dev"; mount -t tmpfs tmpfs "$folder/dev"
 for name in null zero urandom; do touch "$folder/dev/$name"; mount --bind "/dev/$name" "$folder/dev/$name"; done
 ln -s "$folder/log" "$folder/dev/log"

@@ -239,7 +239,8 @@ fn a_store_that_is_away_at_the_start_is_recovered_from_when_it_is_back() {
 fn the_second_daemon_on_a_store_says_who_has_it_and_ends() {
     let world = World::new(IMAGE);
     let crond = world.start();
-    let other = Crond::new().crontab("").env("CRONKEEP_STATE_DIR", world.path("state")).spawn();
+    let store = format!("--store=sqlite:{}", world.path("state/cronkeep.db").display());
+    let other = Crond::new().crontab("").arg(&store).spawn();
     let (status, events) = other.wait();
     assert_eq!(status.code(), Some(1));
     let pid = crond.pid().to_string();

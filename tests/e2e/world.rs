@@ -66,7 +66,7 @@ impl World {
     /// A daemon in the container.
     pub fn crond(&self) -> Crond {
         let crond = Crond::on(Arc::clone(&self.folder));
-        self.arguments.iter().fold(crond, |crond, option| crond.arg(option))
+        self.arguments.iter().fold(crond, super::harness::Crond::arg)
     }
 
     /// Starts the daemon and waits until its crontab is in force.

@@ -74,13 +74,13 @@ fn a_file_mounted_by_itself_is_told_once() {
         fs::write(&outside, BEFORE).unwrap();
         fs::write(&path, "").unwrap();
         run("mount", &["--bind".as_ref(), outside.as_ref(), path.as_ref()]);
-        let mut watched = Watched::on(&path);
-        watched.expect_start(&[BEFORE]).await;
-        assert!(matches!(&watched.notices[..], [Notice::FileMount { place: 0, .. }]));
+        let mut seen = Watched::on(&path);
+        seen.expect_start(&[BEFORE]).await;
+        assert!(matches!(&seen.notices[..], [Notice::FileMount { place: 0, .. }]));
         fs::write(&outside, AFTER).unwrap();
-        watched.expect_change(AFTER).await;
-        watched.expect_only_sentinel().await;
-        assert_eq!(watched.notices.len(), 1, "{:?}", watched.notices);
+        seen.expect_change(AFTER).await;
+        seen.expect_only_sentinel().await;
+        assert_eq!(seen.notices.len(), 1, "{:?}", seen.notices);
     });
 }
 
@@ -100,15 +100,15 @@ fn a_file_mounted_by_itself_into_a_directory_is_told_once() {
         fs::write(place.join("plain"), AFTER).unwrap();
         run("mount", &["--bind".as_ref(), outside.as_ref(), path.as_ref()]);
         let watcher = Watcher::start_with([place], Duration::from_secs(1)).unwrap();
-        let mut watched = Watched::with(watcher, &path);
-        watched.expect_start(&[BEFORE, AFTER]).await;
-        let [Notice::FileMount { path: told, .. }] = &watched.notices[..] else {
-            panic!("{:?}", watched.notices);
+        let mut seen = Watched::with(watcher, &path);
+        seen.expect_start(&[BEFORE, AFTER]).await;
+        let [Notice::FileMount { path: told, .. }] = &seen.notices[..] else {
+            panic!("{:?}", seen.notices);
         };
         assert_eq!(&**told, path);
         // Written in place: the directory's watch is not told of it, the slow look finds it.
-        watched.expect_only_sentinel().await;
-        assert_eq!(watched.notices.len(), 1, "{:?}", watched.notices);
+        seen.expect_only_sentinel().await;
+        assert_eq!(seen.notices.len(), 1, "{:?}", seen.notices);
     });
 }
 
@@ -126,25 +126,25 @@ fn without_an_inotify_instance_a_directory_is_followed_by_looking() {
         fs::write(&path, BEFORE).unwrap();
         let interval = Duration::from_secs(1);
         let watcher = Watcher::start_with([folder.path().to_owned()], interval).unwrap();
-        let mut watched = Watched::with(watcher, &path);
-        watched.expect_start(&[BEFORE]).await;
-        let [Notice::Polling(Cause::Unavailable(reason))] = &watched.notices[..] else {
-            panic!("{:?}", watched.notices);
+        let mut seen = Watched::with(watcher, &path);
+        seen.expect_start(&[BEFORE]).await;
+        let [Notice::Polling(Cause::Unavailable(reason))] = &seen.notices[..] else {
+            panic!("{:?}", seen.notices);
         };
         assert!(reason.contains("max_user_instances"), "{reason}");
         fs::write(&path, AFTER).unwrap();
-        watched.expect_change(AFTER).await;
-        let other = watched.beside("other", BEFORE);
-        watched.expect_change(BEFORE).await;
+        seen.expect_change(AFTER).await;
+        let other = seen.beside("other", BEFORE);
+        seen.expect_change(BEFORE).await;
         fs::remove_file(other).unwrap();
-        let gone = watched.change_within(Duration::from_secs(4)).await;
+        let gone = seen.change_within(Duration::from_secs(4)).await;
         assert!(matches!(&gone.edits[..], [Edit { text: None, .. }]), "{gone:?}");
-        let told = &watched.notices[..];
+        let told = &seen.notices[..];
         assert!(matches!(told, [Notice::Polling(_), Notice::Gone { .. }]), "said once: {told:?}");
 
         fs::write(INSTANCES, "128").unwrap();
-        assert_eq!(watched.expect_notice(Duration::from_secs(3)).await, Notice::Announced);
-        watched.expect_only_sentinel().await;
+        assert_eq!(seen.expect_notice(Duration::from_secs(3)).await, Notice::Announced);
+        seen.expect_only_sentinel().await;
     });
 }
 
@@ -158,22 +158,22 @@ fn without_an_inotify_instance_edits_are_found_by_looking() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("crontab");
         fs::write(&path, BEFORE).unwrap();
-        let mut watched = impatient(&path);
-        watched.expect_start(&[BEFORE]).await;
-        let [Notice::Polling(Cause::Unavailable(reason))] = &watched.notices[..] else {
-            panic!("{:?}", watched.notices);
+        let mut seen = impatient(&path);
+        seen.expect_start(&[BEFORE]).await;
+        let [Notice::Polling(Cause::Unavailable(reason))] = &seen.notices[..] else {
+            panic!("{:?}", seen.notices);
         };
         assert!(reason.contains("max_user_instances"), "{reason}");
         fs::write(&path, AFTER).unwrap();
-        watched.expect_change(AFTER).await;
-        fs::rename(watched.beside("new", BEFORE), &path).unwrap();
-        watched.expect_change(BEFORE).await;
-        watched.expect_only_sentinel().await;
-        assert_eq!(watched.notices.len(), 1, "said once: {:?}", watched.notices);
+        seen.expect_change(AFTER).await;
+        fs::rename(seen.beside("new", BEFORE), &path).unwrap();
+        seen.expect_change(BEFORE).await;
+        seen.expect_only_sentinel().await;
+        assert_eq!(seen.notices.len(), 1, "said once: {:?}", seen.notices);
 
         fs::write(INSTANCES, "128").unwrap();
-        assert_eq!(watched.expect_notice(Duration::from_secs(3)).await, Notice::Announced);
-        watched.expect_only_sentinel().await;
+        assert_eq!(seen.expect_notice(Duration::from_secs(3)).await, Notice::Announced);
+        seen.expect_only_sentinel().await;
     });
 }
 
@@ -187,16 +187,16 @@ fn without_an_inotify_watch_edits_are_found_by_looking() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("crontab");
         fs::write(&path, BEFORE).unwrap();
-        let mut watched = impatient(&path);
-        watched.expect_start(&[BEFORE]).await;
-        let [Notice::Polling(Cause::Unavailable(reason))] = &watched.notices[..] else {
-            panic!("{:?}", watched.notices);
+        let mut seen = impatient(&path);
+        seen.expect_start(&[BEFORE]).await;
+        let [Notice::Polling(Cause::Unavailable(reason))] = &seen.notices[..] else {
+            panic!("{:?}", seen.notices);
         };
         assert!(reason.contains("max_user_watches"), "{reason}");
-        watched.expect_only_sentinel().await;
+        seen.expect_only_sentinel().await;
         fs::write(WATCHES, "1000").unwrap();
-        assert_eq!(watched.expect_notice(Duration::from_secs(3)).await, Notice::Announced);
-        watched.expect_only_sentinel().await;
+        assert_eq!(seen.expect_notice(Duration::from_secs(3)).await, Notice::Announced);
+        seen.expect_only_sentinel().await;
     });
 }
 
@@ -208,10 +208,10 @@ fn without_a_free_descriptor_the_last_version_stays() {
         return again(prefix, "isolation::without_a_free_descriptor_the_last_version_stays");
     }
     block_on(async {
-        let mut watched = Watched::new().await;
+        let mut seen = Watched::new().await;
         let (soft, hard) =
             nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
-        let mut file = OpenOptions::new().write(true).open(&watched.path).unwrap();
+        let mut file = OpenOptions::new().write(true).open(&seen.path).unwrap();
         let limit = |soft| {
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, soft, hard)
                 .unwrap();
@@ -220,13 +220,13 @@ fn without_a_free_descriptor_the_last_version_stays() {
         std::io::Write::write_all(&mut file, AFTER.as_bytes()).unwrap();
         file.set_len(AFTER.len() as u64).unwrap();
         drop(file);
-        let notice = watched.expect_notice(SOON).await;
+        let notice = seen.expect_notice(SOON).await;
         assert!(notice.to_string().contains("(too many open files)"), "{notice}");
         limit(soft);
-        watched.watcher.reload();
-        assert_eq!(crate::harness::texts(&watched.change_within(SOON).await), [AFTER]);
-        assert!(matches!(&watched.notices[..], [Notice::Restored { .. }]));
-        watched.expect_only_sentinel().await;
+        seen.watcher.reload();
+        assert_eq!(crate::harness::texts(&seen.change_within(SOON).await), [AFTER]);
+        assert!(matches!(&seen.notices[..], [Notice::Restored { .. }]));
+        seen.expect_only_sentinel().await;
     });
 }
 

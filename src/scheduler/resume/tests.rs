@@ -38,10 +38,10 @@ fn judged(text: &str, now: &str, state: impl Fn(&Job) -> JobState) -> Vec<String
     let job = &table.jobs()[0];
     let states = HashMap::from([(job.key, state(job))]);
     let now = at(now);
-    told(Past::new(&states, now, now).judge(&table))
+    told(&Past::new(&states, now, now).judge(&table))
 }
 
-fn told(verdict: Verdict) -> Vec<String> {
+fn told(verdict: &Verdict) -> Vec<String> {
     let clock = |due: &Due| due.civil.strftime("%H:%M:%S").to_string();
     let range = |what: &str, missed: &Missed| {
         format!("{what} {} {} {}", clock(&missed.first), clock(&missed.last), missed.count)
@@ -295,7 +295,7 @@ fn every_keeps_its_phase_and_loses_no_instant() {
     let states = HashMap::from([(job.key, kept(job, "01:10:00"))]);
     let now = at("01:30:00");
     let past = Past::new(&states, now, now);
-    assert_eq!(told(past.judge(&table)), ["schedule 01:17:00", "schedule 01:24:00"]);
+    assert_eq!(told(&past.judge(&table)), ["schedule 01:17:00", "schedule 01:24:00"]);
     let mut agenda = super::super::due::Agenda::default();
     agenda.go_on(&Arc::new(past.origin().clone()));
     agenda.swap(Arc::new(table), now, now);

@@ -344,7 +344,7 @@ impl Store for Sqlite {
                 match write {
                     Write::Since(keys, since) => job::since(connection, &keys, since, at)?,
                     Write::Mark(key, mark) | Write::Release(key, mark) => {
-                        job::mark(connection, key, mark, at)?
+                        job::mark(connection, key, mark, at)?;
                     }
                     Write::Owe(key, owed) => job::owe(connection, key, owed, at)?,
                     Write::Settle(key, due) => job::settle(connection, key, due)?,
