@@ -30,9 +30,12 @@ end
 -- Keeps what is kept of runs within its bounds: how many, for how long, in milliseconds, and how many bytes of output.
 local function trim(most, age, bytes)
   local over = call('ZCARD', 'runs') - most
-  local far = over > most
   if over > 0 then
-    drop(call('ZRANGE', 'runs', 0, math.min(over, 1000) - 1), far)
+    drop(call('ZRANGE', 'runs', 0, math.min(over, 1000) - 1))
+    over = call('ZCARD', 'runs') - 2 * most
+    if over > 0 then
+      drop(call('ZRANGE', 'runs', 0, math.min(over, 1000) - 1), true)
+    end
   end
   local oldest, time = '', math.max(now - age, 0)
   for _ = 1, 10 do
@@ -40,7 +43,7 @@ local function trim(most, age, bytes)
     oldest = string.sub(ALPHABET, digit + 1, digit + 1) .. oldest
     time = math.floor(time / 32)
   end
-  drop(call('ZRANGEBYLEX', 'runs', '-', '(' .. oldest, 'LIMIT', 0, 500), far)
+  drop(call('ZRANGEBYLEX', 'runs', '-', '(' .. oldest, 'LIMIT', 0, 500))
   drop_outputs(call('ZRANGEBYLEX', 'outputs', '-', '(' .. oldest, 'LIMIT', 0, 500))
   for _ = 1, 50 do
     if tonumber(call('HGET', 'state', 'output_bytes') or '0') <= bytes then
