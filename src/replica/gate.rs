@@ -313,6 +313,8 @@ impl Gate {
             return;
         }
         if heard == Heard::Renewed {
+            // A store that has lost our lease may have lost more.
+            self.ports.store.doubt();
             (self.ports.duties)(Duty::RecordAlive);
             self.wait_until = None;
             let now = self.ports.clock.now();

@@ -40,6 +40,7 @@ pub enum Standing {
 pub struct Handle {
     messages: mpsc::UnboundedSender<Message>,
     standing: Arc<watch::Sender<Standing>>,
+    doubts: Arc<watch::Sender<u64>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -74,8 +75,10 @@ impl Handle {
     ) -> std::io::Result<Self> {
         let (messages, receiver) = mpsc::unbounded_channel();
         let standing = Arc::new(watch::Sender::new(Standing::default()));
-        writer::spawn(open, Arc::clone(&clock), tell, receiver, Arc::clone(&standing))?;
-        Ok(Handle { messages, standing, clock })
+        let doubts = Arc::new(watch::Sender::new(0));
+        let told = writer::Told { standing: Arc::clone(&standing), doubts: Arc::clone(&doubts) };
+        writer::spawn(open, Arc::clone(&clock), tell, receiver, told)?;
+        Ok(Handle { messages, standing, doubts, clock })
     }
 
     /// Has something kept, as soon as that can be. Never blocks.
@@ -102,6 +105,17 @@ impl Handle {
         self.standing.subscribe()
     }
 
+    /// Notes that the store may have lost what was kept.
+    pub fn doubt(&self) {
+        self.doubts.send_modify(|count| *count += 1);
+    }
+
+    /// How often there was reason to think that the store has lost what was kept, now and after each time.
+    #[must_use]
+    pub fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.subscribe()
+    }
+
     /// Has the store make ready for a start that comes in a moment. Never blocks.
     pub fn warm(&self) {
         // Without its thread there is no store.
@@ -125,6 +139,11 @@ impl Handle {
     /// [`Store::snapshot`], within a span.
     pub async fn snapshot(&self, within: Duration) -> Result<Option<Versioned>, StoreError> {
         self.ask(Kind::Call, within, |store| store.snapshot()).await
+    }
+
+    /// [`Store::snapshot_version`], within a span.
+    pub async fn snapshot_version(&self, within: Duration) -> Result<u64, StoreError> {
+        self.ask(Kind::Call, within, |store| store.snapshot_version()).await
     }
 
     /// [`Store::put_snapshot`], within a span.

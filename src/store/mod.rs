@@ -58,6 +58,11 @@ pub trait Store: Send + Sync {
     /// The snapshot, as it was put.
     fn snapshot(&self) -> Reply<'_, Option<Versioned>>;
 
+    /// The version of the last snapshot that was put, even if it was forgotten since; 0: there was none.
+    fn snapshot_version(&self) -> Reply<'_, u64> {
+        Box::pin(async { Ok(self.snapshot().await?.map_or(0, |found| found.version)) })
+    }
+
     /// Replaces the snapshot, if its version is still `put.expected`.
     fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put>;
 
@@ -113,6 +118,11 @@ pub trait Store: Send + Sync {
     /// Makes ready for a [`start`](Store::start) that comes in a moment: what it needs is read, nothing is changed.
     fn warm(&self) {}
 
+    /// How often it began anew while it was in use, as far as it notices itself: what was kept may be gone.
+    fn rebirths(&self) -> u64 {
+        0
+    }
+
     /// Gives back memory that only a busy store needs. Called when a while has passed without anything to do.
     fn rest(&self) {}
 }
@@ -134,6 +144,8 @@ pub struct Versioned {
 pub struct PutSnapshot {
     /// The version that it replaces; 0 if there is to be none.
     pub expected: u64,
+    /// The new version is greater than this one, too: that of a snapshot that the store has lost.
+    pub after: u64,
     /// What is to be kept.
     pub bytes: Vec<u8>,
     /// The rows for the Python service, put in the same transaction where the store is one that it shares.

@@ -57,13 +57,20 @@ pub(super) enum Message {
     Hold(bool),
 }
 
+/// Where is told how the store stands.
+pub(super) struct Told {
+    pub(super) standing: Arc<watch::Sender<Standing>>,
+    /// How often it may have lost what was kept.
+    pub(super) doubts: Arc<watch::Sender<u64>>,
+}
+
 /// Starts the thread.
 pub(super) fn spawn(
     open: impl FnOnce() -> Arc<dyn Store> + Send + 'static,
     clock: Arc<dyn Clock>,
     tell: Tell,
     messages: mpsc::UnboundedReceiver<Message>,
-    standing: Arc<watch::Sender<Standing>>,
+    Told { standing, doubts }: Told,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
@@ -73,6 +80,8 @@ pub(super) fn spawn(
                 clock,
                 tell,
                 standing,
+                doubts,
+                rebirths: 0,
                 queue: Queue::default(),
                 writing: JoinSet::new(),
                 batch: Batch::default(),
@@ -111,6 +120,9 @@ struct Writer {
     clock: Arc<dyn Clock>,
     tell: Tell,
     standing: Arc<watch::Sender<Standing>>,
+    doubts: Arc<watch::Sender<u64>>,
+    /// How often the store had begun anew when it answered last.
+    rebirths: u64,
     queue: Queue,
     /// The write under way, of which there is one at most, and what it writes.
     writing: JoinSet<Result<(), StoreError>>,
@@ -365,7 +377,11 @@ impl Writer {
     }
 
     /// Takes note of how the store answered.
-    fn answered(&self, error: Option<&StoreError>) {
+    fn answered(&mut self, error: Option<&StoreError>) {
+        let rebirths = self.store.rebirths();
+        if error.is_none() && std::mem::replace(&mut self.rebirths, rebirths) != rebirths {
+            self.doubts.send_modify(|count| *count += 1);
+        }
         let (now, waiting) = (self.clock.now(), self.queue.len());
         note(&self.standing, now, error, Some(waiting));
     }

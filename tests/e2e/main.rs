@@ -21,6 +21,7 @@ mod policy;
 mod reboot;
 mod recover;
 mod recover_file;
+mod recover_keep;
 mod recover_kill;
 mod recover_redis;
 #[expect(dead_code, reason = "not all of it is of use here")]

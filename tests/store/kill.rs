@@ -42,7 +42,7 @@ async fn step(store: &dyn Store, number: u32) {
     )
     .await;
     let bytes = format!("{number}").repeat(3_000).into_bytes();
-    let put = PutSnapshot { expected: u64::from(number) - 1, bytes, seed_rows: None };
+    let put = PutSnapshot { after: 0, expected: u64::from(number) - 1, bytes, seed_rows: None };
     assert_eq!(store.put_snapshot(put).await.unwrap(), Put::Done(u64::from(number)));
 }
 

@@ -5,7 +5,7 @@ use cronkeep::store::{Put, PutSnapshot, Store, Versioned};
 use super::harness::{Place, at, key, state, write};
 
 async fn put(store: &dyn Store, expected: u64, bytes: &[u8]) -> Put {
-    let put = PutSnapshot { expected, bytes: bytes.to_vec(), seed_rows: None };
+    let put = PutSnapshot { after: 0, expected, bytes: bytes.to_vec(), seed_rows: None };
     store.put_snapshot(put).await.unwrap()
 }
 

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::case::{self, Outcome};
 use super::found::Ground;
 use super::keep::{Edit, Keep, Pending, Seen, Stored};
+use super::last::{Fate, Last};
 use super::marker::new_instance;
 use super::newest::Newest;
 use super::{Accepted, Batch, Concerns, Recovered};
@@ -22,7 +23,7 @@ use crate::daemon::standing::Key;
 use crate::event::{Bus, Event};
 use crate::store::recovery::{Kinship, Mode, Snapshot};
 use crate::store::seal::Seal;
-use crate::store::{Handle, StoreError};
+use crate::store::{Handle, Standing, StoreError};
 use crate::unix::beside;
 
 /// How long an embedded store may take to answer.
@@ -50,6 +51,10 @@ pub(super) struct Actor {
     told: watch::Sender<Concerns>,
     /// Why what the store holds was refused, as it was told.
     refusal: Option<String>,
+    /// What the store held last.
+    last: Option<Last>,
+    standing: watch::Receiver<Standing>,
+    doubts: watch::Receiver<u64>,
 }
 
 impl Actor {
@@ -68,6 +73,7 @@ impl Actor {
         });
         let within = if options.address.is_shared() { SHARED } else { EMBEDDED };
         let newest = Newest::new(&config.state_dir, &options.namespace);
+        let (standing, doubts) = (store.standing(), store.doubts());
         let keep = Keep::new(store, seal.transpose()?, newest, within);
         let places = config.sources.clone().into();
         let ground = Ground { places, state_dir: config.state_dir.clone() };
@@ -89,6 +95,9 @@ impl Actor {
             concerns: HashMap::new(),
             told,
             refusal: None,
+            last: None,
+            standing,
+            doubts,
         })
     }
 
@@ -100,31 +109,77 @@ impl Actor {
     ) {
         let mut pause = PAUSE;
         let mut is_told = false;
-        // Whoever has lost interest is about to end.
-        while let Err(error) = self.recover(&recovered).await {
+        loop {
+            let outcome = self.recover(&recovered).await;
+            if matches!(outcome, Ok(true)) {
+                break;
+            }
             if !is_told {
                 is_told = true;
-                self.mark(&error).await;
+                self.mark().await;
+                if let Err(error) = &outcome {
+                    self.warn(format!(
+                        "the store does not answer: {error}: the crontabs are taken as they are, until it does"
+                    ));
+                }
+                // Whoever has lost interest is about to end.
                 let _ = recovered.send(Recovered::default());
             }
-            if !self.rest(&mut pause, &mut accepted).await {
+            let goes_on = match outcome {
+                Ok(_) => self.wait(&mut accepted).await,
+                Err(_) => self.rest(&mut pause, &mut accepted).await,
+            };
+            if !goes_on {
                 return;
             }
+            // A recovery reads the files itself.
+            self.pending.clear();
         }
         pause = PAUSE;
         loop {
-            while let Ok(news) = accepted.try_recv() {
-                self.note(news);
+            if !self.wait(&mut accepted).await {
+                return;
             }
-            if self.pending.is_empty() {
-                let Some(news) = accepted.recv().await else { return };
-                self.note(news);
-                continue;
+            loop {
+                while let Ok(news) = accepted.try_recv() {
+                    self.note(news);
+                }
+                let outcome =
+                    if self.pending.is_empty() { self.check().await } else { self.put().await };
+                match outcome {
+                    Ok(()) => break,
+                    // Only what is to be kept is worth asking again where it will not help.
+                    Err(error)
+                        if self.pending.is_empty() && !matches!(error, StoreError::Down(_)) =>
+                    {
+                        break;
+                    }
+                    Err(_) if !self.rest(&mut pause, &mut accepted).await => return,
+                    Err(_) => {}
+                }
             }
-            match self.put().await {
-                Ok(()) => pause = PAUSE,
-                Err(_) if !self.rest(&mut pause, &mut accepted).await => return,
-                Err(_) => {}
+            pause = PAUSE;
+        }
+    }
+
+    /// Waits until something was accepted, or the store may have lost what it held; false if nobody needs it any more.
+    async fn wait(&mut self, accepted: &mut UnboundedReceiver<Batch>) -> bool {
+        loop {
+            tokio::select! {
+                news = accepted.recv() => match news {
+                    Some(news) => {
+                        self.note(news);
+                        return true;
+                    }
+                    None => return false,
+                },
+                // The handle that is kept here keeps both alive.
+                _ = self.doubts.changed() => return true,
+                _ = self.standing.changed() => {
+                    if *self.standing.borrow_and_update() == Standing::Up {
+                        return true;
+                    }
+                }
             }
         }
     }
@@ -156,8 +211,8 @@ impl Actor {
         true
     }
 
-    /// The store does not answer: takes note of what this container brought along, before anybody edits it.
-    async fn mark(&self, error: &StoreError) {
+    /// Nothing can be recovered yet: takes note of what this container brought along, before anybody edits it.
+    async fn mark(&self) {
         let ground = self.ground.clone();
         beside(move || {
             for found in ground.find(&[], &mut Vec::new()) {
@@ -171,19 +226,21 @@ impl Actor {
             }
         })
         .await;
-        let text = format!(
-            "the store does not answer: {error}: the crontabs are taken as they are, until it does"
-        );
-        self.bus.publish(Event::Notice { file: None, text, warning: true });
     }
 
-    /// Recovers the crontabs, and has the store hold what came of it.
-    async fn recover(&mut self, recovered: &UnboundedSender<Recovered>) -> Result<(), StoreError> {
+    /// Recovers the crontabs, and has the store hold what came of it; false if what it holds is refused, and stays.
+    async fn recover(
+        &mut self,
+        recovered: &UnboundedSender<Recovered>,
+    ) -> Result<bool, StoreError> {
         for _ in 0..TRIES {
             let stored = Arc::new(self.load().await?);
+            if stored.refusal.is_some() {
+                return Ok(false);
+            }
             let (ground, mode, theirs) = (self.ground.clone(), self.mode, Arc::clone(&stored));
             let outcome = beside(move || case::carry_out(&ground, &theirs, mode)).await;
-            let Some(outcome) = outcome else { return Ok(()) };
+            let Some(outcome) = outcome else { return Ok(true) };
             let Outcome { snapshot, kinships, recovered: came, notices, concerns } = outcome;
             for (key, text, warning) in notices {
                 self.tell(&key, &text, warning);
@@ -194,38 +251,70 @@ impl Actor {
             self.number += 1;
             self.pending.clear();
             let _ = recovered.send(Recovered { number: self.number, ..came });
-            let snapshot = match snapshot {
-                None => stored.snapshot.clone().unwrap_or_default(),
+            let (version, snapshot) = match snapshot {
+                None => (stored.version, stored.snapshot.clone().unwrap_or_default()),
                 Some(snapshot) => {
                     let rows = self.seed_rows(&snapshot).await;
-                    let put = self.keep.put(stored.version, snapshot.clone(), rows).await?;
-                    if put.is_none() {
-                        continue;
-                    }
-                    snapshot
+                    let put = self.keep.put(stored.version, 0, snapshot.clone(), rows).await?;
+                    let Some(version) = put else { continue };
+                    (version, snapshot)
                 }
             };
             self.seen.note(&snapshot);
+            self.last = Some(Last::new(version, &snapshot));
             self.write_kinships(kinships).await;
-            return Ok(());
+            return Ok(true);
         }
         Err(StoreError::Down("others keep changing the snapshot".to_owned()))
     }
 
     async fn load(&mut self) -> Result<Stored, StoreError> {
         let stored = self.keep.load().await?;
-        if stored.refusal.is_some() && self.refusal != stored.refusal {
-            let text = stored.refusal.clone().unwrap_or_default();
-            self.bus.publish(Event::Notice { file: None, text, warning: true });
+        if self.refusal != stored.refusal {
+            if let Some(reason) = &stored.refusal {
+                self.warn(format!(
+                    "{reason}: the crontabs are taken as they are, and nothing is kept until it can be read with \
+                     --store-key, or is removed by `cronkeep snapshot forget`"
+                ));
+            }
+            self.refusal.clone_from(&stored.refusal);
+            self.tell_concerns();
         }
-        self.refusal.clone_from(&stored.refusal);
         Ok(stored)
     }
 
-    /// Has the store hold what was accepted.
+    /// Has the store hold again what it has lost.
+    async fn check(&mut self) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let Some(last) = &self.last else { return Ok(()) };
+            let (found, after) = match self.keep.fate(last).await? {
+                Fate::Kept => return Ok(()),
+                Fate::Forgotten => {
+                    self.last = None;
+                    return Ok(());
+                }
+                Fate::Refused => return self.load().await.map(drop),
+                Fate::Lost(found) => (found, last.version),
+            };
+            let Some(snapshot) = last.snapshot() else { return Ok(()) };
+            let rows = self.seed_rows(&snapshot).await;
+            if let Some(version) = self.keep.put(found, after, snapshot.clone(), rows).await? {
+                self.last = Some(Last::new(version, &snapshot));
+                self.warn("the store has lost the snapshot: it is put there again".to_owned());
+                return Ok(());
+            }
+        }
+        Err(StoreError::Down("others keep changing the snapshot".to_owned()))
+    }
+
+    /// Has the store hold what was accepted; what it holds and is refused stays, and so does what is pending.
     async fn put(&mut self) -> Result<(), StoreError> {
+        self.check().await?;
         for _ in 0..TRIES {
             let stored = self.load().await?;
+            if stored.refusal.is_some() {
+                return Ok(());
+            }
             let edits = self.edits(self.seen.is_forgotten(&stored)).await;
             let seen = std::mem::take(&mut self.seen);
             let ground = self.ground.clone();
@@ -238,14 +327,15 @@ impl Actor {
                 return Ok(());
             };
             self.seen = seen;
+            let mut version = stored.version;
             if stored.snapshot.as_ref() != Some(&taken.snapshot) {
                 let rows = self.seed_rows(&taken.snapshot).await;
-                let put = self.keep.put(stored.version, taken.snapshot.clone(), rows).await?;
-                if put.is_none() {
-                    continue;
-                }
+                let put = self.keep.put(version, 0, taken.snapshot.clone(), rows).await?;
+                let Some(put) = put else { continue };
+                version = put;
             }
             self.seen.note(&taken.snapshot);
+            self.last = Some(Last::new(version, &taken.snapshot));
             for (key, notice) in taken.notices {
                 self.tell(&key, &notice.to_string(), true);
             }
@@ -313,8 +403,13 @@ impl Actor {
         self.bus.publish(Event::Notice { file: Some(file), text, warning });
     }
 
+    fn warn(&self, text: String) {
+        self.bus.publish(Event::Notice { file: None, text, warning: true });
+    }
+
     fn tell_concerns(&self) {
         let mut concerns: Vec<String> = self.concerns.values().flatten().cloned().collect();
+        concerns.extend(self.refusal.iter().map(|reason| format!("{reason}: nothing is kept")));
         concerns.sort();
         let concerns: Concerns = concerns.into();
         self.told.send_if_modified(|told| {

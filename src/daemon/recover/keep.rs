@@ -18,6 +18,7 @@ use crate::unix::identity::hostname;
 
 use super::found::Ground;
 use super::hash_of;
+use super::last::{Fate, Last};
 use super::newest::Newest;
 
 /// What was accepted and is not kept yet: texts; none of one that is gone.
@@ -84,28 +85,56 @@ impl Keep {
         Ok(deposit.snapshot)
     }
 
-    /// Puts a snapshot, if the store still holds that version; whether it did, and the version that it has then.
+    /// What became of what the store held last.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub(super) async fn fate(&self, last: &Last) -> Result<Fate, StoreError> {
+        let Some(found) = self.store.snapshot(self.within).await? else {
+            // The versions go on where a snapshot was forgotten.
+            let is_forgotten = self.store.snapshot_version(self.within).await? >= last.version;
+            return Ok(if is_forgotten { Fate::Forgotten } else { Fate::Lost(0) });
+        };
+        Ok(match self.read(&found) {
+            Err(BadDeposit::Older { .. }) => Fate::Lost(found.version),
+            Err(_) => Fate::Refused,
+            Ok(_) if found.version > last.version => Fate::Kept,
+            // Somebody else may have put there again what it knew, which was less.
+            Ok(snapshot)
+                if found.version == last.version
+                    && last.snapshot().is_none_or(|last| last == snapshot) =>
+            {
+                Fate::Kept
+            }
+            Ok(_) => Fate::Lost(found.version),
+        })
+    }
+
+    /// Puts a snapshot, if the store still holds that version; whether it did, and the version that it has then, which is
+    /// greater than `after`, too.
     ///
     /// # Errors
     /// The store does not answer.
     pub(super) async fn put(
         &self,
         expected: u64,
+        after: u64,
         snapshot: Snapshot,
         seed_rows: Option<String>,
     ) -> Result<Option<u64>, StoreError> {
         let deposit = Deposit { at: Some(SystemClock.now()), host: hostname(), snapshot };
         let (mut expected, mut seed_rows) = (expected, seed_rows);
         loop {
-            let bytes = deposit.to_bytes(expected + 1, self.seal.as_deref());
-            let put = PutSnapshot { expected, bytes, seed_rows: seed_rows.take() };
+            let next = expected.max(after) + 1;
+            let bytes = deposit.to_bytes(next, self.seal.as_deref());
+            let put = PutSnapshot { expected, after, bytes, seed_rows: seed_rows.take() };
             let Put::Done(version) = self.store.put_snapshot(put, self.within).await? else {
                 return Ok(None);
             };
             if self.seal.is_some() {
                 self.newest.note(version);
                 // The versions go on where a snapshot was forgotten, and the seal names its own.
-                if version != expected + 1 {
+                if version != next {
                     expected = version;
                     continue;
                 }

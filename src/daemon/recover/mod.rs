@@ -16,6 +16,7 @@ mod fault;
 mod folder;
 mod found;
 mod keep;
+mod last;
 mod marker;
 mod newest;
 mod site;

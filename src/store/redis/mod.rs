@@ -236,12 +236,19 @@ impl Redis {
         Ok(version.zip(bytes).map(|(version, bytes)| Versioned { version, bytes }))
     }
 
+    async fn version(&self) -> Result<u64, StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd("HGET").arg(self.key("snapshot")).arg("version");
+        let (version,): (Option<u64>,) = self.read(&commands).await?;
+        Ok(version.unwrap_or(0))
+    }
+
     async fn put(&self, put: PutSnapshot) -> Result<Put, StoreError> {
         let answer: Vec<Vec<u8>> = self
             .call(&self.rest, &script::PUT, |call| {
                 call.key(&self.seed_key).arg(put.expected).arg(&put.bytes);
                 call.arg(u8::from(put.seed_rows.is_some()));
-                call.arg(put.seed_rows.as_deref().unwrap_or_default());
+                call.arg(put.seed_rows.as_deref().unwrap_or_default()).arg(put.after);
             })
             .await?;
         let number = |bytes: &Vec<u8>| {
@@ -305,6 +312,10 @@ impl Store for Redis {
 
     fn snapshot(&self) -> Reply<'_, Option<Versioned>> {
         Box::pin(self.versioned())
+    }
+
+    fn snapshot_version(&self) -> Reply<'_, u64> {
+        Box::pin(self.version())
     }
 
     fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put> {

@@ -21,6 +21,7 @@ pub use schema::VERSION_1;
 pub use trim::Bounds;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ pub struct Sqlite {
     tell: Tell,
     bounds: Bounds,
     state: Mutex<State>,
+    rebirths: AtomicU64,
 }
 
 #[derive(Default)]
@@ -101,7 +103,8 @@ impl Sqlite {
             Address::Sqlite(path) => Some(path),
             _ => None,
         };
-        Sqlite { path, namespace, access, clock, tell, bounds, state: Mutex::default() }
+        let (state, rebirths) = (Mutex::default(), AtomicU64::new(0));
+        Sqlite { path, namespace, access, clock, tell, bounds, state, rebirths }
     }
 
     /// Uses the connection, which is opened first if need be.
@@ -118,6 +121,7 @@ impl Sqlite {
         {
             // What is written to a file without a name is lost.
             state.open = None;
+            self.rebirths.fetch_add(1, Ordering::Relaxed);
             if self.access != Access::Read {
                 (self.tell)(format!(
                     "{} was removed or replaced: it is opened anew",
@@ -188,6 +192,7 @@ impl Sqlite {
             self.open_file(path)
         };
         if let Err(StoreError::Corrupt(reason)) = &answer {
+            self.rebirths.fetch_add(1, Ordering::Relaxed);
             answer = self.begin_anew(path, reason);
         }
         *is_broken = false;
@@ -322,8 +327,12 @@ impl Store for Sqlite {
         now(self.with(|connection, _| snapshot::get(connection)))
     }
 
+    fn snapshot_version(&self) -> Reply<'_, u64> {
+        now(self.with(|connection, _| snapshot::version(connection)))
+    }
+
     fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put> {
-        now(self.change(|connection, _| snapshot::put(connection, put.expected, &put.bytes)))
+        now(self.change(|connection, _| snapshot::put(connection, &put)))
     }
 
     fn forget_snapshot(&self) -> Reply<'_, ()> {
@@ -430,6 +439,10 @@ impl Store for Sqlite {
             let _ = start::put(&transaction, &start, "", at, &mut tally);
             Ok(())
         });
+    }
+
+    fn rebirths(&self) -> u64 {
+        self.rebirths.load(Ordering::Relaxed)
     }
 
     fn rest(&self) {

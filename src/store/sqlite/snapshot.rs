@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::{Put, StoreError, Versioned};
+use super::super::{Put, PutSnapshot, StoreError, Versioned};
 use super::error::SqlResult as _;
 
 /// The last version that there was, 0 if none, and what is kept.
@@ -21,15 +21,22 @@ pub(super) fn get(connection: &Connection) -> Result<Option<Versioned>, StoreErr
     Ok(bytes.map(|bytes| Versioned { version, bytes }))
 }
 
-pub(super) fn put(connection: &Connection, expected: u64, bytes: &[u8]) -> Result<Put, StoreError> {
+/// The last version that there was, 0 if none.
+pub(super) fn version(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT version FROM snapshot";
+    let version: Option<i64> = connection.query_row(sql, [], |row| row.get(0)).optional().told()?;
+    Ok(version.map_or(0, |version| u64::try_from(version).unwrap_or(0)))
+}
+
+pub(super) fn put(connection: &Connection, put: &PutSnapshot) -> Result<Put, StoreError> {
     let (version, kept) = read(connection)?;
     let kept = kept.map(|bytes| Versioned { version, bytes });
-    if kept.as_ref().map_or(0, |kept| kept.version) != expected {
+    if kept.as_ref().map_or(0, |kept| kept.version) != put.expected {
         return Ok(Put::Conflict(kept));
     }
     let sql = "INSERT OR REPLACE INTO snapshot VALUES (1, ?1, ?2)";
-    let version = version + 1;
-    connection.execute(sql, params![super::value::number(version), bytes]).told()?;
+    let version = version.max(put.after) + 1;
+    connection.execute(sql, params![super::value::number(version), put.bytes]).told()?;
     Ok(Put::Done(version))
 }
 

@@ -1,0 +1,185 @@
+//! What the store keeps when somebody has the wrong key, spoils it or empties it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use crate::client::{ask, told};
+use crate::harness::PATIENCE;
+use crate::redis::{Redis, Reply};
+use crate::world::{ADDED, IMAGE, World, jobs};
+
+/// A job that can be run by its name.
+const TICK: &str = "# cronkeep: name=tick\n0 1 1 1 * true\n";
+
+fn edited() -> String {
+    format!("{IMAGE}{ADDED}")
+}
+
+fn with_key(world: World, key: &str) -> World {
+    fs::create_dir_all(world.path("state")).unwrap();
+    fs::write(world.path("state/key"), key).unwrap();
+    fs::set_permissions(world.path("state/key"), Permissions::from_mode(0o600)).unwrap();
+    world.with("--store-key={dir}/state/key")
+}
+
+fn set_key(world: &World, key: &str) {
+    fs::write(world.path("state/key"), key).unwrap();
+}
+
+/// Waits until it is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// What the store holds, without waiting for it to hold something.
+fn kept(world: &World) -> Option<serde_json::Value> {
+    let output = world.snapshot(&["show", "--json", "crontab"]);
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+}
+
+fn keeps(world: &World, text: &str) -> bool {
+    kept(world).is_some_and(|kept| kept["text"] == text)
+}
+
+#[test]
+fn a_wrong_key_destroys_nothing_and_the_right_one_recovers() {
+    let world = with_key(World::new(IMAGE), "the key of this world");
+    world.live_and_edit(&edited());
+    let before = world.stored();
+    set_key(&world, "the key of another one");
+    world.renew(IMAGE);
+    let mut crond = world.start();
+    assert_eq!(jobs(&crond.seen()), 2, "the file is the truth meanwhile");
+    let health = told(&crond, &["health"]);
+    assert!(health.starts_with("degraded") && health.contains("refused"), "{health}");
+    let own = format!("{IMAGE}0 5 1 1 * true five\n");
+    world.write(&own);
+    crond.expect("crontab.loaded");
+    let events = crond.stop();
+    let is_told = |event: &&serde_json::Value| {
+        event["message"].as_str().is_some_and(|text| text.contains("cronkeep snapshot forget"))
+    };
+    assert_eq!(events.iter().filter(is_told).count(), 1, "{events:#?}");
+    assert_eq!(world.stored(), before, "neither text nor base, nor the version");
+    set_key(&world, "the key of this world");
+    world.live();
+    assert_eq!(world.text(), format!("{own}{ADDED}"));
+    assert_eq!(world.stored()["base"], IMAGE);
+}
+
+#[test]
+fn a_refused_snapshot_that_is_forgotten_beside_the_daemon_is_kept_anew_with_the_next_edit() {
+    let world = World::new(IMAGE);
+    world.live();
+    let world = with_key(world, "the key of this world");
+    let mut crond = world.start();
+    assert!(told(&crond, &["health"]).contains("not signed"));
+    assert!(world.snapshot(&["forget"]).status.success());
+    world.write(&edited());
+    crond.expect("crontab.loaded");
+    until("it is kept", || keeps(&world, &edited()));
+    until("all is well", || told(&crond, &["health"]) == "healthy\n");
+    crond.stop();
+    assert_eq!((&world.stored()["signed"], &world.stored()["base"]), (&true.into(), &IMAGE.into()));
+}
+
+#[test]
+fn what_is_spoiled_beside_the_daemon_is_not_written_over() {
+    let Some(redis) = Redis::start() else { return };
+    let store = format!("--store={}", redis.url());
+    let world = World::new(IMAGE).with(&store).with("--namespace=default");
+    let mut crond = world.start();
+    let key = redis.keys().into_iter().find(|key| key.ends_with("snapshot")).unwrap();
+    redis.command(["HSET", &key, "bytes", "spoiled", "version", "7"]);
+    world.write(&edited());
+    crond.expect("crontab.loaded");
+    until("it is told", || told(&crond, &["health"]).starts_with("degraded"));
+    crond.stop();
+    let found = redis.command(["HMGET", &key, "version", "bytes"]);
+    let bytes = |text: &str| Reply::Bytes(text.into());
+    assert_eq!(found, Reply::List(vec![bytes("7"), bytes("spoiled")]));
+}
+
+#[test]
+fn a_redis_that_is_emptied_while_the_daemon_lives_gets_its_snapshot_back() {
+    for key in [None, Some("the key of this world")] {
+        let Some(redis) = Redis::start() else { return };
+        let store = format!("--store={}", redis.url());
+        let mut world = World::new(IMAGE).with(&store).with("--namespace=default");
+        if let Some(key) = key {
+            world = with_key(world, key);
+        }
+        let mut crond = world.start();
+        world.write(&edited());
+        crond.expect("crontab.loaded");
+        until("it is kept", || keeps(&world, &edited()));
+        let before = kept(&world).unwrap();
+        redis.flush();
+        until("it is back", || keeps(&world, &edited()));
+        let after = kept(&world).unwrap();
+        assert_eq!((&after["base"], &after["instances"]), (&before["base"], &before["instances"]));
+        assert!(after["version"].as_u64() > before["version"].as_u64(), "versions go on: {after}");
+        crond.stop();
+    }
+}
+
+#[test]
+fn a_redis_that_comes_back_empty_gets_its_snapshot_back() {
+    let Some(mut redis) = Redis::start() else { return };
+    let store = format!("--store={}", redis.url());
+    let world = World::new(TICK).with(&store).with("--namespace=default").with("--local");
+    let crond = world.start();
+    until("it is kept", || keeps(&world, TICK));
+    redis.kill();
+    until("it is noticed", || {
+        ask(&crond, &["run", "tick"]);
+        told(&crond, &["health"]).contains("is away")
+    });
+    redis.restart();
+    until("it is back", || keeps(&world, TICK));
+    crond.stop();
+}
+
+#[test]
+fn a_file_that_is_removed_while_the_daemon_lives_gets_its_snapshot_back_when_it_is_used() {
+    let world = World::new(TICK);
+    let edited = format!("{TICK}{ADDED}");
+    let mut crond = world.start();
+    world.write(&edited);
+    crond.expect("crontab.loaded");
+    until("it is kept", || keeps(&world, &edited));
+    for (path, _) in world.store() {
+        if !path.to_str().unwrap().ends_with(".lock") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    told(&crond, &["run", "tick"]);
+    until("it is back", || keeps(&world, &edited));
+    assert_eq!(world.stored()["base"], TICK);
+    crond.stop();
+}
+
+#[test]
+fn what_was_forgotten_does_not_come_back_with_the_store() {
+    let Some(mut redis) = Redis::setup().durable().start() else { return };
+    let store = format!("--store={}", redis.url());
+    let world = World::new(IMAGE).with(&store).with("--namespace=default");
+    let mut crond = world.start();
+    until("it is kept", || keeps(&world, IMAGE));
+    assert!(world.snapshot(&["forget"]).status.success());
+    redis.kill();
+    until("it is noticed", || told(&crond, &["health"]).contains("is away"));
+    redis.restart();
+    until("it is well", || told(&crond, &["health"]) == "healthy\n");
+    assert_eq!(kept(&world), None);
+    world.write(&edited());
+    crond.expect("crontab.loaded");
+    until("it is kept", || keeps(&world, &edited()));
+    assert_eq!(kept(&world).unwrap()["base"], IMAGE);
+    crond.stop();
+}
