@@ -99,7 +99,7 @@ pub fn trace(event: &Event, zone: &Zone) {
         }
         Event::StoreDown { store, reason } => {
             let (store, reason) = (escape(store.as_bytes()), escape(reason.as_bytes()));
-            warn!(event = name, store, reason, "the store is away; the schedule goes on");
+            warn!(event = name, store, reason, "the store is away");
         }
         Event::StoreUp { store } => {
             info!(event = name, store = escape(store.as_bytes()), "the store answers");
