@@ -100,6 +100,8 @@ pub struct Gate {
     reminded: Option<Duration>,
     /// Whether it was told that fires are started without the store.
     told_free: bool,
+    /// Whether it was told that fires are held.
+    told_held: bool,
     /// Fires that came again since the clock was set back, and were not started.
     pub(super) suppressed: usize,
 }
@@ -136,6 +138,7 @@ impl Gate {
             differences: Differences::default(),
             reminded: None,
             told_free: false,
+            told_held: false,
             suppressed: 0,
         };
         gate.read_table();
@@ -219,6 +222,7 @@ impl Gate {
         self.ports.conditions.send_replace(conditions);
         match when_down {
             WhenDown::Run => {
+                self.tell_held(false);
                 let free = self.waiting.release();
                 if !free.is_empty() && !std::mem::replace(&mut self.told_free, true) {
                     let text = if self.member.has_answered() {
@@ -234,6 +238,9 @@ impl Gate {
                 }
             }
             WhenDown::Hold => {
+                if self.waiting.has_starts() {
+                    self.tell_held(true);
+                }
                 let expired = self.waiting.expire(wall, &HELD.into());
                 let is_due = self.reminded.is_none_or(|at| now >= at + REMINDER);
                 if expired > 0 && is_due {
@@ -244,6 +251,15 @@ impl Gate {
                     ));
                 }
             }
+        }
+    }
+
+    /// Tells once that fires are held, and once that they are no longer.
+    fn tell_held(&mut self, held: bool) {
+        match (std::mem::replace(&mut self.told_held, held), held) {
+            (false, true) => self.warn("fires are held until the store answers".to_owned()),
+            (true, false) => self.note("fires are held no longer".to_owned()),
+            _ => {}
         }
     }
 
@@ -308,6 +324,7 @@ impl Gate {
             self.waiting.stamp(self.member.generation);
         }
         self.reminded = None;
+        self.tell_held(false);
         self.ports.conditions.send_replace(self.member.conditions(now));
         if heard == Heard::Ended {
             return;
@@ -429,6 +446,11 @@ impl Gate {
                 _ => break,
             }
         }
+        // What was given up must be by the time at which others look for what we have left.
+        while let Ok(settlement) = self.ports.settled.try_recv() {
+            self.settle(settlement);
+        }
+        self.ports.store.flush(by.saturating_duration_since(Instant::now())).await;
         if self.member.lease.fencing != 0 {
             let (beat, _) = self.member.beat(self.now(), self.about.clone());
             // If it is not heard the lease ends by itself.

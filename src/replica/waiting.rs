@@ -94,6 +94,11 @@ impl Waiting {
         self.0.is_empty()
     }
 
+    /// Whether any of them is to be started.
+    pub(super) fn has_starts(&self) -> bool {
+        self.0.values().any(|waits| waits.aim == Aim::Start)
+    }
+
     pub(super) fn has_ready(&self) -> bool {
         self.0.values().any(|waits| waits.ready)
     }

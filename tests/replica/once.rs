@@ -78,6 +78,30 @@ fn overlap_is_judged_over_all_replicas() {
 }
 
 #[test]
+fn what_one_replica_skipped_is_started_by_none() {
+    let Some(redis) = Redis::start() else { return };
+    // While the replicas join several instants are held; all but the first of them are skipped at once.
+    let crontab = "# cronkeep: overlap=skip\n* * * * * * {write}; sleep 8\n";
+    let cluster = Cluster::new(redis, crontab).args(&["--on-stop", "end"]);
+    let names = ["a", "b"];
+    let mut replicas = cluster.start(&names);
+    let ran = cluster.wait_for("a run", |ran| !ran.is_empty());
+    let owner = names.iter().position(|who| *who == ran[0].who).unwrap();
+    let mut owner = replicas.remove(owner);
+    let mut skipped = Vec::new();
+    while skipped.len() < 6 {
+        let first = owner.expect("run.skipped")["first"].as_str().unwrap().to_owned();
+        skipped.push(first.parse::<jiff::Timestamp>().unwrap());
+    }
+    drop(owner.stop());
+    let ran = cluster.wait_for("runs of the other", |ran| ran.len() >= 3);
+    assert_once(&ran);
+    for one in &ran {
+        assert!(!skipped.contains(&one.at), "{one:?} was skipped: {ran:#?}");
+    }
+}
+
+#[test]
 fn max_instances_counts_the_runs_of_all_replicas() {
     let Some(redis) = Redis::start() else { return };
     let crontab = "# cronkeep: max-instances=2\n* * * * * * {write} && sleep 3.5\n";

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::cluster::{Cluster, EACH_SECOND, assert_once, assert_whole, missing, notices};
 use crate::harness::Running;
 use crate::redis::Redis;
@@ -32,7 +34,7 @@ fn a_lone_replica_goes_on_while_redis_is_away() {
 fn replicas_hold_while_redis_is_away_and_start_what_is_in_time_when_it_returns() {
     let Some(redis) = Redis::setup().durable().start() else { return };
     let mut cluster = Cluster::new(redis, EACH_SECOND);
-    let _replicas = cluster.start(&["a", "b", "c"]);
+    let mut replicas = cluster.start(&["a", "b", "c"]);
     cluster.wait_for_more(3);
     cluster.redis.kill();
     wait(Duration::from_secs(2));
@@ -43,6 +45,19 @@ fn replicas_hold_while_redis_is_away_and_start_what_is_in_time_when_it_returns()
     let ran = cluster.wait_for("what was held", |ran| ran.len() > before + 20);
     assert_once(&ran);
     assert_whole(&ran);
+    for replica in &mut replicas {
+        let events = replica.seen();
+        let told = |text: &str| {
+            let says = |event: &&Value| event["message"].as_str().is_some_and(|it| it.contains(text));
+            events.iter().filter(says).count()
+        };
+        assert_eq!(told("fires are held until the store answers"), 1, "{events:#?}");
+        assert_eq!(told("fires are held no longer"), 1, "{events:#?}");
+        assert_eq!(told("the schedule goes on"), 0, "{events:#?}");
+        // The connection that had rested is not found dead later on.
+        let downs = events.iter().filter(|event| event["event"] == "store.down").count();
+        assert_eq!(downs, 1, "{events:#?}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisResult};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::error;
 use super::target::Target;
@@ -15,6 +16,10 @@ use crate::store::StoreError;
 
 /// How long connecting may take, greeting and password included.
 const CONNECTING: Duration = Duration::from_secs(2);
+/// For how long a connection may rest before it is asked whether it is still there: more than the time between two beats.
+const RESTING: Duration = Duration::from_secs(3);
+/// How long it may take to say so; a server that is slower than that tells it by what is asked then.
+const ECHO: Duration = Duration::from_millis(250);
 
 /// A connection, or what it takes to make one.
 pub(super) struct Link {
@@ -25,6 +30,8 @@ pub(super) struct Link {
 struct Line {
     target: Target,
     open: Option<Open>,
+    /// When the connection was asked for last.
+    used: Instant,
     /// How many connections were made.
     count: u64,
 }
@@ -45,7 +52,7 @@ impl Link {
             .set_connection_timeout(Some(CONNECTING))
             .set_response_timeout(Some(answer));
         let target =
-            Target::parse(url).map(|target| Mutex::new(Line { target, open: None, count: 0 }));
+            Target::parse(url).map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
         Link { target, config }
     }
 
@@ -57,7 +64,13 @@ impl Link {
         let link = self.target.as_ref().map_err(Clone::clone)?;
         let mut link = link.lock().await;
         if let Some(open) = &link.open {
-            return Ok(open.clone());
+            let open = open.clone();
+            let rested = std::mem::replace(&mut link.used, Instant::now()).elapsed();
+            if rested < RESTING || lives(&open).await {
+                return Ok(open);
+            }
+            // A server that went and came meanwhile is none that is away.
+            link.open = None;
         }
         let mut connection = link
             .target
@@ -76,6 +89,7 @@ impl Link {
         link.count += 1;
         let open = Open { connection, incarnation, number: link.count };
         link.open = Some(open.clone());
+        link.used = Instant::now();
         Ok(open)
     }
 
@@ -91,4 +105,12 @@ impl Link {
         }
         error::told(error)
     }
+}
+
+/// Whether nothing is known to be wrong with a connection.
+async fn lives(open: &Open) -> bool {
+    let mut connection = open.connection.clone();
+    let ping = redis::cmd("PING");
+    let answer = tokio::time::timeout(ECHO, ping.query_async::<()>(&mut connection)).await;
+    !matches!(answer, Ok(Err(error)) if error::is_of_connection(&error))
 }
