@@ -359,7 +359,7 @@ impl Core {
         self.not_started(run, failure.reason);
     }
 
-    /// Ends a start that has not been reported yet; false if the run is not at its start.
+    /// Ends a start that has not been reported yet; whether a process was signalled.
     ///
     /// A child that hangs gets the signal; without a child, the start is given up and that is reported as a failure.
     pub(super) fn end_start(&mut self, run: RunId, signal: Signal) -> bool {
