@@ -58,6 +58,16 @@ fn a_connection_that_broke_while_it_rested_is_made_anew() {
 }
 
 #[test]
+fn a_question_over_a_connection_that_broke_is_put_again() {
+    with(server(), async |mut server| {
+        let store = server.store("default");
+        store.load().await.unwrap();
+        server.redis.restart();
+        store.load().await.unwrap();
+    });
+}
+
+#[test]
 fn namespaces_share_nothing() {
     with(server(), async |server| {
         let (one, other) = (server.store("one"), server.store("other"));

@@ -93,6 +93,14 @@ impl Link {
         Ok(open)
     }
 
+    /// Whether there is a connection, which may have broken.
+    pub(super) async fn is_open(&self) -> bool {
+        match &self.target {
+            Ok(link) => link.lock().await.open.is_some(),
+            Err(_) => false,
+        }
+    }
+
     /// Tells what is wrong, and lets go of a connection that is.
     pub(super) async fn failed(&self, open: &Open, error: &redis::RedisError) -> StoreError {
         if error::is_of_connection(error)
