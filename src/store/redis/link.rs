@@ -51,8 +51,8 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECTING))
             .set_response_timeout(Some(answer));
-        let target =
-            Target::parse(url).map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
+        let target = Target::parse(url)
+            .map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
         Link { target, config }
     }
 
