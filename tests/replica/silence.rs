@@ -48,7 +48,8 @@ fn replicas_hold_while_redis_is_away_and_start_what_is_in_time_when_it_returns()
     for replica in &mut replicas {
         let events = replica.seen();
         let told = |text: &str| {
-            let says = |event: &&Value| event["message"].as_str().is_some_and(|it| it.contains(text));
+            let says =
+                |event: &&Value| event["message"].as_str().is_some_and(|it| it.contains(text));
             events.iter().filter(says).count()
         };
         assert_eq!(told("fires are held until the store answers"), 1, "{events:#?}");

@@ -46,6 +46,28 @@ pub(crate) fn with(server: Option<Server>, test: impl AsyncFnOnce(Server)) {
 }
 
 #[test]
+fn a_connection_that_broke_while_it_rested_is_made_anew() {
+    with(server(), async |mut server| {
+        let store = server.store("default");
+        write(&store, [Write::Mark(key(1), mark(0))]).await;
+        server.redis.restart();
+        // Longer than a connection may rest unasked.
+        tokio::time::sleep(Duration::from_millis(3_100)).await;
+        store.write(vec![Write::Mark(key(1), mark(60))]).await.unwrap();
+    });
+}
+
+#[test]
+fn a_question_over_a_connection_that_broke_is_put_again() {
+    with(server(), async |mut server| {
+        let store = server.store("default");
+        store.load().await.unwrap();
+        server.redis.restart();
+        store.load().await.unwrap();
+    });
+}
+
+#[test]
 fn namespaces_share_nothing() {
     with(server(), async |server| {
         let (one, other) = (server.store("one"), server.store("other"));

@@ -51,8 +51,8 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECTING))
             .set_response_timeout(Some(answer));
-        let target =
-            Target::parse(url).map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
+        let target = Target::parse(url)
+            .map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
         Link { target, config }
     }
 
@@ -91,6 +91,14 @@ impl Link {
         link.open = Some(open.clone());
         link.used = Instant::now();
         Ok(open)
+    }
+
+    /// Whether there is a connection, which may have broken.
+    pub(super) async fn is_open(&self) -> bool {
+        match &self.target {
+            Ok(link) => link.lock().await.open.is_some(),
+            Err(_) => false,
+        }
     }
 
     /// Tells what is wrong, and lets go of a connection that is.

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands as _, FromRedisValue, Pipeline, RedisResult, Script, ScriptInvocation};
+use tokio::time::Instant;
 
 use self::link::{Link, Open};
 use super::{
@@ -162,6 +163,17 @@ impl Redis {
 
     /// Reads over the link that nobody waits for; nothing is read of a newer schema.
     async fn read<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreError> {
+        let (was_open, begun) = (self.rest.is_open().await, Instant::now());
+        match self.read_once(commands).await {
+            // The server may have gone and come since the connection was made.
+            Err(StoreError::Down(_)) if was_open && begun.elapsed() < SOON => {
+                self.read_once(commands).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn read_once<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreError> {
         let open = self.rest.open().await?;
         let mut connection = open.connection.clone();
         self.check(&open, &mut connection).await?;
