@@ -175,7 +175,8 @@ fn of_a_broken_database_what_the_schedule_depends_on_is_taken_over() {
         let store = folder.store(Access::Owned);
         write(&*store, (0..50).map(|n| Write::Mark(key(n), mark(60)))).await;
         write(&*store, [Write::Pause(key(7))]).await;
-        let snapshot = PutSnapshot { after: 0, expected: 0, bytes: b"text".to_vec(), seed_rows: None };
+        let snapshot =
+            PutSnapshot { after: 0, expected: 0, bytes: b"text".to_vec(), seed_rows: None };
         assert_eq!(store.put_snapshot(snapshot).await.unwrap(), Put::Done(1));
         let ended =
             |n| RunRecord { outcome: Some(RecordedOutcome::Failed), ..record(n, i64::from(n)) };

@@ -109,7 +109,8 @@ fn keys_are_written_as_documented() {
         )
         .await;
         let rows = Some("[]".to_owned());
-        let put = PutSnapshot { after: 0, expected: 0, bytes: b"snapshot".to_vec(), seed_rows: rows };
+        let put =
+            PutSnapshot { after: 0, expected: 0, bytes: b"snapshot".to_vec(), seed_rows: rows };
         store.put_snapshot(put).await.unwrap();
         let incarnation = server.redis.command(["HGET", "{cronkeep:shop}:state", "incarnation"]);
         let Reply::Bytes(incarnation) = incarnation else { panic!("{incarnation:?}") };

@@ -52,6 +52,7 @@ macro_rules! suite {
                 run: output_reads_back_and_is_replaced,
                 snapshot: a_snapshot_is_replaced_only_by_who_has_seen_it,
                 snapshot: a_forgotten_snapshot_is_gone_and_its_version_does_not_come_again,
+                snapshot: the_version_outlives_a_snapshot_and_goes_on_after_one_that_was_lost,
                 snapshot: a_snapshot_of_a_mebibyte_reads_back,
             }
         }

@@ -139,7 +139,8 @@ fn a_newer_schema_is_left_alone_and_an_older_one_migrated() {
         assert_eq!(told(&store).await, newer);
         assert_eq!(store.load().await.unwrap_err(), newer);
         assert_eq!(store.snapshot().await.unwrap_err(), newer);
-        let put = PutSnapshot { after: 0, expected: 0, bytes: Vec::new(), seed_rows: Some("[]".into()) };
+        let put =
+            PutSnapshot { after: 0, expected: 0, bytes: Vec::new(), seed_rows: Some("[]".into()) };
         assert_eq!(store.put_snapshot(put).await.unwrap_err(), newer);
         assert_eq!(server.redis.keys(), ["{cronkeep:default}:version"]);
         for read_first in [true, false] {
@@ -162,7 +163,12 @@ fn ten_mebibytes_read_back() {
         let store = server.store("default");
         let bytes: Vec<u8> = (0..10_u32 << 20).map(|n| n.to_le_bytes()[1]).collect();
         let rows = "x".repeat(10 << 20);
-        let put = PutSnapshot { after: 0, expected: 0, bytes: bytes.clone(), seed_rows: Some(rows.clone()) };
+        let put = PutSnapshot {
+            after: 0,
+            expected: 0,
+            bytes: bytes.clone(),
+            seed_rows: Some(rows.clone()),
+        };
         store.put_snapshot(put).await.unwrap();
         assert_eq!(store.snapshot().await.unwrap().unwrap().bytes, bytes);
         assert_eq!(store.seed_rows().await.unwrap(), Some(rows.into_bytes()));

@@ -38,6 +38,22 @@ pub(crate) async fn a_forgotten_snapshot_is_gone_and_its_version_does_not_come_a
     assert_eq!(state(&*store, key(1)).await.since, Some(at(0)), "jobs stay");
 }
 
+/// So a snapshot that the store has lost is told from one that was forgotten, and does not come back as an old one.
+pub(crate) async fn the_version_outlives_a_snapshot_and_goes_on_after_one_that_was_lost(
+    place: &dyn Place,
+) {
+    let store = place.open();
+    assert_eq!(store.snapshot_version().await.unwrap(), 0);
+    let again = PutSnapshot { after: 7, expected: 0, bytes: b"again".to_vec(), seed_rows: None };
+    assert_eq!(store.put_snapshot(again.clone()).await.unwrap(), Put::Done(8));
+    assert_eq!(store.snapshot_version().await.unwrap(), 8);
+    // One that is there is later already.
+    let later = PutSnapshot { expected: 8, ..again };
+    assert_eq!(store.put_snapshot(later).await.unwrap(), Put::Done(9));
+    store.forget_snapshot().await.unwrap();
+    assert_eq!(store.snapshot_version().await.unwrap(), 9);
+}
+
 pub(crate) async fn a_snapshot_of_a_mebibyte_reads_back(place: &dyn Place) {
     let store = place.open();
     let bytes: Vec<u8> =

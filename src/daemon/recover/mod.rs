@@ -9,6 +9,9 @@
 //! 2. The crontab is replaced: merged again, nothing changes.
 //! 3. What was accepted is put into the store: the container is one of those whose file equals it.
 //! 4. The marker takes it as what both last said.
+//!
+//! What the store holds and is refused stays there untouched until somebody decides; what it has lost while we live is put
+//! there again ([`Last`](last::Last)).
 
 mod actor;
 mod case;
