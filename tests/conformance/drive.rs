@@ -40,6 +40,7 @@ impl Drive {
             alarm,
             tables: receiver,
             origin: Arc::default(),
+            missed: None,
             fires: sender,
             // Nobody listens, but it wakes up early all the same, which must not change anything.
             ahead: Some(mpsc::unbounded_channel().0),
