@@ -279,7 +279,7 @@ fn scripts_and_rules_give_the_same_answers() {
     let number =
         |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
     let (seed, cases) = (number("AGREEMENT_SEED", 1), number("PROPTEST_CASES", 120));
-    let mut seen = BTreeSet::new();
+    let mut met = BTreeSet::new();
     for case in 0..cases {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&(seed + case).to_le_bytes());
@@ -315,7 +315,7 @@ fn scripts_and_rules_give_the_same_answers() {
             println!("{told}\nAGREEMENT_SEED={} PROPTEST_CASES=1 asks this alone", seed + case);
             std::panic::resume_unwind(panic);
         }
-        seen.append(&mut both.seen);
+        met.append(&mut both.seen);
         server = Some(both.server);
     }
     let all: BTreeSet<String> = [
@@ -338,6 +338,6 @@ fn scripts_and_rules_give_the_same_answers() {
     .map(str::to_owned)
     .into();
     if cases >= 120 {
-        assert_eq!(seen, all, "some answers were never given");
+        assert_eq!(met, all, "some answers were never given");
     }
 }

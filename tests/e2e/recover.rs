@@ -264,7 +264,10 @@ fn with_a_key_what_is_not_signed_or_was_put_back_is_refused() {
     assert_eq!(world.text(), IMAGE, "it was not signed");
     assert!(was_told(&events, "not signed"), "{events:#?}");
     // It is left as it is until somebody decides.
-    assert_eq!((&world.stored()["signed"], &world.stored()["text"]), (&false.into(), &edited().into()));
+    assert_eq!(
+        (&world.stored()["signed"], &world.stored()["text"]),
+        (&false.into(), &edited().into())
+    );
     assert!(world.snapshot(&["forget"]).status.success());
     world.live_and_edit(&edited());
     assert_eq!(world.stored()["signed"], true);

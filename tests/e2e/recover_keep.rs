@@ -154,7 +154,7 @@ fn a_file_that_is_removed_while_the_daemon_lives_gets_its_snapshot_back_when_it_
     crond.expect("crontab.loaded");
     until("it is kept", || keeps(&world, &edited));
     for (path, _) in world.store() {
-        if !path.to_str().unwrap().ends_with(".lock") {
+        if path.extension().is_none_or(|extension| extension != "lock") {
             fs::remove_file(path).unwrap();
         }
     }

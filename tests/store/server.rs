@@ -72,7 +72,12 @@ fn namespaces_share_nothing() {
     with(server(), async |server| {
         let (one, other) = (server.store("one"), server.store("other"));
         write(&one, [Write::Mark(key(1), mark(0))]).await;
-        let put = PutSnapshot { after: 0, expected: 0, bytes: b"x".to_vec(), seed_rows: Some("[]".into()) };
+        let put = PutSnapshot {
+            after: 0,
+            expected: 0,
+            bytes: b"x".to_vec(),
+            seed_rows: Some("[]".into()),
+        };
         one.put_snapshot(put).await.unwrap();
         assert!(other.load().await.unwrap().jobs.is_empty());
         assert_eq!(other.snapshot().await.unwrap(), None);
