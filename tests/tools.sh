@@ -29,10 +29,10 @@ install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# cargo-deny is no Debian package: it is built once, below target/.
+# cargo-deny is no Debian package: it is built once, below target/, and not optimised: it has little to do.
 deny() {
   command -v cargo-deny >/dev/null || [ -x target/tools/bin/cargo-deny ] ||
-    cargo install --quiet --locked --root target/tools --version 0.20.2 cargo-deny
+    cargo install --quiet --debug --locked --root target/tools --version 0.20.2 cargo-deny
 }
 
 # The Python service's libraries are no Debian packages: they have an environment of their own, below target/.
