@@ -13,7 +13,7 @@ BUILDER ?= rust:1-bookworm
 BASE ?= alpine:3
 # Rounds of edits and signals of `make soak`.
 ROUNDS ?= 1000
-# How long `make soak` harms replicas; CRONKEEP_SOAK_SEED repeats a run.
+# How long `make soak` harms replicas; CRONKEEP_TEST_SOAK_SEED repeats a run.
 SOAK_SECONDS ?= 600
 
 .PHONY: help build static check test rows soak bench fuzz image documents deb clean
@@ -41,18 +41,18 @@ test: export CARGO_PROFILE_RELEASE_OPT_LEVEL = 1
 test: export RUST_TEST_THREADS ?= 4
 test: check static ## everything that must hold before a change lands; installs what it needs when root
 	tests/tools.sh test
-	CRONKEEP_IMAGE_PROGRAM=$(CURDIR)/$(STATIC) $(CARGO) test --locked
+	CRONKEEP_TEST_IMAGE_PROGRAM=$(CURDIR)/$(STATIC) $(CARGO) test --locked
 
 rows: ## put Debian's cron and busybox's crond under the tests of the rows, and write docs/compatibility.md: as root, 4 minutes
 	tests/tools.sh rows
 	tests/rows/matrix.sh write
-	CRONKEEP_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
+	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
 
 soak: ## long runs of what `make test` runs briefly: fuzzing, property tests with many cases, a thousand rounds of signals
 	tests/tools.sh rows
 	tests/rows/matrix.sh check
-	CRONKEEP_ROUNDS=$(ROUNDS) PROPTEST_CASES=20000 $(CARGO) test --release --locked
-	CRONKEEP_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --test replica soak:: -- --nocapture --test-threads=1
+	CRONKEEP_TEST_ROUNDS=$(ROUNDS) PROPTEST_CASES=20000 $(CARGO) test --release --locked
+	CRONKEEP_TEST_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --test replica soak:: -- --nocapture --test-threads=1
 	$(MAKE) fuzz
 
 fuzz: ## each fuzz target for FUZZ_SECONDS seconds (nightly toolchain and cargo-fuzz)
@@ -66,8 +66,8 @@ bench: ## measure, beside Debian's cron, busybox's crond and the Python service,
 	benches/end_to_end.py --micro target/bench/micro.txt
 
 documents: ## write the man page and the completions from the options table, and which tests name which row
-	CRONKEEP_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test cli documents
-	CRONKEEP_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
+	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test cli documents
+	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
 
 deb: build ## build the Debian package, target/debian/cronkeep_VERSION_ARCH.deb
 	packaging/deb/build.sh target/release/cronkeep

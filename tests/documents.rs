@@ -233,7 +233,7 @@ fn sources_of_rows() -> BTreeMap<u32, BTreeSet<String>> {
 /// Rows that the design decides otherwise, so that there is nothing to test.
 const OVERRULED: [u32; 2] = [26, 109];
 
-/// `CRONKEEP_WRITE_DOCUMENTS=1` writes the last column anew.
+/// `CRONKEEP_TEST_WRITE_DOCUMENTS=1` writes the last column anew.
 #[test]
 fn every_row_of_a_drop_in_crond_is_in_the_table_and_has_its_test() {
     let page = read("docs/compatibility.md");
@@ -282,5 +282,5 @@ fn every_row_of_a_drop_in_crond_is_in_the_table_and_has_its_test() {
 
 /// Whether documents are to be written rather than checked.
 fn writing() -> bool {
-    std::env::var_os("CRONKEEP_WRITE_DOCUMENTS").is_some()
+    std::env::var_os("CRONKEEP_TEST_WRITE_DOCUMENTS").is_some()
 }

@@ -121,6 +121,11 @@ impl Reload {
     /// Takes over a change, and tells how the crontabs stand after it.
     fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
         self.apply(change, now, put);
+        self.stand();
+    }
+
+    /// Tells those who ask how every crontab stands.
+    fn stand(&self) {
         let files = self.files.values().map(|accepted| accepted.standing.clone()).collect();
         let polling = self.polling.clone();
         self.standings.send_replace(Arc::new(Standings { files, polling }));
@@ -295,6 +300,7 @@ impl Reload {
         self.resume.go_on(states.as_ref(), &runnable, &diff, now);
         // Before it is told: whoever hears of it and asks finds it so.
         put(runnable);
+        self.stand();
         self.tell_loaded(files, &diff, now);
     }
 

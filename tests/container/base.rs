@@ -13,7 +13,7 @@ const APPLETS: [&str; 10] =
 
 /// The program that goes into the image.
 pub(crate) fn cronkeep() -> PathBuf {
-    std::env::var_os("CRONKEEP_IMAGE_PROGRAM")
+    std::env::var_os("CRONKEEP_TEST_IMAGE_PROGRAM")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_cronkeep")), PathBuf::from)
 }
 

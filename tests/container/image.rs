@@ -107,8 +107,11 @@ fn the_bare_image_holds_the_program_under_its_three_names_and_tells_what_jobs_la
     let Some(engine) = engine() else { return };
     if !base::libraries(&base::cronkeep()).is_empty() {
         // A dynamic program cannot start where its libraries are not; `make test` hands in the static one.
-        assert!(std::env::var_os("CRONKEEP_IMAGE_PROGRAM").is_none(), "the program must be static");
-        eprintln!("skipped: CRONKEEP_IMAGE_PROGRAM names no static program");
+        assert!(
+            std::env::var_os("CRONKEEP_TEST_IMAGE_PROGRAM").is_none(),
+            "the program must be static"
+        );
+        eprintln!("skipped: CRONKEEP_TEST_IMAGE_PROGRAM names no static program");
         return;
     }
     let container = Container::start(

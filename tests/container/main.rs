@@ -1,6 +1,6 @@
 //! The container image, built from the Dockerfile and run by a Docker engine of the test's own.
 //!
-//! The program comes from `CRONKEEP_IMAGE_PROGRAM`, or is the one that was built for the tests.
+//! The program comes from `CRONKEEP_TEST_IMAGE_PROGRAM`, or is the one that was built for the tests.
 #![expect(clippy::unwrap_used, reason = "a test fails where it must not go on")]
 #![expect(
     clippy::disallowed_methods,

@@ -179,10 +179,11 @@ fn drawn(round: u64, below: u64) -> u64 {
     (state ^ (state >> 32)) % below
 }
 
-/// `CRONKEEP_ROUNDS` sets how many, for the long run.
+/// `CRONKEEP_TEST_ROUNDS` sets how many, for the long run.
 #[test]
 fn among_edits_and_reloads_term_always_ends_it_within_the_grace() {
-    let rounds = std::env::var("CRONKEEP_ROUNDS").map_or(100, |rounds| rounds.parse().unwrap());
+    let rounds =
+        std::env::var("CRONKEEP_TEST_ROUNDS").map_or(100, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
         let Some(crond) = pid1(OWN_RUN) else { return };
         let job = "* * * * * * sleep 0.3; (sleep 0.2 &)\n";

@@ -386,8 +386,8 @@ fn soak(faults: &'static str, span: Duration) -> Option<(Result, Counts)> {
         return None;
     }
     let redis = Redis::setup().durable().start()?;
-    let seed = number("CRONKEEP_SOAK_SEED", Timestamp::now().as_millisecond().unsigned_abs());
-    println!("CRONKEEP_SOAK_SEED={seed}");
+    let seed = number("CRONKEEP_TEST_SOAK_SEED", Timestamp::now().as_millisecond().unsigned_abs());
+    println!("CRONKEEP_TEST_SOAK_SEED={seed}");
     let mut soak = Soak::new(redis, seed, faults);
     let (first, last) = soak.run(span);
     let result = soak.judge(first, last);
@@ -410,7 +410,7 @@ fn soak(faults: &'static str, span: Duration) -> Option<(Result, Counts)> {
 
 #[test]
 fn whatever_goes_wrong_nothing_is_started_twice_or_lost_unseen() {
-    let span = Duration::from_secs(number("CRONKEEP_SOAK_SECONDS", 60));
+    let span = Duration::from_secs(number("CRONKEEP_TEST_SOAK_SECONDS", 60));
     let Some((result, counts)) = soak("replica-linger-500", span) else { return };
     assert!(result.due > 0 && result.started > 0);
     assert_eq!(result.twice, 0, "started twice");
@@ -421,7 +421,7 @@ fn whatever_goes_wrong_nothing_is_started_twice_or_lost_unseen() {
 
 #[test]
 fn without_the_second_comparison_the_soak_finds_doubles() {
-    let span = Duration::from_secs(number("CRONKEEP_SOAK_SECONDS", 60).min(180));
+    let span = Duration::from_secs(number("CRONKEEP_TEST_SOAK_SECONDS", 60).min(180));
     let Some((result, _)) = soak("replica-linger-900,careless-starts-1", span) else { return };
     assert!(result.twice > 0, "nothing was started twice, though it was not compared");
 }
