@@ -10,13 +10,13 @@
 //! | layer | rooms | may use |
 //! |---|---|---|
 //! | 0 | [`clock`], [`unix`] | nothing of ours |
-//! | 1 | [`schedule`] | nothing of ours; pure |
+//! | 1 | [`schedule`], [`message`] | nothing of ours; pure |
 //! | 2 | [`crontab`] | `schedule`; pure |
 //! | 3 | [`job`] | `crontab`, `schedule`; pure |
 //! | 4 | [`event`] | `job` and below |
-//! | 5 | [`store`], [`watch`] | `event` and below |
-//! | 6 | [`scheduler`], [`replica`], [`executor`] | everything below |
-//! | 7 | [`sink`] | `event`, `store`, `job`, `unix`, `clock` |
+//! | 5 | [`store`], [`watch`], [`broker`] | `event` and below |
+//! | 6 | [`scheduler`], [`replica`], [`executor`], [`outbox`] | everything below |
+//! | 7 | [`sink`], [`courier`], [`worker`] | everything below; `sink`: `event`, `store`, `broker`, `message`, `job`, `unix`, `clock` |
 //! | 8 | [`control`] | everything below |
 //! | 9 | [`exit`], then [`args`], [`config`], [`telemetry`], then [`command`], then [`daemon`] | those named before, and everything below |
 //! | 10 | `main` | `args`, `config`, `daemon`, `command` |
@@ -26,6 +26,7 @@
 pub mod clock;
 pub mod unix;
 
+pub mod message;
 pub mod schedule;
 
 pub mod crontab;
@@ -34,14 +35,18 @@ pub mod job;
 
 pub mod event;
 
+pub mod broker;
 pub mod store;
 pub mod watch;
 
 pub mod executor;
+pub mod outbox;
 pub mod replica;
 pub mod scheduler;
 
+pub mod courier;
 pub mod sink;
+pub mod worker;
 
 pub mod control;
 

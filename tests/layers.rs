@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 /// Rooms by layer, lowest first; a room may use the rooms of the layers before its own.
 const LAYERS: &[&[&str]] = &[
     &["clock", "unix"],
-    &["schedule"],
+    &["schedule", "message"],
     &["crontab"],
     &["job"],
     &["event"],
-    &["store", "watch"],
-    &["scheduler", "replica", "executor"],
-    &["sink"],
+    &["store", "watch", "broker"],
+    &["scheduler", "replica", "executor", "outbox"],
+    &["sink", "courier", "worker"],
     &["control"],
     &["exit"],
     &["args"],
@@ -31,14 +31,18 @@ const NARROW: &[(&str, &[&str])] = &[
     ("unix", &[]),
     ("clock", &[]),
     ("schedule", &[]),
+    ("message", &[]),
     ("crontab", &["schedule"]),
     ("job", &["crontab", "schedule"]),
     ("event", &["job", "crontab", "schedule"]),
-    ("sink", &["event", "store", "job", "crontab", "schedule", "unix", "clock"]),
+    (
+        "sink",
+        &["event", "store", "broker", "message", "job", "crontab", "schedule", "unix", "clock"],
+    ),
 ];
 
 /// Rooms that read no file, no clock and no environment.
-const PURE: &[&str] = &["schedule", "crontab", "job"];
+const PURE: &[&str] = &["schedule", "message", "crontab", "job"];
 
 /// What a pure room never names.
 const IMPURE: &[&str] = &[

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
-use super::ReadingArgs;
+use super::{BrokerArgs, ReadingArgs};
 use crate::crontab::directive::{CatchUp, Overlap};
 use crate::crontab::expression::{self, DurationError};
 use crate::sink::record;
@@ -86,6 +86,9 @@ pub struct DaemonArgs {
     #[arg(long, env = "CRONKEEP_SHADOW", hide_env_values = true)]
     #[arg(value_parser = BoolishValueParser::new())]
     pub shadow: bool,
+    /// The message broker.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
     /// How late a run may start after a hold or a queue [default: 60s]
     #[arg(long, value_name = "DURATION", env = "CRONKEEP_GRACE", hide_env_values = true)]
     #[arg(value_parser = duration)]

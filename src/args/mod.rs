@@ -3,6 +3,7 @@
 //! One table of options serves parsing, `--help`, the man page and the completions. [`config`](crate::config) turns the
 //! daemon's part into a validated configuration.
 
+mod broker;
 mod called;
 mod control;
 mod crond;
@@ -22,6 +23,7 @@ use clap_complete::Shell;
 
 use crate::crontab::Compat;
 use crate::schedule::spelling::closest;
+pub use broker::BrokerArgs;
 pub use called::{Called, Refused, crontab_usage};
 pub use control::{
     ControlArgs, HealthArgs, JobArgs, ListArgs, LogsArgs, RunArgs, StatusArgs, StopArgs,
@@ -373,7 +375,7 @@ impl Cli {
 
 /// Secrets that are no option's own variable: those in files, and those that a crontab hands to a publisher among its
 /// entries.
-const SECRETS: [&str; 3] = ["CRONKEEP_AMQP", "CRONKEEP_AMQP_FILE", "CRONKEEP_STORE_FILE"];
+const SECRETS: [&str; 2] = ["CRONKEEP_AMQP_FILE", "CRONKEEP_STORE_FILE"];
 
 /// The variables that set options, of the daemon or of a command, in no order.
 #[must_use]

@@ -2,6 +2,7 @@
 //!
 //! Layer 9, between [`args`](crate::args) (parsed) and the commands and the daemon, which read only this.
 
+mod broker;
 mod host;
 mod source;
 mod store;
@@ -17,6 +18,7 @@ use crate::exit::UsageError;
 use crate::schedule::Zone;
 use crate::sink::record;
 
+pub use broker::{BrokerConfig, addresses};
 pub use host::{Host, default_control, default_state_dir};
 pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
 use source::{Strictness, drop_repeated, places};
@@ -85,6 +87,8 @@ pub struct Config {
     pub allow_user_hooks: bool,
     /// Where state outlives the daemon.
     pub store: StoreConfig,
+    /// Where messages go.
+    pub broker: BrokerConfig,
     /// Nothing is run; the jobs are compared with those of the Python service.
     pub shadow: bool,
     /// What the log should say at the start.
@@ -124,6 +128,7 @@ impl Config {
         warnings.extend(variable::warning(&host.variables));
         let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
         let store = StoreConfig::new(args, &state_dir, &mut warnings)?;
+        let broker = BrokerConfig::new(&args.broker, &mut warnings)?;
         if args.shadow && !store.address.is_shared() {
             return Err(UsageError(
                 "--shadow compares with what the Python service cached in Redis: --store says where that is".to_owned(),
@@ -165,6 +170,7 @@ impl Config {
             subreaper: host.pid == 1 || args.subreaper,
             allow_user_hooks: args.allow_user_hooks,
             store,
+            broker,
             shadow: args.shadow,
             warnings,
         })

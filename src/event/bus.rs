@@ -230,6 +230,11 @@ fn warns(event: &Event) -> bool {
         | Event::RunMissed { .. }
         | Event::RunLost { .. }
         | Event::StoreDown { .. }
+        | Event::MessageFailed { .. }
+        | Event::MessageDropped { .. }
+        | Event::BrokerDown { .. }
+        | Event::BrokerBlocked { .. }
+        | Event::SchedulerPaused { .. }
         | Event::ClockStepped { .. }
         | Event::SchedulerRestarted { .. }
         | Event::Stopping { .. }

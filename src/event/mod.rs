@@ -5,15 +5,18 @@
 
 pub mod bus;
 pub mod fire;
+pub mod message;
 pub mod outcome;
 pub mod run;
 
 pub use bus::{Bounded, Bus, Permit};
 pub use fire::{Fire, Settlement, Trigger};
+pub use message::Sent;
 pub use outcome::{Cause, Outcome};
 pub use run::{BadRunId, Ended, Line, Run, RunId, Started, Stream, Usage};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -144,6 +147,50 @@ pub enum Event {
         /// Which, without secrets.
         store: String,
     },
+    /// The broker has a message, and a queue took it.
+    MessageConfirmed(Sent),
+    /// A message was sent and not confirmed; it may have arrived.
+    MessageFailed {
+        /// The message.
+        sent: Sent,
+        /// Why, in words.
+        reason: String,
+        /// How soon it is sent again; none: not before something else happens.
+        again: Option<Duration>,
+    },
+    /// A message is not sent any more, and nobody has confirmed it.
+    MessageDropped {
+        /// The message.
+        sent: Sent,
+        /// Why, in words.
+        reason: String,
+    },
+    /// There is no connection to the broker.
+    BrokerDown {
+        /// Which, without secrets.
+        broker: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The broker takes nothing: its memory or its disk is full.
+    BrokerBlocked {
+        /// Which, without secrets.
+        broker: String,
+        /// What it says.
+        reason: String,
+    },
+    /// The broker takes messages again.
+    BrokerUp {
+        /// Which, without secrets.
+        broker: String,
+    },
+    /// What is due is held from now on, and not started.
+    SchedulerPaused {
+        /// Why, in words.
+        reason: String,
+    },
+    /// What is due is started again.
+    SchedulerResumed,
     /// The wall clock was set.
     ClockStepped {
         /// How far; negative: back.
@@ -233,6 +280,14 @@ impl Event {
             Event::RunLost { .. } => "run.lost",
             Event::StoreDown { .. } => "store.down",
             Event::StoreUp { .. } => "store.up",
+            Event::MessageConfirmed(_) => "message.confirmed",
+            Event::MessageFailed { .. } => "message.failed",
+            Event::MessageDropped { .. } => "message.dropped",
+            Event::BrokerDown { .. } => "broker.down",
+            Event::BrokerBlocked { .. } => "broker.blocked",
+            Event::BrokerUp { .. } => "broker.up",
+            Event::SchedulerPaused { .. } => "scheduler.paused",
+            Event::SchedulerResumed => "scheduler.resumed",
             Event::ClockStepped { .. } => "clock.stepped",
             Event::SchedulerRestarted { .. } => "scheduler.restarted",
             Event::Signal { .. } => "daemon.signal",

@@ -51,6 +51,22 @@ pub enum Cause {
     Replaced,
     /// The daemon ended.
     Shutdown,
+    /// No queue takes its message.
+    Returned,
+    /// The exchange of its message does not exist.
+    NoExchange,
+    /// The broker does not allow its message.
+    Forbidden,
+    /// The broker refused its message.
+    Nacked,
+    /// Its message, or the answer to it, was not confirmed in time.
+    Unconfirmed,
+    /// The broker takes nothing for the time being.
+    Blocked,
+    /// The broker is away.
+    BrokerAway,
+    /// The worker that carried it out has failed, not the command.
+    Worker,
 }
 
 impl Outcome {
@@ -113,6 +129,14 @@ impl fmt::Display for Cause {
             Cause::Stopped => "stopped on request",
             Cause::Replaced => "replaced by a later run",
             Cause::Shutdown => "the daemon was stopped",
+            Cause::Returned => "no queue takes the message",
+            Cause::NoExchange => "there is no such exchange",
+            Cause::Forbidden => "the broker does not allow the message",
+            Cause::Nacked => "the broker refused the message",
+            Cause::Unconfirmed => "not confirmed in time",
+            Cause::Blocked => "the broker takes nothing",
+            Cause::BrokerAway => "the broker is away",
+            Cause::Worker => "the worker failed",
         })
     }
 }

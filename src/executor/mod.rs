@@ -7,6 +7,7 @@
 mod account;
 pub mod admission;
 mod attend;
+pub mod courier;
 mod deadline;
 mod ending;
 mod handle;
@@ -29,6 +30,7 @@ mod told;
 mod tree;
 
 pub use admission::{Place, Skip};
+pub use courier::{Carried, Carrying, Courier, Lines};
 use handle::Order;
 pub use handle::{Handle, Restored};
 pub use ledger::Ledger;

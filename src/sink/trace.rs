@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use super::record::{escape, mkprint};
 use crate::crontab::render;
-use crate::event::{Ended, Event, Fire, Loaded, Outcome, Run, Started};
+use crate::event::{Ended, Event, Fire, Loaded, Outcome, Run, Sent, Started};
 use crate::job::Job;
 use crate::schedule::{Due, Zone};
 
@@ -104,6 +104,52 @@ pub fn trace(event: &Event, zone: &Zone) {
         Event::StoreUp { store } => {
             info!(event = name, store = escape(store.as_bytes()), "the store answers");
         }
+        Event::MessageConfirmed(sent) => {
+            let Named { message, exchange, routing_key, job, run } = Named::of(sent);
+            info!(
+                event = name,
+                message,
+                exchange,
+                routing_key,
+                job,
+                run,
+                tries = sent.tries,
+                "confirmed"
+            );
+        }
+        Event::MessageFailed { sent, reason, again } => {
+            let Named { message, exchange, routing_key, job, run } = Named::of(sent);
+            let again_ms = again.map(|again| u64::try_from(again.as_millis()).unwrap_or(u64::MAX));
+            let (tries, reason) = (sent.tries, escape(reason.as_bytes()));
+            warn!(
+                event = name,
+                message, exchange, routing_key, job, run, tries, reason, again_ms, "not confirmed"
+            );
+        }
+        Event::MessageDropped { sent, reason } => {
+            let Named { message, exchange, routing_key, job, run } = Named::of(sent);
+            let (tries, reason) = (sent.tries, escape(reason.as_bytes()));
+            error!(
+                event = name,
+                message, exchange, routing_key, job, run, tries, reason, "not sent any more"
+            );
+        }
+        Event::BrokerDown { broker, reason } => {
+            let (broker, reason) = (escape(broker.as_bytes()), escape(reason.as_bytes()));
+            warn!(event = name, broker, reason, "the broker is away");
+        }
+        Event::BrokerBlocked { broker, reason } => {
+            let (broker, reason) = (escape(broker.as_bytes()), escape(reason.as_bytes()));
+            warn!(event = name, broker, reason, "the broker takes nothing");
+        }
+        Event::BrokerUp { broker } => {
+            info!(event = name, broker = escape(broker.as_bytes()), "the broker takes messages");
+        }
+        Event::SchedulerPaused { reason } => {
+            let reason = escape(reason.as_bytes());
+            warn!(event = name, reason, "what is due is held");
+        }
+        Event::SchedulerResumed => info!(event = name, "what is due is started again"),
         Event::ClockStepped { by } => {
             warn!(event = name, by_s = by.as_secs(), "the clock was set");
         }
@@ -128,6 +174,27 @@ pub fn trace(event: &Event, zone: &Zone) {
         }
         Event::Stopping { running } => info!(event = name, running, "stopping"),
         Event::Stopped { killed, left } => info!(event = name, killed, left, "stopped"),
+    }
+}
+
+/// A message as the log names it.
+struct Named {
+    message: String,
+    exchange: String,
+    routing_key: String,
+    job: Option<String>,
+    run: Option<String>,
+}
+
+impl Named {
+    fn of(sent: &Sent) -> Self {
+        Named {
+            message: escape(sent.id.as_bytes()),
+            exchange: escape(sent.exchange.as_bytes()),
+            routing_key: escape(sent.routing_key.as_bytes()),
+            job: sent.job.as_deref().map(|job| escape(job.as_bytes())),
+            run: sent.run.map(|run| run.to_string()),
+        }
     }
 }
 

@@ -8,12 +8,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::writer::{self, Message, Question};
 use super::{
-    Beat, Claim, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Put,
-    PutSnapshot, Query, Reply, Start, Store, StoreError, Tell, Verdict, Versioned, Write,
+    Beat, Claim, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted, Put,
+    PutSnapshot, Query, Reply, Start, Store, StoreError, Tell, Verdict, Versioned, Waiting, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
-use crate::job::JobKey;
+use crate::job::{JobId, JobKey};
 use crate::schedule::Due;
 
 /// How a store stands.
@@ -194,6 +194,41 @@ impl Handle {
                 Err(error)
             })
         }
+    }
+
+    /// [`Store::post`], within a span.
+    pub async fn post(
+        &self,
+        lease: Lease,
+        messages: Vec<Waiting>,
+        within: Duration,
+    ) -> Result<Vec<Posted>, StoreError> {
+        self.ask(Kind::Call, within, |store| store.post(lease, messages)).await
+    }
+
+    /// [`Store::waiting`], within a span.
+    pub async fn waiting(
+        &self,
+        lease: Lease,
+        alive: Vec<String>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        self.ask(Kind::Call, within, move |store| store.waiting(lease, alive, limit)).await
+    }
+
+    /// [`Store::unpost`], within a span.
+    pub async fn unpost(&self, ids: Vec<String>, within: Duration) -> Result<(), StoreError> {
+        self.ask(Kind::Call, within, |store| store.unpost(ids)).await
+    }
+
+    /// [`Store::seed_body`], within a span.
+    pub async fn seed_body(
+        &self,
+        job: JobId,
+        within: Duration,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask(Kind::Call, within, move |store| store.seed_body(job)).await
     }
 
     /// [`Store::beat`], within a span.

@@ -13,6 +13,7 @@ mod error;
 mod handle;
 pub mod legacy;
 pub mod open;
+pub mod outbox;
 mod packed;
 mod queue;
 pub mod record;
@@ -29,6 +30,7 @@ pub use conditions::{Conditions, WhenDown};
 pub use error::StoreError;
 pub use handle::{Handle, Standing};
 pub use open::open;
+pub use outbox::{Posted, Waiting};
 pub use record::{Output, Page, Query, RunRecord};
 pub use state::{JobState, Loaded, Mark, Owed};
 
@@ -38,7 +40,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::event::RunId;
-use crate::job::JobKey;
+use crate::job::{JobId, JobKey};
 use crate::schedule::Due;
 
 /// The version of the schema and of the keys that this program writes.
@@ -115,6 +117,34 @@ pub trait Store: Send + Sync {
     /// What a run printed, as far as it was kept.
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>>;
 
+    /// Keeps messages for their broker, each with what became of it, in their order. What is [`Posted::Kept`] outlives a kill.
+    fn post(&self, lease: Lease, messages: Vec<Waiting>) -> Reply<'_, Vec<Posted>> {
+        drop((lease, messages));
+        refused()
+    }
+
+    /// The oldest messages that wait, `limit` at most: those of this replica, and those of replicas that are not among
+    /// `alive`, which are this one's from now on.
+    fn waiting(&self, lease: Lease, alive: Vec<String>, limit: usize) -> Reply<'_, Vec<Waiting>> {
+        let _ = (lease, alive, limit);
+        refused()
+    }
+
+    /// Keeps these messages no longer, whoever's they are: they were confirmed, or given up.
+    fn unpost(&self, ids: Vec<String>) -> Reply<'_, ()> {
+        drop(ids);
+        refused()
+    }
+
+    /// What the Python service keeps for this job to be published; none where it has nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where the store is not one that it shares.
+    fn seed_body(&self, job: JobId) -> Reply<'_, Option<Vec<u8>>> {
+        let _ = job;
+        refused()
+    }
+
     /// Makes ready for a [`start`](Store::start) that comes in a moment: what it needs is read, nothing is changed.
     fn warm(&self) {}
 
@@ -125,6 +155,10 @@ pub trait Store: Send + Sync {
 
     /// Gives back memory that only a busy store needs. Called when a while has passed without anything to do.
     fn rest(&self) {}
+}
+
+fn refused<'a, T: Send + 'a>() -> Reply<'a, T> {
+    Box::pin(async { Err(StoreError::Refused("it keeps no messages".to_owned())) })
 }
 
 /// Tells somebody who looks after the daemon what a store has to say that is no answer: one sentence each.

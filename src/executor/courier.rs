@@ -1,0 +1,45 @@
+//! Runs without a process here: somebody carries them out for us.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::event::{Cause, Outcome, Run, Stream, Usage};
+use crate::job::Job;
+
+/// An attempt that is being carried out; dropping it ends the attempt, as far as that can be.
+pub type Carrying = Pin<Box<dyn Future<Output = Carried> + Send>>;
+
+/// Whoever carries out runs without a process here.
+pub trait Courier: Send + Sync + fmt::Debug {
+    /// Whether it carries out the runs of this job. Asked in the path of a fire, for every job: it must be quick.
+    fn takes(&self, job: &Job) -> bool;
+
+    /// Carries an attempt out. What it would print goes to `lines`.
+    fn carry(&self, run: Arc<Run>, lines: Lines) -> Carrying;
+}
+
+/// What came of an attempt that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, where the outcome alone does not tell.
+    pub cause: Option<Cause>,
+    /// What it used elsewhere.
+    pub usage: Usage,
+}
+
+/// Where an attempt's lines go, without their ends.
+#[derive(Debug, Clone)]
+pub struct Lines(pub(super) mpsc::Sender<(Stream, Vec<u8>)>);
+
+impl Lines {
+    /// Tells a line; waits while there is no room for it.
+    pub async fn tell(&self, stream: Stream, line: impl Into<Vec<u8>>) {
+        // Without an executor nobody reads it.
+        let _ = self.0.send((stream, line.into())).await;
+    }
+}

@@ -1,0 +1,45 @@
+//! Values of headers.
+
+use serde::{Deserialize, Serialize};
+
+/// The value of a header: the types that every broker and every client takes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// No value.
+    Null,
+    /// A truth.
+    Bool(bool),
+    /// A number; 32 bits on the wire where they are enough.
+    Integer(i64),
+    /// Text, as a long string on the wire: brokers close the connection at a short one.
+    Text(String),
+    /// Several values.
+    List(Vec<Value>),
+    /// Values by name.
+    Table(Vec<(String, Value)>),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Value::Integer(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Value::Bool(truth)
+    }
+}
