@@ -14,7 +14,9 @@ mod harness;
 mod redis;
 
 mod cluster;
+mod harm;
 mod once;
+mod outcome;
 mod silence;
 mod soak;
 mod take_over;
