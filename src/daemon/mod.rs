@@ -266,6 +266,7 @@ async fn serve(
         about,
         store: store.outlook(),
         replicas: replicas.as_ref().map(|replicas| replicas.alive.clone()),
+        held: replicas.as_ref().map(|replicas| replicas.held.clone()),
         kept: kept.clone(),
         concerns: recovery.concerns(),
     };
