@@ -13,6 +13,7 @@ mod harness;
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod redis;
 
+mod burst;
 mod cluster;
 mod harm;
 mod once;
