@@ -11,11 +11,13 @@
 )]
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_core::Stream as _;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -29,7 +31,9 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match words[..] {
-            ["bare", url, count, window] => bare(url, count.parse().unwrap(), window.parse().unwrap()).await,
+            ["bare", url, count, window] => {
+                bare(url, count.parse().unwrap(), window.parse().unwrap()).await
+            }
             ["each", url, count] => each(url, count.parse().unwrap()).await,
             ["listen", url, count] => listen(url, count.parse().unwrap()).await,
             // Without words there is nothing to measure: benches/message.py has them.
@@ -47,7 +51,9 @@ async fn channel(url: &str) -> Channel {
 }
 
 fn properties(number: usize) -> BasicProperties {
-    BasicProperties::default().with_delivery_mode(2).with_message_id(format!("bare-{number}").into())
+    BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_message_id(format!("bare-{number}").into())
 }
 
 async fn publish(channel: &Channel, number: usize) -> lapin::PublisherConfirm {
@@ -94,16 +100,21 @@ async fn each(url: &str, count: usize) {
 }
 
 async fn listen(url: &str, count: usize) {
-    use futures_util::StreamExt as _;
     let channel = channel(url).await;
     channel.basic_qos(1_000, BasicQosOptions::default()).await.unwrap();
     let mut messages = channel
-        .basic_consume(QUEUE.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+        .basic_consume(
+            QUEUE.into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
         .await
         .unwrap();
     println!("ready");
     for _ in 0..count {
-        let message = messages.next().await.unwrap().unwrap();
+        let next = std::future::poll_fn(|context| Pin::new(&mut messages).poll_next(context));
+        let message = next.await.unwrap().unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let id = message.properties.message_id().as_ref().map_or("", |id| id.as_str());
         println!("{} {id}", now.as_nanos());
