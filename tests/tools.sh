@@ -6,7 +6,7 @@ set -euo pipefail
 packages() {
   case "$1" in
     test) printf '%s\n' 'mount mount' 'strace strace' 'man man-db' 'setpriv util-linux' 'script bsdutils' 'perl perl-base' 'sed sed' 'faketime faketime' 'openssl openssl' 'unshare util-linux' \
-      'nsenter util-linux' 'busybox busybox-static' 'dockerd docker.io' 'tar tar' 'redis-server redis-server' 'redis-cli redis-tools' 'python3 python3' ;;
+      'nsenter util-linux' 'busybox busybox-static' 'dockerd docker.io' 'tar tar' 'redis-server redis-server' 'redis-cli redis-tools' 'python3 python3' 'rabbitmq-server rabbitmq-server' ;;
     rows) printf '%s\n' 'unshare util-linux' 'cron cron' 'crontab cron' 'busybox busybox-static' ;;
     bench) printf '%s\n' 'redis-server redis-server' 'redis-cli redis-tools' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
     *) echo "tests/tools.sh: no such check: $1" >&2; exit 2 ;;
@@ -35,9 +35,11 @@ deny() {
     cargo install --quiet --debug --locked --root target/tools --version 0.20.2 cargo-deny
 }
 
-# The Python service's libraries are no Debian packages: they have an environment of their own, below target/.
+# What the Python service needs, a stock Celery worker and a consumer of events are no Debian packages: they have an environment of
+# their own, below target/.
 python() {
-  local libraries=(python-crontab==3.4.0 redis==8.1.0 APScheduler==3.11.3 watchdog==7.1.0 requests==2.34.2)
+  local libraries=(python-crontab==3.4.0 redis==8.1.0 APScheduler==3.11.3 watchdog==7.1.0 requests==2.34.2
+    celery==5.7.0 pika==1.4.4 fastjsonschema==2.22.3)
   local stamp=target/tools/python/installed
   [ "$(cat "$stamp" 2>/dev/null)" != "${libraries[*]}" ] || return 0
   rm -rf target/tools/python
