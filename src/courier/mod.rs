@@ -4,5 +4,7 @@
 //! of each. Layer 7.
 
 mod permission;
+pub mod reply;
+pub mod task;
 
 pub use permission::Permission;
