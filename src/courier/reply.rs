@@ -104,14 +104,24 @@ impl Replies {
 /// Opens a reply queue; it is given up when its connection is lost.
 async fn open(broker: Broker) -> Result<Inbox, String> {
     let mut deliveries = broker.consume(Queue::Reply);
-    let (mut name, consuming) = (deliveries.reply_queue(), deliveries.consuming());
+    let (mut name, mut consuming) = (deliveries.reply_queue(), deliveries.consuming());
     let named = async { name.wait_for(Option::is_some).await.ok()?.clone() };
-    let Some(queue) = timeout(OPENING, named).await.ok().flatten() else {
-        let words = match &*consuming.borrow() {
-            Consuming::Waiting { reason } => reason.clone(),
-            Consuming::On => format!("the broker gave it no name within {OPENING:?}"),
-        };
-        return Err(words);
+    let refused = async {
+        // The first word is that there is no connection yet.
+        consuming.changed().await.ok()?;
+        let waits = |it: &Consuming| matches!(it, Consuming::Waiting { .. });
+        match &*consuming.wait_for(waits).await.ok()? {
+            Consuming::Waiting { reason } => Some(reason.clone()),
+            Consuming::On => None,
+        }
+    };
+    let queue = tokio::select! {
+        biased;
+        named = timeout(OPENING, named) => named.ok().flatten(),
+        Some(reason) = refused => return Err(reason),
+    };
+    let Some(queue) = queue else {
+        return Err(format!("the broker gave no queue for answers within {OPENING:?}"));
     };
     let (sender, messages) = mpsc::unbounded_channel();
     let ours = queue.clone();

@@ -69,9 +69,10 @@ impl Tasks {
 
     /// Sends the message of a run's attempt, and waits for the result of its task.
     pub async fn carry(&self, run: &Run, message: Message) -> Ending {
-        let last = run.attempt > run.fire.job.policy().retries;
+        let policy = run.fire.job.policy();
+        let last = run.attempt > policy.retries;
         let mut is_started = false;
-        let ending = self.call(message, || is_started = true).await;
+        let ending = self.call(message, policy.expires, || is_started = true).await;
         let mut started = self.started();
         if last || ending.outcome.is_success() {
             started.remove(&run.id);
@@ -84,8 +85,14 @@ impl Tasks {
         ending
     }
 
-    /// Sends a message once, and waits for the result of its task; `confirmed` is called in between.
-    pub async fn call(&self, mut message: Message, confirmed: impl FnOnce()) -> Ending {
+    /// Sends a message once, and waits for the result of its task until the message expires, or as long as `usual` where it
+    /// does not; `confirmed` is called in between.
+    async fn call(
+        &self,
+        mut message: Message,
+        usual: Duration,
+        confirmed: impl FnOnce(),
+    ) -> Ending {
         let id = message.properties.correlation_id.clone().unwrap_or_default();
         let expected = match self.replies.expect(&id).await {
             Ok(expected) => expected,
@@ -97,7 +104,7 @@ impl Tasks {
             Delivery::Confirmed => confirmed(),
             delivery => return Ending::unsent(&delivery),
         }
-        let left = expires.map_or(Duration::MAX, |at| {
+        let left = expires.map_or(usual, |at| {
             Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default()
         });
         result(expected, left).await
@@ -116,15 +123,15 @@ async fn result(mut expected: Expected, left: Duration) -> Ending {
             match Reply::read(&answer.body) {
                 Ok(reply) if !reply.is_final() => {}
                 Ok(reply) => return ending(&reply),
-                Err(error) => return Ending::failed(Cause::Task, vec![error.to_string()]),
+                Err(error) => return Ending::failed(Cause::Task, None, &error.to_string()),
             }
         }
         let words = "the connection to the broker broke: the result is lost, and the task may be carried out all the same";
-        Ending::failed(Cause::ResultLost, vec![words.to_owned()])
+        Ending::failed(Cause::ResultLost, None, words)
     };
     timeout(left.saturating_add(LINGER), answers).await.unwrap_or_else(|_| {
         let words = "no result came until the message expired: nobody knows the task, no worker is there, or it takes longer";
-        Ending::failed(Cause::NoResult, vec![words.to_owned()])
+        Ending::failed(Cause::NoResult, None, words)
     })
 }
 
@@ -141,16 +148,12 @@ fn ending(reply: &Reply) -> Ending {
             }
         }
         State::Revoked => {
-            Ending::failed(Cause::Revoked, vec![format!("the task was revoked: {}", reply.result)])
+            let words = format!("the task was revoked: {}", reply.result);
+            Ending::failed(Cause::Revoked, None, &words)
         }
         State::Failed | State::Pending => {
-            let traceback = reply.traceback.as_deref().unwrap_or_default().trim_end();
-            let mut lines: Vec<String> = traceback.lines().map(str::to_owned).collect();
-            // The exception is the traceback's end, as a rule.
-            if !traceback.ends_with(reply.result.trim_end()) {
-                lines.extend(reply.result.lines().map(str::to_owned));
-            }
-            Ending::failed(Cause::Task, lines)
+            let words = format!("the task failed: {}", reply.result);
+            Ending::failed(Cause::Task, reply.traceback.as_deref(), &words)
         }
     }
 }
@@ -167,11 +170,15 @@ impl Ending {
             Delivery::Blocked { .. } => Cause::Blocked,
             Delivery::Away { .. } => Cause::BrokerAway,
         };
-        Ending::failed(cause, vec![delivery.to_string()])
+        Ending::failed(cause, None, &delivery.to_string())
     }
 
-    fn failed(cause: Cause, lines: Vec<String>) -> Self {
-        let lines = lines.into_iter().map(|line| (Stream::Stderr, line)).collect();
+    /// What the program would print of it: where the task failed, and why there is no result.
+    fn failed(cause: Cause, traceback: Option<&str>, words: &str) -> Self {
+        let traceback = traceback.unwrap_or_default().trim_end().lines().map(str::to_owned);
+        let words = format!("cronkeep: error: {words}");
+        let lines = traceback.chain(std::iter::once(words));
+        let lines = lines.map(|line| (Stream::Stderr, line)).collect();
         Ending { lines, outcome: Outcome::Failed { exit: 1 }, cause: Some(cause) }
     }
 }
@@ -220,15 +227,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_prints_its_traceback_with_the_exception_at_its_end() {
+    async fn a_failure_prints_its_traceback_and_the_exception() {
         let exception = r#""result": {"exc_type": "ValueError", "exc_message": ["a\nb"]}"#;
         let bare =
             format!(r#"{{"status": "FAILURE", {exception}, "task_id": "t", "traceback": null}}"#);
         let ending = ends_so(&bare).await;
-        assert_eq!(lines(&ending), ["ValueError: a", "b"]);
+        assert_eq!(lines(&ending), ["cronkeep: error: the task failed: ValueError: a\nb"]);
         let whole = bare.replace("null", r#""Traceback:\n  x\nValueError: a\nb\n""#);
         let ending = ends_so(&whole).await;
-        assert_eq!(lines(&ending), ["Traceback:", "  x", "ValueError: a", "b"]);
+        assert_eq!(lines(&ending)[..4], ["Traceback:", "  x", "ValueError: a", "b"]);
+        assert_eq!(lines(&ending).len(), 5);
         assert!(ending.lines.iter().all(|(stream, _)| *stream == Stream::Stderr));
         assert_eq!(
             (ending.outcome, ending.cause),
@@ -251,7 +259,10 @@ mod tests {
         let revoked = r#"{"status": "REVOKED", "result": {"exc_type": "TaskRevokedError", "exc_message": ["expired"]}, "task_id": "t"}"#;
         let ending = ends_so(revoked).await;
         assert_eq!(ending.cause, Some(Cause::Revoked));
-        assert_eq!(lines(&ending), ["the task was revoked: TaskRevokedError: expired"]);
+        assert_eq!(
+            lines(&ending),
+            ["cronkeep: error: the task was revoked: TaskRevokedError: expired"]
+        );
 
         let ending = ends(&[], true, Duration::from_secs(60)).await;
         assert_eq!(ending.cause, Some(Cause::ResultLost));
@@ -340,7 +351,7 @@ mod tests {
             (away(), Cause::BrokerAway),
         ];
         for (delivery, cause) in cases {
-            let words = delivery.to_string();
+            let words = format!("cronkeep: error: {delivery}");
             let (tasks, _) = tasks("SUCCESS", &[delivery]).await;
             let ending = tasks.carry(&run(1), answer("t", "[]")).await;
             assert_eq!(ending.outcome, Outcome::Failed { exit: 1 });
