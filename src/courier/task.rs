@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::cause_of;
 use super::reply::{Expected, Replies};
 use crate::broker::{Delivery, Publish};
 use crate::clock::Clock;
@@ -161,15 +162,7 @@ fn ending(reply: &Reply) -> Ending {
 impl Ending {
     /// The message was not confirmed.
     fn unsent(delivery: &Delivery) -> Self {
-        let cause = match delivery {
-            Delivery::Returned { .. } => Cause::Returned,
-            Delivery::NoExchange { .. } => Cause::NoExchange,
-            Delivery::Forbidden { .. } => Cause::Forbidden,
-            Delivery::Nacked => Cause::Nacked,
-            Delivery::Confirmed | Delivery::TimedOut => Cause::Unconfirmed,
-            Delivery::Blocked { .. } => Cause::Blocked,
-            Delivery::Away { .. } => Cause::BrokerAway,
-        };
+        let cause = cause_of(delivery).unwrap_or(Cause::Unconfirmed);
         Ending::failed(cause, None, &delivery.to_string())
     }
 
