@@ -50,7 +50,7 @@ rows: ## put Debian's cron and busybox's crond under the tests of the rows, and 
 soak: ## long runs of what `make test` runs briefly: fuzzing, property tests with many cases, a thousand rounds of signals
 	tests/tools.sh rows
 	tests/rows/matrix.sh check
-	CRONKEEP_TEST_ROUNDS=$(ROUNDS) PROPTEST_CASES=20000 $(CARGO) test --release --locked
+	CRONKEEP_TEST_ROUNDS=$(ROUNDS) CRONKEEP_TEST_TASKS=10000 PROPTEST_CASES=20000 $(CARGO) test --release --locked
 	CRONKEEP_TEST_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --test replica soak:: -- --nocapture --test-threads=1
 	$(MAKE) fuzz
 
@@ -64,9 +64,10 @@ bench: ## measure, beside Debian's cron, busybox's crond and the Python service,
 	$(CARGO) bench --locked --bench language --bench calendar --bench table --bench store > target/bench/micro.txt
 	benches/end_to_end.py --micro target/bench/micro.txt
 
-documents: ## write the man page and the completions from the options table, and which tests name which row
+documents: ## write the man page and the completions from the options table, which tests name which row, the examples of events
 	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test cli documents
 	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
+	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --lib publish::document::every_event
 
 deb: build ## build the Debian package, target/debian/cronkeep_VERSION_ARCH.deb
 	packaging/deb/build.sh target/release/cronkeep

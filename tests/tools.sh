@@ -42,9 +42,11 @@ deny() {
     cargo install --quiet --debug --locked --root target/tools --version 0.20.2 cargo-deny
 }
 
-# The Python service's libraries are no Debian packages: they have an environment of their own, below target/.
+# What the Python service needs, a stock Celery worker and a consumer of events are no Debian packages: they have an environment of
+# their own, below target/.
 python() {
-  local libraries=(python-crontab==3.4.0 redis==8.1.0 APScheduler==3.11.3 watchdog==7.1.0 requests==2.34.2)
+  local libraries=(python-crontab==3.4.0 redis==8.1.0 APScheduler==3.11.3 watchdog==7.1.0 requests==2.34.2
+    celery==5.7.0 pika==1.4.4 fastjsonschema==2.22.3)
   local stamp=target/tools/python/installed
   [ "$(cat "$stamp" 2>/dev/null)" != "${libraries[*]}" ] || return 0
   rm -rf target/tools/python

@@ -71,6 +71,14 @@ pub enum Cause {
     NoBody,
     /// The worker that carried it out has failed, not the command.
     Worker,
+    /// The task that its message started has failed.
+    Task,
+    /// The task that its message started was revoked, or came too late.
+    Revoked,
+    /// The task that its message started gave no result in time.
+    NoResult,
+    /// The result of its task, if there is one, cannot be heard of any more.
+    ResultLost,
 }
 
 impl Outcome {
@@ -143,6 +151,10 @@ impl fmt::Display for Cause {
             Cause::NotKept => "the outbox did not take the message",
             Cause::NoBody => "there is no body to send",
             Cause::Worker => "the worker failed",
+            Cause::Task => "the task failed",
+            Cause::Revoked => "the task was revoked",
+            Cause::NoResult => "no result came in time",
+            Cause::ResultLost => "the result was lost",
         })
     }
 }

@@ -7,7 +7,7 @@ use super::gate::Gate;
 use super::passed::{self, Passed};
 use super::waiting::{Aim, Place, Waits};
 use crate::crontab::directive::Overlap;
-use crate::event::Fire;
+use crate::event::{Fire, MAX_INSTANCES};
 use crate::store::{Generation, Mark, StoreError, Verdict, Write};
 
 /// How long the store may take to answer claims.
@@ -15,7 +15,6 @@ const WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a fire is skipped, in the executor's words.
 const PAUSED: &str = "paused";
-const FULL: &str = "max instances";
 /// Why fires are missed.
 const LATE: &str = "claimed by a replica that died, and not started in time";
 const FORGOTTEN: &str = "claimed here, and lost by the store before it was started";
@@ -100,7 +99,7 @@ impl Gate {
                     self.waiting.remove(&place);
                 }
             }
-            Verdict::Full => self.pass(place, FULL, true, round),
+            Verdict::Full => self.pass(place, MAX_INSTANCES, true, round),
             Verdict::Paused => self.pass(place, PAUSED, true, round),
             Verdict::Late => self.pass(place, LATE, false, round),
             Verdict::Wait(span) => self.wait_until = Some(now + *span),
