@@ -93,7 +93,8 @@ pub(super) fn spawn(
                 held: false,
                 next: Next::Whenever,
                 pause: PAUSE,
-                rows: 0,
+                // The start of the daemon is no idle time.
+                rows: BUSY,
                 rest: None,
             };
             writer.run(messages).await;
@@ -380,6 +381,7 @@ impl Writer {
         self.queue.shrink();
         self.store.rest();
         crate::unix::memory::release();
+        crate::unix::memory::unmap_program();
     }
 
     /// Takes note of how the store answered.
