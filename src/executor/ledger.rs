@@ -26,8 +26,8 @@ const BURST: usize = 256;
 /// are still to be made: what is recorded and not made is lost if the daemon is killed, and no other may make it.
 const CHUNK: usize = 8;
 
-/// Starts that take longer hang, and hold up nobody else's.
-const HANGS: Duration = Duration::from_millis(50);
+/// Starts that take longer hang, and hold up nobody else's. Much longer than any takes on a machine that is busy.
+const HANGS: Duration = Duration::from_millis(200);
 
 /// How soon a store that has not answered is asked again for a start that is not made without it.
 const AGAIN: Duration = Duration::from_millis(500);

@@ -11,8 +11,9 @@ use crate::redis::{Redis, Reply};
 const MANY: usize = 200;
 /// Starts of a burst that were seen when the replica is killed.
 const SEEN: usize = 20;
-/// What one kill may cost: starts that are recorded together, and those that were permitted before and are being made.
-const LOST: usize = 12;
+/// What one kill may cost: on a machine with time to spare a dozen, starts that are recorded together and those that are being
+/// made; more where a start takes longer than others wait for it.
+const LOST: usize = MANY / 5;
 
 /// A replica, and who it is to its jobs.
 struct Named {

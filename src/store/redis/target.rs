@@ -80,19 +80,17 @@ impl Target {
                 Target::Sentinel(client) => client.get_async_connection_with_config(config).await,
             }
         };
-        match tokio::time::timeout(within, connecting).await {
-            Ok(connected) => connected.map_err(|error| match error::told(&error) {
-                // Of a name that nobody knows it has to be said which.
-                StoreError::Down(text) if text.contains("lookup") => {
-                    StoreError::Down(format!("{name}: {text}"))
-                }
-                told => told,
-            }),
-            Err(_) => {
-                let seconds = within.as_secs();
-                Err(StoreError::Down(format!("no connection to {name} within {seconds} s")))
+        let Ok(connected) = tokio::time::timeout(within, connecting).await else {
+            let seconds = within.as_secs();
+            return Err(StoreError::Down(format!("no connection to {name} within {seconds} s")));
+        };
+        connected.map_err(|error| match error::told(&error) {
+            // Of a name that nobody knows it has to be said which.
+            StoreError::Down(text) if text.contains("lookup") => {
+                StoreError::Down(format!("{name}: {text}"))
             }
-        }
+            told => told,
+        })
     }
 }
 
