@@ -138,6 +138,7 @@ pub(super) async fn serve(
         replicas: None,
         publishing: None,
         broker: None,
+        held: None,
     };
     let shadow = Shadow {
         clock,

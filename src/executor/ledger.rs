@@ -24,7 +24,7 @@ const BURST: usize = 256;
 
 /// So many starts are asked for at once where replicas share them, while not many more than half as many that were permitted
 /// are still to be made: what is recorded and not made is lost if the daemon is killed, and no other may make it.
-const CHUNK: usize = 16;
+const CHUNK: usize = 8;
 
 /// Starts that take longer hang, and hold up nobody else's.
 const HANGS: Duration = Duration::from_millis(50);

@@ -225,7 +225,8 @@ impl Writer {
             }
             Message::Hold(held) => {
                 let was = std::mem::replace(&mut self.held, held);
-                if was && !held {
+                // One that took no writes before is there when it takes one.
+                if was && !held && !self.is_refused() {
                     self.answered(None);
                 }
             }
@@ -235,6 +236,11 @@ impl Writer {
                 self.flushes.push((self.queue.now(), done));
             }
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        let standing = self.standing.borrow();
+        matches!(&*standing, Standing::Down { error: StoreError::Refused(_), .. })
     }
 
     fn start(&mut self, dues: Dues, call: Question) {
