@@ -23,6 +23,7 @@ mod recover;
 mod recover_file;
 mod recover_keep;
 mod recover_kill;
+mod recover_memory;
 mod recover_redis;
 #[expect(dead_code, reason = "not all of it is of use here")]
 #[path = "../support/redis.rs"]

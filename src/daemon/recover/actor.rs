@@ -186,7 +186,16 @@ impl Actor {
 
     fn note(&mut self, Batch { after, accepted }: Batch) {
         if after == self.number {
-            self.pending.extend(accepted.into_iter().map(|Accepted { key, text }| (key, text)));
+            for (key, mut edited) in accepted {
+                // Of all that is not kept yet the first tells what it was before.
+                let is_blank = edited.text.as_ref().is_none_or(Vec::is_empty);
+                if let Some(Accepted { before: Some(before), .. }) = self.pending.remove(&key)
+                    && !is_blank
+                {
+                    edited.before = Some(before);
+                }
+                self.pending.insert(key, edited);
+            }
         }
     }
 
@@ -339,12 +348,7 @@ impl Actor {
             for (key, notice) in taken.notices {
                 self.tell(&key, &notice.to_string(), true);
             }
-            for (key, lines) in taken.undecided {
-                self.concerns.remove(&key);
-                if let Some(concern) = case::undecided(&key, lines) {
-                    self.concerns.insert(key, vec![concern]);
-                }
-            }
+            self.concerns.extend(taken.concerns);
             self.tell_concerns();
             self.pending.clear();
             self.write_kinships(taken.kinships).await;
@@ -362,15 +366,16 @@ impl Actor {
                 let others = ground.find(&[], &mut Vec::new()).into_iter();
                 edits.extend(others.filter(|it| !pending.contains_key(&it.key)).filter_map(|it| {
                     let text = Some(it.kinship.as_ref()?.common.as_ref()?.0.clone());
+                    let accepted = Accepted { text, before: None, is_from_memory: false };
                     let dialect = ground.dialect(&it.key);
-                    Some(Edit { key: it.key, path: it.path, text, kinship: it.kinship, dialect })
+                    Some(Edit { key: it.key, path: it.path, accepted, kinship: it.kinship, dialect })
                 }));
             }
-            for (key, text) in pending {
+            for (key, accepted) in pending {
                 let Some(path) = path_of(&key) else { continue };
                 let kinship = ground.spot(&key).and_then(|spot| spot.read());
                 let dialect = ground.dialect(&key);
-                edits.push(Edit { key, path, text, kinship, dialect });
+                edits.push(Edit { key, path, accepted, kinship, dialect });
             }
             edits
         });

@@ -8,7 +8,8 @@ use nix::unistd::User;
 use super::found::{Found, Ground};
 use super::keep::Stored;
 use super::marker::new_instance;
-use super::{FromMemory, Recovered, hash_of};
+use super::memory::FromMemory;
+use super::{Recovered, hash_of};
 use crate::crontab::{self, Origin, Source};
 use crate::daemon::standing::Key;
 use crate::store::legacy::{self, Unreadable, dumps, loads};
@@ -110,22 +111,23 @@ impl Outcome {
 
     /// Takes note of what somebody has to look at.
     fn concern(&mut self, key: &Key, decision: &Decision) {
-        let file = key.1.display();
-        let mut concerns = Vec::new();
-        if decision.notices.contains(&Notice::FromMemory) {
-            concerns.push(format!("{file}: its recovered jobs run from memory"));
-        }
-        if let (Some(snapshot), Some(text)) = (&decision.snapshot, &decision.text) {
-            concerns.extend(undecided(key, snapshot.undecided_in(text).count()));
-        }
-        if !concerns.is_empty() {
-            self.concerns.insert(key.clone(), concerns);
-        }
+        let lines = match (&decision.snapshot, &decision.text) {
+            (Some(snapshot), Some(text)) => snapshot.undecided_in(text).count(),
+            _ => 0,
+        };
+        let is_from_memory = decision.notices.contains(&Notice::FromMemory);
+        self.concerns.insert(key.clone(), concerns_of(key, is_from_memory, lines));
     }
 }
 
+/// What somebody has to look at of a crontab.
+pub(super) fn concerns_of(key: &Key, is_from_memory: bool, undecided_lines: usize) -> Vec<String> {
+    let from_memory = || format!("{}: its recovered jobs run from memory", key.1.display());
+    is_from_memory.then(from_memory).into_iter().chain(undecided(key, undecided_lines)).collect()
+}
+
 /// What is said of lines that somebody has to decide about.
-pub(super) fn undecided(key: &Key, lines: usize) -> Option<String> {
+fn undecided(key: &Key, lines: usize) -> Option<String> {
     let file = key.1.display();
     match lines {
         0 => None,

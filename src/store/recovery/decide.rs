@@ -114,7 +114,8 @@ pub struct Decision {
     pub kinship: Kinship,
     /// What is to be told.
     pub notices: Vec<Notice>,
-    common_before: Option<Content>,
+    /// What the marker is to say if the file cannot be written: all that it says is part of the snapshot.
+    common_unwritten: Option<Content>,
 }
 
 impl Decision {
@@ -126,7 +127,7 @@ impl Decision {
             if let Some(snapshot) = &mut self.snapshot {
                 snapshot.instances.retain(|instance| *instance != self.kinship.instance);
             }
-            self.kinship.common = self.common_before.clone();
+            self.kinship.common = self.common_unwritten.clone();
             self.notices.push(Notice::FromMemory);
         }
         self
@@ -284,7 +285,7 @@ impl Desk<'_> {
                 text,
                 write: false,
                 snapshot: None,
-                common_before: self.kinship.common.clone(),
+                common_unwritten: None,
                 kinship: self.kinship,
                 notices,
             },
@@ -302,7 +303,8 @@ impl Desk<'_> {
         if before != snapshot.text.as_ref() {
             snapshot.instances.clear();
         }
-        let common_before = self.kinship.common.clone();
+        let common_unwritten =
+            self.finding.file.map(Content::from).or_else(|| self.kinship.common.clone());
         let mut kinship = self.kinship;
         if snapshot.text.as_ref().map(|text| &text.0) == text.as_ref() {
             snapshot.note(&kinship.instance);
@@ -320,7 +322,7 @@ impl Desk<'_> {
             snapshot: Some(snapshot),
             kinship,
             notices,
-            common_before,
+            common_unwritten,
         }
     }
 

@@ -79,7 +79,8 @@ pub struct Kinship {
     pub instance: Instance,
     /// What the file said when this container first started; empty where there was none.
     pub first: Content,
-    /// What the file and the snapshot last both said; none as long as there was nothing. Empty where both were gone.
+    /// What the file said when the snapshot last had all of it; none as long as there was nothing. Empty where both were
+    /// gone.
     pub common: Option<Content>,
 }
 

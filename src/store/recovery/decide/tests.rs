@@ -255,12 +255,15 @@ fn a_file_that_cannot_be_written_runs_from_memory_and_does_not_equal_the_snapsho
     let stored = snapshot(Some(EDITED), IMAGE, &["old"]);
     let decision = found(Some(OTHER)).knowing(&stored).unwritten();
     assert_eq!(decision.text.as_deref(), Some(BOTH.as_bytes()));
-    says(&decision, Case::Merged, None, (Some(BOTH), OTHER, &[]), None);
+    says(&decision, Case::Merged, None, (Some(BOTH), OTHER, &[]), Some(OTHER));
     assert_eq!(decision.notices, [Notice::FromMemory]);
     // The next start decides the same.
     let stored = decision.snapshot.unwrap();
-    let again = found(Some(OTHER)).of(decision.kinship).knowing(&stored);
-    says(&again, Case::Restored, Some(BOTH), (Some(BOTH), OTHER, &["new"]), Some(BOTH));
+    let again = found(Some(OTHER)).of(decision.kinship.clone()).knowing(&stored);
+    says(&again, Case::Merged, Some(BOTH), (Some(BOTH), OTHER, &["new"]), Some(BOTH));
+    // What was removed from the file meanwhile does not come back from the snapshot.
+    let again = found(Some(IMAGE)).of(decision.kinship).knowing(&stored);
+    assert_eq!(again.text.as_deref(), Some(EDITED.as_bytes()));
     let unneeded = found(Some(IMAGE)).with(Past::Nothing);
     assert_eq!(unneeded.clone().unwritten(), unneeded);
 }
