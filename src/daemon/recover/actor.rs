@@ -326,9 +326,9 @@ impl Actor {
             }
             let edits = self.edits(self.seen.is_forgotten(&stored)).await;
             let seen = std::mem::take(&mut self.seen);
-            let ground = self.ground.clone();
+            let (ground, mode) = (self.ground.clone(), self.mode);
             let taken = beside(move || {
-                let taken = seen.take(&stored, edits, &ground, new_instance);
+                let taken = seen.take(&stored, edits, (&ground, mode), new_instance);
                 (seen, stored, taken)
             });
             let Some((seen, stored, taken)) = taken.await else {

@@ -98,9 +98,11 @@ impl Outcome {
             self.notices.push((key.clone(), notice.to_string(), true));
         }
         self.concern(key, decision);
-        let is_kept = decision.snapshot.as_ref().is_some_and(|snapshot| {
-            snapshot.text.as_ref().map(|text| &text.0) == decision.text.as_ref()
-        });
+        // What the file says is no edit where it is left as it is.
+        let is_kept = decision.case == Case::Left
+            || decision.snapshot.as_ref().is_some_and(|snapshot| {
+                snapshot.text.as_ref().map(|text| &text.0) == decision.text.as_ref()
+            });
         if let (true, Some(text)) = (is_kept, &decision.text) {
             self.recovered.kept.insert(key.clone(), hash_of(text));
         }
@@ -140,7 +142,7 @@ fn what(case: Case) -> &'static str {
     match case {
         Case::Merged => "recovered: what was edited in an earlier container is merged in",
         Case::Rows => "recovered: the jobs that the Python service cached are added",
-        Case::Restored | Case::Unchanged | Case::First | Case::Accepted => {
+        Case::Restored | Case::Unchanged | Case::First | Case::Accepted | Case::Left => {
             "recovered as it was in an earlier container"
         }
     }

@@ -10,7 +10,8 @@ use crate::daemon::standing::Key;
 use crate::store::deposit::{BadDeposit, Deposit};
 use crate::store::recovery::snapshot::SCHEMA;
 use crate::store::recovery::{
-    BadSnapshot, Content, Edited, FileSnapshot, Instance, Kinship, Notice, Snapshot, accept,
+    BadSnapshot, Content, Edited, FileSnapshot, Instance, Kinship, Mode, Notice, Snapshot,
+    accept,
 };
 use crate::store::seal::Seal;
 use crate::store::{Handle, Put, PutSnapshot, StoreError, Versioned};
@@ -191,7 +192,7 @@ impl Seen {
         &self,
         stored: &Stored,
         edits: Vec<Edit>,
-        ground: &Ground,
+        (ground, mode): (&Ground, Mode),
         fresh: fn() -> Instance,
     ) -> Taken {
         let mut snapshot = stored.snapshot.clone().unwrap_or_default();
@@ -200,7 +201,11 @@ impl Seen {
             edits
         {
             let file = snapshot.files.get(&path);
-            let seen = file.map(|file| self.seen(&path, file, kinship.as_ref(), before));
+            let seen = file.map(|file| match mode {
+                // Whatever the snapshot says: now it is the file that somebody has said something with.
+                Mode::Never => file.clone(),
+                _ => self.seen(&path, file, kinship.as_ref(), before),
+            });
             let before = kinship.clone();
             let kinship = kinship.unwrap_or_else(|| Kinship {
                 // What comes while the daemon runs is nothing that the image brought along.

@@ -36,8 +36,8 @@ pub enum Mode {
     /// S holds wherever the file differs, whatever the marker says and however the file is mounted. B is the first text
     /// of a container that is new. The rows of the Python service are added.
     Always,
-    /// The file holds, also where it is empty, and nothing is written into it: S is C, and B the first text of a container
-    /// that is new. A named file that is missing leaves both as they are.
+    /// The file holds, also where it is empty or missing, and nothing is written into it. S and B stay until an edit is
+    /// accepted, which makes S what the file says.
     Never,
 }
 
@@ -95,6 +95,8 @@ pub enum Case {
     Accepted,
     /// Both get what was merged.
     Merged,
+    /// The file holds, and the snapshot says something else until somebody edits the file.
+    Left,
 }
 
 /// What is to be done about one crontab.
@@ -198,10 +200,7 @@ impl Desk<'_> {
         };
         let rebased = self.rebased(stored);
         match (self.mode, file) {
-            (Mode::Never, None) if standing == Standing::Named => {
-                return self.settled(Case::Unchanged, None, Some(stored.clone()), Vec::new());
-            }
-            (Mode::Never, _) => return self.accepted(&rebased),
+            (Mode::Never, _) => return self.left(stored),
             (Mode::Always, _) => return self.restored(&rebased),
             _ if lost => return self.restored(stored),
             (_, None) => return self.accepted(stored),
@@ -229,6 +228,17 @@ impl Desk<'_> {
             stored.base = self.kinship.first.clone();
         }
         stored
+    }
+
+    /// The file holds, and the snapshot stays.
+    fn left(self, stored: &FileSnapshot) -> Decision {
+        let file = self.finding.file;
+        if file == stored.text.as_ref().map(|text| &text.0[..]) {
+            return self.accepted(stored);
+        }
+        let snapshot = Some(stored.clone());
+        let left = self.settled(Case::Left, file.map(<[u8]>::to_vec), None, Vec::new());
+        Decision { snapshot, ..left }
     }
 
     /// The file gets the snapshot's text.

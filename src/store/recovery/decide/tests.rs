@@ -291,15 +291,18 @@ fn recover_always_writes_the_snapshot() {
 }
 
 #[test]
-fn recover_never_writes_nothing() {
+fn recover_never_writes_nothing_and_leaves_what_is_kept() {
     let stored = snapshot(Some(EDITED), IMAGE, &["old"]);
     let never = |file| found(file).mode(Mode::Never);
-    let decision = never(Some(OTHER)).knowing(&stored);
-    says(&decision, Case::Accepted, None, (Some(OTHER), OTHER, &["new"]), Some(OTHER));
-    let decision = never(None).knowing(&stored);
-    says(&decision, Case::Unchanged, None, (Some(EDITED), IMAGE, &["old"]), None);
-    let decision = never(None).member().knowing(&stored);
-    says(&decision, Case::Accepted, None, (None, IMAGE, &["new"]), Some(""));
+    for file in [Some(OTHER), Some(IMAGE), Some(""), None] {
+        for decision in [never(file).knowing(&stored), never(file).member().knowing(&stored)] {
+            says(&decision, Case::Left, None, (Some(EDITED), IMAGE, &["old"]), None);
+            assert_eq!(decision.text.as_deref(), file.map(str::as_bytes));
+        }
+    }
+    let decision = never(Some(EDITED)).knowing(&stored);
+    let after = (Some(EDITED), IMAGE, &["old", "new"][..]);
+    says(&decision, Case::Unchanged, None, after, Some(EDITED));
     let rows = [["0", "2", "*", "*", "*", "root", "y"].map(str::to_owned)];
     let decision = never(Some(IMAGE)).with(Past::Rows(&rows, &|_| true));
     says(&decision, Case::First, None, (Some(IMAGE), IMAGE, &["new"]), Some(IMAGE));
