@@ -34,6 +34,12 @@ impl Locks {
             refuse_other_crond(Path::new(PID_FILE))?;
         }
         let mut locks = Locks::of(directories.iter().map(PathBuf::from).collect())?;
+        if let Address::Sqlite(path) = &mut config.store.address
+            && let Some(target) = sqlite::target(path)
+        {
+            // The one that is locked, wherever the link leads later.
+            *path = target;
+        }
         if let Address::Sqlite(path) = &config.store.address {
             match locks.take_store(path) {
                 Err(held) if !is_default && !config.store.named => {
@@ -118,6 +124,22 @@ mod tests {
         assert!(error.starts_with("can't lock ") && error.contains("otherpid may be"), "{error}");
         first.take_more().unwrap();
         assert_eq!(first.held.len(), 1);
+    }
+
+    #[test]
+    fn a_link_and_what_it_leads_to_have_one_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("real.db"), folder.path().join("link.db"));
+        std::fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut first = Locks::of(Vec::new()).unwrap();
+        first.take_store(&link).unwrap();
+        assert!(Locks::of(Vec::new()).unwrap().take_store(&path).is_err());
+        drop(first);
+        let mut first = Locks::of(Vec::new()).unwrap();
+        first.take_store(&path).unwrap();
+        assert!(Locks::of(Vec::new()).unwrap().take_store(&link).is_err());
+        assert!(!folder.path().join("link.db.lock").exists());
     }
 
     /// Row 105, for a store.

@@ -16,7 +16,7 @@ mod start;
 mod trim;
 mod value;
 
-pub use place::lock;
+pub use place::{lock, target};
 pub use schema::VERSION_1;
 pub use trim::Bounds;
 
@@ -173,8 +173,9 @@ impl Sqlite {
         if self.access == Access::Read {
             return self.open_to_read(path).map_err(|error| of_file(error, path));
         }
-        match place::make(path, self.access == Access::Default) {
-            Ok(()) => {}
+        let named = path;
+        let real = match place::make(path, self.access == Access::Default) {
+            Ok(real) => real,
             Err(PlaceError::Unwritable(error)) if self.access == Access::Default => {
                 (self.tell)(format!(
                     "{} cannot be written ({error}): state is kept in memory and ends with the daemon; \
@@ -185,7 +186,8 @@ impl Sqlite {
                 return self.open_memory();
             }
             Err(error) => return Err(StoreError::Down(format!("{}: {error}", path.display()))),
-        }
+        };
+        let path = &*real;
         let mut answer = if *is_broken {
             Err(StoreError::Corrupt("it made no sense when it was used last".to_owned()))
         } else {
@@ -196,7 +198,13 @@ impl Sqlite {
             answer = self.begin_anew(path, reason);
         }
         *is_broken = false;
-        answer.map_err(|error| of_file(error, path))
+        if let (Ok(_), Some(mode)) = (&answer, place::open_to_others(path)) {
+            (self.tell)(format!(
+                "{} can be read by others than its owner (mode {mode:04o}): it is left as it is",
+                path.display()
+            ));
+        }
+        answer.map_err(|error| of_file(error, named))
     }
 
     fn open_memory(&self) -> Result<Open, StoreError> {
@@ -206,7 +214,9 @@ impl Sqlite {
     }
 
     fn open_file(&self, path: &Path) -> Result<Open, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let mut connection = Connection::open_with_flags(path, flags).told()?;
         connection.busy_timeout(BUSY).told()?;
         // Of another program's, or a newer one, nothing is changed, its journal neither.
@@ -269,6 +279,8 @@ impl Sqlite {
         if !path.exists() {
             return Err(StoreError::Down("nothing was kept there yet".to_owned()));
         }
+        let real = place::find(path, false).map_err(|error| StoreError::Down(error.to_string()))?;
+        let path = &*real.path;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).told()?;
         connection.busy_timeout(BUSY).told()?;
