@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::record::RecordedOutcome;
-use cronkeep::store::sqlite::{VERSION_1, lock};
+use cronkeep::store::sqlite::{Bounds, Sqlite, VERSION_1, lock};
 use cronkeep::store::{
     Address, Put, PutSnapshot, RunRecord, SCHEMA, Store, StoreError, Write, open,
 };
@@ -121,6 +122,36 @@ fn a_link_that_leads_nowhere_or_to_somebody_elses_file_is_not_followed() {
         std::os::unix::fs::lchown(folder.path(), Some(61_234), None).unwrap();
         let error = folder.store(Access::Owned).load().await.unwrap_err();
         assert!(matches!(&error, StoreError::Down(text) if text.contains("uid 61234")), "{error}");
+    });
+}
+
+#[test]
+fn a_page_that_is_read_beside_the_owner_is_whole_whatever_is_removed_meanwhile() {
+    let folder = &Folder::new();
+    let bounds = Bounds { runs: 20, each: 0, ..Bounds::default() };
+    let opening = folder.opening(Address::Sqlite(folder.path()), Access::Owned);
+    let owner = Sqlite::with_bounds(opening, bounds);
+    let outcome = Some(RecordedOutcome::Failed);
+    let failed = |n: u32| RunRecord { outcome, ..record(n, i64::from(n)) };
+    block_on(write_runs(&owner, (0..20).map(failed)));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let all_written = async {
+                for n in 20..1_000 {
+                    write_runs(&owner, [failed(n)]).await;
+                }
+            };
+            block_on(all_written);
+            ended.store(true, Ordering::Relaxed);
+        });
+        block_on(async {
+            let reader = folder.store(Access::Read);
+            while !ended.load(Ordering::Relaxed) {
+                let page = reader.runs(all(1_000)).await.unwrap();
+                assert!(page.runs.len() >= 20, "{}", page.runs.len());
+            }
+        });
     });
 }
 

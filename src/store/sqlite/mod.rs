@@ -429,7 +429,8 @@ impl Store for Sqlite {
     }
 
     fn runs(&self, query: Query) -> Reply<'_, Page> {
-        now(self.with(|connection, _| page::page(connection, &query)))
+        // As it is at one moment: beside a daemon, what was found may be gone before it is read.
+        now(self.with(|connection, _| page::page(&*connection.transaction().told()?, &query)))
     }
 
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
