@@ -11,6 +11,7 @@ mod clock;
 mod control;
 mod dropin;
 mod fault;
+mod full;
 mod harness;
 mod history;
 mod hook;

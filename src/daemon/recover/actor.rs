@@ -176,7 +176,7 @@ impl Actor {
                 // The handle that is kept here keeps both alive.
                 _ = self.doubts.changed() => return true,
                 _ = self.standing.changed() => {
-                    if *self.standing.borrow_and_update() == Standing::Up {
+                    if let Standing::Up | Standing::Strained { .. } = *self.standing.borrow_and_update() {
                         return true;
                     }
                 }

@@ -4,6 +4,7 @@
 //! again after anything went wrong that another try may mend: a disk that comes back, a file that was removed. The schema,
 //! its versions and bounds are in `docs/store.md`.
 
+mod change;
 mod error;
 mod job;
 mod page;
@@ -12,6 +13,7 @@ mod run;
 mod salvage;
 mod schema;
 mod snapshot;
+mod space;
 mod start;
 mod trim;
 mod value;
@@ -31,6 +33,7 @@ use self::error::{SqlResult as _, of_file};
 use self::place::PlaceError;
 use self::run::Tally;
 use self::schema::Found;
+use self::space::Space;
 use self::trim::Trim;
 use super::open::{Access, Opening};
 use super::{
@@ -74,6 +77,7 @@ struct State {
     /// There is no file that could be written, so there will be none.
     in_memory: bool,
     trim: Trim,
+    space: Space,
 }
 
 struct Open {
@@ -133,6 +137,9 @@ impl Sqlite {
             open
         } else {
             let open = self.open(&mut state.is_broken, &mut state.in_memory)?;
+            if let (Some(path), true) = (path, open.identity.is_some() && self.access != Access::Read) {
+                state.space.begin(&open.connection, path);
+            }
             state.open.insert(open)
         };
         let answer = call(&mut open.connection, &mut state.trim);
@@ -144,26 +151,10 @@ impl Sqlite {
                     state.open = None;
                 }
                 StoreError::Down(_) => state.open = None,
-                StoreError::Refused(_) | StoreError::Newer { .. } => {}
+                StoreError::Full(_) | StoreError::Refused(_) | StoreError::Newer { .. } => {}
             }
         }
         answer.map_err(|error| of_file(error, path))
-    }
-
-    /// As [`with`](Sqlite::with), in a transaction that is kept if nothing goes wrong.
-    fn change<T>(
-        &self,
-        call: impl FnOnce(&Connection, &mut Trim) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.with(|connection, trim| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate).told()?;
-            let mut moved = trim.clone();
-            let answer = call(&transaction, &mut moved)?;
-            transaction.commit().told()?;
-            *trim = moved;
-            Ok(answer)
-        })
     }
 
     fn open(&self, is_broken: &mut bool, in_memory: &mut bool) -> Result<Open, StoreError> {
@@ -356,36 +347,11 @@ impl Store for Sqlite {
     }
 
     fn write(&self, batch: Vec<Write>) -> Reply<'_, ()> {
-        let at = self.clock.now();
-        now(self.change(|connection, trim| {
-            let before = Tally::read(connection)?;
-            let mut tally = before;
-            let mut records = 0;
-            for write in batch {
-                match write {
-                    Write::Since(keys, since) => job::since(connection, &keys, since, at)?,
-                    Write::Mark(key, mark) | Write::Release(key, mark) => {
-                        job::mark(connection, key, mark, at)?;
-                    }
-                    Write::Owe(key, owed) => job::owe(connection, key, owed, at)?,
-                    Write::Settle(key, due) => job::settle(connection, key, due)?,
-                    Write::Pause(key) => job::pause(connection, key, true, at)?,
-                    Write::Resume(key) => job::pause(connection, key, false, at)?,
-                    Write::Run(record) => {
-                        records += 1;
-                        run::put(connection, &record, &mut tally)?;
-                    }
-                    Write::Output(run, output) => {
-                        records += 1;
-                        run::put_output(connection, run, &output, &mut tally)?;
-                    }
-                }
-            }
-            if records > 0 {
-                trim.step(connection, &self.bounds, records, at, &mut tally)?;
-            }
-            tally.write(connection, before)
-        }))
+        let kept = self.keep(&batch);
+        if kept.is_ok() {
+            self.look_at_space();
+        }
+        now(kept)
     }
 
     /// Grants all: the file has one owner.
@@ -452,6 +418,12 @@ impl Store for Sqlite {
             let _ = start::put(&transaction, &start, "", at, &mut tally);
             Ok(())
         });
+    }
+
+    fn strain(&self) -> Option<StoreError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = state.space.trouble()?;
+        Some(self.path.as_deref().map_or(trouble.clone(), |path| of_file(trouble, path)))
     }
 
     fn rebirths(&self) -> u64 {
