@@ -24,6 +24,8 @@ const ECHO: Duration = Duration::from_millis(250);
 /// A connection, or what it takes to make one.
 pub(super) struct Link {
     target: Result<Mutex<Line>, StoreError>,
+    /// Whether the URL says that TLS is spoken.
+    is_tls: bool,
     config: AsyncConnectionConfig,
 }
 
@@ -53,7 +55,7 @@ impl Link {
             .set_response_timeout(Some(answer));
         let target = Target::parse(url)
             .map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
-        Link { target, config }
+        Link { target, is_tls: url.starts_with("rediss:"), config }
     }
 
     /// The connection, made if there is none.
@@ -76,7 +78,13 @@ impl Link {
             .target
             .connect(&self.config, CONNECTING)
             .await
-            .map_err(|error| error::told(&error))?;
+            .map_err(|error| match error::told(&error) {
+                // What speaks no TLS waits for more, or closes the connection.
+                StoreError::Down(text) if self.is_tls && !text.contains("certificate") => {
+                    StoreError::Down(format!("{text} (where no TLS is spoken, redis:// is the address)"))
+                }
+                told => told,
+            })?;
         let about: RedisResult<String> =
             redis::cmd("INFO").arg("server").query_async(&mut connection).await;
         let about = about.map_err(|error| error::told(&error))?;
