@@ -373,7 +373,7 @@ impl Actor {
             }
             for (key, accepted) in pending {
                 let Some(path) = path_of(&key) else { continue };
-                let kinship = ground.spot(&key).and_then(|spot| spot.read());
+                let kinship = ground.spot(&key).and_then(|spot| spot.read_or_make());
                 let dialect = ground.dialect(&key);
                 edits.push(Edit { key, path, accepted, kinship, dialect });
             }

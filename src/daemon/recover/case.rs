@@ -14,7 +14,9 @@ use crate::crontab::{self, Origin, Source};
 use crate::daemon::standing::Key;
 use crate::store::legacy::{self, Unreadable, dumps, loads};
 use crate::store::recovery::table::{Legacy, recover, snapshot_after};
-use crate::store::recovery::{Case, Decision, Kinship, Mode, Notice, Row, Snapshot};
+use crate::store::recovery::{
+    Case, Decision, FileSnapshot, Kinship, Mode, Notice, Row, Snapshot,
+};
 
 /// The most refused rows that are told one by one.
 const MOST_TOLD: usize = 100;
@@ -64,7 +66,8 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
         outcome.notices.extend(texts.map(|text| (first.key.clone(), text, true)));
     }
     for (found, decision) in found.iter().zip(&mut decisions) {
-        outcome.settle(ground, found, decision);
+        let stored = before.and_then(|before| before.files.get(&found.path));
+        outcome.settle(ground, found, decision, stored);
     }
     let after = snapshot_after(before, &decisions);
     if before.is_some_and(|before| *before != after) || before.is_none() && !after.files.is_empty()
@@ -75,10 +78,16 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
 }
 
 impl Outcome {
-    fn settle(&mut self, ground: &Ground, found: &Found, decision: &mut Decision) {
+    fn settle(
+        &mut self,
+        ground: &Ground,
+        found: &Found,
+        decision: &mut Decision,
+        stored: Option<&FileSnapshot>,
+    ) {
         let key = &found.key;
         if decision.write {
-            if let Err(error) = ground.write(found, decision) {
+            if let Err(error) = ground.write(found, decision, stored) {
                 *decision = decision.clone().unwritten();
                 let text = format!("not written, the recovered jobs run from memory: {error}");
                 self.notices.push((key.clone(), text, true));
@@ -89,6 +98,9 @@ impl Outcome {
             } else {
                 self.notices.push((key.clone(), what(decision.case).to_owned(), false));
             }
+        } else if found.text.is_some() && decision.snapshot.is_some() {
+            // Without a marker it is a new container at the next start, and nothing is lost.
+            let _ = ground.mark(found, decision);
         }
         for notice in &decision.notices {
             // That was told with its reason.
@@ -106,7 +118,8 @@ impl Outcome {
         if let (true, Some(text)) = (is_kept, &decision.text) {
             self.recovered.kept.insert(key.clone(), hash_of(text));
         }
-        if found.kinship.as_ref() != Some(&decision.kinship) && decision.snapshot.is_some() {
+        let is_new = found.kinship.as_ref() != Some(&decision.kinship) || found.is_cut;
+        if is_new && decision.snapshot.is_some() {
             self.kinships.push((key.clone(), decision.kinship.clone()));
         }
     }

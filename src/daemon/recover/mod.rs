@@ -6,7 +6,8 @@
 //!
 //! What may be cut off at any point, and what is found then:
 //! 1. The marker is made before anything else: it tells what the container brought along.
-//! 2. The crontab is replaced: merged again, nothing changes.
+//! 2. The crontab is replaced: before, the marker says with what. Merged again, nothing changes; what is edited meanwhile is
+//!    told from it.
 //! 3. What was accepted is put into the store: the container is one of those whose file equals it.
 //! 4. The marker takes it as what both last said.
 //!

@@ -63,6 +63,9 @@ pub struct Finding<'a> {
     pub fixed: bool,
     /// What the marker beside it says, if it is one of this very file.
     pub kinship: Option<&'a Kinship>,
+    /// Whether the first recovery in this container was cut off after the file was written: the common text is what the
+    /// snapshot said then.
+    pub cut: bool,
     /// Owner and mode.
     pub access: Option<Access>,
     /// The rules by which it is read.
@@ -211,7 +214,8 @@ impl Desk<'_> {
         };
         if let Some(common) = self.kinship.common.clone() {
             let merged = merged(file, stored, &common.0, dialect);
-            return self.merged(stored, merged, stored.base.clone());
+            let base = if self.finding.cut { &self.kinship.first } else { &stored.base }.clone();
+            return self.merged(stored, merged, base);
         }
         if file == stored.base.0 {
             return self.restored(stored);

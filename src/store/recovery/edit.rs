@@ -160,6 +160,7 @@ mod tests {
             file: Some(ours.as_bytes()),
             standing: Standing::Named,
             fixed: false,
+            cut: false,
             kinship: Some(&accepted.kinship),
             access: None,
             dialect: &dialect,
