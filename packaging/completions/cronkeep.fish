@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cronkeep_global_optspecs
-    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= state-dir= control= store= store-key= namespace= recover= when-store-down= local shadow grace= catch-up= overlap= max-instances= max-jobs= timeout= clean-env env-allow= permissive cron-d-names= always-shell mail= log-to= subreaper allow-user-hooks h/help V/version
+    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= state-dir= control= store= store-key= namespace= recover= when-store-down= local shadow amqp= events= publish-users= worker-key= grace= catch-up= overlap= max-instances= max-jobs= timeout= clean-env env-allow= permissive cron-d-names= always-shell mail= log-to= subreaper allow-user-hooks h/help V/version
 end
 
 function __fish_cronkeep_needs_command
@@ -49,10 +49,14 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -l namespace -d 'Whose s
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l recover -d 'What is done at the start where the crontabs differ from those that are kept' -r -f -a "auto\t'In a new container: what was edited in an earlier one is merged in'
 merge\t'Always merged, also into a file on a mount of its own'
 always\t'What is kept replaces the file'
-never\t'The file is left as it is'"
+never\t'The file is left as it is; what is kept stays, too, until the file is edited'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l when-store-down -d 'What is done with what is due while a shared store is silent' -r -f -a "auto\t'Started if no other replica was alive at the last contact, else held'
 run\t'Started, though other replicas may start it, too'
 hold\t'Held within its grace, then missed'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l amqp -d 'The message broker: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l events -d 'Publish what happens to jobs, too, at this exchange' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l publish-users -d 'Users, beside root and the daemon\'s own, whose entries may publish through the daemon, separated by commas' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l worker-key -d 'A file with the key that signs what is sent to workers; they have the same' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l grace -d 'How late a run may start after a hold or a queue [default: 60s]' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l catch-up -d 'Which of the instants that passed while nothing could start are started later [default: none]' -r -f -a "none\t'As cron'
 latest\t'The latest of them'
@@ -177,6 +181,7 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s h -l help -d 
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l store -d 'The store, as the daemon was told [default: cronkeep.db in the state directory]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l namespace -d 'Whose schedule it is, as the daemon was told' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l store-key -d 'A file with the key that signs what is kept: what is not signed with it is refused, but can be forgotten' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l json -d 'One JSON object per crontab'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s u -d 'Whose table [default: the caller\'s]' -r
