@@ -115,7 +115,9 @@ impl Outlook {
                 };
                 Some(format!("the store {} is away: {error}{waiting}", self.name))
             }
-            Standing::Strained { error } => Some(format!("the store {} is full: {error}", self.name)),
+            Standing::Strained { error } => {
+                Some(format!("the store {} is full: {error}", self.name))
+            }
             Standing::Unknown | Standing::Up => None,
         }
     }

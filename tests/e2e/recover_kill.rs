@@ -106,7 +106,8 @@ fn edits_between_lives_that_are_killed_early_are_all_kept() {
     let mut state = number("CRONKEEP_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("CRONKEEP_TEST_SEED={state}");
     let mut random = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
     let jobs_of = |text: &str| -> BTreeSet<String> {
@@ -118,7 +119,11 @@ fn edits_between_lives_that_are_killed_early_are_all_kept() {
     let (mut count, mut base) = (0, IMAGE.to_owned());
     for round in 0..rounds {
         let mut expected = jobs_of(&world.text());
-        let image = if random(2) == 0 { IMAGE.to_owned() } else { format!("{IMAGE}0 4 1 1 * true {round}\n") };
+        let image = if random(2) == 0 {
+            IMAGE.to_owned()
+        } else {
+            format!("{IMAGE}0 4 1 1 * true {round}\n")
+        };
         // What the image has and somebody has removed stays away; what it has no more goes.
         let gone: BTreeSet<String> = jobs_of(&base).difference(&expected).cloned().collect();
         expected.retain(|job| !jobs_of(&base).contains(job) || jobs_of(&image).contains(job));

@@ -368,7 +368,13 @@ impl Actor {
                     let text = Some(it.kinship.as_ref()?.common.as_ref()?.0.clone());
                     let accepted = Accepted { text, before: None, is_from_memory: false };
                     let dialect = ground.dialect(&it.key);
-                    Some(Edit { key: it.key, path: it.path, accepted, kinship: it.kinship, dialect })
+                    Some(Edit {
+                        key: it.key,
+                        path: it.path,
+                        accepted,
+                        kinship: it.kinship,
+                        dialect,
+                    })
                 }));
             }
             for (key, accepted) in pending {

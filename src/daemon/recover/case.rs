@@ -14,9 +14,7 @@ use crate::crontab::{self, Origin, Source};
 use crate::daemon::standing::Key;
 use crate::store::legacy::{self, Unreadable, dumps, loads};
 use crate::store::recovery::table::{Legacy, recover, snapshot_after};
-use crate::store::recovery::{
-    Case, Decision, FileSnapshot, Kinship, Mode, Notice, Row, Snapshot,
-};
+use crate::store::recovery::{Case, Decision, FileSnapshot, Kinship, Mode, Notice, Row, Snapshot};
 
 /// The most refused rows that are told one by one.
 const MOST_TOLD: usize = 100;

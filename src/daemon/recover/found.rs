@@ -13,9 +13,7 @@ use crate::config::PlaceSpec;
 use crate::crontab::Dialect;
 use crate::daemon::standing::Key;
 use crate::store::recovery::decide::Standing;
-use crate::store::recovery::{
-    Access, Content, Decision, FileSnapshot, Finding, Kinship, Marker,
-};
+use crate::store::recovery::{Access, Content, Decision, FileSnapshot, Finding, Kinship, Marker};
 use crate::watch::{self, Shape, Surveyed, Trouble, mount_points};
 
 /// A crontab as a recovery finds it.

@@ -10,8 +10,7 @@ use crate::daemon::standing::Key;
 use crate::store::deposit::{BadDeposit, Deposit};
 use crate::store::recovery::snapshot::SCHEMA;
 use crate::store::recovery::{
-    BadSnapshot, Content, Edited, FileSnapshot, Instance, Kinship, Mode, Notice, Snapshot,
-    accept,
+    BadSnapshot, Content, Edited, FileSnapshot, Instance, Kinship, Mode, Notice, Snapshot, accept,
 };
 use crate::store::seal::Seal;
 use crate::store::{Handle, Put, PutSnapshot, StoreError, Versioned};
@@ -197,8 +196,13 @@ impl Seen {
     ) -> Taken {
         let mut snapshot = stored.snapshot.clone().unwrap_or_default();
         let (mut kinships, mut notices, mut concerns) = (Vec::new(), Vec::new(), Vec::new());
-        for Edit { key, path, accepted: Accepted { text, before, is_from_memory }, kinship, dialect } in
-            edits
+        for Edit {
+            key,
+            path,
+            accepted: Accepted { text, before, is_from_memory },
+            kinship,
+            dialect,
+        } in edits
         {
             let file = snapshot.files.get(&path);
             let seen = file.map(|file| match mode {
@@ -219,7 +223,8 @@ impl Seen {
             let accepted = accept(&edited, file, seen.as_ref());
             notices.extend(accepted.notices.into_iter().map(|notice| (key.clone(), notice)));
             // Of what runs from memory the lines are in the snapshot.
-            let kept = accepted.snapshot.text.as_ref().map(|text| &text.0).filter(|_| is_from_memory);
+            let kept =
+                accepted.snapshot.text.as_ref().map(|text| &text.0).filter(|_| is_from_memory);
             let lines = kept.or(text.as_ref());
             let lines = lines.map_or(0, |text| accepted.snapshot.undecided_in(text).count());
             concerns.push((key.clone(), concerns_of(&key, is_from_memory, lines)));

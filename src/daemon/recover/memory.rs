@@ -45,7 +45,8 @@ impl Memory {
 
     /// What puts them in force, but for those that are `done`.
     pub(super) fn edits(&self, done: &[Edit]) -> Vec<Edit> {
-        let is_done = |key: &Key| done.iter().any(|edit| (edit.place, &edit.path) == (key.0, &key.1));
+        let is_done =
+            |key: &Key| done.iter().any(|edit| (edit.place, &edit.path) == (key.0, &key.1));
         let all = self.texts.iter().filter(|(key, _)| !is_done(key));
         all.map(|((place, path), memory)| {
             let text = Some(Text::of(memory.text.clone()));
@@ -66,9 +67,7 @@ impl Memory {
                 edit.text = Some(Text::of(memory.text.clone()));
                 continue;
             }
-            let is_away = |notice: &Notice| {
-                matches!(notice, Notice::Degraded { place, path, .. } if (*place, path) == (key.0, &key.1))
-            };
+            let is_away = |notice: &Notice| matches!(notice, Notice::Degraded { place, path, .. } if (*place, path) == (key.0, &key.1));
             match found {
                 // It may come back as it was.
                 None if change.notices.iter().any(is_away) => {}

@@ -137,7 +137,9 @@ impl Sqlite {
             open
         } else {
             let open = self.open(&mut state.is_broken, &mut state.in_memory)?;
-            if let (Some(path), true) = (path, open.identity.is_some() && self.access != Access::Read) {
+            if let (Some(path), true) =
+                (path, open.identity.is_some() && self.access != Access::Read)
+            {
                 state.space.begin(&open.connection, path);
             }
             state.open.insert(open)

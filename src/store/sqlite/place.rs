@@ -72,7 +72,8 @@ pub(super) fn find(path: &Path, owned: bool) -> io::Result<Real> {
     if owned {
         let uids = [link.uid(), fs::metadata(&target)?.uid()];
         if let Some(uid) = uids.into_iter().find(|uid| !is_ours(*uid)) {
-            let text = format!("it is a symbolic link, and it or what it leads to belongs to uid {uid}");
+            let text =
+                format!("it is a symbolic link, and it or what it leads to belongs to uid {uid}");
             return Err(io::Error::other(text));
         }
     }
