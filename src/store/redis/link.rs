@@ -74,17 +74,14 @@ impl Link {
             // A server that went and came meanwhile is none that is away.
             link.open = None;
         }
-        let mut connection = link.target.connect(&self.config, CONNECTING).await.map_err(
-            |error| match error::told(&error) {
-                // What speaks no TLS waits for more, or closes the connection.
-                StoreError::Down(text) if self.is_tls && !text.contains("certificate") => {
-                    StoreError::Down(format!(
-                        "{text} (where no TLS is spoken, redis:// is the address)"
-                    ))
-                }
-                told => told,
-            },
-        )?;
+        let connected = link.target.connect(&self.config, CONNECTING).await;
+        let mut connection = connected.map_err(|error| match error {
+            // What speaks no TLS waits for more, or closes the connection.
+            StoreError::Down(text) if self.is_tls && !text.contains("certificate") => {
+                StoreError::Down(format!("{text} (where no TLS is spoken, redis:// is the address)"))
+            }
+            error => error,
+        })?;
         let about: RedisResult<String> =
             redis::cmd("INFO").arg("server").query_async(&mut connection).await;
         let about = about.map_err(|error| error::told(&error))?;
