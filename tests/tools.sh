@@ -6,9 +6,9 @@ set -euo pipefail
 packages() {
   case "$1" in
     test) printf '%s\n' 'mount mount' 'strace strace' 'man man-db' 'setpriv util-linux' 'script bsdutils' 'perl perl-base' 'sed sed' 'faketime faketime' 'openssl openssl' 'unshare util-linux' \
-      'nsenter util-linux' 'busybox busybox-static' 'dockerd docker.io' 'tar tar' 'redis-server redis-server' 'redis-cli redis-tools' 'python3 python3' ;;
+      'nsenter util-linux' 'busybox busybox-static' 'dockerd docker.io' 'tar tar' 'redis-server redis-server' 'redis-cli redis-tools' 'rabbitmq-server rabbitmq-server' 'python3 python3' ;;
     rows) printf '%s\n' 'unshare util-linux' 'cron cron' 'crontab cron' 'busybox busybox-static' ;;
-    bench) printf '%s\n' 'redis-server redis-server' 'redis-cli redis-tools' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
+    bench) printf '%s\n' 'rabbitmq-server rabbitmq-server' 'redis-server redis-server' 'redis-cli redis-tools' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
     *) echo "tests/tools.sh: no such check: $1" >&2; exit 2 ;;
   esac
 }
@@ -24,6 +24,13 @@ install() {
   if [ "$(id -u)" -ne 0 ]; then
     echo "tests/tools.sh: please install: ${missing[*]}" >&2
     exit 1
+  fi
+  # The servers are for the tests, which start their own: none is to run by itself.
+  local policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap "rm -f $policy" EXIT
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod +x "$policy"
   fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

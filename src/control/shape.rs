@@ -145,7 +145,7 @@ impl RunObject {
         let job = &started.run.fire.job;
         RunObject {
             started: Some(instant(started.at, job)),
-            pid: Some(started.pid),
+            pid: started.pid,
             ..RunObject::of(&started.run)
         }
     }
@@ -236,6 +236,8 @@ pub struct Status {
     pub broker: String,
     /// The hosts that share the schedule.
     pub replicas: Vec<String>,
+    /// Fires that are due and held until the store answers.
+    pub held: usize,
     /// Processes reaped that were nobody's.
     pub orphans: u64,
     /// The instant of the next fire.

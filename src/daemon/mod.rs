@@ -22,6 +22,7 @@ mod signal;
 mod standing;
 mod store;
 mod surroundings;
+mod touch;
 
 use std::ffi::CString;
 use std::path::Path;
@@ -209,6 +210,10 @@ async fn serve(
         restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
     tokio::spawn(restoring);
 
+    if config.store.address.is_shared() {
+        let (settling, again) = (touch::SETTLING, touch::AGAIN);
+        tokio::spawn(touch::touch(kept.clone(), tables.subscribe(), settling, again));
+    }
     let replicas = entrance.map(|entrance| {
         Replicas::start(entrance, &kept, &clock, &bus, tables.subscribe(), &handle)
     });
@@ -266,6 +271,7 @@ async fn serve(
         about,
         store: store.outlook(),
         replicas: replicas.as_ref().map(|replicas| replicas.alive.clone()),
+        held: replicas.as_ref().map(|replicas| replicas.held.clone()),
         kept: kept.clone(),
         concerns: recovery.concerns(),
     };
