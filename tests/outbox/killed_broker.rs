@@ -12,7 +12,6 @@ use cronkeep::message::Message;
 use cronkeep::outbox::{Bounds, Letter, Others, Outbox, Pace, Parts};
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::{Address as StoreAddress, Handle, open};
-
 use tokio::task::JoinSet;
 
 use super::harness::{block_on, letter};
