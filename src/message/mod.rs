@@ -3,8 +3,15 @@
 //! Receives the words of a `publish` and the occasion of a fire, hands on a [`Message`]. Layer 1: pure; it knows of no
 //! broker's client, no clock and no store.
 
+mod bytes;
+pub mod order;
+pub mod report;
+pub mod signature;
 mod value;
 
+pub use bytes::Bytes;
+pub use order::Order;
+pub use report::Report;
 pub use value::Value;
 
 use jiff::Timestamp;

@@ -6,6 +6,7 @@
 
 mod error;
 mod job;
+mod orders;
 mod page;
 mod place;
 mod run;
@@ -16,6 +17,7 @@ mod start;
 mod trim;
 mod value;
 
+pub use orders::{Known, Orders};
 pub use place::lock;
 pub use schema::VERSION_1;
 pub use trim::Bounds;
