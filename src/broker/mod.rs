@@ -5,10 +5,25 @@
 //! names the client library.
 
 mod address;
+mod backoff;
+mod client;
+mod consume;
 mod delivery;
+mod dial;
+mod flight;
+mod keeper;
+mod kit;
+mod line;
+mod options;
+mod reason;
+mod tls;
+mod wire;
 
 pub use address::{Address, BadAddress};
+pub use client::Broker;
+pub use consume::{Consuming, Deliveries, Queue, Receipt, Received, Stale};
 pub use delivery::Delivery;
+pub use options::Options;
 
 use std::pin::Pin;
 use std::sync::Arc;
