@@ -145,7 +145,7 @@ impl RunObject {
         let job = &started.run.fire.job;
         RunObject {
             started: Some(instant(started.at, job)),
-            pid: Some(started.pid),
+            pid: started.pid,
             ..RunObject::of(&started.run)
         }
     }

@@ -1,4 +1,8 @@
-//! Runs that need no process here: built-in commands, and commands that are sent to workers.
+//! Carries out runs without a process here: publishes their messages, has workers carry them out.
 //!
-//! Receives attempts of runs from the [`executor`](crate::executor), hands messages to the [`outbox`](crate::outbox), and
-//! waits for what comes of them. Layer 7.
+//! Receives runs from the [`executor`](crate::executor), hands letters to the [`outbox`](crate::outbox), and hands on what came
+//! of each. Layer 7.
+
+mod permission;
+
+pub use permission::Permission;

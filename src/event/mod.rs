@@ -74,7 +74,7 @@ pub enum Event {
         /// Why, in words.
         reason: String,
     },
-    /// A run's process was started.
+    /// A run was started.
     RunStarted(Started),
     /// A run printed a line.
     RunOutput(Line),

@@ -70,6 +70,10 @@ pub enum Cause {
     Blocked,
     /// The broker is away.
     BrokerAway,
+    /// The outbox did not take its message.
+    NotKept,
+    /// There was nothing to be its message's body.
+    NoBody,
     /// The worker that carried it out has failed, not the command.
     Worker,
     /// The worker that carried it out ended, and ended it for that.
@@ -181,6 +185,8 @@ impl fmt::Display for Cause {
             Cause::Unconfirmed => "not confirmed in time",
             Cause::Blocked => "the broker takes nothing",
             Cause::BrokerAway => "the broker is away",
+            Cause::NotKept => "the outbox did not take the message",
+            Cause::NoBody => "there is no body to send",
             Cause::Worker => "the worker failed",
             Cause::WorkerStopped => "the worker was stopped",
         })
