@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The value of a header: the types that every broker and every client takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(rename_all = "lowercase")]
 pub enum Value {
     /// No value.
     Null,

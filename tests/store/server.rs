@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cronkeep::job::JobId;
 use cronkeep::store::record::{Output, OutputLine, RecordedOutcome};
 use cronkeep::store::redis::{Bounds, Redis as Scripts};
-use cronkeep::store::{PutSnapshot, RunRecord, Store, StoreError, Write};
+use cronkeep::store::{Done, PutSnapshot, RunRecord, Store, StoreError, Which, Write};
 
 use super::harness::{Place, a_start, all, at, key, lease, mark, record, write, write_runs};
+use super::outbox::{message, post};
 use super::redis::{Redis, Reply, Setup};
 
 /// A server, for one namespace.
@@ -300,4 +302,86 @@ async fn start_again(
     }
     let open = store.load().await.unwrap().open;
     assert_eq!(open.len(), starts.len());
+}
+
+#[test]
+fn bodies_are_those_of_the_service_in_its_namespace() {
+    with(server(), async |server| {
+        let job = JobId::of_mark(b"x");
+        let id = job.to_string();
+        let body = b"\x00\xff a body\n";
+        let set = |key: &str, value: &[u8]| {
+            server.redis.command([b"HSET", key.as_bytes(), id.as_bytes(), value]);
+        };
+        set("crond_service_schedule", body);
+        set("shop:crond_service_schedule", b"");
+        let body_of = async |namespace: &str, job| server.store(namespace).seed_body(job).await;
+        assert_eq!(body_of("default", job).await, Ok(Some(body.to_vec())));
+        assert_eq!(body_of("shop", job).await, Ok(Some(Vec::new())), "an empty one is one");
+        assert_eq!(body_of("other", job).await, Ok(None));
+        assert_eq!(body_of("default", JobId::of_mark(b"y")).await, Ok(None));
+        server.redis.set("other:crond_service_schedule", "text");
+        assert!(matches!(body_of("other", job).await, Err(StoreError::Corrupt(_))));
+    });
+}
+
+#[test]
+fn what_a_replica_with_a_lease_has_posted_stays_its_own() {
+    with(server(), async |server| {
+        let time = Arc::new(std::sync::atomic::AtomicI64::new(at(60).as_millisecond()));
+        let store = server.store("default").with_time(Arc::clone(&time));
+        // As it is called in its lease: "here", for a minute.
+        lease(&store).await;
+        post(&store, "here", vec![message(1, 5)]).await;
+        let adopt = async || store.adopt("me".to_owned(), vec!["me".to_owned()]).await.unwrap();
+        assert_eq!(adopt().await, 0, "though whoever asks does not know of it yet");
+        time.fetch_add(60_000, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(adopt().await, 1);
+    });
+}
+
+#[test]
+fn confirmed_ids_are_known_for_an_hour_and_bounded_in_number() {
+    with(server(), async |server| {
+        let time = Arc::new(std::sync::atomic::AtomicI64::new(at(0).as_millisecond()));
+        let store = server.store("default").with_time(Arc::clone(&time));
+        let confirm = async |ids: Vec<String>| {
+            store.unpost(Done { confirmed: ids, dropped: Vec::new() }).await.unwrap();
+        };
+        let known = || {
+            let key = "{cronkeep:default}:outbox:confirmed";
+            let Reply::Number(count) = server.redis.command(["ZCARD", key]) else {
+                panic!("{key}")
+            };
+            count
+        };
+        confirm((0..15_000).map(|number| number.to_string()).collect()).await;
+        time.fetch_add(3_599_000, std::sync::atomic::Ordering::SeqCst);
+        confirm((15_000..30_000).map(|number| number.to_string()).collect()).await;
+        assert_eq!(known(), 20_000);
+        time.fetch_add(1_000, std::sync::atomic::Ordering::SeqCst);
+        confirm(Vec::new()).await;
+        assert_eq!(known(), 15_000);
+    });
+}
+
+#[test]
+fn rows_that_make_no_sense_hide_no_others() {
+    with(server(), async |server| {
+        let store = server.store("default");
+        post(&store, "me", vec![message(1, 5), message(2, 5)]).await;
+        let key = |name: &str| format!("{{cronkeep:default}}:{name}");
+        server.redis.command(["HSET", &key("outbox"), "x", "y"]);
+        server.redis.command(["HSET", &key("outbox"), "z", "7 me no-job no-run soon many"]);
+        server.redis.command(["ZADD", &key("outbox:order"), "7", "z"]);
+        server.redis.command(["ZADD", &key("outbox:order"), "8", "nothing"]);
+        let which = Which::After { owner: "me".to_owned(), order: 0, limit: 9 };
+        let found = store.waiting(which).await.unwrap();
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[2].id.as_str(), found[2].order, found[2].bytes.len()), ("z", 7, 0));
+        store.adopt("you".to_owned(), Vec::new()).await.unwrap();
+        let dropped = ["x", "z", "nothing"].map(str::to_owned).into();
+        store.unpost(Done { confirmed: Vec::new(), dropped }).await.unwrap();
+        assert_eq!(store.waiting(Which::Ids(vec![message(1, 5).id])).await.unwrap().len(), 1);
+    });
 }

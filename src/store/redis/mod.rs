@@ -1,12 +1,13 @@
 //! A Redis server, which replicas of a service share.
 //!
-//! All keys begin with `{cronkeep:NAMESPACE}:`, so that they lie in one slot; `docs/store.md` describes them. What must
+//! All keys begin with `{cronkeep:NAMESPACE}:`, so that they lie in one slot; `docs/store-redis.md` describes them. What must
 //! happen together is a script, which begins with a look at the version and at which life of the server it is.
 
 mod beat;
 mod error;
 mod form;
 mod link;
+mod outbox;
 mod page;
 mod script;
 mod target;
@@ -22,11 +23,12 @@ use tokio::time::Instant;
 
 use self::link::{Link, Open};
 use super::{
-    Beat, Claim, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Page, Peers, Permission,
-    Put, PutSnapshot, Query, Reply, SCHEMA, Start, Store, StoreError, Verdict, Versioned, Write,
+    Beat, Claim, Done, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Page, Peers,
+    Permission, Posted, Put, PutSnapshot, Query, Reply, Room, SCHEMA, Start, Store, StoreError,
+    Verdict, Versioned, Waiting, Which, Write,
 };
 use crate::event::{RunId, Trigger};
-use crate::job::JobKey;
+use crate::job::{JobId, JobKey};
 use crate::schedule::Due;
 
 /// How long the server may take to answer what a fire waits for.
@@ -64,6 +66,7 @@ pub struct Redis {
     rest: Link,
     prefix: String,
     seed_key: String,
+    bodies_key: String,
     bounds: Bounds,
     /// A time that stands for the server's clock.
     time: Option<Arc<AtomicI64>>,
@@ -80,15 +83,16 @@ impl Redis {
     /// The server at a URL. It is not asked for anything yet; a URL that cannot be used is told by each answer.
     #[must_use]
     pub fn new(url: &str, namespace: &str) -> Self {
-        let seed_key = match namespace {
-            "default" => SEED_KEY.to_owned(),
-            other => format!("{other}:{SEED_KEY}"),
+        let of_service = |key: &str| match namespace {
+            "default" => key.to_owned(),
+            other => format!("{other}:{key}"),
         };
         Redis {
             soon: Link::new(url, SOON),
             rest: Link::new(url, LATE),
             prefix: format!("{{cronkeep:{namespace}}}:"),
-            seed_key,
+            seed_key: of_service(SEED_KEY),
+            bodies_key: of_service(outbox::BODIES_KEY),
             bounds: Bounds::default(),
             time: None,
             careless: false,
@@ -372,5 +376,25 @@ impl Store for Redis {
 
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
         Box::pin(self.output_of(run))
+    }
+
+    fn post(&self, owner: String, messages: Vec<Waiting>, room: Room) -> Reply<'_, Vec<Posted>> {
+        Box::pin(self.post_all(owner, messages, room))
+    }
+
+    fn adopt(&self, owner: String, alive: Vec<String>) -> Reply<'_, u64> {
+        Box::pin(self.adopt_from(owner, alive))
+    }
+
+    fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>> {
+        Box::pin(self.waiting_of(which))
+    }
+
+    fn unpost(&self, done: Done) -> Reply<'_, ()> {
+        Box::pin(self.unpost_all(done))
+    }
+
+    fn seed_body(&self, job: JobId) -> Reply<'_, Option<Vec<u8>>> {
+        Box::pin(self.body_of(job))
     }
 }
