@@ -15,6 +15,7 @@ mod handle;
 pub mod ledger;
 mod life;
 pub mod mail;
+pub mod occasion;
 mod oom;
 pub mod output;
 mod plain;

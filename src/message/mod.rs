@@ -7,12 +7,23 @@ mod bytes;
 pub mod order;
 pub mod report;
 pub mod signature;
+pub mod arguments;
+pub mod celery;
+mod cloud;
+pub mod compose;
+pub mod kind;
+pub mod occasion;
 mod value;
+pub mod words;
 
 pub use bytes::Bytes;
 pub use order::Order;
 pub use report::Report;
+pub use arguments::{Arguments, UsageText};
+pub use compose::{BadMessage, compose};
+pub use occasion::{Occasion, message_id};
 pub use value::Value;
+pub use words::{is_publish, publish_words};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
