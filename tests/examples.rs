@@ -91,6 +91,7 @@ fn every_crontab_is_taken_without_a_warning() {
             "migrate-from-cron/spool/alice",
             "migrate-from-supercronic/crontab",
             "tour.crontab",
+            "worker.crontab",
         ]
     );
 }

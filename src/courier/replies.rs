@@ -4,10 +4,10 @@
 //! the first order on, or from the start where there was one before.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -274,6 +274,7 @@ fn make(folder: &Path, bus: &Bus) -> String {
 }
 
 fn keep(folder: &Path, name: &str) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut options = File::options();
     let path = folder.join(FILE);
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;

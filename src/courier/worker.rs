@@ -37,7 +37,7 @@ const BEATS: u32 = 3;
 const SILENCE: Duration = Duration::from_secs(5 * 60);
 
 /// How much later than its expiry it may still be heard that an order was started: clocks differ.
-const SLACK: Duration = Duration::from_secs(10);
+const SLACK: Duration = Duration::from_secs(5);
 
 /// How long the broker may take to confirm an order before it is said that it has not.
 const CONFIRM: Duration = Duration::from_secs(30);

@@ -8,6 +8,7 @@
 
 mod broken;
 mod carried;
+mod daemon;
 mod dead;
 #[expect(dead_code, reason = "not all of it is of use here")]
 #[path = "../e2e/harness.rs"]
