@@ -232,8 +232,12 @@ pub struct Status {
     pub waiting: Vec<RunObject>,
     /// Where state is kept: `memory`.
     pub store: String,
-    /// Where messages go: `none`.
+    /// Where messages go, without secrets; `none`.
     pub broker: String,
+    /// How that stands, where there is one.
+    pub broker_standing: Option<BrokerObject>,
+    /// What waits for it, where there is one.
+    pub outbox: Option<OutboxObject>,
     /// The hosts that share the schedule.
     pub replicas: Vec<String>,
     /// Processes reaped that were nobody's.
@@ -241,6 +245,32 @@ pub struct Status {
     /// The instant of the next fire.
     pub next: Option<String>,
     pub health: Health,
+}
+
+/// How the broker stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrokerObject {
+    /// `up`, `blocked`, `down`; `unknown` where it was not asked for anything yet.
+    pub standing: String,
+    /// To which of its addresses there is a connection, without secrets.
+    pub address: Option<String>,
+    /// Since when it takes nothing.
+    pub since: Option<String>,
+    /// Why it takes nothing.
+    pub reason: Option<String>,
+}
+
+/// Messages that wait for the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxObject {
+    /// How many, those that are on their way included.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the oldest of them was accepted.
+    pub oldest: Option<String>,
 }
 
 /// A crontab of the daemon.

@@ -41,6 +41,8 @@ const ENDED: usize = 4096;
 pub(super) struct Replies {
     broker: Broker,
     name: String,
+    /// Whether an earlier life of this daemon has used it.
+    is_old: bool,
     key: Option<Arc<Key>>,
     bus: Bus,
     shelf: Mutex<Shelf>,
@@ -63,18 +65,14 @@ pub(super) struct Reports {
 }
 
 impl Replies {
-    /// The queue whose name stands in `folder`; nothing is read from it yet, unless it was there before.
+    /// The queue whose name stands in `folder`; nothing is read from it yet.
     pub(super) fn new(folder: &Path, broker: Broker, key: Option<Arc<Key>>, bus: Bus) -> Arc<Self> {
         let (name, is_old) = match kept(folder) {
             Some(name) => (name, true),
             None => (make(folder, &bus), false),
         };
         let (shelf, reading) = (Mutex::default(), OnceLock::new());
-        let replies = Arc::new(Replies { broker, name, key, bus, shelf, reading });
-        if is_old {
-            replies.read();
-        }
-        replies
+        Arc::new(Replies { broker, name, is_old, key, bus, shelf, reading })
     }
 
     /// The queue's name.
@@ -90,6 +88,13 @@ impl Replies {
     /// The key that reports are signed with.
     pub(super) fn key(&self) -> Option<&Key> {
         self.key.as_deref()
+    }
+
+    /// Begins to read what was reported to an earlier life of this daemon, if there was one that sent orders.
+    pub(super) fn resume(self: &Arc<Self>) {
+        if self.is_old {
+            self.read();
+        }
     }
 
     /// What is reported of this order from now on.

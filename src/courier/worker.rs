@@ -118,6 +118,11 @@ impl Workers {
         Workers(Arc::new(Inner { outbox, replies, signing, permission, bus, clock, beat }))
     }
 
+    /// Begins to hear of runs of an earlier life of the daemon, once it is known what has become of them as far as we know.
+    pub fn resume(&self) {
+        self.0.replies.resume();
+    }
+
     /// Has an attempt carried out by a worker that reads `queue`.
     #[must_use]
     pub fn carry(&self, run: Arc<Run>, queue: Arc<str>, lines: Lines) -> Carrying {

@@ -41,6 +41,14 @@ pub(super) struct Entrance {
     conditions: watch::Sender<Conditions>,
     granted: mpsc::UnboundedSender<Fire>,
     settings: Settings,
+    replicas: watch::Sender<Vec<Beat>>,
+}
+
+impl Entrance {
+    /// The replicas that live, this one first; none before that is known.
+    pub(super) fn alive(&self) -> watch::Receiver<Vec<Beat>> {
+        self.replicas.subscribe()
+    }
 }
 
 /// Where starts are recorded; and, where the schedule is shared, what its gate is to be made of.
@@ -79,7 +87,8 @@ pub(super) fn ledger(
     };
     let (told, settled) = mpsc::unbounded_channel();
     let granted = granted.clone();
-    let entrance = Entrance { settled, conditions, granted, settings };
+    let replicas = watch::channel(Vec::new()).0;
+    let entrance = Entrance { settled, conditions, granted, settings, replicas };
     (ledger.with_claims(told), Some(entrance))
 }
 
@@ -106,9 +115,9 @@ impl Replicas {
     ) -> Self {
         let (fires, due) = mpsc::unbounded_channel();
         let (passed, not_started) = mpsc::unbounded_channel();
-        let (replicas, alive) = watch::channel(Vec::new());
         let (leave, left) = oneshot::channel();
-        let Entrance { settled, conditions, granted, settings } = entrance;
+        let Entrance { settled, conditions, granted, settings, replicas } = entrance;
+        let alive = replicas.subscribe();
         let (executor, zone) = (executor.clone(), settings.zone.clone());
         let duties = move |duty| match duty {
             Duty::Adopt(runs) => executor.adopt(runs, zone.clone()),

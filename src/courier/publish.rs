@@ -1,0 +1,188 @@
+//! Entries whose command is `cronkeep publish`: their messages go through the daemon's outbox.
+//!
+//! Taken are those that mean the same as running the program: their users may use the daemon's connection, the command needs
+//! no more of a shell than quoting, and no setting names another broker. The run lives until the outbox knows what the
+//! broker says of the message, [`CONFIRM`] at most. What has failed by then stays in the outbox, and is sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Permission;
+use crate::broker::Delivery;
+use crate::clock::Clock;
+use crate::event::{Cause, Outcome, Run, Stream, Usage};
+use crate::executor::occasion::occasion;
+use crate::executor::{Carried, Lines};
+use crate::job::{Job, Policy};
+use crate::message::{Arguments, Message, Occasion, compose, is_publish, publish_words};
+use crate::outbox::{Letter, Outbox, Refused};
+use crate::store::{self, StoreError};
+
+/// How long a run waits for what becomes of its message.
+pub const CONFIRM: Duration = Duration::from_secs(30);
+
+/// How long the store may take to say what the Python service would publish.
+const SEED: Duration = Duration::from_secs(5);
+
+/// The settings that name another broker than the daemon's.
+const ELSEWHERE: [&str; 2] = ["CRONKEEP_AMQP", "CRONKEEP_AMQP_FILE"];
+
+/// Publishes messages.
+#[derive(Clone)]
+pub struct Publishing {
+    /// Where they are kept, and sent.
+    pub outbox: Outbox,
+    /// What the Python service shares with us.
+    pub store: store::Handle,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Whose messages.
+    pub permission: Permission,
+    /// The name of this host.
+    pub host: Arc<str>,
+}
+
+impl std::fmt::Debug for Publishing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publishing").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// Why no message was handed over, as the program would tell: words, exit code, cause.
+struct Failure {
+    text: String,
+    exit: u8,
+    cause: Option<Cause>,
+}
+
+impl Failure {
+    fn new(text: impl std::fmt::Display, cause: Option<Cause>) -> Self {
+        Failure { text: format!("cronkeep: error: {text}"), exit: 1, cause }
+    }
+}
+
+impl Publishing {
+    /// Whether the runs of a job are messages to be published here.
+    pub(super) fn takes(&self, job: &Job) -> bool {
+        let command = job.action.command().as_bytes();
+        // In this order: nearly all commands are no publish.
+        is_publish(command)
+            && self.permission.is_given(job.user().as_bytes())
+            && !ELSEWHERE.iter().any(|name| job.settings().get(name).is_some())
+            && publish_words(command).is_some()
+    }
+
+    /// Carries an attempt out.
+    pub(super) async fn carry(&self, run: &Run, lines: &Lines) -> Carried {
+        let failure = match self.send(run).await {
+            Ok(Delivery::Confirmed) => {
+                let outcome = Outcome::Succeeded { exit: 0 };
+                return Carried { outcome, cause: None, usage: Usage::default() };
+            }
+            Ok(delivery) => Failure::new(words_of(&delivery), cause_of(&delivery)),
+            Err(failure) => failure,
+        };
+        lines.tell(Stream::Stderr, failure.text.trim_end()).await;
+        let outcome = Outcome::Failed { exit: failure.exit };
+        Carried { outcome, cause: failure.cause, usage: Usage::default() }
+    }
+
+    /// Hands the message of a run to the outbox, and waits for what becomes of it.
+    async fn send(&self, run: &Run) -> Result<Delivery, Failure> {
+        let job = &*run.fire.job;
+        let message = self.message_of(run).await?;
+        let now = self.clock.now();
+        let kept = now.saturating_add(job.policy().expires).unwrap_or(Timestamp::MAX);
+        let letter = Letter {
+            expires: message.properties.expires.unwrap_or(kept),
+            message,
+            job: Some((job.key, job.label().into())),
+            run: Some(run.id),
+        };
+        let fate = self.outbox.accept(letter).await.map_err(|refused| {
+            let cause = match refused {
+                Refused::Stopping => Cause::Shutdown,
+                _ => Cause::NotKept,
+            };
+            Failure::new(refused, Some(cause))
+        })?;
+        Ok(fate.next(CONFIRM).await)
+    }
+
+    /// The message of a run.
+    async fn message_of(&self, run: &Run) -> Result<Message, Failure> {
+        let job = &*run.fire.job;
+        let words = publish_words(job.action.command().as_bytes()).unwrap_or_default();
+        let arguments = Arguments::of_words(&words).map_err(|usage| Failure {
+            text: usage.to_string(),
+            exit: 2,
+            cause: None,
+        })?;
+        let input = job.action.stdin().map_or(&[][..], |text| text.as_bytes());
+        let mut body = arguments.body(input);
+        // Events and tasks mean something without one.
+        if body.is_none() && !arguments.json && arguments.celery.is_none() {
+            body = Some(self.seed_body(job).await?);
+        }
+        let occasion = self.occasion(run);
+        compose(&arguments, &occasion, body).map_err(|error| Failure::new(error, None))
+    }
+
+    /// What the Python service would publish.
+    async fn seed_body(&self, job: &Job) -> Result<Vec<u8>, Failure> {
+        let id = job.key.id;
+        match self.store.seed_body(id, SEED).await {
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => {
+                let text = format!(
+                    "there is no body: none is given, and crond_service_schedule has none for {id}"
+                );
+                Err(Failure::new(text, Some(Cause::NoBody)))
+            }
+            Err(error @ StoreError::Refused(_)) => {
+                let text = format!("there is no body: none is given, and {error}");
+                Err(Failure::new(text, Some(Cause::NoBody)))
+            }
+            Err(error) => {
+                let text = format!("there is no body: the store does not tell: {error}");
+                Err(Failure::new(text, Some(Cause::NoBody)))
+            }
+        }
+    }
+
+    /// What the message of a run tells of.
+    fn occasion(&self, run: &Run) -> Occasion {
+        let expires = run.fire.job.policy().expires;
+        Occasion {
+            // The usual one bounds how long it is sent, not how long it may wait in a queue.
+            expires: (expires != Policy::default().expires).then_some(expires),
+            ..occasion(run, &self.host, self.clock.now())
+        }
+    }
+}
+
+/// What became of a message, and what will, in words.
+#[must_use]
+pub fn words_of(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Confirmed => delivery.to_string(),
+        _ => format!("{delivery}; it is kept, and sent again"),
+    }
+}
+
+/// Why a message was not confirmed, as the cause of its run's end; none if it was.
+#[must_use]
+pub fn cause_of(delivery: &Delivery) -> Option<Cause> {
+    Some(match delivery {
+        Delivery::Confirmed => return None,
+        Delivery::Returned { .. } => Cause::Returned,
+        Delivery::NoExchange { .. } => Cause::NoExchange,
+        Delivery::Forbidden { .. } => Cause::Forbidden,
+        Delivery::Nacked => Cause::Nacked,
+        Delivery::TimedOut => Cause::Unconfirmed,
+        Delivery::Blocked { .. } => Cause::Blocked,
+        Delivery::Away { .. } => Cause::BrokerAway,
+    })
+}
