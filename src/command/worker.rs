@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Console;
 use crate::args::WorkerArgs;
-use crate::broker::{Broker, Options, Queue};
+use crate::broker::{Broker, Consuming, Options, Publish as _, Queue, Standing};
 use crate::clock::{Clock, SystemClock};
 use crate::config::WorkerConfig;
 use crate::event::{Bus, Event};
@@ -112,10 +112,13 @@ async fn serve(
     for text in std::mem::take(&mut config.warnings) {
         bus.publish(Event::Notice { file: None, text, warning: true });
     }
+    let name = config.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let options = Options::of_host(&unix::identity::hostname());
     let broker = Broker::start(config.addresses, options);
-    let queue = Queue::Named { name: config.queue, prefetch: config.prefetch };
+    let queue = Queue::Named { name: config.queue.clone(), prefetch: config.prefetch };
     let deliveries = broker.consume(queue);
+    let standings = (broker.standing(), deliveries.consuming());
+    tokio::spawn(tell(bus.clone(), (name, config.queue), standings));
     let (urgency, urged) = watch::channel(Urgency::None);
     let leaving = broker.clone();
     let worker =
@@ -145,6 +148,50 @@ fn name() -> String {
     host.retain(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter));
     host.truncate(NAME);
     format!("{host}-{:08x}", RandomState::new().hash_one(std::process::id()) & 0xffff_ffff)
+}
+
+/// Tells how the broker and the queue stand, whenever that has changed.
+async fn tell(
+    bus: Bus,
+    (broker, queue): (String, String),
+    (mut standing, mut consuming): (watch::Receiver<Standing>, watch::Receiver<Consuming>),
+) {
+    let mut was_up = None;
+    loop {
+        let broker = broker.clone();
+        tokio::select! {
+            changed = standing.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let now = standing.borrow_and_update().clone();
+                let is_up = matches!(now, Standing::Up { .. });
+                if was_up.replace(is_up) == Some(is_up) {
+                    continue;
+                }
+                match now {
+                    Standing::Up { .. } => bus.publish(Event::BrokerUp { broker }),
+                    Standing::Blocked { reason, .. } => {
+                        bus.publish(Event::BrokerBlocked { broker, reason });
+                    }
+                    Standing::Down { reason, .. } => {
+                        bus.publish(Event::BrokerDown { broker, reason });
+                    }
+                    Standing::Unknown => {}
+                }
+            }
+            changed = consuming.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let now = consuming.borrow_and_update().clone();
+                if let Consuming::Waiting { reason } = now && was_up == Some(true) {
+                    let text = format!("nothing is read from the queue {queue}: {reason}");
+                    bus.publish(Event::Notice { file: None, text, warning: true });
+                }
+            }
+        }
+    }
 }
 
 /// Says how urgently signals ask the worker to stop.

@@ -21,7 +21,7 @@ use crate::executor::Handle;
 use crate::message::Order;
 use crate::message::report::{self, News};
 use crate::store::StoreError;
-use crate::store::sqlite::{Known, Orders};
+use crate::store::sqlite::{Known, Orders, REMEMBERED};
 
 /// How long lines may wait for others to be reported with.
 const GATHER: Duration = Duration::from_millis(100);
@@ -99,9 +99,6 @@ impl Attendant {
             self.context.settings.key.clone(),
             Arc::clone(&self.context.settings.name),
         );
-        if now >= self.order.expires {
-            return self.not_started(reporter, "it expired before a worker started it").await;
-        }
         let known = match self.take(now).await {
             Ok(known) => known,
             // Whether it was carried out before is not known, so it is not.
@@ -123,6 +120,14 @@ impl Attendant {
                 self.refuse(REPLAYED).await;
                 return Fate::Refused;
             }
+        }
+        if now >= self.order.expires {
+            if now.duration_since(self.order.expires) >= REMEMBERED {
+                // It may have been carried out, and forgotten since.
+                self.refuse("it expired long ago").await;
+                return Fate::Refused;
+            }
+            return self.not_started(reporter, "it expired before a worker started it").await;
         }
         let run = match self.permitted() {
             Ok(run) => run,

@@ -70,12 +70,18 @@ fn an_order_that_has_expired_could_not_start() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
     let order = sender.order("echo ran >> {dir}/ran");
-    let expires = Timestamp::now() - SignedDuration::from_secs(1);
-    let id = sender.send(&Order { expires, ..order });
-    let worker = sender.worker("state").start();
+    let ago = |span| Timestamp::now() - SignedDuration::from_secs(span);
+    let old = Order { expires: ago(4000), ..sender.order("echo ran >> {dir}/ran") };
+    let old = sender.send(&old);
+    let id = sender.send(&Order { expires: ago(1), ..order });
+    let worker = sender.worker("state").arg("--prefetch").arg("1").start();
     let ended = sender.end(&id);
     assert_eq!(ended.outcome, "could not start");
     assert!(ended.reason.unwrap().contains("expired"));
+    // Whether that was carried out is forgotten: nothing is said of it that might be wrong.
+    assert!(sender.reports(&old).is_empty());
+    sender.expect_depth(DEAD, 1);
+    assert_eq!(sender.vhost.drain(DEAD)[0].id, old);
     worker.stop();
     assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("", 0));
 }

@@ -18,7 +18,7 @@ mod start;
 mod trim;
 mod value;
 
-pub use orders::{Known, Orders};
+pub use orders::{Known, Orders, REMEMBERED};
 pub use place::lock;
 pub use schema::{VERSION_1, VERSION_2};
 pub use trim::Bounds;

@@ -17,7 +17,7 @@ use super::place;
 const BUSY: Duration = Duration::from_secs(2);
 
 /// How long an order is remembered after it has expired: clocks differ, and are set.
-const LONGER: SignedDuration = SignedDuration::from_hours(1);
+pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 
 /// So many orders are taken between two looks for those to be forgotten.
 const OFTEN: u32 = 1_000;
@@ -81,7 +81,7 @@ impl Orders {
         now: Timestamp,
     ) -> Result<Known, StoreError> {
         self.forget(now)?;
-        let until = expires.saturating_add(LONGER).unwrap_or(Timestamp::MAX).as_second();
+        let until = expires.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX).as_second();
         // Two processes must not both find nothing.
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).told()?;
