@@ -83,7 +83,11 @@ fn filter(level: Level) -> Targets {
         Level::Warn => LevelFilter::WARN,
         Level::Error => LevelFilter::ERROR,
     };
-    Targets::new().with_target(env!("CARGO_PKG_NAME"), own).with_default(own.min(LevelFilter::WARN))
+    Targets::new()
+        .with_target(env!("CARGO_PKG_NAME"), own)
+        // The broker's client shows whole messages, and what it says is told in our own words anyway.
+        .with_target("lapin", LevelFilter::OFF)
+        .with_default(own.min(LevelFilter::WARN))
 }
 
 /// Writes the bytes of one line.
@@ -280,6 +284,15 @@ mod tests {
             tracing::trace!("our own");
         });
         assert!(!log.contains("chatter") && log.contains("trouble") && log.contains("our own"));
+    }
+
+    #[test]
+    fn the_brokers_client_never_speaks() {
+        let log = logged(Format::Text, Level::Trace, || {
+            tracing::error!(target: "lapin::channel", "the body of a message");
+            tracing::trace!("our own");
+        });
+        assert!(!log.contains("body") && log.contains("our own"), "{log}");
     }
 
     #[test]

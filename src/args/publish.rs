@@ -11,12 +11,12 @@ Examples:
   date | cronkeep publish '' clock      to the queue clock
   cronkeep publish --celery app.clean '' celery '[7]'
   cronkeep publish --celery app.sum --wait '' celery '{\"a\": 1, \"b\": 2}'
-  0 2 * * *  cronkeep publish --json events backup.due     as a line of a crontab: the daemon itself sends it
-  0 3 * * *  cronkeep publish mail digest%Good morning     what follows a % is the body
+  0 2 * * *  cronkeep publish --json events backup.due    in a crontab: the daemon itself sends it
+  0 3 * * *  cronkeep publish mail digest%Good morning    what stands behind a % is the body
 
-A message that no queue takes, or that is not confirmed, is a failure. Without a daemon the broker is that of --amqp, of
-CRONKEEP_AMQP, or of the file that CRONKEEP_AMQP_FILE names. The daemon itself takes a fire's message without a BODY from the
-hash crond_service_schedule in its Redis.
+A message that no queue takes, or that is not confirmed, is a failure. Without a daemon the broker is
+that of --amqp, of CRONKEEP_AMQP, or of the file that CRONKEEP_AMQP_FILE names. In a crontab, without
+a BODY, the daemon takes it from the hash crond_service_schedule in its Redis.
 
 Exit code: 0 confirmed, and with --wait the task has succeeded; 1 not, or not known; 2 usage.";
 

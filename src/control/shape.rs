@@ -240,6 +240,8 @@ pub struct Status {
     pub outbox: Option<OutboxObject>,
     /// The hosts that share the schedule.
     pub replicas: Vec<String>,
+    /// Fires that are due and held until the store answers.
+    pub held: usize,
     /// Processes reaped that were nobody's.
     pub orphans: u64,
     /// The instant of the next fire.

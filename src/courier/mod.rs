@@ -9,6 +9,8 @@ mod publish;
 mod replies;
 mod report;
 mod worker;
+pub mod reply;
+pub mod task;
 
 pub use permission::Permission;
 pub use publish::{CONFIRM, Publishing, cause_of, words_of};

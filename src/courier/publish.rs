@@ -10,8 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Permission;
+use super::task::{Ending, Tasks};
 use crate::broker::Delivery;
 use crate::clock::Clock;
+use crate::crontab::directive::Await;
 use crate::event::{Cause, Outcome, Run, Stream, Usage};
 use crate::executor::occasion::occasion;
 use crate::executor::{Carried, Lines};
@@ -34,6 +36,8 @@ const ELSEWHERE: [&str; 2] = ["CRONKEEP_AMQP", "CRONKEEP_AMQP_FILE"];
 pub struct Publishing {
     /// Where they are kept, and sent.
     pub outbox: Outbox,
+    /// Celery tasks whose result is waited for.
+    pub tasks: Arc<Tasks>,
     /// What the Python service shares with us.
     pub store: store::Handle,
     /// The wall clock.
@@ -76,7 +80,15 @@ impl Publishing {
 
     /// Carries an attempt out.
     pub(super) async fn carry(&self, run: &Run, lines: &Lines) -> Carried {
-        let failure = match self.send(run).await {
+        let sent = match arguments_of(run) {
+            Ok(arguments) if arguments.wait => match self.message_of(run, &arguments).await {
+                Ok(message) => return self.wait(run, message, lines).await,
+                Err(failure) => Err(failure),
+            },
+            Ok(arguments) => self.send(run, &arguments).await,
+            Err(failure) => Err(failure),
+        };
+        let failure = match sent {
             Ok(Delivery::Confirmed) => {
                 let outcome = Outcome::Succeeded { exit: 0 };
                 return Carried { outcome, cause: None, usage: Usage::default() };
@@ -89,10 +101,19 @@ impl Publishing {
         Carried { outcome, cause: failure.cause, usage: Usage::default() }
     }
 
+    /// Sends a task, and waits for its result.
+    async fn wait(&self, run: &Run, message: Message, lines: &Lines) -> Carried {
+        let Ending { lines: printed, outcome, cause } = self.tasks.carry(run, message).await;
+        for (stream, line) in printed {
+            lines.tell(stream, line).await;
+        }
+        Carried { outcome, cause, usage: Usage::default() }
+    }
+
     /// Hands the message of a run to the outbox, and waits for what becomes of it.
-    async fn send(&self, run: &Run) -> Result<Delivery, Failure> {
+    async fn send(&self, run: &Run, arguments: &Arguments) -> Result<Delivery, Failure> {
         let job = &*run.fire.job;
-        let message = self.message_of(run).await?;
+        let message = self.message_of(run, arguments).await?;
         let now = self.clock.now();
         let kept = now.saturating_add(job.policy().expires).unwrap_or(Timestamp::MAX);
         let letter = Letter {
@@ -112,22 +133,19 @@ impl Publishing {
     }
 
     /// The message of a run.
-    async fn message_of(&self, run: &Run) -> Result<Message, Failure> {
+    async fn message_of(&self, run: &Run, arguments: &Arguments) -> Result<Message, Failure> {
         let job = &*run.fire.job;
-        let words = publish_words(job.action.command().as_bytes()).unwrap_or_default();
-        let arguments = Arguments::of_words(&words).map_err(|usage| Failure {
-            text: usage.to_string(),
-            exit: 2,
-            cause: None,
-        })?;
         let input = job.action.stdin().map_or(&[][..], |text| text.as_bytes());
         let mut body = arguments.body(input);
         // Events and tasks mean something without one.
         if body.is_none() && !arguments.json && arguments.celery.is_none() {
             body = Some(self.seed_body(job).await?);
         }
-        let occasion = self.occasion(run);
-        compose(&arguments, &occasion, body).map_err(|error| Failure::new(error, None))
+        let mut occasion = self.occasion(run);
+        if arguments.wait {
+            occasion.id = self.tasks.message_id(run, occasion.id);
+        }
+        compose(arguments, &occasion, body).map_err(|error| Failure::new(error, None))
     }
 
     /// What the Python service would publish.
@@ -161,6 +179,19 @@ impl Publishing {
             ..occasion(run, &self.host, self.clock.now())
         }
     }
+}
+
+/// What the command of a run asks for; the option `result` may ask for more.
+fn arguments_of(run: &Run) -> Result<Arguments, Failure> {
+    let job = &*run.fire.job;
+    let words = publish_words(job.action.command().as_bytes()).unwrap_or_default();
+    let mut arguments = Arguments::of_words(&words).map_err(|usage| Failure {
+        text: usage.to_string(),
+        exit: 2,
+        cause: None,
+    })?;
+    arguments.wait |= arguments.celery.is_some() && job.policy().result == Await::Wait;
+    Ok(arguments)
 }
 
 /// What became of a message, and what will, in words.

@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::replica::Entrance;
 use crate::broker::{Broker, Options, Publish, Standing};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::shape::{BrokerObject, OutboxObject, instant_in};
+use crate::courier::reply::Replies;
+use crate::courier::task::Tasks;
 use crate::courier::{Permission, Publishing};
 use crate::event::{Bus, Event};
 use crate::executor::output::size;
 use crate::outbox::{Backlog, Bounds, Others, Outbox, Pace, Parts};
 use crate::schedule::Zone;
+use crate::sink::publish::{self, Author, Events, Patience};
 use crate::store::{self, seal::Seal};
 use crate::unix::Account;
 use crate::unix::identity::hostname;
@@ -118,13 +123,35 @@ impl Mailing {
         beside: &Beside<'_>,
     ) -> Publishing {
         let users = config.broker.publish_users.clone();
+        let broker = Arc::new(self.broker.clone());
+        let replies = Replies::of(self.broker.clone());
         Publishing {
             outbox: self.outbox.clone(),
+            tasks: Arc::new(Tasks::new(broker, replies, Arc::clone(beside.clock))),
             store: beside.store.clone(),
             clock: Arc::clone(beside.clock),
             permission: Permission::new(account.clone(), users),
             host: hostname().into(),
         }
+    }
+
+    /// Publishes what `events` tell at an exchange, until the daemon has stopped.
+    pub(super) fn publish_events(
+        &self,
+        exchange: String,
+        beside: &Beside<'_>,
+        events: UnboundedReceiver<Arc<Event>>,
+    ) -> JoinHandle<()> {
+        let author = Author {
+            exchange,
+            host: hostname(),
+            replica: beside.replica.into(),
+            life: publish::life(&**beside.clock),
+        };
+        let (broker, clock) = (Arc::new(self.broker.clone()), Arc::clone(beside.clock));
+        let limits = (publish::Bound::default(), Patience::default());
+        let events_out = Events::new(author, broker, clock, beside.bus.clone(), limits);
+        tokio::spawn(events_out.follow(events))
     }
 
     /// The broker.

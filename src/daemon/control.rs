@@ -28,6 +28,7 @@ use crate::crontab::Fault;
 use crate::event::{Bus, Event, Fire, Run, Trigger};
 use crate::executor::{Handle, Place, State};
 use crate::job::{Job, JobKey, JobTable};
+use crate::replica::Held;
 use crate::schedule::{Due, Zone};
 use crate::scheduler::Pulse;
 use crate::sink::recent::Recent;
@@ -134,6 +135,8 @@ pub(super) struct Desk {
     pub(super) store: Outlook,
     /// The replicas that live, where the schedule is shared.
     pub(super) replicas: Option<watch::Receiver<Vec<store::Beat>>>,
+    /// What is due and held, where the schedule is shared.
+    pub(super) held: Option<watch::Receiver<Option<Held>>>,
     pub(super) kept: store::Handle,
     pub(super) concerns: watch::Receiver<Concerns>,
     /// Who publishes messages, and how the broker stands, where there is one.
@@ -313,6 +316,7 @@ impl Desk {
             broker_standing: self.broker.as_ref().map(|broker| broker.broker(&self.about.zone)),
             outbox: self.broker.as_ref().map(|broker| broker.outbox(&self.about.zone)),
             replicas: self.replicas(),
+            held: self.held().map_or(0, |held| held.count),
             orphans: state.orphans,
             next: self.pulse.next().map(|at| instant_in(at, rules)),
             health,
@@ -325,6 +329,11 @@ impl Desk {
         let names = alive.into_iter().flatten().map(|beat| beat.lease.replica);
         let names: Vec<String> = names.collect();
         if names.is_empty() { vec![hostname()] } else { names }
+    }
+
+    /// What is due and held, if anything is.
+    fn held(&self) -> Option<Held> {
+        self.held.as_ref().and_then(|held| held.borrow().clone())
     }
 
     /// How many jobs are paused; a pause outlives its job.
@@ -407,6 +416,10 @@ impl Desk {
         });
         reasons.extend(troubled);
         reasons.extend(self.store.trouble());
+        reasons.extend(self.held().map(|Held { count, reason }| match count {
+            1 => format!("1 fire is held: {reason}"),
+            count => format!("{count} fires are held: {reason}"),
+        }));
         reasons.extend(self.broker.iter().flat_map(|broker| broker.troubles(self.clock.now())));
         reasons.extend(self.concerns.borrow().iter().cloned());
         reasons

@@ -24,6 +24,7 @@ mod signal;
 mod standing;
 mod store;
 mod surroundings;
+mod touch;
 mod worker;
 
 use std::ffi::CString;
@@ -167,6 +168,7 @@ async fn serve(
     let events = bus.subscribe_bounded();
     let hook_events = bus.subscribe();
     let seen_events = bus.subscribe();
+    let published = config.broker.events.clone().map(|exchange| (exchange, bus.subscribe()));
     let bus = bus.build();
     let (seen, recent) = (Seen::default(), Recent::default());
     let style = Style {
@@ -216,6 +218,9 @@ async fn serve(
     };
     let mailing = Mailing::start(&config, &beside)?;
     let broker = mailing.as_ref().map(Mailing::broker);
+    let events_out = mailing.as_ref().zip(published).map(|(mailing, (exchange, events))| {
+        mailing.publish_events(exchange, &beside, events)
+    });
     let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
     let mut workers = None;
     if let (Some(publishing), Some(mailing)) = (&publishing, &mailing) {
@@ -239,6 +244,10 @@ async fn serve(
         }
     });
 
+    if config.store.address.is_shared() {
+        let (settling, again) = (touch::SETTLING, touch::AGAIN);
+        tokio::spawn(touch::touch(kept.clone(), tables.subscribe(), settling, again));
+    }
     let replicas = entrance.map(|entrance| {
         Replicas::start(entrance, &kept, &clock, &bus, tables.subscribe(), &handle)
     });
@@ -297,6 +306,7 @@ async fn serve(
         about,
         store: store.outlook(),
         replicas: replicas.as_ref().map(|replicas| replicas.alive.clone()),
+        held: replicas.as_ref().map(|replicas| replicas.held.clone()),
         kept: kept.clone(),
         concerns: recovery.concerns(),
         publishing,
@@ -327,6 +337,9 @@ async fn serve(
     // Both end with the last event; requests that are under way by then have the time of the last lines.
     let _ = timeout(LAST_LINES, hooks).await;
     let _ = timeout(LAST_LINES, keeping).await;
+    if let Some(events_out) = events_out {
+        let _ = timeout(LAST_WRITES, events_out).await;
+    }
     if let Some(broker) = broker {
         broker.close(broker::LEAVING).await;
     }

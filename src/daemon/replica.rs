@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::event::{Bus, Event, Fire, Settlement};
 use crate::executor::{self, Ledger};
 use crate::job::JobTable;
-use crate::replica::{Duty, Gate, Leave, Ports, Settings, Silence};
+use crate::replica::{Duty, Gate, Held, Leave, Ports, Settings, Silence};
 use crate::store::{Beat, Conditions, Handle, Lease, WhenDown};
 use crate::unix::identity::hostname;
 
@@ -100,6 +100,8 @@ pub(super) struct Replicas {
     pub(super) passed: mpsc::UnboundedSender<Event>,
     /// The replicas that live, this one first.
     pub(super) alive: watch::Receiver<Vec<Beat>>,
+    /// What is due and held.
+    pub(super) held: watch::Receiver<Option<Held>>,
     leave: oneshot::Sender<Leave>,
 }
 
@@ -115,6 +117,7 @@ impl Replicas {
     ) -> Self {
         let (fires, due) = mpsc::unbounded_channel();
         let (passed, not_started) = mpsc::unbounded_channel();
+        let (holding, held) = watch::channel(None);
         let (leave, left) = oneshot::channel();
         let Entrance { settled, conditions, granted, settings, replicas } = entrance;
         let alive = replicas.subscribe();
@@ -136,10 +139,11 @@ impl Replicas {
             duties: Box::new(duties),
             conditions,
             replicas,
+            held: holding,
             leave: left,
         };
         tokio::spawn(Gate::new(ports, settings).run());
-        Replicas { fires, passed, alive, leave }
+        Replicas { fires, passed, alive, held, leave }
     }
 
     /// Says that this replica is gone. To be called when nothing is started any more and everything is written.

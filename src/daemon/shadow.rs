@@ -136,6 +136,7 @@ pub(super) async fn serve(
         kept: store.handle().clone(),
         concerns: concern,
         replicas: None,
+        held: None,
         publishing: None,
         broker: None,
     };

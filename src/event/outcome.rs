@@ -78,11 +78,19 @@ pub enum Cause {
     Worker,
     /// The worker that carried it out ended, and ended it for that.
     WorkerStopped,
+    /// The task that its message started has failed.
+    Task,
+    /// The task that its message started was revoked, or came too late.
+    Revoked,
+    /// The task that its message started gave no result in time.
+    NoResult,
+    /// The result of its task, if there is one, cannot be heard of any more.
+    ResultLost,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 16] = [
+    pub const ALL: [Cause; 22] = [
         Cause::NotExecutable,
         Cause::NotFound,
         Cause::OutOfMemory,
@@ -99,6 +107,12 @@ impl Cause {
         Cause::BrokerAway,
         Cause::Worker,
         Cause::WorkerStopped,
+        Cause::NotKept,
+        Cause::NoBody,
+        Cause::Task,
+        Cause::Revoked,
+        Cause::NoResult,
+        Cause::ResultLost,
     ];
 
     /// The cause that is told in these words.
@@ -189,6 +203,10 @@ impl fmt::Display for Cause {
             Cause::NoBody => "there is no body to send",
             Cause::Worker => "the worker failed",
             Cause::WorkerStopped => "the worker was stopped",
+            Cause::Task => "the task failed",
+            Cause::Revoked => "the task was revoked",
+            Cause::NoResult => "no result came in time",
+            Cause::ResultLost => "the result was lost",
         })
     }
 }

@@ -24,10 +24,10 @@ const BURST: usize = 256;
 
 /// So many starts are asked for at once where replicas share them, while not many more than half as many that were permitted
 /// are still to be made: what is recorded and not made is lost if the daemon is killed, and no other may make it.
-const CHUNK: usize = 16;
+const CHUNK: usize = 8;
 
-/// Starts that take longer hang, and hold up nobody else's.
-const HANGS: Duration = Duration::from_millis(50);
+/// Starts that take longer hang, and hold up nobody else's. Much longer than any takes on a machine that is busy.
+const HANGS: Duration = Duration::from_millis(200);
 
 /// How soon a store that has not answered is asked again for a start that is not made without it.
 const AGAIN: Duration = Duration::from_millis(500);

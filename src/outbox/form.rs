@@ -26,9 +26,12 @@ struct Head {
     message: Message,
 }
 
-/// To the microsecond, as stores keep it.
+/// To the microsecond, as stores keep it, and not before 1970.
 pub(super) fn rounded(at: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(at.as_microsecond().max(0)).unwrap_or(at)
+    // The last second of time has no microseconds.
+    Timestamp::from_microsecond(at.as_microsecond().max(0))
+        .or_else(|_| Timestamp::from_second(at.as_second()))
+        .unwrap_or(at)
 }
 
 /// What the seal holds beside the bytes: until when they are sent.
@@ -181,6 +184,15 @@ mod tests {
     }
 
     #[test]
+    fn every_expiry_is_one_that_a_store_gives_back() {
+        let late = Timestamp::MAX;
+        for at in [Timestamp::MIN, at(0) + std::time::Duration::from_nanos(1_999), late] {
+            let kept = rounded(at);
+            assert_eq!(Timestamp::from_microsecond(kept.as_microsecond()).unwrap(), kept);
+        }
+    }
+
+    #[test]
     fn garbage_is_refused_in_words() {
         let row = pack(&letter(), at(1), None);
         for bytes in [&b""[..], b"\n", b"{}\n", b"[1]\nx", b"\xff\xfe\n"] {
@@ -188,7 +200,7 @@ mod tests {
             assert!(unpack(&row, None).unwrap_err().contains("cannot be read"));
         }
         let text = String::from_utf8_lossy(&row.bytes).replace("\"form\":1", "\"form\":2");
-        let newer = Waiting { bytes: text.into_owned().into_bytes(), ..row };
+        let newer = Waiting { bytes: text.into_bytes(), ..row };
         assert!(unpack(&newer, None).unwrap_err().contains("form is 2"));
     }
 }

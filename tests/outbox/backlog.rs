@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cronkeep::broker::Delivery;
 use cronkeep::outbox::{Backlog, Bounds, Outbox, Pace, Parts, Refused};
-use cronkeep::store::{Room, StoreError};
+use cronkeep::store::{Room, Store, StoreError};
 
 use super::broker::{Broker, Plan, down, up};
 use super::harness::{Bench, LONG, block_on, eventually, handle, large, letter, pace};
@@ -112,11 +112,14 @@ fn letters_that_come_together_are_kept_together_in_their_order() {
 fn a_store_that_does_not_answer_refuses_and_what_waits_is_sent_on() {
     let Some(mut redis) = Redis::setup().durable().start() else { return };
     block_on(async {
-        let store = Arc::new(cronkeep::store::redis::Redis::new(&redis.url(), "default"));
+        let url = redis.url();
+        let opened = move || -> Arc<dyn Store> {
+            Arc::new(cronkeep::store::redis::Redis::new(&url, "default"))
+        };
         let open = Arc::new(AtomicBool::new(false));
         let (gate, slow) = (Arc::clone(&open), Duration::from_millis(5));
         let mut bench = Bench::on(
-            store,
+            &opened,
             Broker::answering(move |_| {
                 Plan::Later(
                     slow,
@@ -145,7 +148,7 @@ fn a_store_that_does_not_answer_refuses_and_what_waits_is_sent_on() {
         let _ = task.await;
         // A daemon that starts while the store is away refuses, and begins when it is there.
         redis.kill();
-        let parts = Parts { store: handle(Arc::clone(&bench.store)), pace, ..bench.parts() };
+        let parts = Parts { store: handle(opened()), pace, ..bench.parts() };
         let (outbox, _task) = Outbox::start(parts);
         let refused = outbox.accept(letter("early", None)).await.unwrap_err();
         assert!(matches!(refused, Refused::Store(StoreError::Down(_))), "{refused:?}");

@@ -128,7 +128,7 @@ async fn hand_over(outbox: &Outbox, accepted: &mut Vec<String>) {
 }
 
 /// One life that ends at the question of this number, and one more that does not; whether the first one ended there.
-async fn lives(store: Arc<dyn Store>, number: usize, does: bool) -> bool {
+async fn lives(open: &dyn Fn() -> Arc<dyn Store>, number: usize, does: bool) -> bool {
     let mut failures = 2;
     let broker = Broker::answering(move |message| {
         if message.id == "3" && failures > 0 {
@@ -137,10 +137,10 @@ async fn lives(store: Arc<dyn Store>, number: usize, does: bool) -> bool {
         }
         Plan::Now(Delivery::Confirmed)
     });
-    let mut bench = Bench::on(store, broker);
+    let mut bench = Bench::on(open, broker);
     let stopped = Arc::new(Notify::new());
     let stopping = Stopping {
-        inner: Arc::clone(&bench.store),
+        inner: open(),
         left: AtomicUsize::new(number),
         does,
         stopped: Arc::clone(&stopped),
@@ -181,12 +181,12 @@ async fn lives(store: Arc<dyn Store>, number: usize, does: bool) -> bool {
 }
 
 /// Every question of a life, before it and after it.
-fn every_question(store: impl Fn() -> Arc<dyn Store>) -> usize {
+fn every_question(place: impl Fn() -> Box<dyn Fn() -> Arc<dyn Store>>) -> usize {
     let mut count = 0;
     for does in [false, true] {
         for number in 1.. {
             let mut has_stopped = false;
-            block_on(async { has_stopped = lives(store(), number, does).await });
+            block_on(async { has_stopped = lives(&*place(), number, does).await });
             if !has_stopped {
                 count += number - 1;
                 break;
@@ -198,7 +198,10 @@ fn every_question(store: impl Fn() -> Arc<dyn Store>) -> usize {
 
 #[test]
 fn an_end_at_any_question_to_the_store_loses_nothing() {
-    let count = every_question(memory);
+    let count = every_question(|| {
+        let store = memory();
+        Box::new(move || Arc::clone(&store))
+    });
     assert!(count > 16, "{count} questions");
 }
 
@@ -208,8 +211,8 @@ fn an_end_at_any_question_to_a_redis_loses_nothing() {
     let namespace = AtomicUsize::new(0);
     let count = every_question(|| {
         let number = namespace.fetch_add(1, Ordering::SeqCst);
-        let store = cronkeep::store::redis::Redis::new(&redis.unix_url(), &format!("n{number}"));
-        Arc::new(store)
+        let (url, namespace) = (redis.unix_url(), format!("n{number}"));
+        Box::new(move || Arc::new(cronkeep::store::redis::Redis::new(&url, &namespace)))
     });
     assert!(count > 16, "{count} questions");
 }

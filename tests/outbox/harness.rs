@@ -54,13 +54,15 @@ pub(crate) fn handle(store: Arc<dyn Store>) -> Handle {
 
 impl Bench {
     pub(crate) fn new(broker: Arc<Broker>) -> Self {
-        Bench::on(memory(), broker)
+        let store = memory();
+        Bench::on(&|| Arc::clone(&store), broker)
     }
 
-    pub(crate) fn on(store: Arc<dyn Store>, broker: Arc<Broker>) -> Self {
+    /// On what `open` opens: a store that is a server needs one for each runtime.
+    pub(crate) fn on(open: &dyn Fn() -> Arc<dyn Store>, broker: Arc<Broker>) -> Self {
         let mut bus = Bus::builder();
         let events = bus.subscribe();
-        let handle = handle(Arc::clone(&store));
+        let (store, handle) = (open(), handle(open()));
         Bench { store, handle, broker, bus: bus.build(), events }
     }
 

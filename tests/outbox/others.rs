@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use cronkeep::broker::Delivery;
 use cronkeep::outbox::{Others, Outbox, Parts};
-use cronkeep::store::{Beat, Lease};
+use cronkeep::store::{Beat, Lease, Store};
 use tokio::sync::watch;
 
 use super::broker::{Broker, down, up};
 use super::harness::{Bench, LONG, block_on, eventually, letter};
 use super::redis::Redis;
+
+/// Opens the store on a server.
+fn opener(redis: &Redis) -> impl Fn() -> Arc<dyn Store> {
+    let url = redis.unix_url();
+    move || Arc::new(cronkeep::store::redis::Redis::new(&url, "default"))
+}
 
 /// The replicas with these names.
 fn alive(names: &[&str]) -> Vec<Beat> {
@@ -25,8 +31,7 @@ fn alive(names: &[&str]) -> Vec<Beat> {
 fn the_letters_of_a_replica_that_died_are_sent_by_another_with_their_ids() {
     let Some(redis) = Redis::start() else { return };
     block_on(async {
-        let store = Arc::new(cronkeep::store::redis::Redis::new(&redis.unix_url(), "default"));
-        let bench = Bench::on(Arc::clone(&store) as _, Broker::new());
+        let bench = Bench::on(&opener(&redis), Broker::new());
         let (told, lives) = watch::channel(Vec::new());
         let start = |name: &str| {
             let others = Others::Replicas(lives.clone());
@@ -69,8 +74,7 @@ fn the_letters_of_a_replica_that_died_are_sent_by_another_with_their_ids() {
 fn who_starts_takes_what_the_dead_have_left_and_nothing_of_those_that_live() {
     let Some(redis) = Redis::start() else { return };
     block_on(async {
-        let store = Arc::new(cronkeep::store::redis::Redis::new(&redis.unix_url(), "default"));
-        let bench = Bench::on(store, Broker::new());
+        let bench = Bench::on(&opener(&redis), Broker::new());
         bench.broker.stand(down());
         for name in ["dead", "alive"] {
             let parts = Parts {

@@ -167,7 +167,7 @@ fn check(
 #[test]
 fn every_accepted_letter_is_confirmed_or_dropped_with_a_reason() {
     let config =
-        ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+        ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() };
     let steps = prop::collection::vec(any_step(), 1..80);
     let answers = prop::collection::vec(any_answer(), 0..120);
     TestRunner::new(config)

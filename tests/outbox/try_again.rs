@@ -74,7 +74,8 @@ fn a_refusal_holds_up_nothing_and_is_tried_again_slowly() {
         let bench = Bench::new(Broker::answering(|message| {
             Plan::Now(if message.id == "a1" { returned() } else { Delivery::Confirmed })
         }));
-        let pace = Pace { first_refused: Duration::from_millis(200), ..pace() };
+        let slow = Duration::from_millis(200);
+        let pace = Pace { first_refused: slow, longest_refused: slow, ..pace() };
         let (outbox, _task) = Outbox::start(Parts { pace, ..bench.parts() });
         let refused = outbox.accept(letter("a1", Some(1))).await.unwrap();
         assert_eq!(refused.next(LONG).await, returned());

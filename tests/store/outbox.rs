@@ -188,9 +188,9 @@ pub(crate) async fn an_expiry_of_any_year_is_kept(place: &dyn Place) {
     }
 }
 
-/// The last instant that is a whole number of microseconds.
+/// The last instant that is so many microseconds after 1970.
 fn far() -> Timestamp {
-    Timestamp::from_microsecond(Timestamp::MAX.as_microsecond()).unwrap()
+    Timestamp::from_second(Timestamp::MAX.as_second()).unwrap()
 }
 
 /// What an embedded store says to somebody who asks for what only the Python service's Redis has.

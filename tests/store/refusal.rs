@@ -158,6 +158,28 @@ fn a_newer_schema_is_left_alone_and_an_older_one_migrated() {
 }
 
 #[test]
+fn who_only_reads_changes_nothing_and_makes_no_schema_anew() {
+    with(server(), async |server| {
+        let store = server.store("default").reading();
+        server.redis.set("{cronkeep:default}:version", "0");
+        let errors = [
+            store.load().await.unwrap_err(),
+            store.snapshot().await.unwrap_err(),
+            store.runs(all(9)).await.unwrap_err(),
+        ];
+        for error in errors {
+            let StoreError::Refused(text) = error else { panic!("{error:?}") };
+            assert!(text.contains("an earlier version"), "{text}");
+        }
+        assert_eq!(server.redis.get("{cronkeep:default}:version"), Some(b"0".to_vec()));
+        server.redis.flush();
+        assert_eq!(store.load().await.unwrap().jobs.len(), 0);
+        assert!(matches!(told(&store).await, StoreError::Refused(_)));
+        assert_eq!(server.redis.keys(), [""; 0]);
+    });
+}
+
+#[test]
 fn ten_mebibytes_read_back() {
     with(server(), async |server: Server| {
         let store = server.store("default");

@@ -260,7 +260,7 @@ fn after_a_failure_the_same_is_next_and_after_a_refusal_the_one_behind_it() {
 fn failures_that_follow_one_another_rest_longer_and_longer() {
     let (pace, now, mut agenda) = (Pace::default(), begin(), Agenda::default());
     agenda.add(1, None, 1, NEVER, true);
-    let mut fail = |is_refusal, agenda: &mut Agenda| {
+    let fail = |is_refusal, agenda: &mut Agenda| {
         agenda.nudge(1);
         assert_eq!(agenda.take(1, 1), Some(1));
         // The most that the bound allows.

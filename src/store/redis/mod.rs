@@ -40,7 +40,7 @@ const SEED_KEY: &str = "crond-service-cronjob-cache";
 /// The largest that the Python service's rows may be.
 const LARGEST_ROWS: usize = 64 << 20;
 
-/// How much is kept of runs.
+/// How much is kept of what can grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// So many attempts.
@@ -49,12 +49,14 @@ pub struct Bounds {
     pub age: Duration,
     /// So many bytes of output, over all runs.
     pub output: u64,
+    /// For how long a job is remembered that no replica has any more.
+    pub forgotten: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        let age = Duration::from_secs(30 * 24 * 60 * 60);
-        Bounds { runs: 100_000, age, output: 256 << 20 }
+        let day = Duration::from_secs(24 * 60 * 60);
+        Bounds { runs: 100_000, age: 30 * day, output: 256 << 20, forgotten: 35 * day }
     }
 }
 
@@ -71,6 +73,8 @@ pub struct Redis {
     /// A time that stands for the server's clock.
     time: Option<Arc<AtomicI64>>,
     careless: bool,
+    /// Whether nothing is changed, whatever is asked for.
+    reads: bool,
 }
 
 impl std::fmt::Debug for Redis {
@@ -96,10 +100,11 @@ impl Redis {
             bounds: Bounds::default(),
             time: None,
             careless: false,
+            reads: false,
         }
     }
 
-    /// Keeps so much of runs.
+    /// Keeps so much of what can grow.
     #[must_use]
     pub fn with_bounds(mut self, bounds: Bounds) -> Self {
         self.bounds = bounds;
@@ -120,6 +125,13 @@ impl Redis {
         self
     }
 
+    /// Changes nothing: what would have to be made today's schema first is refused.
+    #[must_use]
+    pub fn reading(mut self) -> Self {
+        self.reads = true;
+        self
+    }
+
     fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
@@ -131,6 +143,9 @@ impl Redis {
         script: &Script,
         words: impl Fn(&mut ScriptInvocation<'_>),
     ) -> Result<T, StoreError> {
+        if self.reads {
+            return Err(StoreError::Refused("it was opened to be read alone".to_owned()));
+        }
         let open = link.open().await?;
         let now = self.time.as_ref().map(|time| time.load(Ordering::SeqCst));
         let mut call = script::call(script, &self.key("version"), &open.incarnation, now);
@@ -197,6 +212,10 @@ impl Redis {
             Ok(None) => Ok(()),
             Ok(Some(version)) => match version.parse() {
                 Ok(SCHEMA) => Ok(()),
+                Ok(found @ ..SCHEMA) if self.reads => Err(StoreError::Refused(format!(
+                    "an earlier version of cronkeep has written it (schema {found}, this one writes {SCHEMA}): a daemon of \
+                     this version makes it anew, a command that reads does not"
+                ))),
                 Ok(found @ ..SCHEMA) => self.migrate(&found.to_string(), connection).await,
                 Ok(found) => Err(StoreError::Newer { found, known: SCHEMA }),
                 Err(_) => Err(StoreError::Corrupt("its version is no number".to_owned())),

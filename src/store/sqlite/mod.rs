@@ -221,6 +221,12 @@ impl Sqlite {
         if found == Found::Empty && (1..HEADER).contains(&size) {
             return Err(StoreError::Corrupt("file is not a database".to_owned()));
         }
+        if found == Found::Empty {
+            // There is nothing yet that a power cut could cost, and the first start need not wait for the disk.
+            connection.execute_batch("PRAGMA synchronous = OFF").told()?;
+            connection.execute_batch("PRAGMA journal_mode = WAL").told()?;
+            self.prepare(&mut connection)?;
+        }
         connection.execute_batch(OWNER).told()?;
         self.prepare(&mut connection)?;
         Ok(Open { connection, identity: place::identity(path) })
