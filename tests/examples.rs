@@ -98,6 +98,7 @@ fn every_crontab_is_taken_without_a_warning() {
             "migrate-from-supercronic/crontab",
             "publish.crontab",
             "tour.crontab",
+            "worker.crontab",
         ]
     );
 }

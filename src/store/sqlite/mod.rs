@@ -7,6 +7,7 @@
 mod change;
 mod error;
 mod job;
+mod orders;
 mod outbox;
 mod page;
 mod place;
@@ -19,6 +20,7 @@ mod start;
 mod trim;
 mod value;
 
+pub use orders::{Known, Orders, REMEMBERED};
 pub use place::{lock, target};
 pub use schema::{VERSION_1, VERSION_2};
 pub use trim::Bounds;
