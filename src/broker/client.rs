@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant};
 
 use super::address::Address;
+use super::blame::Trust;
 use super::consume::{self, Deliveries, Queue};
 use super::flight::Parcel;
 use super::keeper::{Ask, Keeper, Session};
@@ -40,6 +41,7 @@ impl Broker {
             standing,
             session,
             waiting: VecDeque::new(),
+            trust: Trust::default(),
             closing: None,
         };
         tokio::spawn(keeper.run());

@@ -9,6 +9,7 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::address::Address;
 use super::backoff::Backoff;
+use super::blame::Trust;
 use super::dial::{Dialled, dial};
 use super::flight::Parcel;
 use super::line::{End, Line};
@@ -52,6 +53,7 @@ pub(super) struct Keeper {
     pub(super) session: watch::Sender<Session>,
     /// Messages that were not sent yet.
     pub(super) waiting: VecDeque<Parcel>,
+    pub(super) trust: Trust,
     /// Until when what is under way may finish, once somebody wants the end, and whom to tell.
     pub(super) closing: Option<Closing>,
 }
@@ -189,10 +191,7 @@ impl Keeper {
 ///
 /// # Errors
 /// None does; the reasons of all, each after its address where there are several.
-async fn first_of(
-    addresses: &[Address],
-    options: &Options,
-) -> Result<(Dialled, Address), String> {
+async fn first_of(addresses: &[Address], options: &Options) -> Result<(Dialled, Address), String> {
     let mut reasons = Vec::new();
     for address in addresses {
         match dial(address, options).await {

@@ -125,7 +125,10 @@ async fn a_connection_that_an_operator_closes_is_made_again() {
     rabbit.close_connections();
     let told = until(&mut standing, |now| matches!(now, Standing::Down { .. })).await;
     let Standing::Down { reason, .. } = told else { unreachable!() };
-    assert!(reason.contains("CONNECTION_FORCED") && reason.contains("closed by a test"), "{reason}");
+    assert!(
+        reason.contains("CONNECTION_FORCED") && reason.contains("closed by a test"),
+        "{reason}"
+    );
     is_up(&broker).await;
     assert_eq!(sent(&broker, message("after", "q")).await, Delivery::Confirmed);
 }

@@ -56,10 +56,7 @@ pub async fn answered(answer: Answer) -> Delivery {
 }
 
 /// Waits until something watched is as it should be, and gives it.
-pub async fn until<T: Clone>(
-    watched: &mut watch::Receiver<T>,
-    is_so: impl FnMut(&T) -> bool,
-) -> T {
+pub async fn until<T: Clone>(watched: &mut watch::Receiver<T>, is_so: impl FnMut(&T) -> bool) -> T {
     let found = timeout(PATIENCE, watched.wait_for(is_so)).await;
     found.expect("it comes to be so").expect("somebody tells").clone()
 }

@@ -221,7 +221,8 @@ impl Rabbit {
 
     /// What it wrote so far.
     pub fn log(&self) -> String {
-        let read = |name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        let read =
+            |name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         format!("{}{}", read("log"), read("errors"))
     }
 
@@ -377,7 +378,10 @@ impl Rabbit {
         let mut settings = vec![
             ("tcp_listeners", format!("[{{\"127.0.0.1\",{}}}]", self.port)),
             ("loopback_users", "[]".to_owned()),
-            ("log", "[{console,[{enabled,false}]},{file,[{file,\"log\"},{level,info}]}]".to_owned()),
+            (
+                "log",
+                "[{console,[{enabled,false}]},{file,[{file,\"log\"},{level,info}]}]".to_owned(),
+            ),
             // A test's host may be as full as it likes.
             ("disk_free_limit", "1".to_owned()),
             ("vm_memory_high_watermark", "0.9".to_owned()),
@@ -490,8 +494,10 @@ impl Vhost<'_> {
 
     /// How many messages a queue holds that nobody has taken.
     pub fn depth(&self, queue: &str) -> usize {
-        let declare =
-            format!("{{'queue.declare', 0, {}, true, false, false, false, false, []}}", binary(queue));
+        let declare = format!(
+            "{{'queue.declare', 0, {}, true, false, false, false, false, []}}",
+            binary(queue)
+        );
         self.inside(&format!(
             "begin {{'queue.declare_ok', _, Count, _}} = amqp_channel:call(Channel, {declare}), Count end"
         ))
@@ -502,9 +508,20 @@ impl Vhost<'_> {
     /// Puts a message into a queue; properties as Erlang writes them: `#{message_id => <<"1">>}`, headers with types.
     pub fn put(&self, queue: &str, body: &[u8], properties: &str) {
         let fields = [
-            "content_type", "content_encoding", "headers", "delivery_mode", "priority",
-            "correlation_id", "reply_to", "expiration", "message_id", "timestamp", "type", "user_id",
-            "app_id", "cluster_id",
+            "content_type",
+            "content_encoding",
+            "headers",
+            "delivery_mode",
+            "priority",
+            "correlation_id",
+            "reply_to",
+            "expiration",
+            "message_id",
+            "timestamp",
+            "type",
+            "user_id",
+            "app_id",
+            "cluster_id",
         ];
         let fields: String = fields.iter().fold(String::new(), |mut text, field| {
             let _ = write!(text, ", maps:get({field}, Given, undefined)");
@@ -632,7 +649,8 @@ fn unbase64(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.bytes().filter(|byte| *byte != b'=').map(digit).collect();
     let mut bytes = Vec::new();
     for group in digits.chunks(4) {
-        let number = group.iter().fold(0, |number, digit| number << 6 | digit) << (6 * (4 - group.len()));
+        let number =
+            group.iter().fold(0, |number, digit| number << 6 | digit) << (6 * (4 - group.len()));
         bytes.extend(number.to_be_bytes()[1..group.len()].iter());
     }
     bytes
