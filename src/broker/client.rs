@@ -11,7 +11,7 @@ use super::address::Address;
 use super::blame::Trust;
 use super::consume::{self, Deliveries, Queue};
 use super::flight::Parcel;
-use super::keeper::{Ask, Keeper, Session};
+use super::keeper::{Ask, CLOSED, Keeper, Session};
 use super::options::Options;
 use super::{Answer, Delivery, Publish, Standing};
 use crate::message::Message;
@@ -73,9 +73,7 @@ impl Publish for Broker {
         // What cannot be asked any more is answered below.
         let _ = self.asks.send(Ask::Publish(Parcel { message, answer, deadline }));
         Box::pin(async move {
-            answered.await.unwrap_or_else(|_| Delivery::Away {
-                reason: "the connection was closed, as was asked".to_owned(),
-            })
+            answered.await.unwrap_or_else(|_| Delivery::Away { reason: CLOSED.to_owned() })
         })
     }
 

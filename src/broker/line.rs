@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::address::Address;
 use super::flight::{Flight, Parcel, is_cause};
-use super::keeper::{Ask, Keeper};
+use super::keeper::{Ask, CLOSED, CLOSING, Keeper};
 use super::{Delivery, Standing, blame, reason, wire};
 use crate::clock::{Clock as _, SystemClock};
 
@@ -32,8 +32,8 @@ pub(super) struct Line {
     events: Pin<Box<dyn Stream<Item = Event> + Send>>,
     /// Where messages go to exchanges that are trusted.
     main: Lane,
-    /// Where messages go one at a time, as soon as there is one.
-    side: Option<Lane>,
+    /// Where messages go one at a time.
+    side: Lane,
     /// Messages that go one at a time, and were not sent yet.
     doubtful: VecDeque<Parcel>,
     /// How long the broker may take to open a channel.
@@ -72,7 +72,7 @@ impl Lane {
 }
 
 impl Line {
-    /// Opens the channel.
+    /// Opens the channels.
     ///
     /// # Errors
     /// The broker does not open it, in words.
@@ -84,7 +84,7 @@ impl Line {
         let events = Box::pin(connection.events_listener());
         Ok(Line {
             main: Lane::open(&connection, patience).await?,
-            side: None,
+            side: Lane::open(&connection, patience).await?,
             doubtful: VecDeque::new(),
             frame: connection.configuration().frame_max(),
             connection,
@@ -102,7 +102,7 @@ impl Line {
         let end = self.work(keeper, address).await;
         let reason = match &end {
             End::Lost(reason) => reason.clone(),
-            End::Closed => "the connection was closed, as was asked".to_owned(),
+            End::Closed => CLOSED.to_owned(),
         };
         for flight in flights(&mut self.main, &mut self.side) {
             for parcel in flight.take().0 {
@@ -126,11 +126,8 @@ impl Line {
                     return End::Closed;
                 }
             }
-            if let Err(reason) = self.pump(keeper).await {
-                return End::Lost(reason);
-            }
+            self.pump(keeper);
             let alarm = earliest([self.alarm, keeper.closing.as_ref().map(|c| c.deadline)]);
-            let side = self.side.as_ref().map(|side| side.flight.news());
             tokio::select! {
                 biased;
                 () = self.main.flight.news() => {
@@ -138,7 +135,7 @@ impl Line {
                         return End::Lost(reason);
                     }
                 }
-                () = if_any(side) => {
+                () = self.side.flight.news() => {
                     if let Err(reason) = self.settle(keeper, Which::Side).await {
                         return End::Lost(reason);
                     }
@@ -156,8 +153,7 @@ impl Line {
 
     /// Whether nobody waits for anything that is under way.
     fn is_idle(&self) -> bool {
-        let side = self.side.as_ref().map_or(0, |side| side.flight.awaited());
-        self.doubtful.is_empty() && self.main.flight.awaited() + side == 0
+        self.doubtful.is_empty() && self.main.flight.awaited() + self.side.flight.awaited() == 0
     }
 
     /// Takes what was asked.
@@ -168,8 +164,7 @@ impl Line {
             Ask::Publish(parcel) => parcel,
         };
         if keeper.closing.is_some() {
-            let reason = "the connection is about to be closed".to_owned();
-            return parcel.answer(Delivery::Away { reason });
+            return parcel.answer(Delivery::Away { reason: CLOSING.to_owned() });
         }
         if let Some((_, reason)) = &self.blocked {
             return parcel.answer(Delivery::Blocked { reason: reason.clone() });
@@ -183,12 +178,9 @@ impl Line {
     }
 
     /// Hands on as many messages as may be under way.
-    ///
-    /// # Errors
-    /// The connection is gone, in words.
-    async fn pump(&mut self, keeper: &mut Keeper) -> Result<(), String> {
+    fn pump(&mut self, keeper: &mut Keeper) {
         if self.blocked.is_some() {
-            return Ok(());
+            return;
         }
         while let Some(first) = keeper.waiting.front() {
             let is_trusted = keeper.trust.has(&first.message.exchange);
@@ -204,19 +196,10 @@ impl Line {
                 self.doubtful.push_back(parcel);
             }
         }
-        if self.doubtful.is_empty() {
-            return Ok(());
-        }
-        let side = match &mut self.side {
-            Some(side) if side.is_open() => side,
-            Some(side) if side.flight.awaited() > 0 => side,
-            side => side.insert(Lane::open(&self.connection, self.patience).await?),
-        };
-        while side.flight.awaited() == 0 && side.is_open() {
+        while self.side.flight.awaited() == 0 && self.side.is_open() {
             let Some(parcel) = self.doubtful.pop_front() else { break };
-            send(side, parcel, self.frame);
+            send(&mut self.side, parcel, self.frame);
         }
-        Ok(())
     }
 
     /// Answers what has an answer, and goes on if the channel is gone.
@@ -224,9 +207,9 @@ impl Line {
     /// # Errors
     /// The connection is gone, in words.
     async fn settle(&mut self, keeper: &mut Keeper, which: Which) -> Result<(), String> {
-        let lane = match (which, &mut self.side) {
-            (Which::Side, Some(side)) => side,
-            _ => &mut self.main,
+        let lane = match which {
+            Which::Main => &mut self.main,
+            Which::Side => &mut self.side,
         };
         let mut trusted = Vec::new();
         let failure = lane.flight.settle(&lane.channel, |message| {
@@ -286,7 +269,7 @@ impl Line {
         }
     }
 
-    /// Sees to it that there is a channel to publish on, once nothing is under way on the one that was closed.
+    /// Sees to it that there are channels to publish on, once nothing is under way on one that was closed.
     ///
     /// # Errors
     /// The connection is gone, in words.
@@ -305,10 +288,12 @@ impl Line {
             let _ = timeout(TOLD, told).await;
             return Err(self.lost.take().unwrap_or_else(|| "the connection was lost".to_owned()));
         }
-        let is_over = self.main.flight.awaited() == 0 && !self.main.is_open();
-        if is_over && self.blocked.is_none() {
-            self.main.flight.take();
-            self.main.channel = open_channel(&self.connection, self.patience).await?;
+        for lane in [&mut self.main, &mut self.side] {
+            let is_over = lane.flight.awaited() == 0 && !lane.is_open();
+            if is_over && self.blocked.is_none() {
+                lane.flight.take();
+                lane.channel = open_channel(&self.connection, self.patience).await?;
+            }
         }
         Ok(())
     }
@@ -342,11 +327,8 @@ impl Line {
 }
 
 /// What is under way on each lane.
-fn flights<'a>(
-    main: &'a mut Lane,
-    side: &'a mut Option<Lane>,
-) -> impl Iterator<Item = &'a mut Flight> {
-    std::iter::once(main).chain(side).map(|lane| &mut lane.flight)
+fn flights<'a>(main: &'a mut Lane, side: &'a mut Lane) -> impl Iterator<Item = &'a mut Flight> {
+    [main, side].into_iter().map(|lane| &mut lane.flight)
 }
 
 /// Sends a message on a lane.
@@ -388,7 +370,7 @@ fn earliest<const N: usize>(instants: [Option<Instant>; N]) -> Option<Instant> {
 }
 
 /// Waits for something; for ever where there is nothing.
-async fn if_any<T>(something: Option<impl Future<Output = T>>) -> T {
+pub(super) async fn if_any<T>(something: Option<impl Future<Output = T>>) -> T {
     match something {
         Some(something) => something.await,
         None => std::future::pending().await,

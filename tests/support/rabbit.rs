@@ -303,6 +303,10 @@ impl Rabbit {
         }
         self.resume();
         self.unblock();
+        self.close_connections();
+        while self.connections() > 0 {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     /// Starts the process, and waits until it answers.
