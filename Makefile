@@ -34,14 +34,13 @@ check: ## formatting, lints, layers, dependencies
 	tests/tools.sh deny
 	PATH="$$PATH:target/tools/bin" $(CARGO) deny check bans licenses sources
 
-# The program in the tests' image is optimised less, which saves minutes; and tests wait more than they compute.
+# The program in the tests' image is optimised less, which saves minutes.
 test: export CARGO_PROFILE_RELEASE_LTO = off
 test: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
 test: export CARGO_PROFILE_RELEASE_OPT_LEVEL = 1
-test: export RUST_TEST_THREADS ?= 4
 test: check static ## everything that must hold before a change lands; installs what it needs when root
 	tests/tools.sh test
-	CRONKEEP_TEST_IMAGE_PROGRAM=$(CURDIR)/$(STATIC) $(CARGO) test --locked
+	CRONKEEP_TEST_IMAGE_PROGRAM=$(CURDIR)/$(STATIC) tests/lanes.py
 
 rows: ## put Debian's cron and busybox's crond under the tests of the rows, and write docs/compatibility.md: as root, 4 minutes
 	tests/tools.sh rows
@@ -51,7 +50,7 @@ rows: ## put Debian's cron and busybox's crond under the tests of the rows, and 
 soak: ## long runs of what `make test` runs briefly: fuzzing, property tests with many cases, a thousand rounds of signals
 	tests/tools.sh rows
 	tests/rows/matrix.sh check
-	CRONKEEP_TEST_ROUNDS=$(ROUNDS) PROPTEST_CASES=20000 $(CARGO) test --release --locked
+	CRONKEEP_TEST_ROUNDS=$(ROUNDS) CRONKEEP_TEST_TASKS=10000 PROPTEST_CASES=20000 $(CARGO) test --release --locked
 	CRONKEEP_TEST_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --test replica soak:: -- --nocapture --test-threads=1
 	$(MAKE) fuzz
 
@@ -65,9 +64,10 @@ bench: ## measure, beside Debian's cron, busybox's crond and the Python service,
 	$(CARGO) bench --locked --bench language --bench calendar --bench table --bench store > target/bench/micro.txt
 	benches/end_to_end.py --micro target/bench/micro.txt
 
-documents: ## write the man page and the completions from the options table, and which tests name which row
+documents: ## write the man page and the completions from the options table, which tests name which row, the examples of events
 	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test cli documents
 	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
+	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --lib publish::document::every_event
 
 deb: build ## build the Debian package, target/debian/cronkeep_VERSION_ARCH.deb
 	packaging/deb/build.sh target/release/cronkeep

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import daemon
+import message
 import report
 import store
 from daemon import ALL, CRONKEEP, PROBE, SHELL, Busybox, Cronkeep, CronkeepSystem, DebianCron, Limit
@@ -360,6 +361,7 @@ PHASES = {
     "burst": burst,
     "lasting": lasting,
     **store.PHASES,
+    **message.PHASES,
 }
 
 

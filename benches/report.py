@@ -168,6 +168,7 @@ def verdicts(results):
         if row["program"] == "cronkeep":
             out.add("wake-ups a minute, idle", 4, "4", row["switches_a_minute"], "", [])
     store_verdicts(results, out)
+    message_verdicts(results, out)
     micro = results.get("micro", {})
     for zone in ("UTC", "Europe/Berlin"):
         year = micro.get(f"calendar / preview_a_year / {zone}")
@@ -200,6 +201,22 @@ def store_verdicts(results, out):
         if ours is not None:
             out.add(f"memory (PSS) with Redis connected, {count} entries", target, f"{target} MiB", ours / 1024, "MiB",
                     [("Python service", service and service / 1024)])
+
+
+def message_verdicts(results, out):
+    """What was promised of messages."""
+    found = results.get("messages") or {}
+    bare = [row for row in found.get("throughput", []) if row["what"] == "lapin alone"]
+    for row in found.get("throughput", []):
+        if row["what"] == "cronkeep":
+            best = max(other["a_second"] for other in bare)
+            # A rate: what is more is better.
+            met = "yes" if row["a_second"] >= 0.8 * best else "**no**"
+            words = ", ".join(f"{ratio_words(row['a_second'] / other['a_second'])}× lapin alone, {other['window']} under way" for other in bare)
+            out.rows.append(("confirmed messages a second, a burst", "0.8× lapin alone", number(row["a_second"]), words, met))
+    kib = median([row["pss_kib"] for row in found.get("memory", [])])
+    if kib is not None:
+        out.add("memory (PSS) with a broker connected, 1 entry", 7, "7 MiB", kib / 1024, "MiB", [])
 
 
 def disturbed_phases(results):
@@ -312,6 +329,19 @@ def claims(results):
     return table(("burst", "link", "claim ms", "p99", "start ms", "p99"), rows)
 
 
+def messages(results):
+    found, rows = results.get("messages") or {}, []
+    for row in found.get("throughput", []):
+        rows.append((f"{row['messages']} confirmed messages, {row['window']} under way", row["what"], number(row["a_second"], "a second")))
+    for what in dict.fromkeys(row["what"] for row in found.get("latency", [])):
+        same = [row["ms"] for row in found["latency"] if row["what"] == what]
+        text = f"{number(median(same), 'ms')}, p99 {number(percentile(same, 0.99), 'ms')}"
+        rows.append(("one message each second, after its instant", what, text))
+    for row in found.get("worker", []):
+        rows.append((f"{row['commands']} commands of one instant", row["what"], number(row["a_second"], "a second")))
+    return table(("what", "program", "is"), rows)
+
+
 def micro(results):
     rows = [(f"`{name}`", time(value)) for name, value in results.get("micro", {}).items()]
     return table(("benchmark", "median"), rows)
@@ -334,6 +364,7 @@ SECTIONS = {
     "lasting": lasting,
     "stores": stores,
     "claims": claims,
+    "messages": messages,
     "micro": micro,
 }
 

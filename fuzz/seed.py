@@ -61,6 +61,11 @@ for settings in (
 ):
     # The last bytes say how much of the input is the output.
     seed("mail", b"said\r\n" + f"{settings}\n* * * * * a%b\n".encode() + bytes([6]))
+for command in (
+    "cronkeep publish e k", "--json e k '{\"a\": 1}'", "--celery t --wait '' q '[1, \"x\"]'", "e k \"a\\\"b\" 'c'\\ d", "a {b,c} $d `e` *",
+    "--property header.a=b --property expires=1h --property priority=9 e k -- --x", '{"status": "SUCCESS", "result": 1, "task_id": "t"}',
+):
+    seed("words", command.encode())
 with gzip.open(VECTORS / "job-ids.json.gz", "rt", encoding="utf-8") as file:
     vectors = json.load(file)
 for vector in vectors["vectors"]:

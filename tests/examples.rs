@@ -72,7 +72,9 @@ fn every_crontab_is_taken_without_a_warning() {
                 check(&format!("{name}: {key}"), "user", &block.replace("$$", "$"));
                 checked.push(format!("{name}: {key}"));
             }
-        } else if path.extension().is_none_or(|it| it != "md") && !name.contains("Dockerfile") {
+        } else if path.extension().is_none_or(|it| !["md", "py", "rs"].contains(&it.to_str().unwrap()))
+            && !name.contains("Dockerfile")
+        {
             check(&name, if name.contains("/etc/") { "system" } else { "user" }, &text);
             checked.push(name);
         }
@@ -81,6 +83,8 @@ fn every_crontab_is_taken_without_a_warning() {
     assert_eq!(
         checked,
         [
+            "celery/crontab",
+            "compose-messaging.yaml: content",
             "compose-replicas.yaml: content",
             "compose.yaml: content",
             "kubernetes-store.yaml: jobs",
@@ -90,6 +94,7 @@ fn every_crontab_is_taken_without_a_warning() {
             "migrate-from-cron/etc/crontab",
             "migrate-from-cron/spool/alice",
             "migrate-from-supercronic/crontab",
+            "publish.crontab",
             "tour.crontab",
         ]
     );
@@ -101,6 +106,7 @@ fn what_the_containers_are_started_with_is_understood() {
     for name in [
         "compose.yaml",
         "compose-replicas.yaml",
+        "compose-messaging.yaml",
         "kubernetes.yaml",
         "kubernetes-store.yaml",
         "migrate-from-supercronic/Dockerfile",
@@ -124,5 +130,21 @@ fn what_the_containers_are_started_with_is_understood() {
             started += 1;
         }
     }
-    assert_eq!(started, 7);
+    assert_eq!(started, 9);
+}
+
+/// The Python among them; `tests/celery` runs it.
+#[test]
+fn every_python_program_compiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let python: Vec<_> =
+        files(&examples()).into_iter().filter(|path| path.extension().is_some_and(|it| it == "py")).collect();
+    assert_eq!(python.len(), 2);
+    let output = Command::new("python3")
+        .args(["-m", "py_compile"])
+        .args(&python)
+        .env("PYTHONPYCACHEPREFIX", folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

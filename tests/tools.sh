@@ -8,7 +8,7 @@ packages() {
     test) printf '%s\n' 'mount mount' 'strace strace' 'man man-db' 'setpriv util-linux' 'script bsdutils' 'perl perl-base' 'sed sed' 'faketime faketime' 'openssl openssl' 'unshare util-linux' \
       'nsenter util-linux' 'busybox busybox-static' 'dockerd docker.io' 'tar tar' 'redis-server redis-server' 'redis-cli redis-tools' 'rabbitmq-server rabbitmq-server' 'python3 python3' ;;
     rows) printf '%s\n' 'unshare util-linux' 'cron cron' 'crontab cron' 'busybox busybox-static' ;;
-    bench) printf '%s\n' 'redis-server redis-server' 'redis-cli redis-tools' 'rabbitmq-server rabbitmq-server' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
+    bench) printf '%s\n' 'rabbitmq-server rabbitmq-server' 'redis-server redis-server' 'redis-cli redis-tools' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
     *) echo "tests/tools.sh: no such check: $1" >&2; exit 2 ;;
   esac
 }
@@ -42,9 +42,11 @@ deny() {
     cargo install --quiet --debug --locked --root target/tools --version 0.20.2 cargo-deny
 }
 
-# The Python service's libraries are no Debian packages: they have an environment of their own, below target/.
+# What the Python service needs, a stock Celery worker and a consumer of events are no Debian packages: they have an environment of
+# their own, below target/.
 python() {
-  local libraries=(python-crontab==3.4.0 redis==8.1.0 APScheduler==3.11.3 watchdog==7.1.0 requests==2.34.2)
+  local libraries=(python-crontab==3.4.0 redis==8.1.0 APScheduler==3.11.3 watchdog==7.1.0 requests==2.34.2
+    celery==5.7.0 pika==1.4.4 fastjsonschema==2.22.3)
   local stamp=target/tools/python/installed
   [ "$(cat "$stamp" 2>/dev/null)" != "${libraries[*]}" ] || return 0
   rm -rf target/tools/python

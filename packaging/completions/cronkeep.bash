@@ -52,6 +52,9 @@ _cronkeep() {
             cronkeep,pause)
                 cmd="cronkeep__subcmd__pause"
                 ;;
+            cronkeep,publish)
+                cmd="cronkeep__subcmd__publish"
+                ;;
             cronkeep,reload)
                 cmd="cronkeep__subcmd__reload"
                 ;;
@@ -106,6 +109,9 @@ _cronkeep() {
             cronkeep__subcmd__help,pause)
                 cmd="cronkeep__subcmd__help__subcmd__pause"
                 ;;
+            cronkeep__subcmd__help,publish)
+                cmd="cronkeep__subcmd__help__subcmd__publish"
+                ;;
             cronkeep__subcmd__help,reload)
                 cmd="cronkeep__subcmd__help__subcmd__reload"
                 ;;
@@ -131,7 +137,7 @@ _cronkeep() {
 
     case "${cmd}" in
         cronkeep)
-            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --store --store-key --namespace --recover --when-store-down --local --shadow --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help"
+            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --store --store-key --namespace --recover --when-store-down --local --shadow --amqp --events --publish-users --worker-key --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -195,6 +201,22 @@ _cronkeep() {
                     ;;
                 --when-store-down)
                     COMPREPLY=($(compgen -W "auto run hold" -- "${cur}"))
+                    return 0
+                    ;;
+                --amqp)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --events)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-users)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --worker-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --grace)
@@ -355,7 +377,7 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__help)
-            opts="check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help"
+            opts="check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -523,6 +545,20 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__help__subcmd__pause)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cronkeep__subcmd__help__subcmd__publish)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -789,6 +825,36 @@ _cronkeep() {
                 return 0
             fi
             case "${prev}" in
+                --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cronkeep__subcmd__publish)
+            opts="-h --json --celery --wait --property --amqp --control --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --celery)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --property)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --amqp)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --control)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cronkeep_global_optspecs
-    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= state-dir= control= store= store-key= namespace= recover= when-store-down= local shadow grace= catch-up= overlap= max-instances= max-jobs= timeout= clean-env env-allow= permissive cron-d-names= always-shell mail= log-to= subreaper allow-user-hooks h/help V/version
+    string join \n format= user= tz= compat= strict log-format= log-level= passthrough on-stop= stop-grace= state-dir= control= store= store-key= namespace= recover= when-store-down= local shadow amqp= events= publish-users= worker-key= grace= catch-up= overlap= max-instances= max-jobs= timeout= clean-env env-allow= permissive cron-d-names= always-shell mail= log-to= subreaper allow-user-hooks h/help V/version
 end
 
 function __fish_cronkeep_needs_command
@@ -53,6 +53,10 @@ never\t'The file is left as it is'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l when-store-down -d 'What is done with what is due while a shared store is silent' -r -f -a "auto\t'Started if no other replica was alive at the last contact, else held'
 run\t'Started, though other replicas may start it, too'
 hold\t'Held within its grace, then missed'"
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l amqp -d 'The message broker: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l events -d 'Publish what happens to jobs, too, at this exchange' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l publish-users -d 'Users, beside root and the daemon\'s own, whose entries may publish through the daemon, separated by commas' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l worker-key -d 'A file with the key that signs what is sent to workers; they have the same' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l grace -d 'How late a run may start after a hold or a queue [default: 60s]' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l catch-up -d 'Which of the instants that passed while nothing could start are started later [default: none]' -r -f -a "none\t'As cron'
 latest\t'The latest of them'
@@ -94,6 +98,7 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "reload" -d 'Have the
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "health" -d 'Say whether schedules are kept'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "history" -d 'Show what was run, and what was not and why'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "logs" -d 'Show what a job or a run printed'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "publish" -d 'Send a message to RabbitMQ, and see that it arrives'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "crontab" -d 'Maintain the crontabs of users'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "completions" -d 'Print a shell\'s completion script'
@@ -174,6 +179,13 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l namespace -d 
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s f -l follow -d 'Go on with what is printed from now on; needs the daemon'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -l json -d 'One JSON object per line'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l celery -d 'Send a task for a Celery worker: BODY is a JSON array, its arguments, or an object, its keyword arguments' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l property -d 'Set a property of the message, such as priority=5, expires=1h or header.NAME=VALUE; may be given several times' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l amqp -d 'This broker, and no daemon: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l json -d 'Send a CloudEvent, in binary mode: BODY is its data, or what the fire is about'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l wait -d 'Wait for the task\'s result, and print it'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l store -d 'The store, as the daemon was told [default: cronkeep.db in the state directory]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l namespace -d 'Whose schedule it is, as the daemon was told' -r
@@ -190,21 +202,22 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s V -d 'Prin
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand man" -s h -l help -d 'Print help'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "next" -d 'Show when entries fire next'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "history" -d 'Show what was run, and what was not and why'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "man" -d 'Print the manual page'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs snapshot crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "next" -d 'Show when entries fire next'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "history" -d 'Show what was run, and what was not and why'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "publish" -d 'Send a message to RabbitMQ, and see that it arrives'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "man" -d 'Print the manual page'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -5,11 +5,13 @@
 
 mod broker;
 mod called;
+mod completions;
 mod control;
 mod crond;
 mod crontab;
 mod daemon;
 mod history;
+mod publish;
 mod store;
 mod supercronic;
 
@@ -19,7 +21,6 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, Resettable, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
 use crate::crontab::Compat;
 use crate::schedule::spelling::closest;
@@ -28,6 +29,7 @@ pub use called::{Called, Refused, crontab_usage};
 pub use control::{
     ControlArgs, HealthArgs, JobArgs, ListArgs, LogsArgs, RunArgs, StatusArgs, StopArgs,
 };
+pub use completions::{CompletionsArgs, ShellArg};
 pub use crond::Crond;
 pub use crontab::CrontabArgs;
 pub use daemon::{
@@ -35,6 +37,7 @@ pub use daemon::{
     OverlapArg, RecoverArg, WhenStoreDownArg,
 };
 pub use history::{HistoryArgs, OutcomeArg};
+pub use publish::PublishArgs;
 pub use store::{SnapshotArg, SnapshotArgs, StoreArgs};
 
 const EXAMPLES: &str = "\
@@ -67,10 +70,6 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   cronkeep explain '*/15 9-17 * * mon-fri'
   cronkeep explain /etc/crontab:7";
-
-const COMPLETIONS_EXAMPLES: &str = "\
-Example:
-  cronkeep completions bash > /etc/bash_completion.d/cronkeep";
 
 const MAN_EXAMPLES: &str = "\
 Example:
@@ -161,6 +160,12 @@ pub enum Command {
     /// The beginning and the end of the last runs that printed something: as the daemon knows it, else from the store.
     #[command(after_help = control::LOGS_EXAMPLES)]
     Logs(LogsArgs),
+    /// Send a message to RabbitMQ, and see that it arrives
+    ///
+    /// Through the daemon that runs, which keeps it until the broker has confirmed it; else straight to the broker. As the
+    /// command of an entry of root or of the daemon's user it is carried out by the daemon, without a process.
+    #[command(after_help = publish::EXAMPLES)]
+    Publish(PublishArgs),
     /// Show, compare or forget the crontabs that the store holds
     ///
     /// What was last accepted, to be recovered in the next container. Opens the store itself, beside a daemon or without.
@@ -173,7 +178,7 @@ pub enum Command {
     #[command(after_help = crontab::EXAMPLES)]
     Crontab(CrontabArgs),
     /// Print a shell's completion script
-    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    #[command(after_help = completions::EXAMPLES)]
     Completions(CompletionsArgs),
     /// Print the manual page
     #[command(after_help = MAN_EXAMPLES)]
@@ -265,14 +270,6 @@ pub struct ExplainArgs {
     pub reading: ReadingArgs,
 }
 
-/// What `completions` is asked.
-#[derive(Debug, Clone, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    #[arg(value_name = "SHELL", value_enum)]
-    pub shell: ShellArg,
-}
-
 /// The value of `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
 pub enum FormatArg {
@@ -290,25 +287,6 @@ pub enum FormatArg {
 pub enum CompatArg {
     /// Six fields have the year last
     Supercronic,
-}
-
-/// The value of `completions`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names of shells")]
-pub enum ShellArg {
-    Bash,
-    Zsh,
-    Fish,
-}
-
-impl From<ShellArg> for Shell {
-    fn from(shell: ShellArg) -> Self {
-        match shell {
-            ShellArg::Bash => Shell::Bash,
-            ShellArg::Zsh => Shell::Zsh,
-            ShellArg::Fish => Shell::Fish,
-        }
-    }
 }
 
 impl From<CompatArg> for Compat {

@@ -18,6 +18,7 @@ pub mod man;
 pub mod next;
 pub mod option;
 pub mod pause;
+pub mod publish;
 pub mod run;
 pub mod snapshot;
 pub mod status;
@@ -99,6 +100,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Health(args) => health::run(args, console),
         Command::History(args) => history::run(args, console),
         Command::Logs(args) => logs::run(args, console),
+        Command::Publish(args) => publish::run(args, console),
         Command::Snapshot(args) => snapshot::run(args, console),
         Command::Crontab(args) => crontab::run(args, console),
         Command::Completions(args) => completions::run(args, console),

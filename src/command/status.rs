@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::control::{ahead, client, label, since};
 use super::{Console, counted, span_text};
 use crate::args::StatusArgs;
-use crate::control::shape::{JobCounts, SourceObject, Status};
+use crate::control::shape::{JobCounts, OutboxObject, SourceObject, Status};
+use crate::executor::output::size;
 use crate::exit::ExitCode;
 use crate::sink::record::escape;
 
@@ -78,9 +79,32 @@ pub fn lines(status: &Status, now: Timestamp) -> Vec<(&'static str, String)> {
         lines.extend(headed("waiting", waiting.collect()));
     }
     lines.push(("store", status.store.clone()));
-    lines.push(("broker", status.broker.clone()));
+    lines.push(("broker", broker_text(status, now)));
+    lines.extend(status.outbox.as_ref().map(|outbox| ("outbox", outbox_text(outbox, now))));
     lines.push(("replicas", status.replicas.join(", ")));
     lines
+}
+
+fn broker_text(status: &Status, now: Timestamp) -> String {
+    let Some(stands) = &status.broker_standing else { return status.broker.clone() };
+    let since = since(stands.since.as_deref(), now).map(|since| format!(" for {since}"));
+    let reason = stands.reason.as_ref().map(|why| format!(": {}", escape(why.as_bytes())));
+    let at = stands.address.as_ref().filter(|address| **address != status.broker);
+    let at = at.map(|address| format!(" at {}", escape(address.as_bytes())));
+    let more: String = [at, since, reason].into_iter().flatten().collect();
+    format!("{}, {}{more}", escape(status.broker.as_bytes()), stands.standing)
+}
+
+fn outbox_text(outbox: &OutboxObject, now: Timestamp) -> String {
+    if outbox.count == 0 {
+        return "empty".to_owned();
+    }
+    let parts = [
+        Some(counted(usize::try_from(outbox.count).unwrap_or(usize::MAX), "message", "messages")),
+        Some(size(outbox.bytes)),
+        since(outbox.oldest.as_deref(), now).map(|age| format!("the oldest for {age}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The first of several lines has the head.
@@ -107,7 +131,7 @@ fn source_text(source: &SourceObject, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::shape::{Health, RunObject};
+    use crate::control::shape::{BrokerObject, Health, RunObject};
 
     #[test]
     fn the_status_is_told_in_a_few_lines() {
@@ -164,5 +188,39 @@ mod tests {
             "replicas  here",
         ];
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_broker_is_told_with_how_it_stands_and_what_waits_for_it() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let told = |broker: BrokerObject, outbox: OutboxObject| {
+            let status = Status {
+                broker: "amqp://one, amqp://two".into(),
+                broker_standing: Some(broker),
+                outbox: Some(outbox),
+                ..Status::default()
+            };
+            let lines = lines(&status, now);
+            let of =
+                |wanted: &str| lines.iter().find(|(head, _)| *head == wanted).unwrap().1.clone();
+            (of("broker"), of("outbox"))
+        };
+        let up = BrokerObject {
+            standing: "up".into(),
+            address: Some("amqp://two".into()),
+            ..BrokerObject::default()
+        };
+        let told_up = told(up, OutboxObject::default());
+        assert_eq!(told_up, ("amqp://one, amqp://two, up at amqp://two".into(), "empty".into()));
+        let down = BrokerObject {
+            standing: "down".into(),
+            since: Some("2025-12-31T23:55:00Z".into()),
+            reason: Some("connection refused".into()),
+            ..BrokerObject::default()
+        };
+        let oldest = Some("2025-12-31T22:00:00Z".into());
+        let (broker, outbox) = told(down, OutboxObject { count: 3, bytes: 1_234, oldest });
+        assert_eq!(broker, "amqp://one, amqp://two, down for 5m: connection refused");
+        assert_eq!(outbox, "3 messages, 1.2 kB, the oldest for 2h");
     }
 }

@@ -61,7 +61,7 @@ pub fn addresses(
             }
             text.to_owned()
         }
-        None => match std::env::var_os("CRONKEEP_AMQP_FILE") {
+        None => match std::env::var_os("CRONKEEP_AMQP_FILE").filter(|path| !path.is_empty()) {
             Some(path) => std::fs::read_to_string(&path).map_err(|error| {
                 UsageError(format!("CRONKEEP_AMQP_FILE {}: {error}", Path::new(&path).display()))
             })?,

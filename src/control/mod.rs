@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod find;
+pub mod publish;
 pub mod request;
 pub mod route;
 pub mod server;
@@ -17,6 +18,7 @@ pub mod socket;
 pub mod stream;
 
 pub use find::Find;
+pub use publish::{Publication, Published};
 pub use request::{Refusal, Reply, Request, Requests, Switched};
 pub use server::{Access, Peer, Server};
 pub use socket::Socket;

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use super::publish::{Publication, Published};
 use super::shape::{Health, Listing, RunObject, Status};
 use super::stream::Feed;
 
@@ -45,6 +46,15 @@ pub enum Request {
     Stop(String, Reply<Result<RunObject, Refusal>>),
     /// Look at the crontabs now.
     Reload(Reply<()>),
+    /// Publish a message.
+    Publish {
+        /// The message.
+        publication: Box<Publication>,
+        /// Who asks; none: somebody who controls the daemon.
+        user: Option<String>,
+        /// What became of it.
+        reply: Reply<Result<Published, Refusal>>,
+    },
     /// What a job or a run printed.
     Logs {
         /// A run's id or its end, or a job.

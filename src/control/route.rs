@@ -1,20 +1,36 @@
 //! The routes of `control.sock`: the HTTP interface, version 1.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use super::publish::Publication;
 use super::request::{Refusal, Request, Requests};
 use super::server::{Lasting, nothing_here};
 use super::shape::{Health, Listing};
 use super::stream::{Written, lines};
+
+/// Where messages are handed over.
+pub const PUBLISH: &str = "/api/v1/publish";
+
+/// The largest message that is read, its body in base64; the outbox may take less.
+const LARGEST: usize = 24 << 20;
+
+/// How long a client may take to send it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Messages that are read at a time.
+static READING: Semaphore = Semaphore::const_new(2);
 
 /// What a query may ask for.
 #[derive(Debug, Default, Deserialize)]
@@ -39,13 +55,60 @@ pub fn routes(requests: Requests) -> Router {
         .route("/logs/{what}", get(logs))
         .route("/status", get(status))
         .route("/reload", post(reload));
+    let taken = |State(requests): State<Requests>,
+                 Extension(lasting): Extension<Lasting>,
+                 body: Body| async move {
+        hand_over(&requests, None, &lasting, body).await
+    };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .nest("/api/v1", api)
+        .route(PUBLISH, post(taken))
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_method)
         .with_state(requests)
+}
+
+/// Has the message published that `user` hands over; none: somebody who controls the daemon.
+///
+/// Few are read at a time: each takes memory.
+pub async fn hand_over(
+    requests: &Requests,
+    user: Option<String>,
+    lasting: &Lasting,
+    body: Body,
+) -> Response {
+    // As long as the broker may take to answer.
+    lasting.set();
+    let publication = {
+        // It is never closed.
+        let _turn = READING.acquire().await;
+        match timeout(PATIENCE, to_bytes(body, LARGEST)).await {
+            Ok(Ok(bytes)) => serde_json::from_slice::<Publication>(&bytes),
+            Ok(Err(_)) => {
+                let text = "the message is too large, or did not come to its end";
+                let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "large", text);
+                return refusal.into_response();
+            }
+            Err(_) => {
+                let text = "the message did not come to its end in time";
+                let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow", text);
+                return refusal.into_response();
+            }
+        }
+    };
+    let publication = match publication {
+        Ok(publication) => Box::new(publication),
+        Err(error) => {
+            let text = format!("this is no message: {error}");
+            return Refusal::new(StatusCode::BAD_REQUEST, "invalid", text).into_response();
+        }
+    };
+    match requests.ask(|reply| Request::Publish { publication, user, reply }).await {
+        Ok(Ok(published)) => Json(published).into_response(),
+        Ok(Err(refusal)) | Err(refusal) => refusal.into_response(),
+    }
 }
 
 async fn other_method() -> Response {

@@ -145,7 +145,7 @@ impl RunObject {
         let job = &started.run.fire.job;
         RunObject {
             started: Some(instant(started.at, job)),
-            pid: Some(started.pid),
+            pid: started.pid,
             ..RunObject::of(&started.run)
         }
     }
@@ -232,15 +232,47 @@ pub struct Status {
     pub waiting: Vec<RunObject>,
     /// Where state is kept: `memory`.
     pub store: String,
-    /// Where messages go: `none`.
+    /// Where messages go, without secrets; `none`.
     pub broker: String,
+    /// How that stands, where there is one.
+    pub broker_standing: Option<BrokerObject>,
+    /// What waits for it, where there is one.
+    pub outbox: Option<OutboxObject>,
     /// The hosts that share the schedule.
     pub replicas: Vec<String>,
+    /// Fires that are due and held until the store answers.
+    pub held: usize,
     /// Processes reaped that were nobody's.
     pub orphans: u64,
     /// The instant of the next fire.
     pub next: Option<String>,
     pub health: Health,
+}
+
+/// How the broker stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrokerObject {
+    /// `up`, `blocked`, `down`; `unknown` where it was not asked for anything yet.
+    pub standing: String,
+    /// To which of its addresses there is a connection, without secrets.
+    pub address: Option<String>,
+    /// Since when it takes nothing.
+    pub since: Option<String>,
+    /// Why it takes nothing.
+    pub reason: Option<String>,
+}
+
+/// Messages that wait for the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxObject {
+    /// How many, those that are on their way included.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the oldest of them was accepted.
+    pub oldest: Option<String>,
 }
 
 /// A crontab of the daemon.

@@ -1,4 +1,47 @@
-//! Runs that need no process here: built-in commands, and commands that are sent to workers.
+//! Carries out runs without a process here: messages to be published, commands for workers elsewhere.
 //!
-//! Receives attempts of runs from the [`executor`](crate::executor), hands messages to the [`outbox`](crate::outbox), and
-//! waits for what comes of them. Layer 7.
+//! Receives runs from the [`executor`](crate::executor), hands letters to the [`outbox`](crate::outbox), and hands on what came
+//! of each. Layer 7. What it does not take runs as a program: it takes only what means the same either way.
+
+mod permission;
+mod publish;
+pub mod reply;
+pub mod task;
+
+pub use permission::Permission;
+pub use publish::{CONFIRM, Publishing, cause_of, words_of};
+
+use std::sync::Arc;
+
+use crate::crontab::directive::Executor;
+use crate::event::Run;
+use crate::executor::{Carrying, Courier, Lines};
+use crate::job::Job;
+
+/// Carries out each run as its job asks for.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    publishing: Publishing,
+}
+
+impl Desk {
+    /// One that publishes messages.
+    #[must_use]
+    pub fn new(publishing: Publishing) -> Self {
+        Desk { publishing }
+    }
+}
+
+impl Courier for Desk {
+    fn takes(&self, job: &Job) -> bool {
+        match job.policy().executor {
+            Executor::Shell => self.publishing.takes(job),
+            Executor::Worker(_) => false,
+        }
+    }
+
+    fn carry(&self, run: Arc<Run>, lines: Lines) -> Carrying {
+        let publishing = self.publishing.clone();
+        Box::pin(async move { publishing.carry(&run, &lines).await })
+    }
+}

@@ -95,6 +95,7 @@ codes! {
     W018 Warning "affected by daylight saving",
     W019 Warning "bad random delay",
     W020 Warning "looks like a directive",
+    W021 Warning "bad arguments of publish",
 }
 
 /// A mistake inside one line, before the line's place in its file is known.

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::broker;
 use super::recover::Concerns;
 use super::standing::{Standing, Standings};
 use super::store::Outlook;
@@ -22,10 +23,12 @@ use crate::control::shape::{
     Health, JobCounts, Listing, RunObject, SourceObject, Status, instant_in,
 };
 use crate::control::{self, Access, Find, Refusal, Request, Requests, Server, Socket, Switched};
+use crate::courier::{Permission, Publishing};
 use crate::crontab::Fault;
 use crate::event::{Bus, Event, Fire, Run, Trigger};
 use crate::executor::{Handle, Place, State};
 use crate::job::{Job, JobKey, JobTable};
+use crate::replica::Held;
 use crate::schedule::{Due, Zone};
 use crate::scheduler::Pulse;
 use crate::sink::recent::Recent;
@@ -48,7 +51,14 @@ pub(super) struct Control {
 
 impl Control {
     /// Opens the sockets. Where that fails, the daemon goes on without: the schedule matters more.
-    pub(super) async fn start(config: &Config, account: &Account, bus: &Bus) -> Self {
+    ///
+    /// With a `permission`, those whom it is given can publish by the socket that everybody may ask.
+    pub(super) async fn start(
+        config: &Config,
+        account: &Account,
+        bus: &Bus,
+        permission: Option<Permission>,
+    ) -> Self {
         let (requests, receiver) = Requests::channel();
         let mut serving = JoinSet::new();
         let refused = |error: control::socket::BindError| {
@@ -69,8 +79,17 @@ impl Control {
                     match Socket::bind(&beside(config), 0o666).await {
                         Err(error) => refused(error),
                         Ok(socket) => {
-                            let zone = config.zone.clone();
-                            let routes = move || super::crontab::routes(&zone);
+                            let (zone, ways) = (config.zone.clone(), requests.clone());
+                            let others = permission.filter(Permission::is_given_to_others);
+                            let routes = move || {
+                                let tables = super::crontab::routes(&zone);
+                                match &others {
+                                    Some(others) => {
+                                        tables.merge(super::publish::routes(&ways, others))
+                                    }
+                                    None => tables,
+                                }
+                            };
                             serving.spawn(Server::new(socket, Access::Everybody, routes).run());
                         }
                     }
@@ -116,8 +135,13 @@ pub(super) struct Desk {
     pub(super) store: Outlook,
     /// The replicas that live, where the schedule is shared.
     pub(super) replicas: Option<watch::Receiver<Vec<store::Beat>>>,
+    /// What is due and held, where the schedule is shared.
+    pub(super) held: Option<watch::Receiver<Option<Held>>>,
     pub(super) kept: store::Handle,
     pub(super) concerns: watch::Receiver<Concerns>,
+    /// Who publishes messages, and how the broker stands, where there is one.
+    pub(super) publishing: Option<Publishing>,
+    pub(super) broker: Option<broker::Outlook>,
 }
 
 /// What does not change while the daemon runs.
@@ -209,6 +233,9 @@ impl Desk {
                 let state = self.executor.state().await;
                 let _ = reply.send(feed::logs(&self.recent, &what, of, &state.running, follow));
             }
+            Request::Publish { publication, user, reply } => {
+                let _ = reply.send(self.publish(*publication, user.as_deref()).await);
+            }
             // The daemon's own.
             Request::Reload(_) => {}
         }
@@ -285,8 +312,11 @@ impl Desk {
             active: state.running.iter().map(RunObject::active).collect(),
             waiting: waiting(&state),
             store: self.store.name(),
-            broker: "none".to_owned(),
+            broker: self.broker.as_ref().map_or_else(|| "none".to_owned(), broker::Outlook::name),
+            broker_standing: self.broker.as_ref().map(|broker| broker.broker(&self.about.zone)),
+            outbox: self.broker.as_ref().map(|broker| broker.outbox(&self.about.zone)),
             replicas: self.replicas(),
+            held: self.held().map_or(0, |held| held.count),
             orphans: state.orphans,
             next: self.pulse.next().map(|at| instant_in(at, rules)),
             health,
@@ -299,6 +329,11 @@ impl Desk {
         let names = alive.into_iter().flatten().map(|beat| beat.lease.replica);
         let names: Vec<String> = names.collect();
         if names.is_empty() { vec![hostname()] } else { names }
+    }
+
+    /// What is due and held, if anything is.
+    fn held(&self) -> Option<Held> {
+        self.held.as_ref().and_then(|held| held.borrow().clone())
     }
 
     /// How many jobs are paused; a pause outlives its job.
@@ -381,6 +416,11 @@ impl Desk {
         });
         reasons.extend(troubled);
         reasons.extend(self.store.trouble());
+        reasons.extend(self.broker.iter().flat_map(|broker| broker.troubles(self.clock.now())));
+        reasons.extend(self.held().map(|Held { count, reason }| match count {
+            1 => format!("1 fire is held: {reason}"),
+            count => format!("{count} fires are held: {reason}"),
+        }));
         reasons.extend(self.concerns.borrow().iter().cloned());
         reasons
     }
@@ -396,6 +436,7 @@ fn refuse(request: Request) -> Option<Request> {
         Request::Run { reply, .. } => drop(reply.send(Err(refusal))),
         Request::Pause(_, reply) | Request::Resume(_, reply) => drop(reply.send(Err(refusal))),
         Request::Stop(_, reply) => drop(reply.send(Err(refusal))),
+        Request::Publish { reply, .. } => drop(reply.send(Err(refusal))),
         other => return Some(other),
     }
     None

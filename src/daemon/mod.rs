@@ -3,12 +3,14 @@
 //! Receives a [`Config`], hands on an [`ExitCode`]. Layer 9, the last of it: wiring only.
 
 mod background;
+mod broker;
 mod control;
 mod crontab;
 mod feed;
 mod last;
 mod lock;
 mod notify;
+mod publish;
 mod reading;
 mod reboot;
 mod recover;
@@ -22,6 +24,7 @@ mod signal;
 mod standing;
 mod store;
 mod surroundings;
+mod touch;
 
 use std::ffi::CString;
 use std::path::Path;
@@ -36,6 +39,7 @@ use tokio::time::timeout;
 
 use crate::clock::{Clock, SystemClock, Waker};
 use crate::config::{Config, Mail};
+use crate::courier;
 use crate::event::{Bus, Event};
 use crate::executor::mail::{Post, SENDMAIL, Via};
 use crate::executor::{Executor, Handle, Host};
@@ -51,6 +55,7 @@ use crate::sink::syslog::Syslog;
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
 use background::PidFile;
+use broker::{Beside, Mailing};
 pub use background::{Launch, PID_FILE};
 use control::{About, Control, Desk};
 use lock::Locks;
@@ -142,6 +147,8 @@ struct Daemon {
     desk: Desk,
     /// Where state outlives the daemon.
     store: Keeper,
+    /// Where messages go, if anywhere.
+    mailing: Option<Mailing>,
     /// What the store says of earlier lives, if it does not in time.
     late: mpsc::UnboundedReceiver<States>,
     recovery: Recovery,
@@ -160,6 +167,7 @@ async fn serve(
     let events = bus.subscribe_bounded();
     let hook_events = bus.subscribe();
     let seen_events = bus.subscribe();
+    let published = config.broker.events.clone().map(|exchange| (exchange, bus.subscribe()));
     let bus = bus.build();
     let (seen, recent) = (Seen::default(), Recent::default());
     let style = Style {
@@ -199,7 +207,23 @@ async fn serve(
     let executor = executor.with_limit(config.max_jobs).with_tables(table.clone());
     let executor = executor.with_announcements(announced);
     let (ledger, entrance) = replica::ledger(&config, &kept, &replica, &fire_sender);
-    let executor = executor.with_ledger(ledger);
+    let mut executor = executor.with_ledger(ledger);
+    let beside = Beside {
+        store: &kept,
+        replica: &replica,
+        entrance: entrance.as_ref(),
+        clock: &clock,
+        bus: &bus,
+    };
+    let mailing = Mailing::start(&config, &beside)?;
+    let broker = mailing.as_ref().map(Mailing::broker);
+    let events_out = mailing.as_ref().zip(published).map(|(mailing, (exchange, events))| {
+        mailing.publish_events(exchange, &beside, events)
+    });
+    let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
+    if let Some(publishing) = &publishing {
+        executor = executor.with_courier(Arc::new(courier::Desk::new(publishing.clone())));
+    }
     let executing = tokio::spawn(executor.run());
     // Read before anything is written over it; what is alive counts before the first fire is judged.
     kept.hold();
@@ -209,6 +233,10 @@ async fn serve(
         restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
     tokio::spawn(restoring);
 
+    if config.store.address.is_shared() {
+        let (settling, again) = (touch::SETTLING, touch::AGAIN);
+        tokio::spawn(touch::touch(kept.clone(), tables.subscribe(), settling, again));
+    }
     let replicas = entrance.map(|entrance| {
         Replicas::start(entrance, &kept, &clock, &bus, tables.subscribe(), &handle)
     });
@@ -251,7 +279,8 @@ async fn serve(
     let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
     let places = config.sources.iter().map(|source| source.place.clone());
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
-    let control = Control::start(&config, &account, &bus).await;
+    let permission = publishing.as_ref().map(|publishing| publishing.permission.clone());
+    let control = Control::start(&config, &account, &bus, permission).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
     let reload = Reload::new(&config, account, bus.clone(), resume);
     let desk = Desk {
@@ -266,8 +295,11 @@ async fn serve(
         about,
         store: store.outlook(),
         replicas: replicas.as_ref().map(|replicas| replicas.alive.clone()),
+        held: replicas.as_ref().map(|replicas| replicas.held.clone()),
         kept: kept.clone(),
         concerns: recovery.concerns(),
+        publishing,
+        broker: mailing.as_ref().map(Mailing::outlook),
     };
     let executor = handle;
     let daemon = Daemon {
@@ -284,6 +316,7 @@ async fn serve(
         control,
         desk,
         store,
+        mailing,
         late,
         recovery,
         notify,
@@ -293,6 +326,12 @@ async fn serve(
     // Both end with the last event; requests that are under way by then have the time of the last lines.
     let _ = timeout(LAST_LINES, hooks).await;
     let _ = timeout(LAST_LINES, keeping).await;
+    if let Some(events_out) = events_out {
+        let _ = timeout(LAST_WRITES, events_out).await;
+    }
+    if let Some(broker) = broker {
+        broker.close(broker::LEAVING).await;
+    }
     kept.flush(LAST_WRITES).await;
     if let Some(replicas) = replicas {
         replicas.leave().await;
@@ -358,6 +397,7 @@ impl Daemon {
                 }
                 request = self.control.next() => self.answer(request),
                 () = self.store.turned() => self.store.tell(),
+                () = broker::turned(&mut self.mailing) => broker::tell(&mut self.mailing),
                 // Without it nothing runs: better to end, and be started anew, than to seem well.
                 ended = &mut executing => {
                     ended.context("the executor failed")?;

@@ -461,7 +461,6 @@ fn not_carried_out(policy: &Policy) -> Vec<&'static str> {
         }
     };
     name(policy.executor != default.executor, "executor");
-    name(policy.expires != default.expires, "expires");
     name(policy.result != default.result, "result");
     named
 }

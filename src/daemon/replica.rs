@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::event::{Bus, Event, Fire, Settlement};
 use crate::executor::{self, Ledger};
 use crate::job::JobTable;
-use crate::replica::{Duty, Gate, Leave, Ports, Settings, Silence};
+use crate::replica::{Duty, Gate, Held, Leave, Ports, Settings, Silence};
 use crate::store::{Beat, Conditions, Handle, Lease, WhenDown};
 use crate::unix::identity::hostname;
 
@@ -41,6 +41,14 @@ pub(super) struct Entrance {
     conditions: watch::Sender<Conditions>,
     granted: mpsc::UnboundedSender<Fire>,
     settings: Settings,
+    replicas: watch::Sender<Vec<Beat>>,
+}
+
+impl Entrance {
+    /// The replicas that live, this one first; none before that is known.
+    pub(super) fn alive(&self) -> watch::Receiver<Vec<Beat>> {
+        self.replicas.subscribe()
+    }
 }
 
 /// Where starts are recorded; and, where the schedule is shared, what its gate is to be made of.
@@ -79,7 +87,8 @@ pub(super) fn ledger(
     };
     let (told, settled) = mpsc::unbounded_channel();
     let granted = granted.clone();
-    let entrance = Entrance { settled, conditions, granted, settings };
+    let replicas = watch::channel(Vec::new()).0;
+    let entrance = Entrance { settled, conditions, granted, settings, replicas };
     (ledger.with_claims(told), Some(entrance))
 }
 
@@ -91,6 +100,8 @@ pub(super) struct Replicas {
     pub(super) passed: mpsc::UnboundedSender<Event>,
     /// The replicas that live, this one first.
     pub(super) alive: watch::Receiver<Vec<Beat>>,
+    /// What is due and held.
+    pub(super) held: watch::Receiver<Option<Held>>,
     leave: oneshot::Sender<Leave>,
 }
 
@@ -106,9 +117,10 @@ impl Replicas {
     ) -> Self {
         let (fires, due) = mpsc::unbounded_channel();
         let (passed, not_started) = mpsc::unbounded_channel();
-        let (replicas, alive) = watch::channel(Vec::new());
+        let (holding, held) = watch::channel(None);
         let (leave, left) = oneshot::channel();
-        let Entrance { settled, conditions, granted, settings } = entrance;
+        let Entrance { settled, conditions, granted, settings, replicas } = entrance;
+        let alive = replicas.subscribe();
         let (executor, zone) = (executor.clone(), settings.zone.clone());
         let duties = move |duty| match duty {
             Duty::Adopt(runs) => executor.adopt(runs, zone.clone()),
@@ -127,10 +139,11 @@ impl Replicas {
             duties: Box::new(duties),
             conditions,
             replicas,
+            held: holding,
             leave: left,
         };
         tokio::spawn(Gate::new(ports, settings).run());
-        Replicas { fires, passed, alive, leave }
+        Replicas { fires, passed, alive, held, leave }
     }
 
     /// Says that this replica is gone. To be called when nothing is started any more and everything is written.

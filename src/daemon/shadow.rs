@@ -115,7 +115,7 @@ pub(super) async fn serve(
     let places = config.sources.iter().map(|source| source.place.clone());
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let account = Account::current();
-    let control = Control::start(&config, &account, &bus).await;
+    let control = Control::start(&config, &account, &bus, None).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
     let resume = Resume::of_shadow(store.handle().clone(), bus.clone());
     let reload = Reload::new(&config, account, bus.clone(), resume);
@@ -136,6 +136,9 @@ pub(super) async fn serve(
         kept: store.handle().clone(),
         concerns: concern,
         replicas: None,
+        held: None,
+        publishing: None,
+        broker: None,
     };
     let shadow = Shadow {
         clock,

@@ -37,6 +37,9 @@ impl Daemon {
         // It answers its waker at once; a panic of it was told already.
         let _ = scheduler.join();
         self.recovery.finish().await;
+        if let Some(mailing) = self.mailing.take() {
+            mailing.flush().await;
+        }
         self.bus.publish(Event::Stopped { killed, left });
         if killed == 0 { ExitCode::Success } else { ExitCode::Failure }
     }

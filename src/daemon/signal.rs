@@ -45,11 +45,11 @@ impl Daemon {
         for started in &state.running {
             let run = &started.run;
             let since = started.at.to_zoned(zone.clone());
+            let pid = started.pid.map_or_else(String::new, |pid| format!(" pid {pid}"));
             lines.push(format!(
-                "running: {} run {} pid {} since {}",
+                "running: {} run {}{pid} since {}",
                 run.fire.job.label(),
                 run.id,
-                started.pid,
                 since.strftime("%F %T %z")
             ));
         }

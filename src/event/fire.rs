@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::job::Job;
 use crate::schedule::Due;
 
+/// Why a fire is skipped where the job has as many runs as it may (`max-instances`).
+pub const MAX_INSTANCES: &str = "max instances";
+
 /// The decision that a job is due at a scheduled instant; at most one run comes of it.
 #[derive(Debug, Clone)]
 pub struct Fire {

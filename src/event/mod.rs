@@ -10,7 +10,7 @@ pub mod outcome;
 pub mod run;
 
 pub use bus::{Bounded, Bus, Permit};
-pub use fire::{Fire, Settlement, Trigger};
+pub use fire::{Fire, MAX_INSTANCES, Settlement, Trigger};
 pub use message::Sent;
 pub use outcome::{Cause, Outcome};
 pub use run::{BadRunId, Ended, Line, Run, RunId, Started, Stream, Usage};
@@ -74,7 +74,7 @@ pub enum Event {
         /// Why, in words.
         reason: String,
     },
-    /// A run's process was started.
+    /// A run was started.
     RunStarted(Started),
     /// A run printed a line.
     RunOutput(Line),

@@ -65,8 +65,20 @@ pub enum Cause {
     Blocked,
     /// The broker is away.
     BrokerAway,
+    /// The outbox did not take its message.
+    NotKept,
+    /// There was nothing to be its message's body.
+    NoBody,
     /// The worker that carried it out has failed, not the command.
     Worker,
+    /// The task that its message started has failed.
+    Task,
+    /// The task that its message started was revoked, or came too late.
+    Revoked,
+    /// The task that its message started gave no result in time.
+    NoResult,
+    /// The result of its task, if there is one, cannot be heard of any more.
+    ResultLost,
 }
 
 impl Outcome {
@@ -136,7 +148,13 @@ impl fmt::Display for Cause {
             Cause::Unconfirmed => "not confirmed in time",
             Cause::Blocked => "the broker takes nothing",
             Cause::BrokerAway => "the broker is away",
+            Cause::NotKept => "the outbox did not take the message",
+            Cause::NoBody => "there is no body to send",
             Cause::Worker => "the worker failed",
+            Cause::Task => "the task failed",
+            Cause::Revoked => "the task was revoked",
+            Cause::NoResult => "no result came in time",
+            Cause::ResultLost => "the result was lost",
         })
     }
 }

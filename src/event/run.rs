@@ -86,13 +86,13 @@ pub struct Run {
     pub attempt: u32,
 }
 
-/// A run's process was started.
+/// A run was started.
 #[derive(Debug, Clone)]
 pub struct Started {
     /// The run.
     pub run: Arc<Run>,
-    /// Its main process.
-    pub pid: i32,
+    /// Its main process; none where it is carried out without one here.
+    pub pid: Option<i32>,
     /// Wall time of the start.
     pub at: Timestamp,
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::crontab::directive::{CatchUp, Overlap};
-use crate::event::{Run, RunId, Trigger};
+use crate::event::{MAX_INSTANCES, Run, RunId, Trigger};
 use crate::job::{JobKey, Policy};
 
 /// The runs that are alive or wait, and the rules between them.
@@ -107,7 +107,7 @@ impl fmt::Display for Skip {
             Skip::Overlap => "an earlier run is alive",
             Skip::Queued => "a run is queued already",
             Skip::Replaced => "replaced by a later run",
-            Skip::MaxInstances => "max instances",
+            Skip::MaxInstances => MAX_INSTANCES,
             Skip::CalledOff => "stopped before its start",
         })
     }

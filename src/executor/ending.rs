@@ -8,7 +8,7 @@ use super::deadline::Deadline;
 use super::life::{Life, Phase};
 use super::tree::Tree;
 use super::{Core, retry};
-use crate::event::{Cause, Event, RunId};
+use crate::event::{Cause, Event, RunId, Started};
 use crate::unix::{Pid, Signal};
 
 /// How soon it is looked again for what is left of a run whose main process has ended: nothing tells of that. Doubled each
@@ -46,6 +46,7 @@ pub(super) struct Ending {
 impl Core {
     /// Has a run's processes end, as its time-out does (no `cause`) or for this cause; false if it has none.
     ///
+    /// One that is carried out without a process here ends at once, whatever its `kill-after`.
     /// One that waits for its next attempt, or whose leftovers are being ended before that, gets none.
     pub(super) fn end_run(&mut self, id: RunId, cause: Option<Cause>) -> bool {
         let Some(life) = self.lives.get_mut(&id) else { return false };
@@ -53,7 +54,8 @@ impl Core {
         let kill_at = Instant::now().checked_add(kill_after);
         let pid = match &life.phase {
             Phase::Starting => None,
-            Phase::Running(started) => Some(Pid::from_raw(started.pid)),
+            Phase::Running(Started { pid: Some(pid), .. }) => Some(Pid::from_raw(*pid)),
+            Phase::Running(_) => return self.end_carried(id, cause),
             Phase::Ended { end, .. } => {
                 // What is left of it ends as it would have.
                 let goes_on = end.retry.is_some() && life.called_off.is_none();

@@ -79,7 +79,7 @@ impl Handle {
     }
 
     /// Ends a run: TERM to all its processes, KILL to what is left after `kill-after`; one that waits does not start. False
-    /// if there is no such run. Returns at once.
+    /// if there is no such run. One without a process here ends at once. Returns at once.
     pub async fn end(&self, run: RunId) -> bool {
         self.ask(|reply| Order::End(run, reply)).await.unwrap_or_default()
     }

@@ -24,10 +24,10 @@ const BURST: usize = 256;
 
 /// So many starts are asked for at once where replicas share them, while not many more than half as many that were permitted
 /// are still to be made: what is recorded and not made is lost if the daemon is killed, and no other may make it.
-const CHUNK: usize = 16;
+const CHUNK: usize = 8;
 
-/// Starts that take longer hang, and hold up nobody else's.
-const HANGS: Duration = Duration::from_millis(50);
+/// Starts that take longer hang, and hold up nobody else's. Much longer than any takes on a machine that is busy.
+const HANGS: Duration = Duration::from_millis(200);
 
 /// How soon a store that has not answered is asked again for a start that is not made without it.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -124,7 +124,7 @@ impl Core {
     pub(super) fn submit(&mut self, ticket: Arc<Ticket>) {
         match &mut self.ledger {
             Some(ledger) => ledger.waiting.push(ticket),
-            None => self.starts.submit(ticket),
+            None => self.make(ticket),
         }
     }
 
@@ -213,7 +213,7 @@ impl Core {
                                 ledger.making.push(ticket.number);
                             }
                             self.tell_started(ticket.run());
-                            self.starts.submit(Arc::clone(ticket));
+                            self.make(Arc::clone(ticket));
                             continue;
                         }
                         Permission::Taken => TAKEN,
@@ -276,7 +276,7 @@ impl Core {
                 ledger.note_start(ticket.run());
             }
             self.tell_started(ticket.run());
-            self.starts.submit(Arc::clone(ticket));
+            self.make(Arc::clone(ticket));
         }
     }
 
@@ -375,7 +375,8 @@ fn running(started: &Started) -> RunRecord {
     let run = &started.run;
     let mut record = RunRecord::going(run);
     record.started = Some(started.at);
-    record.process = process::since(Pid::from_raw(started.pid)).map(|at| (started.pid, at));
+    record.process =
+        started.pid.and_then(|pid| Some((pid, process::since(Pid::from_raw(pid))?)));
     record
 }
 

@@ -42,9 +42,9 @@ pub(super) struct Life {
 pub(super) enum Phase {
     /// Its process is about to be.
     Starting,
-    /// Its main process lives.
+    /// Its main process lives, or it is being carried out without one.
     Running(Started),
-    /// Its main process has ended, or never came to be.
+    /// That has ended, or never came to be.
     Ended {
         end: Ended,
         /// Whether its end is on the bus.
@@ -52,6 +52,17 @@ pub(super) enum Phase {
     },
     /// It waits for its next attempt.
     Resting { until: Instant },
+}
+
+/// How an attempt has ended.
+#[derive(Debug)]
+pub(super) enum Finish {
+    /// Its main process with this status.
+    Exited(Status),
+    /// Without ever being, for this reason.
+    NotStarted(String),
+    /// It was carried out without a process here, and this is what came of it.
+    Carried(Outcome, Option<Cause>),
 }
 
 impl Core {
@@ -207,8 +218,8 @@ impl Core {
         let Some(life) = self.lives.get_mut(&id) else { return };
         life.phase = Phase::Running(started.clone());
         life.oom_before = oom_before;
-        if let Some(ending) = &mut life.ending {
-            ending.tree = Some(Tree::new(id, Pid::from_raw(started.pid)));
+        if let (Some(ending), Some(pid)) = (&mut life.ending, started.pid) {
+            ending.tree = Some(Tree::new(id, Pid::from_raw(pid)));
             self.look_within(Duration::ZERO);
         } else {
             let timeout = started.run.fire.job.policy().timeout;
@@ -216,19 +227,21 @@ impl Core {
         }
     }
 
-    /// An attempt has ended: with this status, or for this reason without ever being.
+    /// An attempt has ended, in this way.
     ///
     /// Its end is told by `attendant`, after the output that came before it; without one, here.
     pub(super) fn finish(
         &mut self,
         run: Arc<Run>,
-        how: Result<Status, String>,
+        how: Finish,
         (duration, usage): (Duration, Usage),
         attendant: Option<oneshot::Sender<Ended>>,
     ) {
+        let is_process = matches!(how, Finish::Exited(_));
+        let (outcome, cause) = outcome(&run, how);
         let mut end = Ended {
-            outcome: outcome(&run, how),
-            cause: None,
+            outcome,
+            cause,
             retry: None,
             at: self.clock.now(),
             run,
@@ -239,7 +252,7 @@ impl Core {
         let killed = matches!(end.outcome, Outcome::Killed { signal: 9 })
             // What a shell says of a command of its own.
             || end.outcome == Outcome::Failed { exit: 128 + 9 };
-        let oom = if killed { self.oom.read() } else { None };
+        let oom = if killed && is_process { self.oom.read() } else { None };
         let Some(life) = self.lives.get_mut(&id) else {
             self.bus.publish(Event::RunEnded(end));
             return;
@@ -433,13 +446,20 @@ impl Life {
     }
 }
 
-fn outcome(run: &Run, how: Result<Status, String>) -> Outcome {
+fn outcome(run: &Run, how: Finish) -> (Outcome, Option<Cause>) {
     match how {
-        Ok(Status::Exited(exit)) if run.fire.job.policy().success_codes.contains(&exit) => {
-            Outcome::Succeeded { exit }
-        }
-        Ok(Status::Exited(exit)) => Outcome::Failed { exit },
-        Ok(Status::Signalled(signal)) => Outcome::Killed { signal },
-        Err(reason) => Outcome::CouldNotStart { reason },
+        Finish::Exited(Status::Exited(exit)) => (judged(run, exit), None),
+        Finish::Exited(Status::Signalled(signal)) => (Outcome::Killed { signal }, None),
+        Finish::NotStarted(reason) => (Outcome::CouldNotStart { reason }, None),
+        Finish::Carried(outcome, cause) => (outcome, cause),
+    }
+}
+
+/// What an exit code is to the job.
+pub(super) fn judged(run: &Run, exit: u8) -> Outcome {
+    if run.fire.job.policy().success_codes.contains(&exit) {
+        Outcome::Succeeded { exit }
+    } else {
+        Outcome::Failed { exit }
     }
 }

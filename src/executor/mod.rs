@@ -7,6 +7,7 @@
 mod account;
 pub mod admission;
 mod attend;
+mod carriage;
 pub mod courier;
 mod deadline;
 mod ending;
@@ -14,6 +15,7 @@ mod handle;
 pub mod ledger;
 mod life;
 pub mod mail;
+pub mod occasion;
 mod oom;
 pub mod output;
 mod plain;
@@ -55,8 +57,9 @@ use crate::job::{Job, JobTable};
 use crate::store::RunRecord;
 use crate::unix::{self, Reaper, Signals};
 use admission::Admission;
+use carriage::Carriage;
 use deadline::{Deadlines, Set};
-use life::Life;
+use life::{Finish, Life};
 use oom::OomCounter;
 use state::LastEnds;
 use told::Told;
@@ -125,6 +128,10 @@ struct Core {
     oom_read: (Duration, Option<u64>),
     /// Whether nothing is to follow any more.
     stopping: bool,
+    /// Who carries out runs without a process here; none: nobody.
+    courier: Option<Arc<dyn Courier>>,
+    /// Those that are being carried out so.
+    carried: HashMap<RunId, Carriage>,
     /// Where starts are recorded; none: nowhere.
     ledger: Option<Ledger>,
     /// The runs of an earlier life whose processes live, as they were recorded.
@@ -183,6 +190,8 @@ impl Executor {
             oom_read: (clock.monotonic(), oom.read()),
             oom,
             stopping: false,
+            courier: None,
+            carried: HashMap::new(),
             ledger: None,
             survivors: HashMap::new(),
             pause_changed: None,
@@ -220,6 +229,13 @@ impl Executor {
     #[must_use]
     pub fn with_ledger(mut self, ledger: Ledger) -> Self {
         self.core.ledger = Some(ledger);
+        self
+    }
+
+    /// Runs that it takes are carried out by it, without a process here.
+    #[must_use]
+    pub fn with_courier(mut self, courier: Arc<dyn Courier>) -> Self {
+        self.core.courier = Some(courier);
         self
     }
 
@@ -271,13 +287,16 @@ impl Executor {
                 },
                 Some(job) = self.ahead.recv() => {
                     self.core.warm();
-                    self.core.starts.rehearse(job);
+                    // Nothing is looked up for what needs no process.
+                    if !self.core.is_carried(&job) {
+                        self.core.starts.rehearse(job);
+                    }
                 }
             }
             self.core.pump();
             self.core.record(!self.fires.is_empty());
             let alive = self.core.reaper.children().len() + self.core.starts.len();
-            crowd = crowd.max(alive);
+            crowd = crowd.max(alive + self.core.carried.len());
             if crowd >= CROWD && !self.core.is_engaged() {
                 crowd = 0;
                 unix::memory::release();
@@ -301,7 +320,8 @@ impl Core {
         while let Some((ended, open)) = self.next_ended() {
             let duration = self.clock.monotonic().saturating_sub(open.since);
             let used = (duration, usage(ended.usage));
-            self.finish(open.started.run, Ok(ended.status), used, Some(open.ended));
+            let how = Finish::Exited(ended.status);
+            self.finish(open.started.run, how, used, Some(open.ended));
         }
         if std::mem::take(&mut self.look_now) {
             self.look();

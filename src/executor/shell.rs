@@ -9,10 +9,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
 use super::mail::{Envelope, Post};
+use super::occasion::{message_id, scheduled_at};
 use super::plain::{Plain, Search};
 use crate::crontab::Origin;
 use crate::event::Run;
 use crate::job::{Action, Terms};
+use crate::message;
 use crate::unix::{Account, Limit, Strings};
 
 /// `PATH` where neither the daemon nor the crontab has one; cronie's default.
@@ -21,13 +23,14 @@ pub const DEFAULT_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 /// `SHELL` where the crontab has none.
 pub const DEFAULT_SHELL: &str = "/bin/sh";
 
-/// What every run learns of itself; nobody else sets these.
-pub const ABOUT: [&str; 5] = [
+/// What every run learns of itself, and a publish besides: the id that its message is to have. Nobody else sets these.
+pub const ABOUT: [&str; 6] = [
     "CRONKEEP_JOB_ID",
     "CRONKEEP_JOB_NAME",
     "CRONKEEP_RUN_ID",
     "CRONKEEP_SCHEDULED_AT",
     "CRONKEEP_ATTEMPT",
+    "CRONKEEP_MESSAGE_ID",
 ];
 
 /// What all runs have in common.
@@ -167,17 +170,19 @@ pub fn arguments(shell: &CStr, run: &Run) -> Result<Strings, String> {
 /// The job's name holds a NUL byte.
 pub fn about(run: &Run) -> Result<Strings, String> {
     let job = &*run.fire.job;
-    let at = run.fire.due.at;
-    let offset = job.zone().rules().to_offset(at);
     let values = [
         job.key.id.to_string(),
         job.label(),
         run.id.to_string(),
-        at.display_with_offset(offset).to_string(),
+        scheduled_at(run),
         run.attempt.to_string(),
     ];
+    let command = job.action.command().as_bytes();
+    // A shell might publish several, and each has an id of its own.
+    let is_one_publish = message::is_publish(command) && message::words::words(command).is_some();
+    let message = is_one_publish.then(|| message_id(run));
     let mut about = Strings::default();
-    for (name, value) in ABOUT.iter().zip(values) {
+    for (name, value) in ABOUT.iter().zip(values.into_iter().chain(message)) {
         about
             .push(&[name.as_bytes(), b"=", value.as_bytes()])
             .map_err(|_| format!("{name} holds a NUL byte"))?;
@@ -421,6 +426,20 @@ mod tests {
         let mut of_table = texts(&base(&host(&[]), &run).unwrap().environment);
         of_table.retain(|line| line.starts_with("CRONKEEP_"));
         assert_eq!(of_table, ["CRONKEEP_OWN=kept"]);
+    }
+
+    #[test]
+    fn a_publish_learns_the_id_of_its_message_and_other_commands_do_not() {
+        let id = |command: &[u8]| {
+            let about = texts(&about(&run(&[], command)).unwrap());
+            about.into_iter().find_map(|line| Some(line.strip_prefix("CRONKEEP_MESSAGE_ID=")?.to_owned()))
+        };
+        let key = "crondServiceTask-abababababababab#2";
+        assert_eq!(id(b"cronkeep publish e k x"), Some(format!("{key}:1700000040")));
+        assert_eq!(id(b"/bin/cronkeep publish --amqp amqp://x e k x"), Some(format!("{key}:1700000040")));
+        for command in [&b"cronkeep publish e k x; cronkeep publish e k y"[..], b"true", b"cronkeep check"] {
+            assert_eq!(id(command), None);
+        }
     }
 
     #[test]

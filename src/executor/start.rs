@@ -13,6 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Core;
 use super::attend::Attendant;
+use super::courier::Carried;
+use super::life::Finish;
 use super::mail::Mailer;
 use super::output::Kept;
 use super::output::Reader;
@@ -85,6 +87,8 @@ pub(super) enum Report {
     Hanging(u64),
     /// The process of a run of an earlier life has ended.
     Gone(RunId),
+    /// This attempt of a run without a process was carried out.
+    Carried(RunId, u32, Carried),
 }
 
 /// A child that executes its program.
@@ -195,6 +199,17 @@ impl Starts {
         ticket
     }
 
+    /// What mails need about a run that was carried out without a process here: to be called where the user database may
+    /// take its time.
+    pub(super) fn base_of(&self, run: &Arc<Run>) -> impl FnOnce() -> Option<Base> + Send + use<> {
+        self.starter.base_of(run)
+    }
+
+    /// What sends mails.
+    pub(super) fn mailer(&self) -> Arc<Mailer> {
+        Arc::clone(&self.mailer)
+    }
+
     /// Where reports are sent.
     pub(super) fn reports(&self) -> mpsc::UnboundedSender<Report> {
         self.reports.clone()
@@ -265,6 +280,7 @@ impl Core {
             }
             Report::Hanging(last) => self.wait_no_longer(last),
             Report::Gone(run) => self.survivor_gone(run),
+            Report::Carried(run, attempt, carried) => self.carried_out(run, attempt, carried),
             Report::Recorded(tickets, answer) => self.recorded(&tickets, answer),
             Report::Held(tickets) => self.ask_again(tickets),
         }
@@ -298,7 +314,8 @@ impl Core {
             }
             Child::Errand(done)
         } else {
-            let started = Started { run: Arc::clone(run), pid: begun.pid.as_raw(), at: begun.at };
+            let pid = Some(begun.pid.as_raw());
+            let started = Started { run: Arc::clone(run), pid, at: begun.at };
             self.bus.publish(Event::RunStarted(started.clone()));
             self.lives(&started);
             let (ended, told) = oneshot::channel();
@@ -452,7 +469,8 @@ impl Core {
 
     /// Tells that no process came to be.
     pub(super) fn not_started(&mut self, run: Arc<Run>, reason: String) {
-        self.finish(run, Err(reason), (Duration::ZERO, Usage::default()), None);
+        let nothing = (Duration::ZERO, Usage::default());
+        self.finish(run, Finish::NotStarted(reason), nothing, None);
     }
 }
 

@@ -172,6 +172,17 @@ impl Starter {
         }
     }
 
+    /// Looks up what mails about a run need; its user may have to be asked for.
+    pub(super) fn base_of(&self, run: &Arc<Run>) -> impl FnOnce() -> Option<Base> + Send + use<> {
+        let (shared, run) = (Arc::clone(&self.0), Arc::clone(run));
+        move || {
+            let Setup { host, clock, .. } = &shared.setup;
+            let job = &run.fire.job;
+            let known = account::ask(host, &**clock, &job.user().to_string_lossy()).ok()?;
+            Base::new(host, &job.terms, &known.account, |_| false).ok()
+        }
+    }
+
     /// Whether this is a child whose start has not been reported yet. One whose start has been is none, even if the
     /// report was not looked at yet.
     pub(super) fn is_starting(&self, pid: Pid) -> bool {

@@ -19,7 +19,7 @@ const ENDS: usize = 10_000;
 /// What the executor is at.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// The runs whose main process lives, in the order of their arrival.
+    /// The runs whose main process lives, or that are carried out without one, in the order of their arrival.
     pub running: Vec<Started>,
     /// The runs that are being started, in the order of their arrival.
     pub starting: Vec<Arc<Run>>,
@@ -58,7 +58,7 @@ pub struct Rest {
 /// How often something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Attempts whose process came to be.
+    /// Attempts that came to be.
     pub started: u64,
     /// Runs that succeeded in the end.
     pub succeeded: u64,

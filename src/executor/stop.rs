@@ -25,7 +25,7 @@ pub enum Stop {
         /// Zero kills at once.
         grace: Duration,
     },
-    /// They live on; what they print has no reader any more.
+    /// They live on; what they print has no reader any more. Those without a process are ended.
     Leave,
 }
 
@@ -98,11 +98,15 @@ impl Executor {
     /// Leaves the runs alive, once those that are being started have been.
     async fn leave(&mut self, replies: &mut Vec<oneshot::Sender<Stopped>>) -> Stopped {
         let by = Instant::now() + LAST_WAIT;
-        while self.core.count(|phase| matches!(phase, Phase::Starting)) > 0 && Instant::now() < by {
+        let waits = |core: &Core| {
+            core.count(|phase| matches!(phase, Phase::Starting)) > 0 || !core.carried.is_empty()
+        };
+        while waits(&self.core) && Instant::now() < by {
             if let Turn::Over = self.turn(by, replies).await {
                 break;
             }
         }
+        self.core.end_all_carried();
         Stopped { killed: 0, left: self.core.alive() }
     }
 
@@ -114,10 +118,11 @@ impl Executor {
     ) -> Stopped {
         let mut by = after(grace);
         let killed_before = self.core.killed;
-        let alive: Vec<RunId> = self.core.lives.keys().copied().collect();
-        for &id in &alive {
+        for id in self.core.with_processes() {
             self.core.end_run(id, Some(Cause::Shutdown));
         }
+        // What is about to be confirmed is not to be called failed.
+        let carried_by = by.min(Instant::now() + LAST_WAIT);
         self.core.hasten(by);
         if !grace.is_zero() {
             process::signal_all_as_init(Signal::SIGTERM);
@@ -125,8 +130,15 @@ impl Executor {
         // Without grace what is left is killed by this.
         self.core.look();
         while Instant::now() < by && (self.core.is_ending() || has_adopted()) {
-            let look =
+            let mut look =
                 if self.core.is_ending() { by } else { by.min(Instant::now() + KILLED_LOOK) };
+            if !self.core.carried.is_empty() {
+                if Instant::now() >= carried_by {
+                    self.core.end_all_carried();
+                    continue;
+                }
+                look = look.min(carried_by);
+            }
             match self.turn(look, replies).await {
                 Turn::On => {}
                 Turn::By(sooner) => {
@@ -136,6 +148,7 @@ impl Executor {
                 Turn::Over => break,
             }
         }
+        self.core.end_all_carried();
         let adopted = !self.core.is_ending() && has_adopted();
         process::signal_all_as_init(Signal::SIGKILL);
         self.core.reap();

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::Core;
 use super::life::Phase;
-use crate::event::{Cause, Event, Run, RunId};
+use crate::event::{Cause, Event, Run, RunId, Started};
 
 /// What an attendant reports when it has told a run's end, or is gone.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ impl Core {
                 *told = true;
                 self.settle(id);
             }
+            (Phase::Running(Started { pid: None, .. }), How::Lost) => self.carriage_lost(id),
             (Phase::Running(_), How::Lost) => {
                 let job = &life.run.fire.job;
                 let text =

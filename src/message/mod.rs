@@ -3,9 +3,20 @@
 //! Receives the words of a `publish` and the occasion of a fire, hands on a [`Message`]. Layer 1: pure; it knows of no
 //! broker's client, no clock and no store.
 
+pub mod arguments;
+pub mod celery;
+mod cloud;
+pub mod compose;
+pub mod kind;
+pub mod occasion;
 mod value;
+pub mod words;
 
+pub use arguments::{Arguments, UsageText};
+pub use compose::{BadMessage, compose};
+pub use occasion::{Occasion, message_id};
 pub use value::Value;
+pub use words::{is_publish, publish_words};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

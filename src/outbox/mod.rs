@@ -3,18 +3,33 @@
 //!
 //! Receives [`Letter`]s, hands them to whoever [publishes](crate::broker::Publish), tells of each on the bus. Layer 6. What
 //! it has accepted is never lost silently: it is confirmed, or [`Event::MessageDropped`](crate::event::Event) says why not.
+//! The rules are in `agenda`, which is pure; `docs/store.md` says them in words.
+
+mod actor;
+mod agenda;
+mod errand;
+mod fate;
+mod form;
+mod item;
+mod pace;
+
+pub use fate::Fate;
+pub use pace::{Bounds, Pace};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
-use crate::broker::Delivery;
-use crate::event::RunId;
+use crate::broker::{Delivery, Publish, Standing};
+use crate::clock::Clock;
+use crate::event::{Bus, RunId};
 use crate::job::JobKey;
 use crate::message::Message;
-use crate::store::StoreError;
+use crate::store::seal::Seal;
+use crate::store::{self, Beat, StoreError};
 
 /// A message to be sent.
 #[derive(Debug)]
@@ -43,12 +58,12 @@ pub enum Refused {
     /// It is larger than any message may be.
     #[error("the message has {bytes} bytes, at most {limit} may be sent")]
     TooLarge {
-        /// Its bytes.
+        /// Its bytes, as they would be kept.
         bytes: u64,
         /// How many it may have.
         limit: u64,
     },
-    /// The store does not keep it.
+    /// The store does not keep it. One that does not answer may have it for a moment, until it can be told otherwise.
     #[error("the store did not take it: {0}")]
     Store(#[from] StoreError),
     /// The daemon is about to end.
@@ -56,43 +71,128 @@ pub enum Refused {
     Stopping,
 }
 
+/// What an outbox is made of.
+pub struct Parts {
+    /// Where letters are kept.
+    pub store: store::Handle,
+    /// Who sends them.
+    pub broker: Arc<dyn Publish>,
+    /// Tells when they expire.
+    pub clock: Arc<dyn Clock>,
+    /// Where is told what becomes of them.
+    pub bus: Bus,
+    /// Whose they are: this replica's name, as in its lease.
+    pub replica: String,
+    /// Who else has letters in the store.
+    pub others: Others,
+    /// Signs what is kept, and judges it.
+    pub seal: Option<Seal>,
+    /// How much.
+    pub bounds: Bounds,
+    /// How often.
+    pub pace: Pace,
+    /// Takes everything that was sent as confirmed: a fault that tests must find.
+    pub is_trusting: bool,
+}
+
+/// Who else has letters in the store.
+#[derive(Debug, Clone)]
+pub enum Others {
+    /// Nobody: all that waits is ours, whatever name it bears.
+    Nobody,
+    /// Daemons of which nothing is heard, as with `--local`: ours is what bears our name.
+    Unheard,
+    /// Replicas: what those left that do not live becomes ours. Those that live, this one among them, now and after each
+    /// change; empty: not known yet.
+    Replicas(watch::Receiver<Vec<Beat>>),
+}
+
+/// What waits here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Letters of this replica, those under way included.
+    pub count: u64,
+    /// Their bytes, as they are kept.
+    pub bytes: u64,
+    /// When the oldest of them was accepted.
+    pub oldest: Option<Timestamp>,
+}
+
 /// The way to the outbox. Clones lead to the same.
 #[derive(Debug, Clone)]
-pub struct Outbox(mpsc::UnboundedSender<Order>);
+pub struct Outbox {
+    orders: mpsc::UnboundedSender<Order>,
+    standing: watch::Receiver<Standing>,
+    backlog: watch::Receiver<Backlog>,
+}
 
 /// What the outbox is asked.
 #[derive(Debug)]
 enum Order {
     /// Keep it and send it.
-    Accept(Box<Letter>, oneshot::Sender<Result<Fate, Refused>>),
+    Accept(Box<Letter>, oneshot::Sender<Result<oneshot::Receiver<Delivery>, Refused>>),
+    /// Try this one again now.
+    Nudge(String, oneshot::Sender<Option<oneshot::Receiver<Delivery>>>),
+    /// Take no more, send no more, and say when what is under way was answered and that is kept.
+    Flush(oneshot::Sender<()>),
 }
 
-/// What becomes of an accepted letter.
-#[derive(Debug)]
-pub struct Fate(oneshot::Receiver<Delivery>);
-
 impl Outbox {
-    /// Has a letter kept and sent; the answer comes once it is kept, so that a kill does not lose it.
+    /// Starts one; what waits from earlier lives is sent as soon as the store has told it. It ends when all handles are gone;
+    /// ended before, it loses nothing.
     ///
-    /// One whose id waits already, or was confirmed a short while ago, is not kept again: its fate is that of the one before.
+    /// To be called inside a tokio runtime with time.
+    #[must_use]
+    pub fn start(parts: Parts) -> (Self, JoinHandle<()>) {
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let (told, backlog) = watch::channel(Backlog::default());
+        let standing = parts.broker.standing();
+        let task = tokio::spawn(actor::Actor::new(parts, receiver, told).run());
+        (Outbox { orders, standing, backlog }, task)
+    }
+
+    /// Has a letter kept and sent; the answer comes once it is kept, so that a kill does not lose it, and within twice what
+    /// the store may take to answer.
+    ///
+    /// One whose id waits already is not kept again: it is tried again now, and its fate is that of the one before. One that
+    /// was confirmed within the last hour is confirmed.
     ///
     /// # Errors
     /// It is not accepted, and not sent.
     pub async fn accept(&self, letter: Letter) -> Result<Fate, Refused> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Order::Accept(Box::new(letter), reply)).map_err(|_| Refused::Stopping)?;
-        answer.await.map_err(|_| Refused::Stopping)?
+        let order = Order::Accept(Box::new(letter), reply);
+        self.orders.send(order).map_err(|_| Refused::Stopping)?;
+        let answer = answer.await.map_err(|_| Refused::Stopping)??;
+        Ok(Fate::new(answer, self.standing.clone()))
+    }
+
+    /// Has the letter with this id tried again now; none if no such letter waits here.
+    pub async fn nudge(&self, id: &str) -> Option<Fate> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Nudge(id.to_owned(), reply)).ok()?;
+        Some(Fate::new(answer.await.ok()??, self.standing.clone()))
+    }
+
+    /// What waits here, now and after each change.
+    #[must_use]
+    pub fn backlog(&self) -> watch::Receiver<Backlog> {
+        self.backlog.clone()
+    }
+
+    /// Accepts no more, begins to send no more, and waits until what is under way was answered and that is kept, or `within`
+    /// has passed; whether it is. To be called before the end: what waits then is sent by the next life.
+    pub async fn flush(&self, within: Duration) -> bool {
+        let (done, flushed) = oneshot::channel();
+        if self.orders.send(Order::Flush(done)).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(within, flushed).await, Ok(Ok(())))
     }
 }
 
-impl Fate {
-    /// What the next try comes to, or, where `within` passes before, why none was made: [`Delivery::Away`],
-    /// [`Delivery::Blocked`] or [`Delivery::TimedOut`]. The letter is kept until it is confirmed or has expired.
-    pub async fn next(self, within: Duration) -> Delivery {
-        match tokio::time::timeout(within, self.0).await {
-            Ok(Ok(delivery)) => delivery,
-            Ok(Err(_)) => Delivery::Away { reason: "the daemon was stopped".to_owned() },
-            Err(_) => Delivery::TimedOut,
-        }
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("replica", &self.replica).finish_non_exhaustive()
     }
 }

@@ -7,24 +7,23 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::hold::{Held, Told};
 use super::member::{self, Heard, Member};
 use super::passed;
 use super::peers::{self, Differences};
 use super::policy::{FIRST_CONTACT, Silence};
-use super::waiting::{Aim, HELD, NOT_IN_TIME, Place, Waiting, Waits};
+use super::waiting::{Aim, NOT_IN_TIME, Place, Waiting, Waits};
 use crate::clock::Clock;
 use crate::event::{Bus, Event, Fire, Settlement};
 use crate::job::{Job, JobKey, JobTable};
 use crate::schedule::Zone;
 use crate::store::claim::EXPIRY;
-use crate::store::{Beat, Conditions, Handle, Mark, Peers, RunRecord, StoreError, WhenDown, Write};
+use crate::store::{Beat, Conditions, Handle, Mark, Peers, RunRecord, StoreError, Write};
 
 /// Fires that are taken up at once.
 const BURST: usize = 4_096;
 /// How long the end may take to be told to the store, and how long what was granted may take to be started before that.
 const LEAVING: Duration = Duration::from_secs(1);
-/// Who held something is told so this often at most.
-const REMINDER: Duration = Duration::from_secs(60);
 
 /// What the gate is connected to.
 pub struct Ports {
@@ -50,6 +49,8 @@ pub struct Ports {
     pub conditions: watch::Sender<Conditions>,
     /// The replicas that live, this one first.
     pub replicas: watch::Sender<Vec<Beat>>,
+    /// What is due and held; nothing: what is due is started.
+    pub held: watch::Sender<Option<Held>>,
     /// Closed, or told whom to answer: the daemon ends.
     pub leave: oneshot::Receiver<Leave>,
 }
@@ -96,12 +97,7 @@ pub struct Gate {
     about: Beat,
     table: Arc<JobTable>,
     differences: Differences,
-    /// What was told last of what is held.
-    reminded: Option<Duration>,
-    /// Whether it was told that fires are started without the store.
-    told_free: bool,
-    /// Whether it was told that fires are held.
-    told_held: bool,
+    pub(super) told: Told,
     /// Fires that came again since the clock was set back, and were not started.
     pub(super) suppressed: usize,
 }
@@ -136,9 +132,7 @@ impl Gate {
             about,
             table: Arc::default(),
             differences: Differences::default(),
-            reminded: None,
-            told_free: false,
-            told_held: false,
+            told: Told::default(),
             suppressed: 0,
         };
         gate.read_table();
@@ -173,7 +167,7 @@ impl Gate {
                     self.take_passed();
                     let now = self.ports.clock.now();
                     for fire in burst.drain(..) {
-                        self.take(fire, now).await;
+                        self.take(fire, now);
                     }
                 }
                 Some(event) = self.ports.passed.recv() => {
@@ -196,70 +190,15 @@ impl Gate {
             self.waiting.wake();
         }
         if self.member.may_claim() {
-            self.told_free = false;
             let wall = self.ports.clock.now();
             self.waiting.expire(wall, &NOT_IN_TIME.into());
             if self.wait_until.is_none() {
+                self.follow_clock().await;
                 self.claim().await;
             }
         }
         if self.member.silent.is_some() {
             self.endure();
-        }
-    }
-
-    /// What is done with fires while the store is silent.
-    fn endure(&mut self) {
-        let now = self.now();
-        let wall = self.ports.clock.now();
-        if let Some(until) = self.member.stopped {
-            // Others may have started it and have had no way to tell.
-            self.waiting
-                .give_up(until, &"this replica was stopped while the store was away".into());
-        }
-        let conditions = self.member.conditions(now);
-        let when_down = conditions.when_down;
-        self.ports.conditions.send_replace(conditions);
-        match when_down {
-            WhenDown::Run => {
-                self.tell_held(false);
-                let free = self.waiting.release();
-                if !free.is_empty() && !std::mem::replace(&mut self.told_free, true) {
-                    let text = if self.member.has_answered() {
-                        "the store is away: what is due is started without asking other replicas"
-                    } else {
-                        "the store has not answered since the start: what is due is started without asking other replicas, \
-                         which may start it, too"
-                    };
-                    self.warn(text.to_owned());
-                }
-                for waits in free {
-                    self.hand_on(waits.fire);
-                }
-            }
-            WhenDown::Hold => {
-                if self.waiting.has_starts() {
-                    self.tell_held(true);
-                }
-                let expired = self.waiting.expire(wall, &HELD.into());
-                let is_due = self.reminded.is_none_or(|at| now >= at + REMINDER);
-                if expired > 0 && is_due {
-                    self.reminded = Some(now);
-                    self.warn(format!(
-                        "the store is away: {expired} fires were held for longer than their grace; they are listed as \
-                         missed when it answers, unless another replica has started them"
-                    ));
-                }
-            }
-        }
-    }
-
-    /// Tells once that fires are held, and once that they are no longer.
-    fn tell_held(&mut self, held: bool) {
-        match (std::mem::replace(&mut self.told_held, held), held) {
-            (false, true) => self.warn("fires are held until the store answers".to_owned()),
-            (true, false) => self.note("fires are held no longer".to_owned()),
-            _ => {}
         }
     }
 
@@ -308,9 +247,9 @@ impl Gate {
     /// Takes the answer to a sign of life.
     fn hear(&mut self, sent: Duration, answer: Result<Peers, StoreError>) {
         let now = self.now();
-        let Ok(peers) = answer else {
-            self.member.fall_silent(now);
-            return;
+        let peers = match answer {
+            Ok(peers) => peers,
+            Err(error) => return self.fall_silent(error),
         };
         if now.saturating_sub(sent) >= EXPIRY {
             // We were stopped since, and the answer may be old.
@@ -323,8 +262,7 @@ impl Gate {
             // Nothing of it was claimed before.
             self.waiting.stamp(self.member.generation);
         }
-        self.reminded = None;
-        self.tell_held(false);
+        self.end_silence();
         self.ports.conditions.send_replace(self.member.conditions(now));
         if heard == Heard::Ended {
             return;
@@ -389,21 +327,26 @@ impl Gate {
     }
 
     fn take_event(&mut self, event: &Event) {
-        for mut waits in passed::waits(event) {
-            waits.fire.generation = self.member.generation;
-            self.waiting.add(waits);
+        for waits in passed::waits(event) {
+            self.wait(waits);
         }
     }
 
-    async fn take(&mut self, mut fire: Fire, now: jiff::Timestamp) {
-        if !fire.trigger.is_of_schedule() {
+    fn take(&mut self, fire: Fire, now: jiff::Timestamp) {
+        if fire.trigger.is_of_schedule() {
+            self.wait(Waits::new(fire, now));
+        } else {
             // Without an executor nothing is started.
             let _ = self.ports.granted.send(fire);
-            return;
         }
-        self.follow_clock(fire.generation).await;
-        fire.generation = self.member.generation;
-        self.waiting.add(Waits::new(fire, now));
+    }
+
+    /// Takes up what comes from the scheduler, which counts generations of the clock on its own.
+    fn wait(&mut self, mut waits: Waits) {
+        waits.scheduled_in = waits.fire.generation;
+        self.member.scheduled_in = self.member.scheduled_in.max(waits.scheduled_in);
+        waits.fire.generation = self.member.generation;
+        self.waiting.add(waits);
     }
 
     /// Takes what became of a fire.

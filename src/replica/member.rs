@@ -39,6 +39,8 @@ pub(super) struct Member {
     pub(super) generation: u64,
     /// The scheduler's, as far as the store was told.
     pub(super) local_generation: Option<u64>,
+    /// The scheduler's, as far as it is known.
+    pub(super) scheduled_in: u64,
 }
 
 /// What an answer to a sign of life means.
@@ -66,6 +68,7 @@ impl Member {
             dealt: HashMap::new(),
             generation: 0,
             local_generation: None,
+            scheduled_in: 0,
         }
     }
 

@@ -9,6 +9,7 @@
 //! or a reboot do not come here.
 
 mod gate;
+mod hold;
 mod member;
 mod passed;
 mod peers;
@@ -17,4 +18,5 @@ mod verdict;
 mod waiting;
 
 pub use gate::{Duty, Gate, Leave, Ports, Settings};
+pub use hold::Held;
 pub use policy::Silence;

@@ -7,7 +7,7 @@ use super::gate::Gate;
 use super::passed::{self, Passed};
 use super::waiting::{Aim, Place, Waits};
 use crate::crontab::directive::Overlap;
-use crate::event::Fire;
+use crate::event::{Fire, MAX_INSTANCES};
 use crate::store::{Generation, Mark, StoreError, Verdict, Write};
 
 /// How long the store may take to answer claims.
@@ -15,7 +15,6 @@ const WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a fire is skipped, in the executor's words.
 const PAUSED: &str = "paused";
-const FULL: &str = "max instances";
 /// Why fires are missed.
 const LATE: &str = "claimed by a replica that died, and not started in time";
 const FORGOTTEN: &str = "claimed here, and lost by the store before it was started";
@@ -41,10 +40,9 @@ impl Gate {
                     StoreError::Corrupt("it has not answered for every claim".to_owned())
                 })
             });
-            let now = self.now();
-            let Ok(verdicts) = answer else {
-                self.member.fall_silent(now);
-                return;
+            let verdicts = match answer {
+                Ok(verdicts) => verdicts,
+                Err(error) => return self.fall_silent(error),
             };
             let mut round = Round::default();
             for (place, verdict) in places.into_iter().zip(verdicts) {
@@ -101,7 +99,7 @@ impl Gate {
                     self.waiting.remove(&place);
                 }
             }
-            Verdict::Full => self.pass(place, FULL, true, round),
+            Verdict::Full => self.pass(place, MAX_INSTANCES, true, round),
             Verdict::Paused => self.pass(place, PAUSED, true, round),
             Verdict::Late => self.pass(place, LATE, false, round),
             Verdict::Wait(span) => self.wait_until = Some(now + *span),
@@ -156,28 +154,31 @@ impl Gate {
         }
     }
 
-    /// Asks for a new generation of the clock if the scheduler has begun one.
-    pub(super) async fn follow_clock(&mut self, generation: u64) {
-        let Some(local) = self.member.local_generation.filter(|local| *local < generation) else {
+    /// Asks for a new generation of the clock if the scheduler has begun one: before anything of it is claimed.
+    pub(super) async fn follow_clock(&mut self) {
+        let scheduled_in = self.member.scheduled_in;
+        let told = self.member.local_generation.unwrap_or(scheduled_in);
+        if told >= scheduled_in {
             return;
-        };
-        let (lease, from) = (self.member.lease.clone(), self.member.generation);
-        match self.ports.store.step_back(lease, from, WITHIN).await {
-            Ok(Generation::Opened(opened)) => {
-                self.member.generation = opened;
-                self.member.local_generation = Some(generation);
-            }
+        }
+        // Marks of earlier lives may be of later generations than the store remembers.
+        let from = self.member.generation.max(scheduled_in - 1);
+        let lease = self.member.lease.clone();
+        let generation = match self.ports.store.step_back(lease, from, WITHIN).await {
+            Ok(Generation::Opened(opened)) => opened,
             Ok(Generation::Kept(kept)) => {
-                self.member.generation = kept;
-                self.member.local_generation = Some(generation);
                 self.warn(
                     "the clock was set back: instants that come again are not started again, for other replicas live"
                         .to_owned(),
                 );
+                kept
             }
-            // Asked again with the next fire; until then what comes again counts as dealt with.
-            Err(_) => self.member.local_generation = Some(local),
-        }
+            // Asked again when it answers: until then nothing is claimed.
+            Err(error) => return self.fall_silent(error),
+        };
+        self.member.generation = generation;
+        self.member.local_generation = Some(scheduled_in);
+        self.waiting.stamp_after(told, generation);
     }
 }
 

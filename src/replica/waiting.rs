@@ -36,6 +36,8 @@ pub(super) struct Waits {
     pub(super) was_granted: bool,
     /// Whether another replica had claimed it.
     pub(super) was_others: bool,
+    /// The scheduler's generation of the clock when it became due, which is not the store's; 0: it is not the scheduler's.
+    pub(super) scheduled_in: u64,
 }
 
 /// Why a fire that nobody started in time is missed.
@@ -50,7 +52,15 @@ impl Waits {
             SignedDuration::try_from(fire.job.policy().grace).unwrap_or(SignedDuration::MAX);
         // Cron's rules may have it start later than its grace.
         let until = fire.due.at.max(now).saturating_add(grace).unwrap_or(Timestamp::MAX);
-        Waits { fire, aim: Aim::Start, ready: true, until, was_granted: false, was_others: false }
+        Waits {
+            fire,
+            aim: Aim::Start,
+            ready: true,
+            until,
+            was_granted: false,
+            was_others: false,
+            scheduled_in: 0,
+        }
     }
 
     pub(super) fn mark(&self) -> Mark {
@@ -94,9 +104,9 @@ impl Waiting {
         self.0.is_empty()
     }
 
-    /// Whether any of them is to be started.
-    pub(super) fn has_starts(&self) -> bool {
-        self.0.values().any(|waits| waits.aim == Aim::Start)
+    /// How many of them are to be started.
+    pub(super) fn starts(&self) -> usize {
+        self.0.values().filter(|waits| waits.aim == Aim::Start).count()
     }
 
     pub(super) fn has_ready(&self) -> bool {
@@ -136,6 +146,16 @@ impl Waiting {
     pub(super) fn stamp(&mut self, generation: u64) {
         for (_, mut waits) in std::mem::take(&mut self.0) {
             waits.fire.generation = generation;
+            self.add(waits);
+        }
+    }
+
+    /// Has those belong to a generation of the clock that became due after this one of the scheduler's.
+    pub(super) fn stamp_after(&mut self, scheduled_in: u64, generation: u64) {
+        for (_, mut waits) in std::mem::take(&mut self.0) {
+            if waits.scheduled_in > scheduled_in {
+                waits.fire.generation = generation;
+            }
             self.add(waits);
         }
     }
@@ -188,5 +208,47 @@ impl Waiting {
     pub(super) fn expires(&self) -> Option<Timestamp> {
         let start = |waits: &&Waits| waits.aim == Aim::Start;
         self.0.values().filter(start).map(|waits| waits.until).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crontab::{Dialect, Options, Source, parse};
+    use crate::event::Trigger;
+    use crate::job::JobTable;
+    use crate::schedule::{Due, Zone};
+
+    fn fire(second: i64, generation: u64) -> Fire {
+        let bytes = b"* * * * * true\n".to_vec();
+        let source = Source { name: "crontab".into(), bytes, dialect: Dialect::user("root") };
+        let crontab = parse(&source);
+        let (zone, none, at) = (Zone::utc(), JobTable::default(), Timestamp::UNIX_EPOCH);
+        let (table, ..) =
+            JobTable::build(&[(&source, &crontab)], &zone, &Options::default(), &none, at);
+        let at = Timestamp::from_second(second).unwrap();
+        let due = Due { at, civil: zone.civil(at) };
+        Fire { job: Arc::clone(&table.jobs()[0]), due, trigger: Trigger::Schedule, generation }
+    }
+
+    fn generations(waiting: &Waiting) -> Vec<(i64, u64)> {
+        waiting.0.keys().map(|(mark, _)| (mark.at.as_second(), mark.generation)).collect()
+    }
+
+    #[test]
+    fn what_became_due_after_the_clock_was_set_back_belongs_to_the_new_generation() {
+        let mut waiting = Waiting::default();
+        for (second, scheduled_in) in [(60, 0), (120, 0), (60, 1), (180, 1)] {
+            // The store's generation as it is known by then.
+            let waits = Waits::new(fire(second, 7), Timestamp::UNIX_EPOCH);
+            waiting.add(Waits { scheduled_in, ..waits });
+        }
+        // The instant that came again is the one that waits already.
+        assert_eq!(generations(&waiting), [(60, 7), (120, 7), (180, 7)]);
+        waiting.stamp_after(0, 8);
+        assert_eq!(generations(&waiting), [(60, 7), (120, 7), (180, 8)]);
+        waiting.stamp_after(1, 9);
+        assert_eq!(generations(&waiting), [(60, 7), (120, 7), (180, 8)]);
+        assert_eq!(waiting.starts(), 3);
     }
 }

@@ -81,7 +81,8 @@ impl Keep {
         let mut record = self.record(&started.run);
         record.started = Some(started.at);
         // Only what outlives this daemon is ever looked for.
-        record.process = process::since(Pid::from_raw(started.pid)).map(|at| (started.pid, at));
+        record.process =
+            started.pid.and_then(|pid| Some((pid, process::since(Pid::from_raw(pid))?)));
         self.store.write(Write::Run(Box::new(record)));
     }
 

@@ -6,6 +6,7 @@
 pub mod hook;
 pub mod keep;
 pub mod log;
+pub mod publish;
 pub mod recent;
 pub mod record;
 mod repeat;

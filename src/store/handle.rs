@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::writer::{self, Message, Question};
 use super::{
-    Beat, Claim, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted, Put,
-    PutSnapshot, Query, Reply, Start, Store, StoreError, Tell, Verdict, Versioned, Waiting, Write,
+    Beat, Claim, Done, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted,
+    Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict, Versioned,
+    Waiting, Which, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
@@ -199,27 +200,36 @@ impl Handle {
     /// [`Store::post`], within a span.
     pub async fn post(
         &self,
-        lease: Lease,
+        owner: String,
         messages: Vec<Waiting>,
+        room: Room,
         within: Duration,
     ) -> Result<Vec<Posted>, StoreError> {
-        self.ask(Kind::Call, within, |store| store.post(lease, messages)).await
+        self.ask(Kind::Call, within, move |store| store.post(owner, messages, room)).await
+    }
+
+    /// [`Store::adopt`], within a span.
+    pub async fn adopt(
+        &self,
+        owner: String,
+        alive: Vec<String>,
+        within: Duration,
+    ) -> Result<u64, StoreError> {
+        self.ask(Kind::Call, within, |store| store.adopt(owner, alive)).await
     }
 
     /// [`Store::waiting`], within a span.
     pub async fn waiting(
         &self,
-        lease: Lease,
-        alive: Vec<String>,
-        limit: usize,
+        which: Which,
         within: Duration,
     ) -> Result<Vec<Waiting>, StoreError> {
-        self.ask(Kind::Call, within, move |store| store.waiting(lease, alive, limit)).await
+        self.ask(Kind::Call, within, |store| store.waiting(which)).await
     }
 
     /// [`Store::unpost`], within a span.
-    pub async fn unpost(&self, ids: Vec<String>, within: Duration) -> Result<(), StoreError> {
-        self.ask(Kind::Call, within, |store| store.unpost(ids)).await
+    pub async fn unpost(&self, done: Done, within: Duration) -> Result<(), StoreError> {
+        self.ask(Kind::Call, within, |store| store.unpost(done)).await
     }
 
     /// [`Store::seed_body`], within a span.
@@ -228,7 +238,8 @@ impl Handle {
         job: JobId,
         within: Duration,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.ask(Kind::Call, within, move |store| store.seed_body(job)).await
+        // That a store has none of them says nothing of how it stands.
+        self.ask(Kind::Read, within, move |store| store.seed_body(job)).await
     }
 
     /// [`Store::beat`], within a span.

@@ -30,7 +30,7 @@ pub use conditions::{Conditions, WhenDown};
 pub use error::StoreError;
 pub use handle::{Handle, Standing};
 pub use open::open;
-pub use outbox::{Posted, Waiting};
+pub use outbox::{Done, Posted, Room, Waiting, Which};
 pub use record::{Output, Page, Query, RunRecord};
 pub use state::{JobState, Loaded, Mark, Owed};
 
@@ -44,7 +44,7 @@ use crate::job::{JobId, JobKey};
 use crate::schedule::Due;
 
 /// The version of the schema and of the keys that this program writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// An answer that is on its way.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -117,33 +117,25 @@ pub trait Store: Send + Sync {
     /// What a run printed, as far as it was kept.
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>>;
 
-    /// Keeps messages for their broker, each with what became of it, in their order. What is [`Posted::Kept`] outlives a kill.
-    fn post(&self, lease: Lease, messages: Vec<Waiting>) -> Reply<'_, Vec<Posted>> {
-        drop((lease, messages));
-        refused()
-    }
+    /// Keeps messages of `owner` for their broker, as long as there is room, each with what became of it, in their order.
+    /// What is [`Posted::Kept`] outlives a kill.
+    fn post(&self, owner: String, messages: Vec<Waiting>, room: Room) -> Reply<'_, Vec<Posted>>;
 
-    /// The oldest messages that wait, `limit` at most: those of this replica, and those of replicas that are not among
-    /// `alive`, which are this one's from now on.
-    fn waiting(&self, lease: Lease, alive: Vec<String>, limit: usize) -> Reply<'_, Vec<Waiting>> {
-        let _ = (lease, alive, limit);
-        refused()
-    }
+    /// Makes the messages of others those of `owner`, but for those of owners that are among `alive` or hold a lease; how
+    /// many.
+    fn adopt(&self, owner: String, alive: Vec<String>) -> Reply<'_, u64>;
 
-    /// Keeps these messages no longer, whoever's they are: they were confirmed, or given up.
-    fn unpost(&self, ids: Vec<String>) -> Reply<'_, ()> {
-        drop(ids);
-        refused()
-    }
+    /// Messages that wait, in the order of their places; fewer than asked for where they are large.
+    fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>>;
+
+    /// Keeps these messages no longer, whoever's they are.
+    fn unpost(&self, done: Done) -> Reply<'_, ()>;
 
     /// What the Python service keeps for this job to be published; none where it has nothing.
     ///
     /// # Errors
     /// [`StoreError::Refused`] where the store is not one that it shares.
-    fn seed_body(&self, job: JobId) -> Reply<'_, Option<Vec<u8>>> {
-        let _ = job;
-        refused()
-    }
+    fn seed_body(&self, job: JobId) -> Reply<'_, Option<Vec<u8>>>;
 
     /// Makes ready for a [`start`](Store::start) that comes in a moment: what it needs is read, nothing is changed.
     fn warm(&self) {}
@@ -155,10 +147,6 @@ pub trait Store: Send + Sync {
 
     /// Gives back memory that only a busy store needs. Called when a while has passed without anything to do.
     fn rest(&self) {}
-}
-
-fn refused<'a, T: Send + 'a>() -> Reply<'a, T> {
-    Box::pin(async { Err(StoreError::Refused("it keeps no messages".to_owned())) })
 }
 
 /// Tells somebody who looks after the daemon what a store has to say that is no answer: one sentence each.

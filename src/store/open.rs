@@ -36,7 +36,10 @@ pub enum Access {
 #[must_use]
 pub fn open(opening: Opening) -> Arc<dyn Store> {
     match opening.address {
-        Address::Redis(url) => Arc::new(Redis::new(&url, &opening.namespace)),
+        Address::Redis(url) => {
+            let redis = Redis::new(&url, &opening.namespace);
+            Arc::new(if opening.access == Access::Read { redis.reading() } else { redis })
+        }
         Address::Sqlite(_) | Address::Memory => Arc::new(Sqlite::new(opening)),
     }
 }

@@ -93,7 +93,8 @@ pub(super) fn spawn(
                 held: false,
                 next: Next::Whenever,
                 pause: PAUSE,
-                rows: 0,
+                // The start of the daemon is no idle time.
+                rows: BUSY,
                 rest: None,
             };
             writer.run(messages).await;
@@ -225,7 +226,8 @@ impl Writer {
             }
             Message::Hold(held) => {
                 let was = std::mem::replace(&mut self.held, held);
-                if was && !held {
+                // One that took no writes before is there when it takes one.
+                if was && !held && !self.is_refused() {
                     self.answered(None);
                 }
             }
@@ -235,6 +237,11 @@ impl Writer {
                 self.flushes.push((self.queue.now(), done));
             }
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        let standing = self.standing.borrow();
+        matches!(&*standing, Standing::Down { error: StoreError::Refused(_), .. })
     }
 
     fn start(&mut self, dues: Dues, call: Question) {
@@ -374,6 +381,7 @@ impl Writer {
         self.queue.shrink();
         self.store.rest();
         crate::unix::memory::release();
+        crate::unix::memory::unmap_program();
     }
 
     /// Takes note of how the store answered.

@@ -27,6 +27,7 @@ fn help_is_as_in_the_transcripts() {
         "health",
         "history",
         "logs",
+        "publish",
         "snapshot",
         "completions",
         "man",

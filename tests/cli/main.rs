@@ -11,8 +11,10 @@ mod generated;
 mod help;
 mod manual;
 mod next;
+mod publish;
 mod supercronic;
 mod vectors;
+mod words;
 
 use std::path::Path;
 

@@ -67,6 +67,12 @@ impl Crond {
         self
     }
 
+    /// Adds arguments.
+    pub fn args<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+        self.arguments.extend(arguments.map(Into::into));
+        self
+    }
+
     /// Has another program start it, such as unshare(1).
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(Into::into).collect();

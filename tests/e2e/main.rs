@@ -18,6 +18,10 @@ mod host;
 mod machine;
 mod pid1;
 mod policy;
+mod publish;
+#[expect(dead_code, reason = "not all of it is of use here")]
+#[path = "../support/rabbit.rs"]
+mod rabbit;
 mod reboot;
 mod recover;
 mod recover_file;

@@ -13,8 +13,11 @@ mod harness;
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod redis;
 
+mod burst;
 mod cluster;
+mod harm;
 mod once;
+mod outcome;
 mod silence;
 mod soak;
 mod take_over;

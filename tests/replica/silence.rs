@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, EACH_SECOND, assert_once, assert_whole, missing, notices};
-use crate::harness::Running;
-use crate::redis::Redis;
+use crate::cluster::{Cluster, EACH_SECOND, assert_once, assert_whole, missing, notices, status};
+use crate::harness::{Crond, Running};
+use crate::redis::{Redis, Reply};
 
 fn wait(span: Duration) {
     let until = Instant::now() + span;
@@ -41,23 +41,35 @@ fn replicas_hold_while_redis_is_away_and_start_what_is_in_time_when_it_returns()
     let before = cluster.ran().len();
     wait(Duration::from_secs(4));
     assert_eq!(cluster.ran().len(), before, "{:#?}", cluster.ran());
+    for replica in &replicas {
+        let status = status(replica);
+        // One each second.
+        let held = status["held"].as_u64().unwrap();
+        assert!((3..=12).contains(&held), "{status:#}");
+        let health = status["health"].to_string();
+        assert!(health.contains("fires are held: the store is away"), "{health}");
+        assert_eq!(status["health"]["degraded"], true, "{status:#}");
+    }
     cluster.redis.restart();
     let ran = cluster.wait_for("what was held", |ran| ran.len() > before + 20);
     assert_once(&ran);
     assert_whole(&ran);
     for replica in &mut replicas {
+        assert_eq!(status(replica)["held"], 0);
         let events = replica.seen();
         let told = |text: &str| {
             let says =
                 |event: &&Value| event["message"].as_str().is_some_and(|it| it.contains(text));
             events.iter().filter(says).count()
         };
-        assert_eq!(told("fires are held until the store answers"), 1, "{events:#?}");
-        assert_eq!(told("fires are held no longer"), 1, "{events:#?}");
         assert_eq!(told("the schedule goes on"), 0, "{events:#?}");
         // The connection that had rested is not found dead later on.
-        let downs = events.iter().filter(|event| event["event"] == "store.down").count();
-        assert_eq!(downs, 1, "{events:#?}");
+        for name in ["store.down", "scheduler.paused", "scheduler.resumed"] {
+            let count = events.iter().filter(|event| event["event"] == name).count();
+            assert_eq!(count, 1, "{name}: {events:#?}");
+        }
+        let paused = events.iter().find(|event| event["event"] == "scheduler.paused").unwrap();
+        assert!(paused["reason"].as_str().unwrap().contains("other replicas may live"), "{paused}");
     }
 }
 
@@ -141,4 +153,49 @@ fn a_replica_that_never_reached_redis_runs_after_thirty_seconds() {
     assert_once(&ran);
     assert_whole(&ran);
     assert!(notices(&mut replica).iter().any(|text| text.contains("has not answered since")));
+}
+
+#[test]
+fn a_host_that_is_not_known_is_named_as_the_reason_why_fires_wait() {
+    let crond = Crond::new().crontab("* * * * * * true\n").arg("--namespace=test");
+    let mut replica = crond.arg("--store=redis://no-such-host.invalid/0").start();
+    let paused = replica.expect("scheduler.paused");
+    let reason = paused["reason"].as_str().unwrap();
+    assert!(reason.contains("no-such-host.invalid") && reason.contains("30 s"), "{reason}");
+    let health = status(&replica)["health"].to_string();
+    assert!(health.contains("held: the store has not answered since the start"), "{health}");
+}
+
+#[test]
+fn instants_that_come_again_after_the_clock_was_set_back_are_claimed_in_a_new_generation() {
+    let Some(redis) = Redis::start() else { return };
+    let cluster = Cluster::new(redis, EACH_SECOND);
+    let first = cluster.replica("a").start();
+    let ran = cluster.wait_for_more(2);
+    drop(first.stop());
+    // As if the clock had been an hour ahead.
+    let job = ran[0].job.trim_start_matches("crondServiceTask-").to_owned();
+    let ahead = jiff::Timestamp::now().as_second() + 3_600;
+    let at = jiff::Timestamp::from_second(ahead).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+    let text = at.strftime("%Y-%m-%dT%H:%M:%S.000000000");
+    let mark = format!("0000000000 {text}Z {text}");
+    for key in ["{cronkeep:test}:watermarks", "{cronkeep:test}:claims"] {
+        cluster.redis.command(["HSET", key, &job, &mark]);
+    }
+    let mut second = cluster.replica("b").start();
+    let ran =
+        cluster.wait_for("starts", |ran| ran.iter().filter(|ran| ran.who == "b").count() >= 3);
+    assert_once(&ran);
+    let told = notices(&mut second);
+    assert!(told.iter().any(|text| text.contains("ahead of the clock")), "{told:#?}");
+    let generation = cluster.redis.command(["HGET", "{cronkeep:test}:state", "generation"]);
+    assert_eq!(generation, Reply::Bytes(b"1".to_vec()));
+    // The next life goes on from there.
+    drop(second.stop());
+    let mut third = cluster.replica("c").start();
+    let ran =
+        cluster.wait_for("starts", |ran| ran.iter().filter(|ran| ran.who == "c").count() >= 3);
+    assert_once(&ran);
+    let told = notices(&mut third);
+    assert!(!told.iter().any(|text| text.contains("ahead of the clock")), "{told:#?}");
 }

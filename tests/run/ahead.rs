@@ -9,7 +9,7 @@ use cronkeep::job::Job;
 use crate::harness::{alone, descriptors, job, of_user, reader, start, until};
 
 /// The threads of this process that start children.
-fn starters() -> usize {
+pub(crate) fn starters() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
     // One may end meanwhile.
     let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());

@@ -134,7 +134,7 @@ impl Daemon {
         let (mut lines, mut notices, mut pid) = (Vec::new(), Vec::new(), None);
         loop {
             match &*self.next().await {
-                Event::RunStarted(started) => pid = Some(started.pid),
+                Event::RunStarted(started) => pid = started.pid,
                 Event::RunOutput(line) => {
                     assert!(!line.detached, "before its end a run is not detached");
                     let text = String::from_utf8_lossy(&line.bytes).into_owned();

@@ -18,10 +18,10 @@ use cronkeep::unix::Account;
 use crate::harness::{Daemon, Told, alone, job, job_with, start_on, under, until};
 
 /// A folder with a program that keeps the mails it is given, once `arrive` has put it there.
-struct Mailbox(tempfile::TempDir);
+pub(crate) struct Mailbox(tempfile::TempDir);
 
 impl Mailbox {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Mailbox(tempfile::tempdir().unwrap())
     }
 
@@ -30,7 +30,7 @@ impl Mailbox {
     }
 
     /// Puts the program there; `then` is what it does at last.
-    fn arrive(&self, then: &str) {
+    pub(crate) fn arrive(&self, then: &str) {
         let folder = self.0.path().display();
         let text = format!(
             "#!/bin/sh\necho \"$0 $*\" >{folder}/argv\nid -un >{folder}/user\ncat >{folder}/part\n\
@@ -42,13 +42,13 @@ impl Mailbox {
         fs::rename(new, self.path("sendmail")).unwrap();
     }
 
-    fn post(&self) -> Post {
+    pub(crate) fn post(&self) -> Post {
         let path = self.path("sendmail");
         Post::new(Via::Sendmail(CString::new(path.to_str().unwrap()).unwrap()), false)
     }
 
     /// The next mail.
-    async fn mail(&self) -> String {
+    pub(crate) async fn mail(&self) -> String {
         let path = self.path("mail");
         until(|| path.exists()).await;
         let mail = fs::read(&path).unwrap();
@@ -56,7 +56,7 @@ impl Mailbox {
         String::from_utf8_lossy(&mail).into_owned()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.path("argv").exists()
     }
 }

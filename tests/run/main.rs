@@ -3,6 +3,8 @@
 
 mod ahead;
 mod attempt;
+mod carried;
+mod courier;
 mod ended;
 mod harness;
 mod hung;

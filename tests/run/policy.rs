@@ -72,7 +72,7 @@ pub(crate) async fn reason(daemon: &mut Daemon) -> String {
 pub(crate) async fn started(daemon: &mut Daemon) -> Pid {
     loop {
         if let Event::RunStarted(started) = &*daemon.next().await {
-            return Pid::from_raw(started.pid);
+            return Pid::from_raw(started.pid.unwrap());
         }
     }
 }
@@ -358,7 +358,7 @@ fn all_instants_that_passed_are_started_one_after_the_other() {
 }
 
 /// The jobs of a user's crontab, which names this user.
-fn table(text: &str) -> JobTable {
+pub(crate) fn table(text: &str) -> JobTable {
     use cronkeep::crontab::{Dialect, Options, Source, parse};
     use cronkeep::schedule::Zone;
     let dialect = Dialect::user(&Account::current().name);

@@ -6,9 +6,11 @@ use std::time::Duration;
 use cronkeep::clock::SystemClock;
 use cronkeep::event::RunId;
 use cronkeep::executor::Ledger;
+use cronkeep::job::JobId;
 use cronkeep::store::{
-    Beat, Claim, Conditions, Handle, Lease, Loaded, Output, Page, Peers, Permission, Put,
-    PutSnapshot, Query, Reply, Start, Store, StoreError, Verdict, Versioned, WhenDown, Write,
+    Beat, Claim, Conditions, Done, Handle, Lease, Loaded, Output, Page, Peers, Permission, Posted,
+    Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Verdict, Versioned, Waiting,
+    WhenDown, Which, Write,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -132,6 +134,26 @@ impl Store for Shelf {
     }
 
     fn output(&self, _: RunId) -> Reply<'_, Option<Output>> {
+        never()
+    }
+
+    fn post(&self, _: String, _: Vec<Waiting>, _: Room) -> Reply<'_, Vec<Posted>> {
+        never()
+    }
+
+    fn adopt(&self, _: String, _: Vec<String>) -> Reply<'_, u64> {
+        never()
+    }
+
+    fn waiting(&self, _: Which) -> Reply<'_, Vec<Waiting>> {
+        never()
+    }
+
+    fn unpost(&self, _: Done) -> Reply<'_, ()> {
+        never()
+    }
+
+    fn seed_body(&self, _: JobId) -> Reply<'_, Option<Vec<u8>>> {
         never()
     }
 }

@@ -71,7 +71,7 @@ fn what_ignores_term_is_killed_after_the_grace_grandchildren_included() {
         let mut daemon = start();
         daemon.fire(job(STUBBORN));
         daemon.line().await;
-        let pid = Pid::from_raw(daemon.handle.state().await.running[0].pid);
+        let pid = Pid::from_raw(daemon.handle.state().await.running[0].pid.unwrap());
         let session = BTreeSet::from([pid]);
         until(|| process::members(&session).iter().any(|member| member.group != pid)).await;
         let stopped = daemon.handle.stop(Stop::End { grace: Duration::from_millis(100) }).await;
@@ -88,7 +88,7 @@ fn what_a_run_leaves_in_its_session_is_killed_though_the_run_has_ended() {
         let command = "(trap '' TERM; echo ready; while :; do sleep 0.05; done) & wait";
         daemon.fire(job(command));
         daemon.line().await;
-        let pid = Pid::from_raw(daemon.handle.state().await.running[0].pid);
+        let pid = Pid::from_raw(daemon.handle.state().await.running[0].pid.unwrap());
         let stopped = daemon.handle.stop(Stop::End { grace: Duration::from_millis(100) }).await;
         assert_eq!(stopped, Stopped { killed: 1, left: 0 });
         assert_eq!(daemon.end().await.outcome, Outcome::Killed { signal: 15 });
@@ -189,7 +189,7 @@ fn runs_that_are_left_live_on() {
         let mut daemon = start();
         daemon.fire(job("echo ready; exec sleep 1000"));
         daemon.line().await;
-        let pid = Pid::from_raw(daemon.handle.state().await.running[0].pid);
+        let pid = Pid::from_raw(daemon.handle.state().await.running[0].pid.unwrap());
         let stopped = daemon.handle.stop(Stop::Leave).await;
         assert_eq!(stopped, Stopped { killed: 0, left: 1 });
         assert!(process::exists(pid));

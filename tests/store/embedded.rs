@@ -77,3 +77,10 @@ impl Place for Memory {
 pub(crate) fn in_memory() -> Memory {
     Memory(open(Folder::new().opening(Address::Memory, Access::Owned)))
 }
+
+#[test]
+fn an_embedded_store_says_where_bodies_come_from() {
+    super::harness::run(Some(in_a_file()), async |place| {
+        super::outbox::has_no_bodies_of_the_service(&*place.open()).await;
+    });
+}

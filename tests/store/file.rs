@@ -4,18 +4,21 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::record::RecordedOutcome;
-use cronkeep::store::sqlite::{VERSION_1, lock};
+use cronkeep::store::sqlite::{VERSION_1, VERSION_2, lock};
 use cronkeep::store::{
-    Address, Put, PutSnapshot, RunRecord, SCHEMA, Store, StoreError, Write, open,
+    Address, Done, Posted, Put, PutSnapshot, Room, RunRecord, SCHEMA, Store, StoreError, Waiting,
+    Which, Write, open,
 };
 use cronkeep::unix::lock::LockError;
 use rusqlite::Connection;
 
 use super::embedded::Folder;
 use super::harness::{all, at, block_on, key, mark, record, state, write, write_runs};
+use super::outbox::{message, post};
 
 fn with(test: impl AsyncFnOnce(&Folder)) {
     let folder = Folder::new();
@@ -241,28 +244,34 @@ fn schema(database: &Connection) -> Vec<String> {
 }
 
 #[test]
-fn version_1_is_as_documented() {
+fn the_tables_are_as_documented() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/store.md");
     let document = fs::read_to_string(document).unwrap();
-    assert!(
-        document.contains(&format!("```sql\n{VERSION_1}```\n")),
-        "the tables stand in docs/store.md"
-    );
+    for version in [VERSION_1, VERSION_2] {
+        let tables = format!("```sql\n{version}```\n");
+        assert!(document.contains(&tables), "the tables stand in docs/store.md:\n{tables}");
+    }
     with(async |folder| {
         drop(folder.store(Access::Owned).load().await.unwrap());
         let golden = Connection::open_in_memory().unwrap();
-        golden.execute_batch(include_str!("golden/1.sql")).unwrap();
+        golden.execute_batch(include_str!("golden/2.sql")).unwrap();
         let made = schema(&Connection::open(folder.path()).unwrap());
         assert_eq!(made, schema(&golden), "what is released stays as it is: add a version");
     });
 }
 
 #[test]
-fn a_database_of_version_1_is_read() {
+fn databases_of_all_versions_are_read() {
+    for golden in [include_str!("golden/1.sql"), include_str!("golden/2.sql")] {
+        read(golden);
+    }
+}
+
+fn read(golden: &str) {
     with(async |folder| {
-        let golden = Connection::open(folder.path()).unwrap();
-        golden.execute_batch(include_str!("golden/1.sql")).unwrap();
-        drop(golden);
+        let database = Connection::open(folder.path()).unwrap();
+        database.execute_batch(golden).unwrap();
+        drop(database);
         let store: Arc<dyn Store> = folder.store(Access::Owned);
         let loaded = store.load().await.unwrap();
         let job = &loaded.jobs[&key(1)];
@@ -275,5 +284,87 @@ fn a_database_of_version_1_is_read() {
         assert_eq!(runs[1].outcome, Some(RecordedOutcome::Killed));
         let output = store.output(runs[1].run).await.unwrap().unwrap();
         assert_eq!(output.head[0].bytes, b"hello");
+        let waiting = store.waiting(Which::Ids(vec!["waits".to_owned()])).await.unwrap();
+        let expected = Waiting {
+            id: "waits".to_owned(),
+            order: 1,
+            job: Some(key(1)),
+            run: Some(record(1, 0).run),
+            expires: at(3_600),
+            bytes: b"a message".to_vec(),
+        };
+        let has_outbox = golden.contains("INSERT INTO outbox");
+        assert_eq!(waiting, has_outbox.then_some(expected).as_slice());
+        let room = Room { count: 2, bytes: 20 };
+        let new = |id: &str, size| Waiting { id: id.to_owned(), ..message(0, size) };
+        let messages = vec![new("known", 1), new("new", 12), new("newer", 11)];
+        let posted = store.post("me".to_owned(), messages, room).await.unwrap();
+        if has_outbox {
+            let full = Posted::Full { count: 1, bytes: 9 };
+            assert_eq!(posted, [Posted::Confirmed, full, Posted::Kept(2)]);
+        } else {
+            assert!(matches!(posted[..2], [Posted::Kept(1), Posted::Kept(2)]));
+        }
+    });
+}
+
+#[test]
+fn confirmed_ids_are_known_for_an_hour_and_bounded_in_number() {
+    with(async |folder| {
+        let store = folder.store(Access::Owned);
+        let confirm = async |ids: Vec<String>| {
+            store.unpost(Done { confirmed: ids, dropped: Vec::new() }).await.unwrap();
+        };
+        let known = || {
+            let database = Connection::open(folder.path()).unwrap();
+            let sql = "SELECT count(*) FROM confirmed";
+            database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        confirm((0..15_000).map(|number| number.to_string()).collect()).await;
+        folder.clock.advance(Duration::from_secs(3_600));
+        confirm((15_000..30_000).map(|number| number.to_string()).collect()).await;
+        assert_eq!(known(), 20_000, "an hour is not past yet");
+        folder.clock.advance(Duration::from_secs(1));
+        for _ in 0..5 {
+            confirm(Vec::new()).await;
+        }
+        assert_eq!(known(), 15_000);
+    });
+}
+
+#[test]
+fn of_a_broken_database_messages_are_taken_over() {
+    with(async |folder| {
+        let store = folder.store(Access::Owned);
+        post(&*store, "me", (0..20).map(|number| message(number, 50)).collect()).await;
+        let confirmed = (0..5).map(|number| message(number, 0).id).collect();
+        store.unpost(Done { confirmed, dropped: Vec::new() }).await.unwrap();
+        let ended =
+            |n| RunRecord { outcome: Some(RecordedOutcome::Failed), ..record(n, i64::from(n)) };
+        write_runs(&*store, (0..2_000).map(ended)).await;
+        drop(store);
+        let mut broken = fs::read(folder.path()).unwrap();
+        let from = 24 * 4_096;
+        broken[from..].fill(0xa5);
+        fs::write(folder.path(), &broken).unwrap();
+        let store = folder.store(Access::Owned);
+        let known = vec![message(0, 50), message(7, 50), message(30, 50)];
+        let mut tries = 0;
+        while store.write(vec![Write::Run(Box::new(record(9_999, 9_999)))]).await.is_err() {
+            tries += 1;
+            assert!(tries < 3, "it is begun anew");
+        }
+        let posted = post(&*store, "me", known).await;
+        assert!(
+            matches!(posted[..], [Posted::Confirmed, Posted::Waits, Posted::Kept(_)]),
+            "{posted:?}"
+        );
+        let full =
+            store.post("me".to_owned(), vec![message(31, 1)], Room { count: 16, bytes: 850 });
+        assert_eq!(
+            full.await.unwrap(),
+            [Posted::Full { count: 16, bytes: 800 }],
+            "it is counted anew"
+        );
     });
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use cronkeep::event::Trigger;
 use cronkeep::store::record::{OutputLine, RecordedOutcome};
-use cronkeep::store::{Beat, Claim, Lease, Output, Owed, PutSnapshot, RunRecord, Store, Write};
+use cronkeep::store::{
+    Beat, Claim, Done, Lease, Output, Owed, PutSnapshot, Room, RunRecord, Store, Waiting, Which,
+    Write,
+};
 
 use super::harness::{a_start, at, due, key, mark, record, write};
 use super::redis::{Redis, Reply};
@@ -30,7 +33,7 @@ fn dump(redis: &Redis) -> String {
         };
         let mut words = vec![command[0], &key];
         if kind == "zset" {
-            words.extend(["0", "-1"]);
+            words.extend(["0", "-1", "WITHSCORES"]);
         }
         let _ = writeln!(all, "{key} ({kind})");
         let values = match redis.command(&words) {
@@ -39,6 +42,11 @@ fn dump(redis: &Redis) -> String {
         };
         let mut lines: Vec<String> = match kind.as_str() {
             "hash" => values.chunks(2).map(|pair| format!("{} = {}", pair[0], pair[1])).collect(),
+            // Where the score says nothing it is 0.
+            "zset" if values.iter().skip(1).step_by(2).all(|score| score == "0") => {
+                values.into_iter().step_by(2).collect()
+            }
+            "zset" => values.chunks(2).map(|pair| format!("{} = {}", pair[0], pair[1])).collect(),
             _ => values,
         };
         lines.sort();
@@ -112,11 +120,31 @@ fn keys_are_written_as_documented() {
         let put =
             PutSnapshot { after: 0, expected: 0, bytes: b"snapshot".to_vec(), seed_rows: rows };
         store.put_snapshot(put).await.unwrap();
+        let message = |number: u32| Waiting {
+            id: format!("{}:{number}", key(number)),
+            order: 0,
+            job: Some(key(number)),
+            run: Some(run),
+            expires: at(3_600),
+            bytes: b"a message".to_vec(),
+        };
+        let other = Waiting { job: None, run: None, ..message(3) };
+        let messages = vec![message(1), message(2), other];
+        store.post("web-1.k7".to_owned(), messages, Room::default()).await.unwrap();
+        let done = Done { confirmed: vec![message(2).id], dropped: Vec::new() };
+        store.unpost(done).await.unwrap();
+        let day = 86_400;
+        for (key, least, most) in [("outbox", 7 * day, 8 * day), ("outbox:confirmed", 3_500, 3_601)]
+        {
+            let expiry = server.redis.command(["TTL", &format!("{{cronkeep:shop}}:{key}")]);
+            let Reply::Number(expiry) = expiry else { panic!("{expiry:?}") };
+            assert!((least..most).contains(&expiry), "{key} is gone after {expiry} s");
+        }
         let incarnation = server.redis.command(["HGET", "{cronkeep:shop}:state", "incarnation"]);
         let Reply::Bytes(incarnation) = incarnation else { panic!("{incarnation:?}") };
         let incarnation = String::from_utf8(incarnation).unwrap();
         let dump = dump(&server.redis).replace(&incarnation, "RUN_ID");
-        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/redis-1.txt");
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/redis-2.txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(golden, &dump).unwrap();
         }
@@ -125,38 +153,62 @@ fn keys_are_written_as_documented() {
     });
 }
 
+/// Writes what a golden file says, as somebody's data.
+fn fill(redis: &Redis, golden: &str) {
+    let mut key_of = ("", "");
+    for line in golden.lines() {
+        let Some(value) = line.strip_prefix("    ") else {
+            let (key, kind) = line.split_once(" (").unwrap();
+            key_of = (key, kind.trim_end_matches(')'));
+            continue;
+        };
+        let (key, kind) = key_of;
+        let value = value.replace("\\\"", "\"").replace("\\n", "\n");
+        let pair = value.split_once(" = ");
+        match (kind, pair) {
+            ("hash", Some((field, value))) => redis.command(["HSET", key, field, value]),
+            ("set", _) => redis.command(["SADD", key, &value]),
+            ("zset", Some((member, score))) => redis.command(["ZADD", key, score, member]),
+            ("zset", _) => redis.command(["ZADD", key, "0", &value]),
+            _ if key.contains(":output:") => continue,
+            _ => redis.command(["SET", key, &value]),
+        };
+    }
+}
+
 #[test]
 fn what_an_earlier_program_has_written_is_read() {
-    with(server(), async |server| {
-        // The golden file again, as somebody's data.
-        let golden = include_str!("redis-1.txt");
-        let mut key_of = ("", "");
-        for line in golden.lines() {
-            let Some(value) = line.strip_prefix("    ") else {
-                let (key, kind) = line.split_once(" (").unwrap();
-                key_of = (key, kind.trim_end_matches(')'));
-                continue;
-            };
-            let (key, kind) = key_of;
-            let value = value.replace("\\\"", "\"").replace("\\n", "\n");
-            let pair = value.split_once(" = ");
-            match (kind, pair) {
-                ("hash", Some((field, value))) => server.redis.command(["HSET", key, field, value]),
-                ("set", _) => server.redis.command(["SADD", key, &value]),
-                ("zset", _) => server.redis.command(["ZADD", key, "0", &value]),
-                _ if key.contains(":output:") => continue,
-                _ => server.redis.command(["SET", key, &value]),
-            };
-        }
-        let store = server.store("shop");
-        let loaded = store.load().await.unwrap();
-        assert_eq!(loaded.jobs[&key(1)].mark, Some(mark(60)));
-        assert_eq!(loaded.jobs[&key(1)].since, Some(at(-5)));
-        assert!(loaded.jobs[&key(3)].paused);
-        assert_eq!(loaded.jobs[&key(4)].owed.len(), 1);
-        assert_eq!(loaded.open.len(), 1);
-        assert_eq!(store.runs(super::harness::all(9)).await.unwrap().runs.len(), 3);
-        assert_eq!(store.snapshot().await.unwrap().unwrap().bytes, b"snapshot");
-        assert_eq!(store.seed_rows().await.unwrap(), Some(b"[]".to_vec()));
-    });
+    for version in 1..=2 {
+        let golden = format!("{}/tests/store/redis-{version}.txt", env!("CARGO_MANIFEST_DIR"));
+        let golden = std::fs::read_to_string(golden).unwrap();
+        with(server(), async |server| {
+            fill(&server.redis, &golden);
+            let store = server.store("shop");
+            read_all(&store).await;
+            let which = Which::After { owner: "web-1.k7".to_owned(), order: 0, limit: 9 };
+            let waiting = store.waiting(which).await.unwrap();
+            let expected: &[(u64, u32)] =
+                if golden.contains(":outbox") { &[(1, 1), (3, 3)] } else { &[] };
+            let of = |number| format!("{}:{number}", key(number));
+            let expected: Vec<_> =
+                expected.iter().map(|(order, number)| (*order, of(*number))).collect();
+            let found: Vec<_> = waiting.iter().map(|one| (one.order, one.id.clone())).collect();
+            assert_eq!(found, expected);
+            assert!(
+                waiting.iter().all(|one| one.bytes == b"a message" && one.expires == at(3_600))
+            );
+        });
+    }
+}
+
+async fn read_all(store: &dyn Store) {
+    let loaded = store.load().await.unwrap();
+    assert_eq!(loaded.jobs[&key(1)].mark, Some(mark(60)));
+    assert_eq!(loaded.jobs[&key(1)].since, Some(at(-5)));
+    assert!(loaded.jobs[&key(3)].paused);
+    assert_eq!(loaded.jobs[&key(4)].owed.len(), 1);
+    assert_eq!(loaded.open.len(), 1);
+    assert_eq!(store.runs(super::harness::all(9)).await.unwrap().runs.len(), 3);
+    assert_eq!(store.snapshot().await.unwrap().unwrap().bytes, b"snapshot");
+    assert_eq!(store.seed_rows().await.unwrap(), Some(b"[]".to_vec()));
 }

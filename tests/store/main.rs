@@ -15,6 +15,7 @@ mod harness;
 mod job;
 mod key;
 mod kill;
+mod outbox;
 mod refusal;
 mod run;
 mod server;
@@ -50,6 +51,15 @@ macro_rules! suite {
                 run: runs_are_found_by_job_outcome_time_and_end_of_id,
                 run: a_cursor_of_somebody_else_is_refused,
                 run: output_reads_back_and_is_replaced,
+                outbox: what_is_posted_waits_in_order_until_it_is_done,
+                outbox: of_one_id_one_message_is_kept,
+                outbox: what_was_confirmed_is_known_and_what_was_dropped_is_not,
+                outbox: what_waits_is_bounded_in_number_and_bytes,
+                outbox: what_the_dead_left_becomes_ours,
+                outbox: messages_are_read_by_their_ids,
+                outbox: large_messages_are_read_a_few_at_a_time,
+                outbox: a_thousand_messages_are_kept_at_once,
+                outbox: an_expiry_of_any_year_is_kept,
                 snapshot: a_snapshot_is_replaced_only_by_who_has_seen_it,
                 snapshot: a_forgotten_snapshot_is_gone_and_its_version_does_not_come_again,
                 snapshot: the_version_outlives_a_snapshot_and_goes_on_after_one_that_was_lost,

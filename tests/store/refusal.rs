@@ -134,8 +134,8 @@ fn what_makes_no_sense_is_passed_over() {
 fn a_newer_schema_is_left_alone_and_an_older_one_migrated() {
     with(server(), async |server| {
         let store = server.store("default");
-        server.redis.set("{cronkeep:default}:version", "2");
-        let newer = StoreError::Newer { found: 2, known: 1 };
+        server.redis.set("{cronkeep:default}:version", "3");
+        let newer = StoreError::Newer { found: 3, known: 2 };
         assert_eq!(told(&store).await, newer);
         assert_eq!(store.load().await.unwrap_err(), newer);
         assert_eq!(store.snapshot().await.unwrap_err(), newer);
@@ -143,17 +143,39 @@ fn a_newer_schema_is_left_alone_and_an_older_one_migrated() {
             PutSnapshot { after: 0, expected: 0, bytes: Vec::new(), seed_rows: Some("[]".into()) };
         assert_eq!(store.put_snapshot(put).await.unwrap_err(), newer);
         assert_eq!(server.redis.keys(), ["{cronkeep:default}:version"]);
-        for read_first in [true, false] {
-            server.redis.set("{cronkeep:default}:version", "0");
+        for (read_first, older) in [(true, "0"), (false, "0"), (true, "1"), (false, "1")] {
+            server.redis.set("{cronkeep:default}:version", older);
             if read_first {
                 store.load().await.unwrap();
             }
             write(&store, [Write::Mark(key(1), mark(0))]).await;
-            assert_eq!(server.redis.get("{cronkeep:default}:version"), Some(b"1".to_vec()));
+            assert_eq!(server.redis.get("{cronkeep:default}:version"), Some(b"2".to_vec()));
         }
         server.redis.set("{cronkeep:default}:version", "soon");
         assert!(matches!(told(&store).await, StoreError::Corrupt(_)));
         assert!(matches!(store.load().await, Err(StoreError::Corrupt(_))));
+    });
+}
+
+#[test]
+fn who_only_reads_changes_nothing_and_makes_no_schema_anew() {
+    with(server(), async |server| {
+        let store = server.store("default").reading();
+        server.redis.set("{cronkeep:default}:version", "0");
+        let errors = [
+            store.load().await.unwrap_err(),
+            store.snapshot().await.unwrap_err(),
+            store.runs(all(9)).await.unwrap_err(),
+        ];
+        for error in errors {
+            let StoreError::Refused(text) = error else { panic!("{error:?}") };
+            assert!(text.contains("an earlier version"), "{text}");
+        }
+        assert_eq!(server.redis.get("{cronkeep:default}:version"), Some(b"0".to_vec()));
+        server.redis.flush();
+        assert_eq!(store.load().await.unwrap().jobs.len(), 0);
+        assert!(matches!(told(&store).await, StoreError::Refused(_)));
+        assert_eq!(server.redis.keys(), [""; 0]);
     });
 }
 

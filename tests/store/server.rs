@@ -1,13 +1,17 @@
 //! The store on a Redis server of the test's own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use cronkeep::event::Trigger;
+use cronkeep::job::JobId;
 use cronkeep::store::record::{Output, OutputLine, RecordedOutcome};
 use cronkeep::store::redis::{Bounds, Redis as Scripts};
-use cronkeep::store::{PutSnapshot, RunRecord, Store, StoreError, Write};
+use cronkeep::store::{Done, Owed, PutSnapshot, RunRecord, Store, StoreError, Which, Write};
 
-use super::harness::{Place, a_start, all, at, key, lease, mark, record, write, write_runs};
+use super::harness::{Place, a_start, all, at, due, key, lease, mark, record, write, write_runs};
+use super::outbox::{message, post};
 use super::redis::{Redis, Reply, Setup};
 
 /// A server, for one namespace.
@@ -166,7 +170,8 @@ fn tls_is_spoken_with_an_authority_of_its_own_or_unlooked() {
 #[test]
 fn what_grows_is_bounded() {
     with(server(), async |server| {
-        let bounds = Bounds { runs: 10, age: Duration::from_secs(1 << 30), output: 5_000 };
+        let age = Duration::from_secs(1 << 30);
+        let bounds = Bounds { runs: 10, age, output: 5_000, ..Bounds::default() };
         let store = server.store("default").with_bounds(bounds);
         // What does not compress.
         let mut seed = 1_u32;
@@ -202,7 +207,7 @@ fn what_is_old_goes_and_output_expires() {
     with(server(), async |server| {
         let now = jiff::Timestamp::from_second(1_900_000_000).unwrap();
         let bounds = Bounds { age: Duration::from_secs(1_000_000), ..Bounds::default() };
-        let time = std::sync::atomic::AtomicI64::new(now.as_millisecond());
+        let time = AtomicI64::new(now.as_millisecond());
         let store = server.store("default").with_bounds(bounds).with_time(Arc::new(time));
         let new = RunRecord { run: cronkeep::event::RunId::new(now, 1), ..record(1, 0) };
         let ended = RunRecord { outcome: Some(RecordedOutcome::Succeeded), ..record(2, 0) };
@@ -213,6 +218,53 @@ fn what_is_old_goes_and_output_expires() {
             server.redis.command(["TTL", &format!("{{cronkeep:default}}:output:{}", new.run)]);
         let Reply::Number(expiry @ 900_000..=1_000_000) = expiry else { panic!("{expiry:?}") };
         assert!(expiry > 0);
+    });
+}
+
+#[test]
+fn jobs_that_nobody_has_any_more_are_forgotten_a_few_at_a_time() {
+    with(server(), async |server| {
+        let now = Arc::new(AtomicI64::new(at(0).as_millisecond()));
+        let bounds = Bounds { forgotten: Duration::from_secs(1_000), ..Bounds::default() };
+        let store = server.store("default").with_bounds(bounds).with_time(Arc::clone(&now));
+        let keys: Vec<_> = (0..60).map(key).collect();
+        let owed = Owed { due: due(120), trigger: Trigger::CatchUp };
+        let passed =
+            keys.iter().flat_map(|&key| [Write::Owe(key, owed), Write::Mark(key, mark(180))]);
+        write(&store, std::iter::once(Write::Since(keys.clone(), at(-5))).chain(passed)).await;
+        // Some replica still has two of them.
+        now.store(at(900).as_millisecond(), Ordering::SeqCst);
+        write(&store, [Write::Since(vec![key(0), key(59)], at(-5))]).await;
+        assert_eq!(store.load().await.unwrap().jobs.len(), 60);
+        now.store(at(1_001).as_millisecond(), Ordering::SeqCst);
+        write(&store, [Write::Since(vec![key(7)], at(-5))]).await;
+        let remembered = async || {
+            let Reply::Number(count) = server.redis.command(["HLEN", "{cronkeep:default}:claims"])
+            else {
+                panic!("no number");
+            };
+            count
+        };
+        assert_eq!(remembered().await, 40, "one write forgets a few");
+        for _ in 0..10 {
+            write(&store, [Write::Settle(key(0), due(0))]).await;
+        }
+        let jobs = store.load().await.unwrap().jobs;
+        let mut left: Vec<_> = jobs.keys().copied().collect();
+        left.sort();
+        let mut kept = vec![key(0), key(7), key(59)];
+        kept.sort();
+        assert_eq!(left, kept);
+        for state in jobs.values() {
+            assert_eq!(
+                (state.since, state.mark, state.owed.len()),
+                (Some(at(-5)), Some(mark(180)), 1)
+            );
+        }
+        for (command, name) in [("HLEN", "claims"), ("HLEN", "owed"), ("ZCARD", "touched")] {
+            let key = format!("{{cronkeep:default}}:{name}");
+            assert_eq!(server.redis.command([command, &key]), Reply::Number(3), "{name}");
+        }
     });
 }
 
@@ -300,4 +352,86 @@ async fn start_again(
     }
     let open = store.load().await.unwrap().open;
     assert_eq!(open.len(), starts.len());
+}
+
+#[test]
+fn bodies_are_those_of_the_service_in_its_namespace() {
+    with(server(), async |server| {
+        let job = JobId::of_mark(b"x");
+        let id = job.to_string();
+        let body = b"\x00\xff a body\n";
+        let set = |key: &str, value: &[u8]| {
+            server.redis.command([b"HSET", key.as_bytes(), id.as_bytes(), value]);
+        };
+        set("crond_service_schedule", body);
+        set("shop:crond_service_schedule", b"");
+        let body_of = async |namespace: &str, job| server.store(namespace).seed_body(job).await;
+        assert_eq!(body_of("default", job).await, Ok(Some(body.to_vec())));
+        assert_eq!(body_of("shop", job).await, Ok(Some(Vec::new())), "an empty one is one");
+        assert_eq!(body_of("other", job).await, Ok(None));
+        assert_eq!(body_of("default", JobId::of_mark(b"y")).await, Ok(None));
+        server.redis.set("other:crond_service_schedule", "text");
+        assert!(matches!(body_of("other", job).await, Err(StoreError::Corrupt(_))));
+    });
+}
+
+#[test]
+fn what_a_replica_with_a_lease_has_posted_stays_its_own() {
+    with(server(), async |server| {
+        let time = Arc::new(std::sync::atomic::AtomicI64::new(at(60).as_millisecond()));
+        let store = server.store("default").with_time(Arc::clone(&time));
+        // As it is called in its lease: "here", for a minute.
+        lease(&store).await;
+        post(&store, "here", vec![message(1, 5)]).await;
+        let adopt = async || store.adopt("me".to_owned(), vec!["me".to_owned()]).await.unwrap();
+        assert_eq!(adopt().await, 0, "though whoever asks does not know of it yet");
+        time.fetch_add(60_000, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(adopt().await, 1);
+    });
+}
+
+#[test]
+fn confirmed_ids_are_known_for_an_hour_and_bounded_in_number() {
+    with(server(), async |server| {
+        let time = Arc::new(std::sync::atomic::AtomicI64::new(at(0).as_millisecond()));
+        let store = server.store("default").with_time(Arc::clone(&time));
+        let confirm = async |ids: Vec<String>| {
+            store.unpost(Done { confirmed: ids, dropped: Vec::new() }).await.unwrap();
+        };
+        let known = || {
+            let key = "{cronkeep:default}:outbox:confirmed";
+            let Reply::Number(count) = server.redis.command(["ZCARD", key]) else {
+                panic!("{key}")
+            };
+            count
+        };
+        confirm((0..15_000).map(|number| number.to_string()).collect()).await;
+        time.fetch_add(3_599_000, std::sync::atomic::Ordering::SeqCst);
+        confirm((15_000..30_000).map(|number| number.to_string()).collect()).await;
+        assert_eq!(known(), 20_000);
+        time.fetch_add(1_000, std::sync::atomic::Ordering::SeqCst);
+        confirm(Vec::new()).await;
+        assert_eq!(known(), 15_000);
+    });
+}
+
+#[test]
+fn rows_that_make_no_sense_hide_no_others() {
+    with(server(), async |server| {
+        let store = server.store("default");
+        post(&store, "me", vec![message(1, 5), message(2, 5)]).await;
+        let key = |name: &str| format!("{{cronkeep:default}}:{name}");
+        server.redis.command(["HSET", &key("outbox"), "x", "y"]);
+        server.redis.command(["HSET", &key("outbox"), "z", "7 me no-job no-run soon many"]);
+        server.redis.command(["ZADD", &key("outbox:order"), "7", "z"]);
+        server.redis.command(["ZADD", &key("outbox:order"), "8", "nothing"]);
+        let which = Which::After { owner: "me".to_owned(), order: 0, limit: 9 };
+        let found = store.waiting(which).await.unwrap();
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[2].id.as_str(), found[2].order, found[2].bytes.len()), ("z", 7, 0));
+        store.adopt("you".to_owned(), Vec::new()).await.unwrap();
+        let dropped = ["x", "z", "nothing"].map(str::to_owned).into();
+        store.unpost(Done { confirmed: Vec::new(), dropped }).await.unwrap();
+        assert_eq!(store.waiting(Which::Ids(vec![message(1, 5).id])).await.unwrap().len(), 1);
+    });
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use cronkeep::clock::SystemClock;
 use cronkeep::event::{RunId, Trigger};
+use cronkeep::job::JobId;
 use cronkeep::store::open::Access;
 use cronkeep::store::{
-    Beat, Claim, Handle, Lease, Loaded, Output, Owed, Page, Peers, Permission, Put, PutSnapshot,
-    Query, Reply, Standing, Start, Store, StoreError, Verdict, Versioned, Write,
+    Beat, Claim, Done, Handle, Lease, Loaded, Output, Owed, Page, Peers, Permission, Posted, Put,
+    PutSnapshot, Query, Reply, Room, Standing, Start, Store, StoreError, Verdict, Versioned,
+    Waiting, Which, Write,
 };
 
 use super::embedded::Folder;
@@ -110,6 +112,26 @@ impl Store for Faulty {
 
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
         self.fault().unwrap_or_else(|| self.inner.output(run))
+    }
+
+    fn post(&self, owner: String, messages: Vec<Waiting>, room: Room) -> Reply<'_, Vec<Posted>> {
+        self.fault().unwrap_or_else(|| self.inner.post(owner, messages, room))
+    }
+
+    fn adopt(&self, owner: String, alive: Vec<String>) -> Reply<'_, u64> {
+        self.fault().unwrap_or_else(|| self.inner.adopt(owner, alive))
+    }
+
+    fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>> {
+        self.fault().unwrap_or_else(|| self.inner.waiting(which))
+    }
+
+    fn unpost(&self, done: Done) -> Reply<'_, ()> {
+        self.fault().unwrap_or_else(|| self.inner.unpost(done))
+    }
+
+    fn seed_body(&self, job: JobId) -> Reply<'_, Option<Vec<u8>>> {
+        self.fault().unwrap_or_else(|| self.inner.seed_body(job))
     }
 }
 
@@ -346,5 +368,15 @@ fn nothing_is_written_before_what_was_kept_is_read() {
         assert!(bench.handle.flush(LONG).await);
         bench.stands(|standing| *standing == Standing::Up).await;
         assert_eq!(bench.kept().await.jobs[&key(1)].mark, Some(mark(60)));
+    });
+}
+
+#[test]
+fn that_a_store_has_no_bodies_of_the_service_does_not_take_it_away() {
+    with(async |bench| {
+        bench.handle.load(LONG).await.unwrap();
+        let answer = bench.handle.seed_body(JobId::of_mark(b"x"), LONG).await;
+        assert!(matches!(answer, Err(StoreError::Refused(_))), "{answer:?}");
+        assert_eq!(*bench.handle.standing().borrow(), Standing::Up);
     });
 }

@@ -1,4 +1,5 @@
-//! What a crontab's text alone does not tell: whether its users and its commands exist on this host.
+//! What the grammar of a crontab does not tell: whether its users and its commands exist on this host, and whether our own
+//! commands are asked for something.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, User, access};
 
+use super::publish;
 use crate::crontab::{
     Code, Crontab, Entry, Fault, Format, Line, LineKind, Mistake, Source, percent,
 };
@@ -69,7 +71,7 @@ impl Lookup for HostLookup {
     }
 }
 
-/// The warnings about users and commands that this host does not have.
+/// The warnings about users and commands that this host does not have, and about what is asked of our own.
 #[must_use]
 pub fn faults(source: &Source, crontab: &Crontab, lookup: &dyn Lookup) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -82,6 +84,9 @@ pub fn faults(source: &Source, crontab: &Crontab, lookup: &dyn Lookup) -> Vec<Fa
             faults.push(unknown_user(entry, line, text).on_line(entry.line, text));
         }
         if let Some(mistake) = missing_command(entry, line, lookup) {
+            faults.push(mistake.on_line(entry.line, text));
+        }
+        if let Some(mistake) = publish::mistake(entry, line, text) {
             faults.push(mistake.on_line(entry.line, text));
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod expiry;
 pub mod lookup;
+mod publish;
 pub mod record;
 
 use std::sync::Arc;

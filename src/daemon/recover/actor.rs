@@ -15,7 +15,7 @@ use super::keep::{Edit, Keep, Pending, Seen, Stored};
 use super::last::{Fate, Last};
 use super::marker::new_instance;
 use super::newest::Newest;
-use super::{Accepted, Batch, Concerns, Recovered};
+use super::{Accepted, Batch, Concerns, FromMemory, Recovered};
 use crate::args::RecoverArg;
 use crate::config::Config;
 use crate::crontab::Dialect;
@@ -45,8 +45,9 @@ pub(super) struct Actor {
     is_shared: bool,
     seen: Seen,
     pending: Pending,
-    /// How often crontabs were recovered.
+    /// How often crontabs were recovered, and to what end the last time.
     number: u64,
+    handed_on: Option<(Vec<FromMemory>, HashMap<Key, u64>)>,
     concerns: HashMap<Key, Vec<String>>,
     told: watch::Sender<Concerns>,
     /// Why what the store holds was refused, as it was told.
@@ -92,6 +93,7 @@ impl Actor {
             seen: Seen::default(),
             pending: BTreeMap::new(),
             number: 0,
+            handed_on: None,
             concerns: HashMap::new(),
             told,
             refusal: None,
@@ -117,13 +119,14 @@ impl Actor {
             if !is_told {
                 is_told = true;
                 self.mark().await;
-                if let Err(error) = &outcome {
-                    self.warn(format!(
-                        "the store does not answer: {error}: the crontabs are taken as they are, until it does"
-                    ));
+                // A store that is only read has said what is to be recovered.
+                if self.number == 0 {
+                    if outcome.is_err() {
+                        self.note_absence();
+                    }
+                    // Whoever has lost interest is about to end.
+                    let _ = recovered.send(Recovered::default());
                 }
-                // Whoever has lost interest is about to end.
-                let _ = recovered.send(Recovered::default());
             }
             let goes_on = match outcome {
                 Ok(_) => self.wait(&mut accepted).await,
@@ -242,15 +245,20 @@ impl Actor {
             let outcome = beside(move || case::carry_out(&ground, &theirs, mode)).await;
             let Some(outcome) = outcome else { return Ok(true) };
             let Outcome { snapshot, kinships, recovered: came, notices, concerns } = outcome;
-            for (key, text, warning) in notices {
-                self.tell(&key, &text, warning);
-            }
-            self.concerns = concerns;
-            self.tell_concerns();
-            // The rest is between the store and us: the schedule need not wait for it.
-            self.number += 1;
             self.pending.clear();
-            let _ = recovered.send(Recovered { number: self.number, ..came });
+            // Where only the store did not take what came of it, all has been said and is in force.
+            let news = (came.from_memory.clone(), came.kept.clone());
+            if self.handed_on.as_ref() != Some(&news) {
+                for (key, text, warning) in notices {
+                    self.tell(&key, &text, warning);
+                }
+                self.concerns = concerns;
+                self.tell_concerns();
+                // The rest is between the store and us: the schedule need not wait for it.
+                self.number += 1;
+                self.handed_on = Some(news);
+                let _ = recovered.send(Recovered { number: self.number, ..came });
+            }
             let (version, snapshot) = match snapshot {
                 None => (stored.version, stored.snapshot.clone().unwrap_or_default()),
                 Some(snapshot) => {
@@ -405,6 +413,12 @@ impl Actor {
 
     fn warn(&self, text: String) {
         self.bus.publish(Event::Notice { file: None, text, warning: true });
+    }
+
+    /// That the store is away is told as such, with its reason.
+    fn note_absence(&self) {
+        let text = "the crontabs are taken as they are until the store answers".to_owned();
+        self.bus.publish(Event::Notice { file: None, text, warning: false });
     }
 
     fn tell_concerns(&self) {

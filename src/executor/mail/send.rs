@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::super::output::Kept;
 use super::super::shell::{self, Base};
 use super::super::start::{Errand, Report};
-use super::Post;
+use super::{Post, Via};
 use super::message::message;
 use crate::event::{Bus, Event, Outcome, Run};
 use crate::unix::{Status, Strings};
@@ -43,6 +43,11 @@ impl Mailer {
     /// Whether a mail is still to be taken.
     pub(in crate::executor) fn is_busy(&self) -> bool {
         self.room.available_permits() < WAITING
+    }
+
+    /// Whether mails are sent at all.
+    pub(in crate::executor) fn is_on(&self) -> bool {
+        self.post.via != Via::Off
     }
 
     /// Sends what `run` has printed, if that is due, beside the runs; tells of addresses that cannot be used.

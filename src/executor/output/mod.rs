@@ -4,12 +4,14 @@ pub mod kept;
 pub mod line;
 pub mod meter;
 mod reader;
+mod relay;
 mod tell;
 
 pub use kept::{Count, Kept};
 pub use line::{LONGEST_LINE, Lines};
 pub use meter::{Bounds, Meter};
 pub(super) use reader::Reader;
+pub(super) use relay::Relay;
 pub(super) use tell::{Readers, Teller};
 
 /// A number of bytes for people: three digits at most, and a decimal unit.

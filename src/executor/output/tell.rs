@@ -194,7 +194,7 @@ impl Teller {
 }
 
 /// What stands behind the first line feed; all of it where nothing does.
-fn whole_lines(bytes: &[u8]) -> &[u8] {
+pub(super) fn whole_lines(bytes: &[u8]) -> &[u8] {
     match memchr::memchr(b'\n', bytes) {
         Some(feed) if feed + 1 < bytes.len() => &bytes[feed + 1..],
         _ => bytes,

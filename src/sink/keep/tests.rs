@@ -98,7 +98,7 @@ fn run(attempt: u32) -> Arc<Run> {
 }
 
 fn started(run: &Arc<Run>) -> Event {
-    let pid = i32::try_from(std::process::id()).unwrap();
+    let pid = i32::try_from(std::process::id()).ok();
     Event::RunStarted(Started { run: Arc::clone(run), pid, at: at(61) })
 }
 
@@ -154,6 +154,32 @@ async fn a_run_is_kept_from_its_start_to_its_end() {
     let lines: Vec<_> = output.head.iter().map(|line| (line.is_error, &line.bytes[..])).collect();
     assert_eq!(lines, [(false, &b"saved"[..]), (true, b"oops")]);
     assert!(bench.loaded().await.open.is_empty());
+}
+
+#[tokio::test]
+async fn a_run_without_a_process_is_kept_with_why_it_failed() {
+    let mut bench = Bench::new();
+    let run = run(2);
+    bench.take(&Event::RunStarted(Started { run: Arc::clone(&run), pid: None, at: at(61) }));
+    let [record] = &bench.runs().await[..] else { panic!("one record") };
+    assert_eq!((record.started, record.process), (Some(at(61)), None));
+    assert_eq!(bench.loaded().await.open.len(), 1, "a kill is noticed");
+    for (cause, words) in [
+        (Cause::Returned, "failed with exit code 1, no queue takes the message"),
+        (Cause::NoExchange, "failed with exit code 1, there is no such exchange"),
+        (Cause::Forbidden, "failed with exit code 1, the broker does not allow the message"),
+        (Cause::Nacked, "failed with exit code 1, the broker refused the message"),
+        (Cause::Unconfirmed, "failed with exit code 1, not confirmed in time"),
+        (Cause::Blocked, "failed with exit code 1, the broker takes nothing"),
+        (Cause::BrokerAway, "failed with exit code 1, the broker is away"),
+        (Cause::NotKept, "failed with exit code 1, the outbox did not take the message"),
+    ] {
+        let Event::RunEnded(end) = ended(&run, Outcome::Failed { exit: 1 }, None) else { continue };
+        bench.take(&Event::RunEnded(Ended { cause: Some(cause), ..end }));
+        let [record] = &bench.runs().await[..] else { panic!("one record") };
+        assert_eq!(record.outcome, Some(RecordedOutcome::Failed));
+        assert_eq!(record.reason.as_deref(), Some(words));
+    }
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ fn corrupt() -> StoreError {
     StoreError::Corrupt("a script's answer makes no sense".to_owned())
 }
 
-fn milliseconds(span: Duration) -> u64 {
+pub(super) fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX).min(1 << 52)
 }
 

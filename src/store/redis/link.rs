@@ -72,11 +72,7 @@ impl Link {
             // A server that went and came meanwhile is none that is away.
             link.open = None;
         }
-        let mut connection = link
-            .target
-            .connect(&self.config, CONNECTING)
-            .await
-            .map_err(|error| error::told(&error))?;
+        let mut connection = link.target.connect(&self.config, CONNECTING).await?;
         let about: RedisResult<String> =
             redis::cmd("INFO").arg("server").query_async(&mut connection).await;
         let about = about.map_err(|error| error::told(&error))?;

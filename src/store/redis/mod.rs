@@ -1,12 +1,13 @@
 //! A Redis server, which replicas of a service share.
 //!
-//! All keys begin with `{cronkeep:NAMESPACE}:`, so that they lie in one slot; `docs/store.md` describes them. What must
+//! All keys begin with `{cronkeep:NAMESPACE}:`, so that they lie in one slot; `docs/store-redis.md` describes them. What must
 //! happen together is a script, which begins with a look at the version and at which life of the server it is.
 
 mod beat;
 mod error;
 mod form;
 mod link;
+mod outbox;
 mod page;
 mod script;
 mod target;
@@ -22,11 +23,12 @@ use tokio::time::Instant;
 
 use self::link::{Link, Open};
 use super::{
-    Beat, Claim, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Page, Peers, Permission,
-    Put, PutSnapshot, Query, Reply, SCHEMA, Start, Store, StoreError, Verdict, Versioned, Write,
+    Beat, Claim, Done, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Page, Peers,
+    Permission, Posted, Put, PutSnapshot, Query, Reply, Room, SCHEMA, Start, Store, StoreError,
+    Verdict, Versioned, Waiting, Which, Write,
 };
 use crate::event::{RunId, Trigger};
-use crate::job::JobKey;
+use crate::job::{JobId, JobKey};
 use crate::schedule::Due;
 
 /// How long the server may take to answer what a fire waits for.
@@ -38,7 +40,7 @@ const SEED_KEY: &str = "crond-service-cronjob-cache";
 /// The largest that the Python service's rows may be.
 const LARGEST_ROWS: usize = 64 << 20;
 
-/// How much is kept of runs.
+/// How much is kept of what can grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// So many attempts.
@@ -47,12 +49,14 @@ pub struct Bounds {
     pub age: Duration,
     /// So many bytes of output, over all runs.
     pub output: u64,
+    /// For how long a job is remembered that no replica has any more.
+    pub forgotten: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        let age = Duration::from_secs(30 * 24 * 60 * 60);
-        Bounds { runs: 100_000, age, output: 256 << 20 }
+        let day = Duration::from_secs(24 * 60 * 60);
+        Bounds { runs: 100_000, age: 30 * day, output: 256 << 20, forgotten: 35 * day }
     }
 }
 
@@ -64,10 +68,13 @@ pub struct Redis {
     rest: Link,
     prefix: String,
     seed_key: String,
+    bodies_key: String,
     bounds: Bounds,
     /// A time that stands for the server's clock.
     time: Option<Arc<AtomicI64>>,
     careless: bool,
+    /// Whether nothing is changed, whatever is asked for.
+    reads: bool,
 }
 
 impl std::fmt::Debug for Redis {
@@ -80,22 +87,24 @@ impl Redis {
     /// The server at a URL. It is not asked for anything yet; a URL that cannot be used is told by each answer.
     #[must_use]
     pub fn new(url: &str, namespace: &str) -> Self {
-        let seed_key = match namespace {
-            "default" => SEED_KEY.to_owned(),
-            other => format!("{other}:{SEED_KEY}"),
+        let of_service = |key: &str| match namespace {
+            "default" => key.to_owned(),
+            other => format!("{other}:{key}"),
         };
         Redis {
             soon: Link::new(url, SOON),
             rest: Link::new(url, LATE),
             prefix: format!("{{cronkeep:{namespace}}}:"),
-            seed_key,
+            seed_key: of_service(SEED_KEY),
+            bodies_key: of_service(outbox::BODIES_KEY),
             bounds: Bounds::default(),
             time: None,
             careless: false,
+            reads: false,
         }
     }
 
-    /// Keeps so much of runs.
+    /// Keeps so much of what can grow.
     #[must_use]
     pub fn with_bounds(mut self, bounds: Bounds) -> Self {
         self.bounds = bounds;
@@ -116,6 +125,13 @@ impl Redis {
         self
     }
 
+    /// Changes nothing: what would have to be made today's schema first is refused.
+    #[must_use]
+    pub fn reading(mut self) -> Self {
+        self.reads = true;
+        self
+    }
+
     fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
@@ -127,6 +143,9 @@ impl Redis {
         script: &Script,
         words: impl Fn(&mut ScriptInvocation<'_>),
     ) -> Result<T, StoreError> {
+        if self.reads {
+            return Err(StoreError::Refused("it was opened to be read alone".to_owned()));
+        }
         let open = link.open().await?;
         let now = self.time.as_ref().map(|time| time.load(Ordering::SeqCst));
         let mut call = script::call(script, &self.key("version"), &open.incarnation, now);
@@ -193,6 +212,10 @@ impl Redis {
             Ok(None) => Ok(()),
             Ok(Some(version)) => match version.parse() {
                 Ok(SCHEMA) => Ok(()),
+                Ok(found @ ..SCHEMA) if self.reads => Err(StoreError::Refused(format!(
+                    "an earlier version of cronkeep has written it (schema {found}, this one writes {SCHEMA}): a daemon of \
+                     this version makes it anew, a command that reads does not"
+                ))),
                 Ok(found @ ..SCHEMA) => self.migrate(&found.to_string(), connection).await,
                 Ok(found) => Err(StoreError::Newer { found, known: SCHEMA }),
                 Err(_) => Err(StoreError::Corrupt("its version is no number".to_owned())),
@@ -372,5 +395,25 @@ impl Store for Redis {
 
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
         Box::pin(self.output_of(run))
+    }
+
+    fn post(&self, owner: String, messages: Vec<Waiting>, room: Room) -> Reply<'_, Vec<Posted>> {
+        Box::pin(self.post_all(owner, messages, room))
+    }
+
+    fn adopt(&self, owner: String, alive: Vec<String>) -> Reply<'_, u64> {
+        Box::pin(self.adopt_from(owner, alive))
+    }
+
+    fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>> {
+        Box::pin(self.waiting_of(which))
+    }
+
+    fn unpost(&self, done: Done) -> Reply<'_, ()> {
+        Box::pin(self.unpost_all(done))
+    }
+
+    fn seed_body(&self, job: JobId) -> Reply<'_, Option<Vec<u8>>> {
+        Box::pin(self.body_of(job))
     }
 }

@@ -26,12 +26,20 @@ pub(super) static BACK: LazyLock<Script> = script!("back.lua");
 pub(super) static PUT: LazyLock<Script> = script!("put.lua");
 pub(super) static FORGET: LazyLock<Script> = script!("forget.lua");
 
+pub(super) static POST: LazyLock<Script> = script!("outbox.lua", "post.lua");
+pub(super) static ADOPT: LazyLock<Script> = script!("outbox.lua", "adopt.lua");
+pub(super) static WAITING: LazyLock<Script> = script!("outbox.lua", "waiting.lua");
+pub(super) static FETCH: LazyLock<Script> = script!("outbox.lua", "fetch.lua");
+pub(super) static UNPOST: LazyLock<Script> = script!("outbox.lua", "unpost.lua");
+
 /// Reads, and needs no version: it was looked at.
 pub(super) const LOAD: &str = include_str!("script/load.lua");
 
 /// What makes each version of the one before it.
-pub(super) static MIGRATIONS: [LazyLock<Script>; 1] =
-    [LazyLock::new(|| Script::new(include_str!("script/migrate.lua")))];
+pub(super) static MIGRATIONS: [LazyLock<Script>; 2] = [
+    LazyLock::new(|| Script::new(include_str!("script/migrate.lua"))),
+    LazyLock::new(|| Script::new(include_str!("script/migrate-2.lua"))),
+];
 
 /// A call of a script, with the words that all take.
 pub(super) fn call<'a>(

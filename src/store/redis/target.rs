@@ -9,6 +9,7 @@ use redis::{
     TlsCertificates, TlsMode,
 };
 
+use super::error;
 use crate::store::StoreError;
 
 /// The port of a sentinel, where none is named.
@@ -59,11 +60,18 @@ impl Target {
     }
 
     /// Connects, with spans for connecting and for each answer.
+    ///
+    /// # Errors
+    /// The server is not there, or does not take us; a name that is not found in time is told.
     pub(super) async fn connect(
         &mut self,
         config: &redis::AsyncConnectionConfig,
         within: Duration,
-    ) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+    ) -> Result<redis::aio::MultiplexedConnection, StoreError> {
+        let name = match self {
+            Target::Server(client) => client.get_connection_info().addr().to_string(),
+            Target::Sentinel(_) => "the master that its sentinels name".to_owned(),
+        };
         let connecting = async {
             match self {
                 Target::Server(client) => {
@@ -72,10 +80,17 @@ impl Target {
                 Target::Sentinel(client) => client.get_async_connection_with_config(config).await,
             }
         };
-        match tokio::time::timeout(within, connecting).await {
-            Ok(connected) => connected,
-            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-        }
+        let Ok(connected) = tokio::time::timeout(within, connecting).await else {
+            let seconds = within.as_secs();
+            return Err(StoreError::Down(format!("no connection to {name} within {seconds} s")));
+        };
+        connected.map_err(|error| match error::told(&error) {
+            // Of a name that nobody knows it has to be said which.
+            StoreError::Down(text) if text.contains("lookup") => {
+                StoreError::Down(format!("{name}: {text}"))
+            }
+            told => told,
+        })
     }
 }
 

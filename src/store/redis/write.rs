@@ -2,6 +2,7 @@
 
 use redis::ScriptInvocation;
 
+use super::beat::milliseconds;
 use super::{Redis, due_word, form, job_word, replica_word, script};
 use crate::event::RunId;
 use crate::store::{Output, RunRecord, StoreError, Write};
@@ -13,6 +14,7 @@ impl Redis {
         }
         self.call::<i64>(&self.rest, &script::WRITE, |call| {
             self.add_bounds(call);
+            call.arg(milliseconds(self.bounds.forgotten).max(1));
             for write in &batch {
                 add(call, write);
             }
@@ -22,8 +24,8 @@ impl Redis {
     }
 
     pub(super) fn add_bounds(&self, call: &mut ScriptInvocation<'_>) {
-        let age = u64::try_from(self.bounds.age.as_millis()).unwrap_or(u64::MAX);
-        call.arg(self.bounds.runs).arg(age.clamp(1, 1 << 52)).arg(self.bounds.output);
+        let age = milliseconds(self.bounds.age).max(1);
+        call.arg(self.bounds.runs).arg(age).arg(self.bounds.output);
     }
 
     pub(super) async fn output_of(&self, run: RunId) -> Result<Option<Output>, StoreError> {

@@ -6,6 +6,7 @@
 
 mod error;
 mod job;
+mod outbox;
 mod page;
 mod place;
 mod run;
@@ -17,7 +18,7 @@ mod trim;
 mod value;
 
 pub use place::lock;
-pub use schema::VERSION_1;
+pub use schema::{VERSION_1, VERSION_2};
 pub use trim::Bounds;
 
 use std::path::{Path, PathBuf};
@@ -34,11 +35,13 @@ use self::schema::Found;
 use self::trim::Trim;
 use super::open::{Access, Opening};
 use super::{
-    Address, Beat, Claim, Lease, Loaded, Output, Page, Peers, Permission, Put, PutSnapshot, Query,
-    Reply, SCHEMA, Start, Store, StoreError, Tell, Verdict, Versioned, Write,
+    Address, Beat, Claim, Done, Lease, Loaded, Output, Page, Peers, Permission, Posted, Put,
+    PutSnapshot, Query, Reply, Room, SCHEMA, Start, Store, StoreError, Tell, Verdict, Versioned,
+    Waiting, Which, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
+use crate::job::JobId;
 
 /// How long another process may have the file locked.
 const BUSY: Duration = Duration::from_millis(250);
@@ -215,6 +218,12 @@ impl Sqlite {
         let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         if found == Found::Empty && (1..HEADER).contains(&size) {
             return Err(StoreError::Corrupt("file is not a database".to_owned()));
+        }
+        if found == Found::Empty {
+            // There is nothing yet that a power cut could cost, and the first start need not wait for the disk.
+            connection.execute_batch("PRAGMA synchronous = OFF").told()?;
+            connection.execute_batch("PRAGMA journal_mode = WAL").told()?;
+            self.prepare(&mut connection)?;
         }
         connection.execute_batch(OWNER).told()?;
         self.prepare(&mut connection)?;
@@ -422,6 +431,32 @@ impl Store for Sqlite {
 
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
         now(self.with(|connection, _| run::output(connection, run)))
+    }
+
+    fn post(&self, owner: String, messages: Vec<Waiting>, room: Room) -> Reply<'_, Vec<Posted>> {
+        let at = self.clock.now();
+        now(self.change(|connection, _| outbox::post(connection, &owner, &messages, room, at)))
+    }
+
+    fn adopt(&self, owner: String, alive: Vec<String>) -> Reply<'_, u64> {
+        now(self.change(|connection, _| outbox::adopt(connection, &owner, &alive)))
+    }
+
+    fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>> {
+        now(self.with(|connection, _| outbox::waiting(connection, &which)))
+    }
+
+    fn unpost(&self, done: Done) -> Reply<'_, ()> {
+        let at = self.clock.now();
+        now(self.change(|connection, _| outbox::unpost(connection, &done, at)))
+    }
+
+    fn seed_body(&self, _: JobId) -> Reply<'_, Option<Vec<u8>>> {
+        now(Err(StoreError::Refused(
+            "only a Redis that the Python service shares has bodies for jobs: write the body behind %, or as an \
+             argument, or name that Redis by --store"
+                .to_owned(),
+        )))
     }
 
     /// Goes through a start of a job that there is not, and takes it back.

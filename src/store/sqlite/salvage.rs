@@ -9,12 +9,14 @@ use super::super::{SCHEMA, StoreError};
 use super::error::SqlResult as _;
 use super::schema::{Found, inspect};
 
-/// What the schedule depends on, in the order of its weight; of runs those without an end.
-const TABLES: [(&str, &str); 5] = [
+/// What the schedule depends on, in the order of its weight, and what was promised; of runs those without an end.
+const TABLES: [(&str, &str); 7] = [
     ("meta", "WHERE name = 'namespace'"),
     ("snapshot", ""),
     ("jobs", ""),
     ("owed", ""),
+    ("outbox", ""),
+    ("confirmed", ""),
     ("runs", "WHERE outcome IS NULL"),
 ];
 
@@ -25,7 +27,8 @@ const TABLES: [(&str, &str); 5] = [
 pub(super) fn salvage(broken: &Path, into: &mut Connection) -> Result<usize, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let Ok(broken) = Connection::open_with_flags(broken, flags) else { return Ok(0) };
-    if inspect(&broken) != Ok(Found::Version(SCHEMA)) {
+    // An older one lacks tables, which are passed over.
+    if !matches!(inspect(&broken), Ok(Found::Version(1..=SCHEMA))) {
         return Ok(0);
     }
     let transaction = into.transaction().told()?;
@@ -33,8 +36,10 @@ pub(super) fn salvage(broken: &Path, into: &mut Connection) -> Result<usize, Sto
     for (table, condition) in TABLES {
         rows += copy(&broken, &transaction, table, condition)?;
     }
-    let count = "UPDATE meta SET value = (SELECT count(*) FROM runs) WHERE name = 'runs'";
-    transaction.execute(count, []).told()?;
+    let counts = "UPDATE meta SET value = (SELECT count(*) FROM runs) WHERE name = 'runs'; \
+        UPDATE meta SET value = (SELECT count(*) FROM outbox) WHERE name = 'messages'; \
+        UPDATE meta SET value = (SELECT ifnull(sum(length(bytes)), 0) FROM outbox) WHERE name = 'message_bytes';";
+    transaction.execute_batch(counts).told()?;
     transaction.commit().told()?;
     Ok(rows)
 }

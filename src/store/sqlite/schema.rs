@@ -76,8 +76,28 @@ CREATE TABLE outputs (
 INSERT INTO meta VALUES ('runs', 0), ('output_bytes', 0);
 ";
 
+/// What version 2 adds: the outbox, and the ids of messages that were confirmed lately.
+pub const VERSION_2: &str = "\
+CREATE TABLE outbox (
+    place INTEGER NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    job INTEGER,
+    occurrence INTEGER,
+    run TEXT,
+    expires INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+CREATE TABLE confirmed (
+    place INTEGER NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    at INTEGER NOT NULL
+) STRICT;
+INSERT INTO meta VALUES ('messages', 0), ('message_bytes', 0);
+";
+
 /// What makes each version of the one before it; the first makes version 1 of an empty database.
-const MIGRATIONS: &[&str] = &[VERSION_1];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// What a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 -- KEYS[1]: the key of the version; all others have its prefix. ARGV[1]: what tells the server's lives apart; ARGV[2]: a
 -- time that stands for the server's clock in tests, in milliseconds, or nothing. The rest is each script's own.
-local SCHEMA = 1
+local SCHEMA = 2
 -- The fencing number of a lease that nobody has handed out, with which nothing is compared.
 local LOCAL = '18446744073709551615'
 local prefix = string.sub(KEYS[1], 1, -8)

@@ -1,4 +1,5 @@
--- ARGV: most runs, their age in milliseconds, most bytes of output; then writes, each a word and its values.
+-- ARGV: most runs, their age in milliseconds, most bytes of output, for how long jobs are remembered that nobody has, in
+-- milliseconds; then writes, each a word and its values.
 local before = {}
 
 local function raise(key, job, mark)
@@ -19,6 +20,7 @@ end
 local writes = {
   since = function(job, time)
     call('HSET', 'since', job, time)
+    call('ZADD', 'touched', text(now), job)
   end,
   mark = function(job, mark)
     if before[job] == nil then
@@ -73,11 +75,40 @@ local writes = {
 }
 local sizes = { since = 2, mark = 2, owe = 3, settle = 2, pause = 1, resume = 1, open = 4, run = 4, output = 2 }
 
-local place = 6
+-- Forgets jobs that nobody has had for long, a few each time, then what is owed of any that nothing else is known of.
+local function forget(age)
+  local old = call('ZRANGEBYSCORE', 'touched', '-inf', '(' .. text(now - age), 'LIMIT', 0, 20)
+  if #old > 0 then
+    for _, key in ipairs({ 'since', 'watermarks', 'claims' }) do
+      call('HDEL', key, unpack(old))
+    end
+    call('ZREM', 'touched', unpack(old))
+    call('HSET', 'state', 'owed_at', '0')
+  end
+  local at = call('HGET', 'state', 'owed_at')
+  if not at then
+    return
+  end
+  local found = call('HSCAN', 'owed', at, 'COUNT', 50)
+  for field = 1, #found[2], 2 do
+    local job = string.match(found[2][field], '^(%S+) ')
+    if not job or call('HEXISTS', 'since', job) + call('HEXISTS', 'watermarks', job) + call('HEXISTS', 'claims', job) == 0 then
+      call('HDEL', 'owed', found[2][field])
+    end
+  end
+  if found[1] == '0' then
+    call('HDEL', 'state', 'owed_at')
+  else
+    call('HSET', 'state', 'owed_at', found[1])
+  end
+end
+
+local place = 7
 while place <= #ARGV do
   local word = ARGV[place]
   writes[word](unpack(ARGV, place + 1, place + sizes[word]))
   place = place + 1 + sizes[word]
 end
 trim(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+forget(tonumber(ARGV[6]))
 return 1

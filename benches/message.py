@@ -1,0 +1,237 @@
+"""What publishing costs: messages a second, one message after its instant, memory with a connection, a worker's commands."""
+
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import daemon
+from daemon import CRONKEEP, ENVIRONMENT, Cronkeep
+
+MS = 1e6
+# Messages on their way at a time, of the client library alone: as many as the outbox has.
+WINDOW = 256
+# How long a broker may take to start, and what is sent to arrive.
+PATIENCE = 120
+# Debian's wrapper would change the user; the program itself runs as whoever starts it.
+SERVERS = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+QUEUE = "bench"
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class Rabbit:
+    """A broker of its own, in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.port = free_port()
+        (self.folder / "plugins").write_text("[].\n")
+        self.environment = {
+            **ENVIRONMENT,
+            "HOME": str(self.folder),
+            "ERL_EPMD_PORT": str(free_port()),
+            "RABBITMQ_NODENAME": f"bench-{os.getpid()}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+        }
+        self.process = subprocess.Popen(
+            [SERVERS[-1]], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        end = time.monotonic() + PATIENCE
+        while not self.answers():
+            if time.monotonic() > end:
+                raise RuntimeError("rabbitmq-server does not start")
+            time.sleep(0.1)
+
+    def answers(self):
+        """Whether it speaks AMQP: to what is none it says which version it has, and hangs up."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(b"AMQP\x00\x00\x00\x00")
+                return connection.recv(4) == b"AMQP"
+        except OSError:
+            return False
+
+    @property
+    def url(self):
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2f"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.killpg(self.process.pid, 9)
+        self.process.wait()
+        subprocess.run(["epmd", "-kill"], env=self.environment, capture_output=True)
+
+
+def tool():
+    """The program of benches/message.rs."""
+    command = ["cargo", "bench", "--locked", "--bench", "message", "--no-run", "--message-format", "json"]
+    out = subprocess.run(command, cwd=daemon.REPOSITORY, capture_output=True, text=True, check=True).stdout
+    built = [json.loads(line) for line in out.splitlines()]
+    return next(row["executable"] for row in built if row.get("target", {}).get("name") == "message" and row.get("executable"))
+
+
+class Listener:
+    """Takes what arrives."""
+
+    def __init__(self, program, rabbit, count):
+        self.process = subprocess.Popen([program, "listen", rabbit.url, str(count)], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+        self.lines = queue.Queue()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.lines.put(line)
+
+    def take(self, count):
+        """When each of so many arrived, wall clock in nanoseconds, and its id."""
+        return [(int(moment), name) for moment, name in (self.lines.get(timeout=PATIENCE).split() for _ in range(count))]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+class Publisher(Cronkeep):
+    def __init__(self, folder, text, rabbit, *options):
+        self.options = ("--amqp", rabbit.url, *options)
+        super().__init__(folder, text, 0.2)
+
+    def event(self, name):
+        """The next record with this event, and its moment."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            moment, line = self.lines.get(timeout=max(0.001, end - time.monotonic()))
+            record = json.loads(line)
+            if record.get("event") == name:
+                return moment, record
+
+
+def burst(count, command, settings=""):
+    """A crontab of so many commands that are due at one instant in a few seconds, and that instant."""
+    due = time.time_ns() // 10**9 + 6
+    moment = time.gmtime(due)
+    when = f"{moment.tm_sec} {moment.tm_min} {moment.tm_hour} {moment.tm_mday} {moment.tm_mon} *"
+    lines = (f"{when} {command(i)}\n" for i in range(count))
+    return "CRONKEEP_FIELDS=6\n" + settings + "".join(lines), due
+
+
+def until(running, event, count, due):
+    """How many seconds after the instant an event had happened so many times."""
+    running.loaded()
+    offset = time.monotonic_ns() - time.time_ns()
+    last = max(running.event(event)[0] for _ in range(count))
+    return (last - offset - due * 10**9) / 1e9
+
+
+def throughput(quick, folder, program, rabbit):
+    """Messages a second: of the client library alone, one by one and many at a time; of a burst through the daemon."""
+    rows, count = [], 1_000 if quick else 10_000
+    for window in (1, WINDOW):
+        messages = min(count, 2_000) if window == 1 else count
+        words = [program, "bare", rabbit.url, str(messages), str(window)]
+        out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        rows.append({"what": "lapin alone", "window": window, "messages": messages, "a_second": messages / (int(out) / 1e9)})
+    with subprocess.Popen([program, "listen", rabbit.url, str(10**9)], stdout=subprocess.DEVNULL) as drain:
+        text, due = burst(count, lambda i: f"cronkeep publish '' {QUEUE} 'a body of a message {i}'")
+        with Publisher(folder / "throughput", text, rabbit) as running:
+            seconds = until(running, "message.confirmed", count, due)
+            rows.append({"what": "cronkeep", "window": WINDOW, "messages": count, "a_second": count / seconds})
+        drain.kill()
+    return rows
+
+
+def latency(quick, folder, program, rabbit):
+    """One message each second: when it arrives after its instant; beside it the library alone, whose confirm is timed."""
+    count = 5 if quick else 60
+    out = subprocess.run([program, "each", rabbit.url, str(count)], capture_output=True, text=True, check=True).stdout
+    rows = [{"what": "lapin alone, to its confirm", "ms": int(line) / MS} for line in out.split()]
+    with Listener(program, rabbit, 10**9) as listener:
+        # What the library alone has sent.
+        while not listener.lines.empty() or rabbit_is_full(listener):
+            listener.lines.get()
+        text = f"CRONKEEP_FIELDS=6\n* * * * * * cronkeep publish '' {QUEUE} body\n"
+        with Publisher(folder / "latency", text, rabbit) as running:
+            running.loaded()
+            for moment, name in listener.take(count + 1)[1:]:
+                due = int(name.rsplit(":", 1)[1])
+                rows.append({"what": "cronkeep, to its arrival", "ms": (moment - due * 10**9) / MS})
+    return rows
+
+
+def rabbit_is_full(listener):
+    """Whether something still arrives."""
+    time.sleep(0.5)
+    return not listener.lines.empty()
+
+
+def memory(quick, folder, rabbit):
+    """PSS once loaded, connected to the broker and idle."""
+    rows = []
+    for _ in range(1 if quick else 3):
+        with Publisher(folder / "memory", "0 0 1 1 * true\n", rabbit) as running:
+            running.event("broker.up")
+            running.settle(1.0)
+            rows.append({"entries": 1, "pss_kib": daemon.pss_kib(running.pid)})
+    return rows
+
+
+def worker(quick, folder, program, rabbit):
+    """Commands a second that one worker carries out, and that the daemon starts by itself."""
+    count = 20 if quick else 500
+    key = folder / "key"
+    key.write_text("0123456789abcdef0123456789abcdef\n")
+    key.chmod(0o600)
+    subprocess.run([program, "bare", rabbit.url, "0", "1"], check=True, capture_output=True)
+    state = folder / "worker"
+    command = [CRONKEEP, "worker", "--queue", QUEUE, "--amqp", rabbit.url, "--key", key, "--state-dir", state, "--users", "root", "--prefetch", "8"]
+    rows = []
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        for what, directive in (("by a worker", f"CRONKEEP_EXECUTOR=worker:{QUEUE}\n"), ("here", "")):
+            text, due = burst(count, lambda i: f"/usr/bin/true {i}", directive)
+            with Publisher(folder / "sender", text, rabbit, "--worker-key", str(key)) as running:
+                seconds = until(running, "run.ended", count, due)
+                rows.append({"what": what, "commands": count, "a_second": count / seconds})
+        process.terminate()
+    return rows
+
+
+def messages(quick, folder):
+    """All of it, on one broker."""
+    if not SERVERS:
+        print("messages are not measured: rabbitmq-server is not there, tests/tools.sh bench installs it", flush=True)
+        return {}
+    program = tool()
+    with Rabbit(folder / "rabbit") as rabbit:
+        return {
+            "throughput": throughput(quick, folder, program, rabbit),
+            "latency": latency(quick, folder, program, rabbit),
+            "memory": memory(quick, folder, rabbit),
+            "worker": worker(quick, folder, program, rabbit),
+        }
+
+
+PHASES = {"messages": messages}

@@ -1,0 +1,87 @@
+//! `cronkeep publish`: a message, through the daemon or straight to the broker.
+
+mod direct;
+mod surroundings;
+
+use std::io::{self, IsTerminal as _, Read as _};
+
+use self::surroundings::Surroundings;
+use super::Console;
+use super::control::client;
+use crate::args::PublishArgs;
+use crate::config::addresses;
+use crate::control::client::{Client, Error};
+use crate::control::publish::{NO_BROKER, PATIENCE, Publication, Published};
+use crate::exit::{ExitCode, UsageError};
+use crate::message::{Arguments, Message, Occasion, compose};
+use crate::sink::record::escape;
+
+/// The largest body that is read: brokers take no more.
+const LARGEST: u64 = 128 << 20;
+
+/// Publishes a message, and says nothing where the broker has it.
+pub(super) fn run(args: &PublishArgs, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
+    let arguments = &args.message;
+    if let Some(mistake) = arguments.mistake() {
+        return Err(UsageError(mistake).into());
+    }
+    let surroundings = Surroundings::of_process();
+    let mut warnings = Vec::new();
+    let addresses = addresses(surroundings.amqp(args), &mut warnings)?;
+    for warning in warnings {
+        writeln!(console.err, "cronkeep: warning: {}", escape(warning.as_bytes()))?;
+    }
+    let input = input(arguments, console)?;
+    let occasion = surroundings.occasion(&console.host.user);
+    let message = compose(arguments, &occasion, arguments.body(&input))?;
+    // A result is awaited where the message was sent from: whoever waits needs a broker of its own.
+    if arguments.wait || surroundings.is_for_another_broker(args) {
+        anyhow::ensure!(
+            !addresses.is_empty(),
+            "who waits for a result asks the broker itself: --amqp, CRONKEEP_AMQP or CRONKEEP_AMQP_FILE names one"
+        );
+        return direct::publish(addresses, message, arguments.wait, console);
+    }
+    match ask(&client(&args.control, console), message.clone(), &occasion) {
+        Ok(published) if published.is_confirmed() => Ok(ExitCode::Success),
+        Ok(published) => anyhow::bail!(published.words),
+        Err(error) if is_nobody(&error) && !addresses.is_empty() => {
+            direct::publish(addresses, message, false, console)
+        }
+        Err(error) if is_nobody(&error) => Err(anyhow::Error::from(error).context(
+            "no broker is named (--amqp, CRONKEEP_AMQP, CRONKEEP_AMQP_FILE), and no daemon sends it",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Standard input to its end, where the body is there. A terminal is read only where that is asked for.
+fn input(arguments: &Arguments, console: &mut Console<'_>) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let is_asked_for = arguments.body.is_some();
+    if !arguments.reads_input() || (!is_asked_for && io::stdin().is_terminal()) {
+        return Ok(bytes);
+    }
+    (&mut *console.input).take(LARGEST + 1).read_to_end(&mut bytes)?;
+    anyhow::ensure!(bytes.len() as u64 <= LARGEST, "the body has more than 128 MiB");
+    Ok(bytes)
+}
+
+/// Hands the message to the daemon.
+fn ask(client: &Client, message: Message, occasion: &Occasion) -> Result<Published, Error> {
+    let mut publication = Publication::new(message);
+    publication.job_id.clone_from(&occasion.job_id);
+    let body = serde_json::to_vec(&publication).map_err(io::Error::from)?;
+    let client = client.clone().patience(PATIENCE);
+    let answer = client.send("POST", "/api/v1/publish", body)?;
+    Ok(serde_json::from_slice(&answer).map_err(io::Error::from)?)
+}
+
+/// Whether nobody is there who would send the message.
+fn is_nobody(error: &Error) -> bool {
+    match error {
+        Error::Nobody { .. } | Error::Denied { .. } => true,
+        Error::Refused { refusal } => refusal.error == NO_BROKER,
+        _ => false,
+    }
+}

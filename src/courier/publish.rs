@@ -1,0 +1,289 @@
+//! Entries whose command is `cronkeep publish`: their messages go through the daemon's outbox.
+//!
+//! Taken are those that mean the same as running the program: their users may use the daemon's connection, the command needs
+//! no more of a shell than quoting, and no setting names another broker. The run lives until the outbox knows what the
+//! broker says of the message, [`CONFIRM`] at most. What has failed by then stays in the outbox, and is sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Permission;
+use super::task::{Ending, Tasks};
+use crate::broker::Delivery;
+use crate::clock::Clock;
+use crate::crontab::directive::Await;
+use crate::event::{Cause, Outcome, Run, Stream, Usage};
+use crate::executor::occasion::occasion;
+use crate::executor::{Carried, Lines};
+use crate::job::{Job, Policy};
+use crate::message::{Arguments, Message, Occasion, compose, is_publish, publish_words};
+use crate::outbox::{Letter, Outbox, Refused};
+use crate::store::{self, StoreError};
+
+/// How long a run waits for what becomes of its message.
+pub const CONFIRM: Duration = Duration::from_secs(30);
+
+/// How long the store may take to say what the Python service would publish.
+const SEED: Duration = Duration::from_secs(5);
+
+/// The settings that name another broker than the daemon's.
+const ELSEWHERE: [&str; 2] = ["CRONKEEP_AMQP", "CRONKEEP_AMQP_FILE"];
+
+/// Publishes messages.
+#[derive(Clone)]
+pub struct Publishing {
+    /// Where they are kept, and sent.
+    pub outbox: Outbox,
+    /// Celery tasks whose result is waited for.
+    pub tasks: Arc<Tasks>,
+    /// What the Python service shares with us.
+    pub store: store::Handle,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Whose messages.
+    pub permission: Permission,
+    /// The name of this host.
+    pub host: Arc<str>,
+}
+
+impl std::fmt::Debug for Publishing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publishing").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// Why no message was handed over, as the program would tell: words, exit code, cause.
+struct Failure {
+    text: String,
+    exit: u8,
+    cause: Option<Cause>,
+}
+
+impl Failure {
+    fn new(text: impl std::fmt::Display, cause: Option<Cause>) -> Self {
+        Failure { text: format!("cronkeep: error: {text}"), exit: 1, cause }
+    }
+}
+
+impl Publishing {
+    /// Whether the runs of a job are messages to be published here.
+    pub(super) fn takes(&self, job: &Job) -> bool {
+        is_taken(job, &self.permission)
+    }
+
+    /// Carries an attempt out.
+    pub(super) async fn carry(&self, run: &Run, lines: &Lines) -> Carried {
+        let sent = match arguments_of(run) {
+            Ok(arguments) if arguments.wait => match self.message_of(run, &arguments).await {
+                Ok(message) => return self.wait(run, message, lines).await,
+                Err(failure) => Err(failure),
+            },
+            Ok(arguments) => self.send(run, &arguments).await,
+            Err(failure) => Err(failure),
+        };
+        let failure = match sent {
+            Ok(Delivery::Confirmed) => {
+                let outcome = Outcome::Succeeded { exit: 0 };
+                return Carried { outcome, cause: None, usage: Usage::default() };
+            }
+            Ok(delivery) => Failure::new(words_of(&delivery), cause_of(&delivery)),
+            Err(failure) => failure,
+        };
+        lines.tell(Stream::Stderr, failure.text.trim_end()).await;
+        let outcome = Outcome::Failed { exit: failure.exit };
+        Carried { outcome, cause: failure.cause, usage: Usage::default() }
+    }
+
+    /// Sends a task, and waits for its result.
+    async fn wait(&self, run: &Run, message: Message, lines: &Lines) -> Carried {
+        let Ending { lines: printed, outcome, cause } = self.tasks.carry(run, message).await;
+        for (stream, line) in printed {
+            lines.tell(stream, line).await;
+        }
+        Carried { outcome, cause, usage: Usage::default() }
+    }
+
+    /// Hands the message of a run to the outbox, and waits for what becomes of it.
+    async fn send(&self, run: &Run, arguments: &Arguments) -> Result<Delivery, Failure> {
+        let job = &*run.fire.job;
+        let message = self.message_of(run, arguments).await?;
+        let now = self.clock.now();
+        let kept = now.saturating_add(job.policy().expires).unwrap_or(Timestamp::MAX);
+        let letter = Letter {
+            expires: message.properties.expires.unwrap_or(kept),
+            message,
+            job: Some((job.key, job.label().into())),
+            run: Some(run.id),
+        };
+        let fate = self.outbox.accept(letter).await.map_err(|refused| {
+            let cause = match refused {
+                Refused::Stopping => Cause::Shutdown,
+                _ => Cause::NotKept,
+            };
+            Failure::new(refused, Some(cause))
+        })?;
+        Ok(fate.next(CONFIRM).await)
+    }
+
+    /// The message of a run.
+    async fn message_of(&self, run: &Run, arguments: &Arguments) -> Result<Message, Failure> {
+        let job = &*run.fire.job;
+        let input = job.action.stdin().map_or(&[][..], |text| text.as_bytes());
+        let mut body = arguments.body(input);
+        // Events and tasks mean something without one.
+        if body.is_none() && !arguments.json && arguments.celery.is_none() {
+            body = Some(self.seed_body(job).await?);
+        }
+        let mut occasion = self.occasion(run);
+        if arguments.wait {
+            occasion.id = self.tasks.message_id(run, occasion.id);
+        }
+        compose(arguments, &occasion, body).map_err(|error| Failure::new(error, None))
+    }
+
+    /// What the Python service would publish.
+    async fn seed_body(&self, job: &Job) -> Result<Vec<u8>, Failure> {
+        let id = job.key.id;
+        match self.store.seed_body(id, SEED).await {
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => {
+                let text = format!(
+                    "there is no body: none is given, and crond_service_schedule has none for {id}"
+                );
+                Err(Failure::new(text, Some(Cause::NoBody)))
+            }
+            Err(error @ StoreError::Refused(_)) => {
+                let text = format!("there is no body: none is given, and {error}");
+                Err(Failure::new(text, Some(Cause::NoBody)))
+            }
+            Err(error) => {
+                let text = format!("there is no body: the store does not tell: {error}");
+                Err(Failure::new(text, Some(Cause::NoBody)))
+            }
+        }
+    }
+
+    /// What the message of a run tells of.
+    fn occasion(&self, run: &Run) -> Occasion {
+        let expires = run.fire.job.policy().expires;
+        Occasion {
+            // The usual one bounds how long it is sent, not how long it may wait in a queue.
+            expires: (expires != Policy::default().expires).then_some(expires),
+            ..occasion(run, &self.host, self.clock.now())
+        }
+    }
+}
+
+/// What the command of a run asks for; the option `result` may ask for more.
+fn arguments_of(run: &Run) -> Result<Arguments, Failure> {
+    let job = &*run.fire.job;
+    let words = publish_words(job.action.command().as_bytes()).unwrap_or_default();
+    let mut arguments = Arguments::of_words(&words).map_err(|usage| Failure {
+        text: usage.to_string(),
+        exit: 2,
+        cause: None,
+    })?;
+    arguments.wait |= arguments.celery.is_some() && job.policy().result == Await::Wait;
+    Ok(arguments)
+}
+
+/// Whether a job's command means the same in-process, for a user who may publish so.
+fn is_taken(job: &Job, permission: &Permission) -> bool {
+    let command = job.action.command().as_bytes();
+    // In this order: nearly all commands are no publish.
+    is_publish(command)
+        && permission.is_given(job.user().as_bytes())
+        && !ELSEWHERE.iter().any(|name| job.settings().get(name).is_some())
+        && publish_words(command).is_some()
+}
+
+/// What became of a message, and what will, in words.
+#[must_use]
+pub fn words_of(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Confirmed => delivery.to_string(),
+        _ => format!("{delivery}; it is kept, and sent again"),
+    }
+}
+
+/// Why a message was not confirmed, as the cause of its run's end; none if it was.
+#[must_use]
+pub fn cause_of(delivery: &Delivery) -> Option<Cause> {
+    Some(match delivery {
+        Delivery::Confirmed => return None,
+        Delivery::Returned { .. } => Cause::Returned,
+        Delivery::NoExchange { .. } => Cause::NoExchange,
+        Delivery::Forbidden { .. } => Cause::Forbidden,
+        Delivery::Nacked => Cause::Nacked,
+        Delivery::TimedOut => Cause::Unconfirmed,
+        Delivery::Blocked { .. } => Cause::Blocked,
+        Delivery::Away { .. } => Cause::BrokerAway,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crontab::{Dialect, Options, Source, parse};
+    use crate::job::JobTable;
+    use crate::schedule::Zone;
+    use crate::unix::Account;
+
+    fn taken(crontab: &str) -> Vec<bool> {
+        let source =
+            Source { name: "tab".into(), bytes: crontab.into(), dialect: Dialect::system() };
+        let crontab = parse(&source);
+        let (zone, options, none) = (Zone::utc(), Options::default(), JobTable::default());
+        let pairs = [(&source, &crontab)];
+        let now = Timestamp::UNIX_EPOCH;
+        let (table, ..) = JobTable::build(&pairs, &zone, &options, &none, now);
+        let account = Account { uid: 0, name: "root".to_owned(), ..Account::current() };
+        let permission = Permission::new(account, vec!["alice".to_owned()]);
+        table.jobs().iter().map(|job| is_taken(job, &permission)).collect()
+    }
+
+    #[test]
+    fn what_means_the_same_in_process_is_taken_for_those_who_may() {
+        let yes = "* * * * * root cronkeep publish e k%body\n\
+                   * * * * * root /usr/bin/cronkeep publish '' 'q q' \"x\"\n\
+                   * * * * * alice cronkeep publish e k x\n\
+                   CRONKEEP_TIMEOUT=5s\n* * * * * root cronkeep publish e k x\n";
+        assert_eq!(taken(yes), [true; 4]);
+        let no = "* * * * * bob cronkeep publish e k x\n\
+                  * * * * * root true\n\
+                  * * * * * root cronkeep publish e k $HOME\n\
+                  * * * * * root cronkeep publish e k x && true\n\
+                  * * * * * root cronkeep publish --amqp amqp://h e k x\n\
+                  CRONKEEP_AMQP=amqp://h\n* * * * * root cronkeep publish e k x\n\
+                  CRONKEEP_AMQP=\nCRONKEEP_AMQP_FILE=/x\n* * * * * root cronkeep publish e k x\n";
+        assert_eq!(taken(no), [false; 7]);
+        let again =
+            "CRONKEEP_AMQP=amqp://h\nCRONKEEP_AMQP=\n* * * * * root cronkeep publish e k x\n";
+        assert_eq!(taken(again), [true], "none is named any more");
+    }
+
+    #[test]
+    fn each_way_in_which_a_message_fails_has_a_cause_of_its_own() {
+        let text = || "x".to_owned();
+        let deliveries = [
+            Delivery::Returned { code: 312, text: text() },
+            Delivery::NoExchange { text: text() },
+            Delivery::Forbidden { text: text() },
+            Delivery::Nacked,
+            Delivery::TimedOut,
+            Delivery::Blocked { reason: text() },
+            Delivery::Away { reason: text() },
+        ];
+        let causes: Vec<_> =
+            deliveries.iter().filter_map(cause_of).map(|it| it.to_string()).collect();
+        assert_eq!(causes.len(), deliveries.len());
+        let distinct: std::collections::HashSet<_> = causes.iter().collect();
+        assert_eq!(distinct.len(), causes.len(), "{causes:?}");
+        assert_eq!(cause_of(&Delivery::Confirmed), None);
+        assert!(
+            deliveries.iter().all(|one| words_of(one).ends_with("; it is kept, and sent again"))
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! What a message tells of: a fire, or somebody's wish.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+/// What a message tells of; what is not known is left out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occasion {
+    /// The id of the message: see [`message_id`].
+    pub id: String,
+    /// The id of the run.
+    pub run: String,
+    /// The job's public id.
+    pub job_id: Option<String>,
+    /// The name that a directive gives the job.
+    pub job_name: Option<String>,
+    /// The scheduled instant, in RFC 3339 with the offset of the job's zone.
+    pub scheduled_at: Option<String>,
+    /// Which try, from 1.
+    pub attempt: Option<u32>,
+    /// Where the message is made.
+    pub host: String,
+    /// For whom.
+    pub user: Option<String>,
+    /// The entry's command.
+    pub command: Option<String>,
+    /// The entry's schedule, as typed.
+    pub schedule: Option<String>,
+    /// The wall clock.
+    pub now: Timestamp,
+    /// For how long the message is worth anything, from `now`, where neither its arguments say so nor it is for ever.
+    pub expires: Option<Duration>,
+}
+
+impl Occasion {
+    /// A wish of nobody in particular.
+    #[must_use]
+    pub fn new(id: impl Into<String>, host: impl Into<String>, now: Timestamp) -> Self {
+        let id = id.into();
+        Occasion {
+            run: id.clone(),
+            id,
+            job_id: None,
+            job_name: None,
+            scheduled_at: None,
+            attempt: None,
+            host: host.into(),
+            user: None,
+            command: None,
+            schedule: None,
+            now,
+            expires: None,
+        }
+    }
+}
+
+/// The id of the message of a fire: the same whenever it is sent again, and on every replica.
+///
+/// `<key>:<epoch of the instant>`, plus `-<civil time>` for a minute that a change of the clock skipped and that is made up
+/// for: several of them are due at one instant. What somebody asked for has no scheduled instant: its id is the run's.
+#[must_use]
+pub fn message_id(key: &str, at: Timestamp, made_up: Option<DateTime>) -> String {
+    let mut id = format!("{key}:{}", at.as_second());
+    if let Some(civil) = made_up {
+        // Writing to a string does not fail.
+        let _ = write!(
+            id,
+            "-{}",
+            civil.strftime(if civil.second() == 0 { "%FT%H:%M" } else { "%FT%T" })
+        );
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_names_the_job_and_the_instant_and_the_minute_where_that_is_not_enough() {
+        let at: Timestamp = "2026-03-29T01:00:00Z".parse().unwrap();
+        let key = "crondServiceTask-00112233445566ff#2";
+        assert_eq!(message_id(key, at, None), format!("{key}:1774746000"));
+        let civil = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(
+            message_id("k", at, civil("2026-03-29T02:30:00")),
+            "k:1774746000-2026-03-29T02:30"
+        );
+        assert_eq!(
+            message_id("k", at, civil("2026-03-29T02:30:05")),
+            "k:1774746000-2026-03-29T02:30:05"
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! What the outbox's task asks the store, and what it makes of the answers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::super::errand::Told;
+use super::super::item::{self, Item, Pending};
+use super::super::{Refused, form};
+use super::Actor;
+use crate::broker::Delivery;
+use crate::event::Event;
+use crate::store::{Posted, StoreError, Waiting};
+
+/// Letters that are read from the store at once because their turn has come.
+const FETCH: usize = 64;
+/// Letters that are handed to the store at once, and their bytes unless a single one has more.
+const POST: usize = 500;
+const POST_BYTES: u64 = 8 << 20;
+
+impl Actor {
+    /// Asks the store for what is needed most, if it is not being asked.
+    pub(super) fn ask(&mut self) {
+        let rests = self.errand.rest().is_some_and(|rest| rest > Instant::now());
+        // What somebody waits for is asked all the same, so that there is an answer.
+        if !self.errand.is_free() || (rests && self.pending.is_empty()) {
+            return;
+        }
+        if !(self.done.confirmed.is_empty() && self.done.dropped.is_empty()) {
+            self.errand.unpost(std::mem::take(&mut self.done));
+        } else if self.is_loaded && !self.pending.is_empty() {
+            let mut bytes = 0;
+            let fits = |pending: &&Pending| {
+                bytes += pending.size;
+                bytes <= POST_BYTES
+            };
+            let count = self.pending.iter().take(POST).take_while(fits).count().max(1);
+            self.errand.post(self.pending.drain(..count).collect());
+        } else if let Some(alive) = self.adopt.take() {
+            self.errand.adopt(alive);
+        } else if let Some(order) = self.page {
+            self.errand.page(order);
+        } else if self.may_fly() > 0
+            && (self.at_hand < self.bounds.memory || !self.agenda.has_ready())
+        {
+            let wanted = self.agenda.wanted(FETCH, self.bounds.flying_bytes);
+            let id = |place| self.items.get(place).map(|item| item.sent.id.clone());
+            let ids: Vec<String> = wanted.iter().filter_map(id).collect();
+            if !ids.is_empty() {
+                self.errand.fetch(ids);
+            }
+        }
+    }
+
+    pub(super) fn told(&mut self, told: Told) {
+        match told {
+            Told::Adopted(Ok(count)) => {
+                if count > 0 {
+                    self.page = Some(0);
+                }
+            }
+            Told::Adopted(Err(error)) => {
+                if self.adopt.is_none() {
+                    self.adopt = Some(self.lived.iter().cloned().collect());
+                }
+                self.refuse(&error);
+            }
+            Told::Page(behind, Ok(rows)) => self.read(behind, rows),
+            Told::Page(_, Err(error)) | Told::Fetched(_, Err(error)) => self.refuse(&error),
+            Told::Posted(pending, answer) => self.posted(pending, answer),
+            Told::Unposted(done, Ok(())) => {
+                for id in done.confirmed.iter().chain(&done.dropped) {
+                    self.leaving.remove(id);
+                }
+                if self.leaving.is_empty() {
+                    self.leaving = HashSet::new();
+                }
+            }
+            Told::Unposted(mut done, Err(error)) => {
+                done.confirmed.append(&mut self.done.confirmed);
+                done.dropped.append(&mut self.done.dropped);
+                self.done = done;
+                self.refuse(&error);
+            }
+            Told::Fetched(ids, Ok(rows)) => self.fetched(&ids, rows),
+        }
+    }
+
+    /// The store does not answer: nobody waits for it any longer.
+    fn refuse(&mut self, error: &StoreError) {
+        self.pending_bytes = 0;
+        for pending in self.pending.drain(..) {
+            pending.refuse(error.clone());
+        }
+    }
+
+    fn posted(&mut self, pending: Vec<Pending>, answer: Result<Vec<Posted>, StoreError>) {
+        let answers = match answer {
+            Ok(answers) => answers,
+            Err(error) => {
+                for one in pending {
+                    self.pending_bytes = self.pending_bytes.saturating_sub(one.size);
+                    // It may have it all the same, or may have it yet.
+                    self.leaving.insert(one.row.id.clone());
+                    self.done.dropped.push(one.row.id.clone());
+                    one.refuse(error.clone());
+                }
+                self.refuse(&error);
+                return;
+            }
+        };
+        for (one, answer) in pending.into_iter().zip(answers) {
+            self.pending_bytes = self.pending_bytes.saturating_sub(one.size);
+            let Pending { letter, accepted, size, reply, .. } = one;
+            let answer = match answer {
+                Posted::Kept(_) => {
+                    let mut item = Item::new(letter, accepted, size);
+                    let heard = item.listen();
+                    self.add(item);
+                    Ok(heard)
+                }
+                Posted::Waits => Ok(self.hear(&letter.message.id).unwrap_or_else(|| {
+                    let reason = "another replica has this message, and sends it".to_owned();
+                    known(Delivery::Away { reason })
+                })),
+                Posted::Confirmed => Ok(known(Delivery::Confirmed)),
+                Posted::Full { count, bytes } => Err(Refused::Full { count, bytes }),
+            };
+            // Whoever has gone need not be answered: it is kept, and sent.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Takes in what the store has kept behind a place.
+    fn read(&mut self, behind: u64, rows: Vec<Waiting>) {
+        let last = rows.last().map_or(behind, |row| row.order);
+        // Places grow; what makes no sense ends the reading.
+        self.page = (last > behind).then_some(last);
+        self.is_loaded |= self.page.is_none();
+        for row in rows {
+            if self.places.contains_key(&row.id) || self.leaving.contains(&row.id) {
+                continue;
+            }
+            match form::unpack(&row, self.seal.as_ref()) {
+                Ok((letter, accepted)) => {
+                    self.add(Item::new(letter, accepted, row.bytes.len() as u64));
+                }
+                Err(reason) => {
+                    self.leaving.insert(row.id.clone());
+                    self.done.dropped.push(row.id.clone());
+                    let sent = item::sent_of(&row);
+                    self.bus.publish(Event::MessageDropped { sent, reason });
+                }
+            }
+        }
+    }
+
+    /// Takes in messages whose turn has come.
+    fn fetched(&mut self, ids: &[String], rows: Vec<Waiting>) {
+        let mut rows: HashMap<String, Waiting> =
+            rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+        for id in ids {
+            // It may have expired meanwhile.
+            let Some(&place) = self.places.get(id) else { continue };
+            let found = rows.remove(id).ok_or_else(|| "the store has lost it".to_owned());
+            match found.and_then(|row| form::unpack(&row, self.seal.as_ref())) {
+                Ok((letter, _)) => {
+                    if let Some(item) = self.items.get_mut(&place)
+                        && item.message.is_none()
+                    {
+                        item.message = Some(Arc::new(letter.message));
+                        self.at_hand += item.size;
+                        self.agenda.at_hand(place, true);
+                    }
+                }
+                Err(reason) => self.give_up(place, reason),
+            }
+        }
+    }
+}
+
+/// What is known already of a letter that is not kept again.
+fn known(delivery: Delivery) -> oneshot::Receiver<Delivery> {
+    let (teller, heard) = oneshot::channel();
+    // Its receiver is at hand.
+    let _ = teller.send(delivery);
+    heard
+}

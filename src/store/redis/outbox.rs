@@ -1,0 +1,135 @@
+//! Messages that wait for their broker, and what the Python service keeps to be published.
+
+use jiff::Timestamp;
+use redis::ScriptInvocation;
+
+use super::{Redis, replica_word, script};
+use crate::job::JobId;
+use crate::store::outbox::PAGE_BYTES;
+use crate::store::{Done, Posted, Room, StoreError, Waiting, Which};
+
+/// Where the Python service keeps bodies by job; in a namespace other than `default` its name and `:` stand before it.
+pub(super) const BODIES_KEY: &str = "crond_service_schedule";
+/// The largest such body.
+const LARGEST_BODY: usize = 16 << 20;
+/// What stands for a job or a run where there is none.
+const NONE: &str = "-";
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt("a script's answer makes no sense".to_owned())
+}
+
+fn posted(word: &str) -> Option<Posted> {
+    let mut words = word.split(' ');
+    let name = words.next()?;
+    let mut number = || words.next()?.parse().ok();
+    Some(match name {
+        "kept" => Posted::Kept(number()?),
+        "waits" => Posted::Waits,
+        "confirmed" => Posted::Confirmed,
+        "full" => Posted::Full { count: number()?, bytes: number()? },
+        _ => return None,
+    })
+}
+
+/// A message as it is kept: `ORDER OWNER JOB RUN EXPIRES SIZE`. What makes no sense of it is none: the seal or the form tells.
+fn waiting(id: String, header: &str, bytes: Vec<u8>) -> Waiting {
+    let words: Vec<&str> = header.split(' ').collect();
+    let word = |place: usize| words.get(place).copied().unwrap_or_default();
+    let expires = word(4).parse().ok().and_then(|at| Timestamp::from_microsecond(at).ok());
+    Waiting {
+        id,
+        order: word(0).parse().unwrap_or(0),
+        job: word(2).parse().ok(),
+        run: word(3).parse().ok(),
+        expires: expires.unwrap_or(Timestamp::UNIX_EPOCH),
+        bytes,
+    }
+}
+
+impl Redis {
+    pub(super) async fn post_all(
+        &self,
+        owner: String,
+        messages: Vec<Waiting>,
+        room: Room,
+    ) -> Result<Vec<Posted>, StoreError> {
+        let words: Vec<String> = self
+            .call(&self.rest, &script::POST, |call| {
+                call.arg(replica_word(&owner)).arg(room.count).arg(room.bytes);
+                for message in &messages {
+                    add(call, message);
+                }
+            })
+            .await?;
+        words.iter().map(|word| posted(word).ok_or_else(corrupt)).collect()
+    }
+
+    pub(super) async fn adopt_from(
+        &self,
+        owner: String,
+        alive: Vec<String>,
+    ) -> Result<u64, StoreError> {
+        self.call(&self.rest, &script::ADOPT, |call| {
+            call.arg(replica_word(&owner));
+            for other in &alive {
+                call.arg(replica_word(other));
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn waiting_of(&self, which: Which) -> Result<Vec<Waiting>, StoreError> {
+        let found: Vec<Vec<u8>> = match &which {
+            Which::After { owner, order, limit } => {
+                self.call(&self.rest, &script::WAITING, |call| {
+                    call.arg(replica_word(owner)).arg(order).arg(limit).arg(PAGE_BYTES);
+                })
+                .await?
+            }
+            Which::Ids(ids) => {
+                self.call(&self.rest, &script::FETCH, |call| {
+                    call.arg(ids);
+                })
+                .await?
+            }
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut rows = Vec::with_capacity(found.len() / 3);
+        let mut parts = found.into_iter();
+        while let (Some(id), Some(header), Some(bytes)) = (parts.next(), parts.next(), parts.next())
+        {
+            rows.push(waiting(text(&id), &text(&header), bytes));
+        }
+        rows.sort_by_key(|row| row.order);
+        Ok(rows)
+    }
+
+    pub(super) async fn unpost_all(&self, done: Done) -> Result<(), StoreError> {
+        self.call::<i64>(&self.rest, &script::UNPOST, |call| {
+            call.arg(done.confirmed.len()).arg(&done.confirmed).arg(&done.dropped);
+        })
+        .await
+        .map(drop)
+    }
+
+    pub(super) async fn body_of(&self, job: JobId) -> Result<Option<Vec<u8>>, StoreError> {
+        let id = job.to_string();
+        let mut commands = redis::pipe();
+        commands.cmd("HSTRLEN").arg(&self.bodies_key).arg(&id);
+        let (size,): (usize,) = self.read(&commands).await?;
+        if size > LARGEST_BODY {
+            let key = &self.bodies_key;
+            return Err(StoreError::Corrupt(format!("the body of {id} in {key} has {size} bytes")));
+        }
+        let (body,) = self.read(redis::pipe().hget(&self.bodies_key, &id)).await?;
+        Ok(body)
+    }
+}
+
+fn add(call: &mut ScriptInvocation<'_>, message: &Waiting) {
+    let job = message.job.map_or_else(|| NONE.to_owned(), super::job_word);
+    let run = message.run.map_or_else(|| NONE.to_owned(), |run| run.to_string());
+    call.arg(&message.id).arg(job).arg(run);
+    call.arg(message.expires.as_microsecond().max(0)).arg(&message.bytes);
+}

@@ -1,0 +1,195 @@
+//! Messages that wait for their broker, and the ids of those that were confirmed lately.
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::super::outbox::{KNOWN, MOST_KNOWN, PAGE_BYTES};
+use super::super::{Done, Posted, Room, StoreError, Waiting, Which};
+use super::error::SqlResult as _;
+use super::value::{instant, key_of, micros, number};
+
+/// The columns of a message, in the order in which [`waiting_of`] reads them.
+const COLUMNS: &str = "id, place, job, occurrence, run, expires, bytes";
+
+/// Counts of all that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tally {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Tally {
+    fn read(connection: &Connection) -> Result<Self, StoreError> {
+        let sql = "SELECT (SELECT value FROM meta WHERE name = 'messages'), \
+                   (SELECT value FROM meta WHERE name = 'message_bytes')";
+        let mut statement = connection.prepare_cached(sql).told()?;
+        let count = |row: &Row<'_>, column| {
+            row.get::<_, i64>(column).ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+        };
+        statement
+            .query_row([], |row| Ok(Tally { messages: count(row, 0), bytes: count(row, 1) }))
+            .told()
+    }
+
+    fn write(self, connection: &Connection) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO meta VALUES ('messages', ?1), ('message_bytes', ?2)";
+        let mut statement = connection.prepare_cached(sql).told()?;
+        statement.execute(params![number(self.messages), number(self.bytes)]).told().map(drop)
+    }
+}
+
+pub(super) fn post(
+    connection: &Connection,
+    owner: &str,
+    messages: &[Waiting],
+    room: Room,
+    now: Timestamp,
+) -> Result<Vec<Posted>, StoreError> {
+    forget(connection, now)?;
+    let mut tally = Tally::read(connection)?;
+    let mut posted = Vec::with_capacity(messages.len());
+    for message in messages {
+        let answer = if has(connection, "outbox", &message.id)? {
+            Posted::Waits
+        } else if has(connection, "confirmed", &message.id)? {
+            Posted::Confirmed
+        } else {
+            put(connection, owner, message, room, &mut tally)?
+        };
+        posted.push(answer);
+    }
+    tally.write(connection)?;
+    Ok(posted)
+}
+
+fn has(connection: &Connection, table: &str, id: &str) -> Result<bool, StoreError> {
+    let sql = format!("SELECT 1 FROM {table} WHERE id = ?1");
+    let mut statement = connection.prepare_cached(&sql).told()?;
+    statement.exists([id]).told()
+}
+
+fn put(
+    connection: &Connection,
+    owner: &str,
+    message: &Waiting,
+    room: Room,
+    tally: &mut Tally,
+) -> Result<Posted, StoreError> {
+    let bytes = tally.bytes.saturating_add(message.bytes.len() as u64);
+    if tally.messages >= room.count || bytes > room.bytes {
+        return Ok(Posted::Full { count: tally.messages, bytes: tally.bytes });
+    }
+    let sql = "INSERT INTO outbox (id, owner, job, occurrence, run, expires, bytes) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING place";
+    let mut statement = connection.prepare_cached(sql).told()?;
+    let values = params![
+        message.id,
+        owner,
+        message.job.map(|key| key.id.seed().cast_signed()),
+        message.job.map(|key| key.occurrence),
+        message.run.map(|run| run.to_string()),
+        micros(message.expires),
+        message.bytes,
+    ];
+    let place: i64 = statement.query_row(values, |row| row.get(0)).told()?;
+    *tally = Tally { messages: tally.messages + 1, bytes };
+    Ok(Posted::Kept(u64::try_from(place).unwrap_or(0)))
+}
+
+/// Makes the messages of all others ours, but for those that live; how many.
+pub(super) fn adopt(
+    connection: &Connection,
+    owner: &str,
+    alive: &[String],
+) -> Result<u64, StoreError> {
+    let sql = "SELECT DISTINCT owner FROM outbox WHERE owner <> ?1";
+    let mut statement = connection.prepare(sql).told()?;
+    let owners = statement.query_map([owner], |row| row.get(0)).told()?;
+    let owners: Vec<String> = owners.collect::<Result<_, _>>().told()?;
+    let mut adopted = 0;
+    for dead in owners.iter().filter(|other| !alive.contains(other)) {
+        let sql = "UPDATE outbox SET owner = ?1 WHERE owner = ?2";
+        adopted += connection.execute(sql, params![owner, dead]).told()?;
+    }
+    Ok(adopted as u64)
+}
+
+pub(super) fn waiting(connection: &Connection, which: &Which) -> Result<Vec<Waiting>, StoreError> {
+    match which {
+        Which::After { owner, order, limit } => {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM outbox WHERE place > ?1 AND owner = ?2 ORDER BY place LIMIT ?3"
+            );
+            let mut statement = connection.prepare_cached(&sql).told()?;
+            let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![number(*order), owner, limit]).told()?;
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next().told()? {
+                let one = waiting_of(row).told()?;
+                bytes += one.bytes.len() as u64;
+                if bytes > PAGE_BYTES && !found.is_empty() {
+                    break;
+                }
+                found.push(one);
+            }
+            Ok(found)
+        }
+        Which::Ids(ids) => {
+            let sql = format!("SELECT {COLUMNS} FROM outbox WHERE id = ?1");
+            let mut statement = connection.prepare_cached(&sql).told()?;
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                found.extend(statement.query_row([id], waiting_of).optional().told()?);
+            }
+            found.sort_by_key(|one| one.order);
+            Ok(found)
+        }
+    }
+}
+
+/// What stands in a row; where job, run or expiry make no sense they are none, and the seal or the form tells.
+fn waiting_of(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    let run: Option<String> = row.get(4)?;
+    Ok(Waiting {
+        id: row.get(0)?,
+        order: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
+        job: key_of(row.get(2)?, row.get(3)?),
+        run: run.and_then(|run| run.parse().ok()),
+        expires: instant(row.get(5)?).unwrap_or(Timestamp::UNIX_EPOCH),
+        bytes: row.get(6)?,
+    })
+}
+
+pub(super) fn unpost(
+    connection: &Connection,
+    done: &Done,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut tally = Tally::read(connection)?;
+    let sql = "DELETE FROM outbox WHERE id = ?1 RETURNING length(bytes)";
+    let mut statement = connection.prepare_cached(sql).told()?;
+    for id in done.confirmed.iter().chain(&done.dropped) {
+        let size: Option<i64> = statement.query_row([id], |row| row.get(0)).optional().told()?;
+        if let Some(size) = size {
+            tally.messages = tally.messages.saturating_sub(1);
+            tally.bytes = tally.bytes.saturating_sub(u64::try_from(size).unwrap_or(0));
+        }
+    }
+    let sql = "INSERT OR IGNORE INTO confirmed (id, at) VALUES (?1, ?2)";
+    let mut statement = connection.prepare_cached(sql).told()?;
+    for id in &done.confirmed {
+        statement.execute(params![id, micros(now)]).told()?;
+    }
+    forget(connection, now)?;
+    tally.write(connection)
+}
+
+/// Forgets ids that were confirmed too long ago, or are too many.
+fn forget(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    let known = SignedDuration::try_from(KNOWN).unwrap_or(SignedDuration::MAX);
+    let since = now.saturating_sub(known).unwrap_or(Timestamp::MIN);
+    let sql = "DELETE FROM confirmed WHERE place <= (SELECT max(place) FROM confirmed) - ?1 OR place IN \
+               (SELECT place FROM (SELECT place, at FROM confirmed ORDER BY place LIMIT 1000) WHERE at < ?2)";
+    let mut statement = connection.prepare_cached(sql).told()?;
+    statement.execute(params![MOST_KNOWN, micros(since)]).told().map(drop)
+}

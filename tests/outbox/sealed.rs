@@ -1,0 +1,71 @@
+//! What the store returns is believed only as far as it is signed, where there is a key.
+
+use cronkeep::broker::Delivery;
+use cronkeep::outbox::{Others, Outbox, Parts};
+use cronkeep::store::seal::Seal;
+use cronkeep::store::{Done, Room, Waiting, Which};
+
+use super::broker::{Broker, down, up};
+use super::harness::{Bench, LONG, block_on, letter};
+
+fn seal(key: &[u8]) -> Option<Seal> {
+    Some(Seal::new(key, "default").unwrap())
+}
+
+#[test]
+fn what_was_put_there_by_somebody_else_is_told_once_and_never_sent() {
+    block_on(async {
+        let mut bench = Bench::new(Broker::new());
+        bench.broker.stand(down());
+        let key = b"0123456789abcdef";
+        let (outbox, task) = Outbox::start(Parts { seal: seal(key), ..bench.parts() });
+        for id in ["good", "changed", "moved"] {
+            outbox.accept(letter(id, Some(1))).await.unwrap();
+        }
+        task.abort();
+        let _ = task.await;
+        let rows = bench.kept().await;
+        let post = async |rows: Vec<Waiting>| {
+            bench.store.post("me".to_owned(), rows, Room::default()).await.unwrap();
+        };
+        let dropped = vec!["changed".to_owned(), "moved".to_owned()];
+        bench.store.unpost(Done { confirmed: Vec::new(), dropped }).await.unwrap();
+        let mut changed = rows[1].clone();
+        *changed.bytes.last_mut().unwrap() ^= 1;
+        let moved = Waiting { id: "elsewhere".to_owned(), ..rows[2].clone() };
+        post(vec![changed, moved]).await;
+        // One of a daemon without a key.
+        let (replica, others) = ("you".to_owned(), Others::Unheard);
+        let (outbox, task) = Outbox::start(Parts { replica, others, ..bench.parts() });
+        outbox.accept(letter("unsigned", None)).await.unwrap();
+        task.abort();
+        let _ = task.await;
+        bench.events();
+        let which = Which::After { owner: "you".to_owned(), order: 0, limit: 9 };
+        assert!(!bench.store.waiting(which).await.unwrap().is_empty());
+
+        let (outbox, _task) = Outbox::start(Parts { seal: seal(key), ..bench.parts() });
+        bench.broker.stand(up());
+        let fate = outbox.accept(letter("new", None)).await.unwrap();
+        assert_eq!(fate.next(LONG).await, Delivery::Confirmed);
+        bench.emptied().await;
+        let mut events = bench.events();
+        events.sort();
+        let refused = "what the store keeps of it is refused";
+        assert_eq!(
+            events,
+            [
+                "confirmed good 1".to_owned(),
+                "confirmed new 1".to_owned(),
+                format!(
+                    "dropped changed {refused}: its signature is not that of our key for this namespace and version"
+                ),
+                format!("dropped elsewhere {refused}: it is another message's"),
+                format!("dropped unsigned {refused}: it is not signed"),
+            ]
+        );
+        let mut ids = bench.broker.ids();
+        ids.sort();
+        assert_eq!(ids, ["good", "new"]);
+    });
+}
