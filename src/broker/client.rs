@@ -84,6 +84,6 @@ impl Publish for Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("standing", &*self.standing.borrow()).finish()
+        f.debug_struct("Broker").field("standing", &*self.standing.borrow()).finish_non_exhaustive()
     }
 }

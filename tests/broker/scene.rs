@@ -12,6 +12,7 @@ use tokio::time::timeout;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A message to a queue, through the default exchange.
+#[expect(clippy::needless_pass_by_value, reason = "numbers and texts are passed as they are")]
 pub fn message(id: impl ToString, queue: &str) -> Message {
     Message {
         id: id.to_string(),

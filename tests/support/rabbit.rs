@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -96,6 +97,9 @@ pub struct Drained {
     pub properties: String,
 }
 
+/// A node that one test has to itself; nobody waits for it on the thread that has it.
+pub struct Victim(MutexGuard<'static, Rabbit>);
+
 /// The node that the tests of this binary share; none where RabbitMQ is not installed, which CI must have.
 pub fn shared() -> Option<&'static Rabbit> {
     static SHARED: OnceLock<Option<Rabbit>> = OnceLock::new();
@@ -103,13 +107,21 @@ pub fn shared() -> Option<&'static Rabbit> {
 }
 
 /// A second node of this binary, for tests that kill, pause or block it: one at a time.
-pub fn victim() -> Option<MutexGuard<'static, Rabbit>> {
+pub fn victim() -> Option<Victim> {
     static VICTIM: OnceLock<Option<Mutex<Rabbit>>> = OnceLock::new();
     let victim = VICTIM.get_or_init(|| Rabbit::start().map(Mutex::new)).as_ref()?;
     let victim = victim.lock().unwrap_or_else(PoisonError::into_inner);
     // A test that failed may have left it in any state.
     victim.mend();
-    Some(victim)
+    Some(Victim(victim))
+}
+
+impl Deref for Victim {
+    type Target = Rabbit;
+
+    fn deref(&self) -> &Rabbit {
+        &self.0
+    }
 }
 
 impl Setup {
