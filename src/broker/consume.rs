@@ -181,16 +181,15 @@ impl Drop for Receipt {
     }
 }
 
-fn answering(acker: Acker, reply: Reply) -> Pin<Box<dyn Future<Output = Result<(), Stale>> + Send>> {
+fn answering(
+    acker: Acker,
+    reply: Reply,
+) -> Pin<Box<dyn Future<Output = Result<(), Stale>> + Send>> {
     Box::pin(async move {
         let answered = match reply {
             Reply::Ack => acker.ack(BasicAckOptions::default()).await,
-            Reply::Requeue => {
-                acker.nack(BasicNackOptions { requeue: true, multiple: false }).await
-            }
-            Reply::Reject => {
-                acker.nack(BasicNackOptions { requeue: false, multiple: false }).await
-            }
+            Reply::Requeue => acker.nack(BasicNackOptions { requeue: true, multiple: false }).await,
+            Reply::Reject => acker.nack(BasicNackOptions { requeue: false, multiple: false }).await,
         };
         match answered {
             Ok(true) => Ok(()),
@@ -322,7 +321,11 @@ impl Subscription {
             channel: self.channel.clone(),
             is_used: false,
         };
-        Received { message: wire::unpack(&mut delivery), redelivered: delivery.redelivered, receipt }
+        Received {
+            message: wire::unpack(&mut delivery),
+            redelivered: delivery.redelivered,
+            receipt,
+        }
     }
 
     /// Ends it, and gives back what was not handed out.
@@ -368,9 +371,8 @@ async fn subscribe(connection: &Connection, queue: &Queue) -> Result<Subscriptio
         };
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };
-        let consumer = channel
-            .basic_consume(queue.clone(), "".into(), options, FieldTable::default())
-            .await?;
+        let consumer =
+            channel.basic_consume(queue.clone(), "".into(), options, FieldTable::default()).await?;
         let (tag, queue) = (consumer.tag(), queue.to_string());
         Ok(Subscription { channel, tag, deliveries: Box::pin(consumer), queue })
     };
