@@ -941,7 +941,7 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__snapshot)
-            opts="-h --json --state-dir --store --namespace --help show diff forget"
+            opts="-h --json --state-dir --store --namespace --store-key --help show diff forget"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -956,6 +956,10 @@ _cronkeep() {
                     return 0
                     ;;
                 --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -49,7 +49,7 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -l namespace -d 'Whose s
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l recover -d 'What is done at the start where the crontabs differ from those that are kept' -r -f -a "auto\t'In a new container: what was edited in an earlier one is merged in'
 merge\t'Always merged, also into a file on a mount of its own'
 always\t'What is kept replaces the file'
-never\t'The file is left as it is'"
+never\t'The file is left as it is; what is kept stays, too, until the file is edited'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l when-store-down -d 'What is done with what is due while a shared store is silent' -r -f -a "auto\t'Started if no other replica was alive at the last contact, else held'
 run\t'Started, though other replicas may start it, too'
 hold\t'Held within its grace, then missed'"
@@ -211,6 +211,7 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -s h -l help -
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l store -d 'The store, as the daemon was told [default: cronkeep.db in the state directory]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l namespace -d 'Whose schedule it is, as the daemon was told' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l store-key -d 'A file with the key that signs what is kept: what is not signed with it is refused, but can be forgotten' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l json -d 'One JSON object per crontab'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s u -d 'Whose table [default: the caller\'s]' -r

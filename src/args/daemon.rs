@@ -247,7 +247,7 @@ pub enum RecoverArg {
     Merge,
     /// What is kept replaces the file.
     Always,
-    /// The file is left as it is.
+    /// The file is left as it is; what is kept stays, too, until the file is edited.
     Never,
 }
 

@@ -70,12 +70,7 @@ impl Failure {
 impl Publishing {
     /// Whether the runs of a job are messages to be published here.
     pub(super) fn takes(&self, job: &Job) -> bool {
-        let command = job.action.command().as_bytes();
-        // In this order: nearly all commands are no publish.
-        is_publish(command)
-            && self.permission.is_given(job.user().as_bytes())
-            && !ELSEWHERE.iter().any(|name| job.settings().get(name).is_some())
-            && publish_words(command).is_some()
+        is_taken(job, &self.permission)
     }
 
     /// Carries an attempt out.
@@ -194,6 +189,16 @@ fn arguments_of(run: &Run) -> Result<Arguments, Failure> {
     Ok(arguments)
 }
 
+/// Whether a job's command means the same in-process, for a user who may publish so.
+fn is_taken(job: &Job, permission: &Permission) -> bool {
+    let command = job.action.command().as_bytes();
+    // In this order: nearly all commands are no publish.
+    is_publish(command)
+        && permission.is_given(job.user().as_bytes())
+        && !ELSEWHERE.iter().any(|name| job.settings().get(name).is_some())
+        && publish_words(command).is_some()
+}
+
 /// What became of a message, and what will, in words.
 #[must_use]
 pub fn words_of(delivery: &Delivery) -> String {
@@ -216,4 +221,69 @@ pub fn cause_of(delivery: &Delivery) -> Option<Cause> {
         Delivery::Blocked { .. } => Cause::Blocked,
         Delivery::Away { .. } => Cause::BrokerAway,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crontab::{Dialect, Options, Source, parse};
+    use crate::job::JobTable;
+    use crate::schedule::Zone;
+    use crate::unix::Account;
+
+    fn taken(crontab: &str) -> Vec<bool> {
+        let source =
+            Source { name: "tab".into(), bytes: crontab.into(), dialect: Dialect::system() };
+        let crontab = parse(&source);
+        let (zone, options, none) = (Zone::utc(), Options::default(), JobTable::default());
+        let pairs = [(&source, &crontab)];
+        let now = Timestamp::UNIX_EPOCH;
+        let (table, ..) = JobTable::build(&pairs, &zone, &options, &none, now);
+        let account = Account { uid: 0, name: "root".to_owned(), ..Account::current() };
+        let permission = Permission::new(account, vec!["alice".to_owned()]);
+        table.jobs().iter().map(|job| is_taken(job, &permission)).collect()
+    }
+
+    #[test]
+    fn what_means_the_same_in_process_is_taken_for_those_who_may() {
+        let yes = "* * * * * root cronkeep publish e k%body\n\
+                   * * * * * root /usr/bin/cronkeep publish '' 'q q' \"x\"\n\
+                   * * * * * alice cronkeep publish e k x\n\
+                   CRONKEEP_TIMEOUT=5s\n* * * * * root cronkeep publish e k x\n";
+        assert_eq!(taken(yes), [true; 4]);
+        let no = "* * * * * bob cronkeep publish e k x\n\
+                  * * * * * root true\n\
+                  * * * * * root cronkeep publish e k $HOME\n\
+                  * * * * * root cronkeep publish e k x && true\n\
+                  * * * * * root cronkeep publish --amqp amqp://h e k x\n\
+                  CRONKEEP_AMQP=amqp://h\n* * * * * root cronkeep publish e k x\n\
+                  CRONKEEP_AMQP=\nCRONKEEP_AMQP_FILE=/x\n* * * * * root cronkeep publish e k x\n";
+        assert_eq!(taken(no), [false; 7]);
+        let again =
+            "CRONKEEP_AMQP=amqp://h\nCRONKEEP_AMQP=\n* * * * * root cronkeep publish e k x\n";
+        assert_eq!(taken(again), [true], "none is named any more");
+    }
+
+    #[test]
+    fn each_way_in_which_a_message_fails_has_a_cause_of_its_own() {
+        let text = || "x".to_owned();
+        let deliveries = [
+            Delivery::Returned { code: 312, text: text() },
+            Delivery::NoExchange { text: text() },
+            Delivery::Forbidden { text: text() },
+            Delivery::Nacked,
+            Delivery::TimedOut,
+            Delivery::Blocked { reason: text() },
+            Delivery::Away { reason: text() },
+        ];
+        let causes: Vec<_> =
+            deliveries.iter().filter_map(cause_of).map(|it| it.to_string()).collect();
+        assert_eq!(causes.len(), deliveries.len());
+        let distinct: std::collections::HashSet<_> = causes.iter().collect();
+        assert_eq!(distinct.len(), causes.len(), "{causes:?}");
+        assert_eq!(cause_of(&Delivery::Confirmed), None);
+        assert!(
+            deliveries.iter().all(|one| words_of(one).ends_with("; it is kept, and sent again"))
+        );
+    }
 }

@@ -416,11 +416,11 @@ impl Desk {
         });
         reasons.extend(troubled);
         reasons.extend(self.store.trouble());
+        reasons.extend(self.broker.iter().flat_map(|broker| broker.troubles(self.clock.now())));
         reasons.extend(self.held().map(|Held { count, reason }| match count {
             1 => format!("1 fire is held: {reason}"),
             count => format!("{count} fires are held: {reason}"),
         }));
-        reasons.extend(self.broker.iter().flat_map(|broker| broker.troubles(self.clock.now())));
         reasons.extend(self.concerns.borrow().iter().cloned());
         reasons
     }

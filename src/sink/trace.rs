@@ -37,7 +37,8 @@ pub fn trace(event: &Event, zone: &Zone) {
             }
         }
         Event::Notice { file, text, warning } => {
-            let file = file.as_deref().unwrap_or("");
+            // A field without a value is left out.
+            let file = file.as_deref();
             let text = escape(text.as_bytes());
             if *warning {
                 warn!(event = name, file, "{text}");
