@@ -55,6 +55,8 @@ fn an_order_that_is_sent_again_is_carried_out_once_even_after_a_restart() {
     sender.send(&order);
     let refused = worker.expect("order.refused");
     assert!(refused["reason"].as_str().unwrap().contains("taken before"), "{refused}");
+    // What was told is on its way only.
+    sender.expect_depth(DEAD, 1);
     worker.signal(Signal::SIGKILL);
     drop(worker.wait());
     let mut worker = sender.worker("state").start();
