@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-use crate::event::{Fire, Run, Trigger};
+use crate::event::{Fire, Run};
 use crate::message::{self, Occasion};
 
 /// What the message of a run tells of, made on this host now; how long it is worth anything is not said.
@@ -27,7 +27,8 @@ pub fn occasion(run: &Run, host: &str, now: Timestamp) -> Occasion {
 #[must_use]
 pub fn message_id(run: &Run) -> String {
     let Fire { job, due, trigger, .. } = &run.fire;
-    if *trigger == Trigger::Manual {
+    // Others of the job may stand for the same instant: those of other replicas, of several ends that it waits for.
+    if !trigger.is_of_schedule() {
         return run.id.to_string();
     }
     let to_the_second = |it: DateTime| (it.date(), it.hour(), it.minute(), it.second());
@@ -49,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::crontab::{Dialect, Options, Source, parse};
-    use crate::event::RunId;
+    use crate::event::{RunId, Trigger};
     use crate::job::JobTable;
     use crate::schedule::{Cursor, Due, Zone};
 
@@ -108,8 +109,12 @@ mod tests {
     #[test]
     fn what_somebody_asked_for_is_told_from_what_was_due_and_from_the_same_once_more() {
         let mut run = run(NAMED, "2026-11-20T00:00:00Z");
-        run.fire.trigger = Trigger::Manual;
-        assert_eq!(message_id(&run), run.id.to_string());
+        for trigger in [Trigger::Manual, Trigger::Reboot, Trigger::After] {
+            run.fire.trigger = trigger;
+            assert_eq!(message_id(&run), run.id.to_string());
+        }
+        run.fire.trigger = Trigger::CatchUp;
+        assert_ne!(message_id(&run), run.id.to_string());
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Tables {
 }
 
 /// The socket beside the control socket that `CRONKEEP_CONTROL` names, else beside that of root's daemon.
-fn socket(host: &Host) -> PathBuf {
+pub(in crate::command) fn socket(host: &Host) -> PathBuf {
     let named = std::env::var_os("CRONKEEP_CONTROL").filter(|path| !path.is_empty());
     let control =
         named.map_or_else(|| default_control(&Host { uid: 0, ..host.clone() }), PathBuf::from);
