@@ -61,7 +61,7 @@ struct Shelf {
 pub(super) struct Reports {
     replies: Arc<Replies>,
     order: String,
-    reports: mpsc::UnboundedReceiver<Report>,
+    told: mpsc::UnboundedReceiver<Report>,
 }
 
 impl Replies {
@@ -100,9 +100,9 @@ impl Replies {
     /// What is reported of this order from now on.
     pub(super) fn of(self: &Arc<Self>, order: &str) -> Reports {
         self.read();
-        let (sender, reports) = mpsc::unbounded_channel();
+        let (sender, told) = mpsc::unbounded_channel();
         self.shelf().open.insert(order.to_owned(), sender);
-        Reports { replies: Arc::clone(self), order: order.to_owned(), reports }
+        Reports { replies: Arc::clone(self), order: order.to_owned(), told }
     }
 
     /// Begins to read, once.
@@ -134,18 +134,18 @@ impl Replies {
 
     /// Hands a report to whoever waits for it; the report, if nobody does and it is news.
     fn hand_on(&self, report: Report) -> Option<Report> {
-        let mut shelf = self.shelf();
-        let is_awaited = shelf.open.contains_key(&report.order);
-        if !is_awaited && shelf.ended.contains(&report.order) {
+        let mut kept = self.shelf();
+        let is_awaited = kept.open.contains_key(&report.order);
+        if !is_awaited && kept.ended.contains(&report.order) {
             return None;
         }
         if matches!(report.news, News::Ended(_)) {
-            shelf.ended.push_back(report.order.clone());
-            if shelf.ended.len() > ENDED {
-                shelf.ended.pop_front();
+            kept.ended.push_back(report.order.clone());
+            if kept.ended.len() > ENDED {
+                kept.ended.pop_front();
             }
         }
-        match shelf.open.get(&report.order) {
+        match kept.open.get(&report.order) {
             // Whoever waits is there as long as it is in the list.
             Some(waiting) => waiting.send(report).err().map(|unsent| unsent.0),
             None => Some(report),
@@ -203,7 +203,7 @@ impl std::fmt::Debug for Replies {
 impl Reports {
     /// The next one. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Report {
-        match self.reports.recv().await {
+        match self.told.recv().await {
             Some(report) => report,
             // The sender is kept as long as this is.
             None => std::future::pending().await,

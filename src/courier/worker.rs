@@ -230,7 +230,7 @@ impl Inner {
             // Of one id there is never a second letter: this one's fate is that of the first.
             fate = self.outbox.accept(letter()).await.ok();
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Follows an order until its end is reported, or nobody will ever report it.
@@ -262,7 +262,7 @@ impl Inner {
                         return Turn::Over(not_started("no worker has started it before it expired"));
                     };
                     if is_up(&standing) {
-                        return Turn::Over(self.lost(worker));
+                        return Turn::Over(Self::lost(worker));
                     }
                     progress.heard = Instant::now();
                 }
@@ -328,7 +328,7 @@ impl Inner {
         None
     }
 
-    fn lost(&self, worker: &str) -> Carried {
+    fn lost(worker: &str) -> Carried {
         let reason = format!("nothing more was heard of the worker {worker}");
         Carried { outcome: Outcome::Lost { reason }, cause: None, usage: Usage::default() }
     }

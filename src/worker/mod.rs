@@ -170,17 +170,20 @@ impl Worker {
                     self.work.killed = stopped.killed;
                     phase = Phase::Reporting(Instant::now() + LAST_REPORTS);
                 }
-                () = sleep_until(by.unwrap_or_else(Instant::now)), if by.is_some() => match phase {
-                    Phase::Draining(_) => phase = self.end(LAST_GRACE),
-                    _ => return self.work,
-                },
-                received = next(&mut deliveries), if deliveries.is_some() => match received {
-                    Some(received) => self.accept(received).await,
-                    None => {
+                () = sleep_until(by.unwrap_or_else(Instant::now)), if by.is_some() => {
+                    if !matches!(phase, Phase::Draining(_)) {
+                        return self.work;
+                    }
+                    phase = self.end(LAST_GRACE);
+                }
+                received = next(&mut deliveries), if deliveries.is_some() => {
+                    if let Some(received) = received {
+                        self.accept(received).await;
+                    } else {
                         deliveries = None;
                         phase = self.end(LAST_GRACE);
                     }
-                },
+                }
             }
             match phase {
                 Phase::Draining(_) if self.attending.is_empty() => phase = self.end(Duration::ZERO),
