@@ -27,10 +27,10 @@ use crate::crontab::Compat;
 use crate::schedule::spelling::closest;
 pub use broker::BrokerArgs;
 pub use called::{Called, Refused, crontab_usage};
+pub use completions::{CompletionsArgs, ShellArg};
 pub use control::{
     ControlArgs, HealthArgs, JobArgs, ListArgs, LogsArgs, RunArgs, StatusArgs, StopArgs,
 };
-pub use completions::{CompletionsArgs, ShellArg};
 pub use crond::Crond;
 pub use crontab::CrontabArgs;
 pub use daemon::{

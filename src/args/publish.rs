@@ -20,14 +20,17 @@ a BODY, the daemon takes it from the hash crond_service_schedule in its Redis.
 
 Exit code: 0 confirmed, and with --wait the task has succeeded; 1 not, or not known; 2 usage.";
 
+/// What `--amqp` is.
+const AMQP: &str = "This broker, and no daemon: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn";
+
 /// What `publish` is asked.
 #[derive(Debug, Clone, Args)]
 pub struct PublishArgs {
     /// The message.
     #[command(flatten)]
     pub message: Arguments,
-    /// This broker, and no daemon: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn
-    #[arg(long, value_name = "URL")]
+    /// This broker, and no daemon.
+    #[arg(long, value_name = "URL", help = AMQP)]
     pub amqp: Option<String>,
     /// How the daemon is reached.
     #[command(flatten)]

@@ -205,7 +205,9 @@ pub(super) fn consume(
     queue: Queue,
 ) -> Deliveries {
     let room = match &queue {
-        Queue::Named { prefetch, .. } | Queue::Kept { prefetch, .. } => usize::from(*prefetch).clamp(1, 1000),
+        Queue::Named { prefetch, .. } | Queue::Kept { prefetch, .. } => {
+            usize::from(*prefetch).clamp(1, 1000)
+        }
         Queue::Reply => usize::from(REPLIES),
     };
     let (sender, received) = mpsc::channel(room);
@@ -361,7 +363,8 @@ async fn subscribe(connection: &Connection, queue: &Queue) -> Result<Subscriptio
                 (declared.await?.name().clone(), REPLIES, true)
             }
             Queue::Kept { name, expires, prefetch } => {
-                let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+                let options =
+                    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
                 let mut arguments = FieldTable::default();
                 let expires = i64::try_from(expires.as_millis()).unwrap_or(i64::MAX);
                 arguments.insert("x-expires".into(), AMQPValue::LongLongInt(expires));

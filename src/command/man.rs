@@ -1,6 +1,8 @@
 //! `cronkeep man`: the manual page, from the table of options.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::iter;
 
 use clap::CommandFactory as _;
 use clap_mangen::Man;
@@ -85,11 +87,17 @@ pub fn page() -> io::Result<Vec<u8>> {
     }
     page.write_all(TAIL.as_bytes())?;
     page.write_all(b".SH ENVIRONMENT\n")?;
-    for option in root.get_arguments() {
-        if let (Some(variable), Some(long)) = (option.get_env(), option.get_long()) {
-            let variable = text(&variable.to_string_lossy());
-            let long = text(&format!("--{long}"));
-            writeln!(page, ".TP\n\\fB{variable}\\fR\nAs \\fB{long}\\fR.")?;
+    let mut told = BTreeSet::new();
+    for command in iter::once(&root).chain(root.get_subcommands()) {
+        for option in command.get_arguments() {
+            let (Some(variable), Some(long)) = (option.get_env(), option.get_long()) else {
+                continue;
+            };
+            if told.insert(variable) {
+                let variable = text(&variable.to_string_lossy());
+                let long = text(&format!("--{long}"));
+                writeln!(page, ".TP\n\\fB{variable}\\fR\nAs \\fB{long}\\fR.")?;
+            }
         }
     }
     page.write_all(VARIABLES.as_bytes())?;
@@ -182,9 +190,9 @@ mod tests {
         for command in std::iter::once(&root).chain(root.get_subcommands()) {
             for option in command.get_arguments() {
                 let name = option.get_long().map(|long| text(&format!("--{long}")));
-                assert!(name.is_none_or(|name| page.contains(&name)), "{option}");
+                assert!(name.is_none_or(|name| page.contains(&name)), "{}", option.get_id());
                 let variable = option.get_env().map(|name| name.to_string_lossy().into_owned());
-                assert!(variable.is_none_or(|name| page.contains(&name)), "{option}");
+                assert!(variable.is_none_or(|name| page.contains(&name)), "{}", option.get_id());
             }
         }
     }

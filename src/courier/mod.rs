@@ -7,10 +7,10 @@ mod order;
 mod permission;
 mod publish;
 mod replies;
-mod report;
-mod worker;
 pub mod reply;
+mod report;
 pub mod task;
+mod worker;
 
 pub use permission::Permission;
 pub use publish::{CONFIRM, Publishing, cause_of, words_of};

@@ -56,8 +56,8 @@ use crate::sink::syslog::Syslog;
 use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
 use background::PidFile;
-use broker::{Beside, Mailing};
 pub use background::{Launch, PID_FILE};
+use broker::{Beside, Mailing};
 use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
@@ -218,9 +218,10 @@ async fn serve(
     };
     let mailing = Mailing::start(&config, &beside)?;
     let broker = mailing.as_ref().map(Mailing::broker);
-    let events_out = mailing.as_ref().zip(published).map(|(mailing, (exchange, events))| {
-        mailing.publish_events(exchange, &beside, events)
-    });
+    let events_out = mailing
+        .as_ref()
+        .zip(published)
+        .map(|(mailing, (exchange, events))| mailing.publish_events(exchange, &beside, events));
     let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
     let mut workers = None;
     if let (Some(publishing), Some(mailing)) = (&publishing, &mailing) {

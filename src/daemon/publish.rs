@@ -80,7 +80,10 @@ impl Desk {
         let run = run.and_then(|run| run.parse().ok());
         let message_id = message.id.clone();
         let job = job.map(|job| (job.key, job.label().into()));
-        let fate = outbox.accept(Letter { message, job, run, expires }).await.map_err(refusal)?;
+        let fate = outbox
+            .accept(Letter { message, job, run, expires })
+            .await
+            .map_err(|refused| refusal(&refused))?;
         let delivery = fate.next(CONFIRM).await;
         let (result, words) = (delivery.name().to_owned(), words_of(&delivery));
         Ok(Published { result, words, message_id })
@@ -103,8 +106,8 @@ fn is_free(id: &str, job: Option<&Job>) -> bool {
 }
 
 /// Why a message is not taken, for a client.
-fn refusal(refused: Refused) -> Refusal {
-    let (status, error) = match &refused {
+fn refusal(refused: &Refused) -> Refusal {
+    let (status, error) = match refused {
         Refused::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "full"),
         Refused::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "large"),
         Refused::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),

@@ -375,8 +375,7 @@ fn running(started: &Started) -> RunRecord {
     let run = &started.run;
     let mut record = RunRecord::going(run);
     record.started = Some(started.at);
-    record.process =
-        started.pid.and_then(|pid| Some((pid, process::since(Pid::from_raw(pid))?)));
+    record.process = started.pid.and_then(|pid| Some((pid, process::since(Pid::from_raw(pid))?)));
     record
 }
 

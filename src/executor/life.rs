@@ -243,15 +243,8 @@ impl Core {
     ) {
         let is_process = matches!(how, Finish::Exited(_));
         let (outcome, cause) = outcome(&run, how);
-        let mut end = Ended {
-            outcome,
-            cause,
-            retry: None,
-            at: self.clock.now(),
-            run,
-            duration,
-            usage,
-        };
+        let mut end =
+            Ended { outcome, cause, retry: None, at: self.clock.now(), run, duration, usage };
         let id = end.run.id;
         let killed = matches!(end.outcome, Outcome::Killed { signal: 9 })
             // What a shell says of a command of its own.

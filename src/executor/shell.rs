@@ -432,12 +432,19 @@ mod tests {
     fn a_publish_learns_the_id_of_its_message_and_other_commands_do_not() {
         let id = |command: &[u8]| {
             let about = texts(&about(&run(&[], command)).unwrap());
-            about.into_iter().find_map(|line| Some(line.strip_prefix("CRONKEEP_MESSAGE_ID=")?.to_owned()))
+            about
+                .into_iter()
+                .find_map(|line| Some(line.strip_prefix("CRONKEEP_MESSAGE_ID=")?.to_owned()))
         };
         let key = "crondServiceTask-abababababababab#2";
         assert_eq!(id(b"cronkeep publish e k x"), Some(format!("{key}:1700000040")));
-        assert_eq!(id(b"/bin/cronkeep publish --amqp amqp://x e k x"), Some(format!("{key}:1700000040")));
-        for command in [&b"cronkeep publish e k x; cronkeep publish e k y"[..], b"true", b"cronkeep check"] {
+        assert_eq!(
+            id(b"/bin/cronkeep publish --amqp amqp://x e k x"),
+            Some(format!("{key}:1700000040"))
+        );
+        for command in
+            [&b"cronkeep publish e k x; cronkeep publish e k y"[..], b"true", b"cronkeep check"]
+        {
             assert_eq!(id(command), None);
         }
     }

@@ -95,9 +95,7 @@ impl Arguments {
         {
             return Some(format!("the header {name} is given twice"));
         }
-        if self.celery.is_none() {
-            return None;
-        }
+        self.celery.as_ref()?;
         for property in &self.properties {
             match property {
                 Property::ContentType(_) | Property::ContentEncoding(_) | Property::ReplyTo(_) => {
@@ -127,9 +125,8 @@ impl Arguments {
         let from_input = || input.strip_suffix(b"\n").unwrap_or(input).to_vec();
         match self.body.as_deref() {
             Some(body) if body != "-" => Some(body.as_bytes().to_vec()),
-            Some(_) => Some(from_input()),
             None if input.is_empty() => None,
-            None => Some(from_input()),
+            Some(_) | None => Some(from_input()),
         }
     }
 

@@ -19,7 +19,8 @@ struct Fired<'a> {
     job_id: Option<&'a str>,
     name: Option<&'a str>,
     scheduled_at: Option<&'a str>,
-    fired_at: String,
+    #[serde(rename = "fired_at")]
+    now: String,
     attempt: Option<u32>,
     user: Option<&'a str>,
     command: Option<&'a str>,
@@ -33,7 +34,7 @@ pub(super) fn data(occasion: &Occasion) -> Vec<u8> {
         job_id: occasion.job_id.as_deref(),
         name: occasion.job_name.as_deref(),
         scheduled_at: occasion.scheduled_at.as_deref(),
-        fired_at: occasion.now.to_string(),
+        now: occasion.now.to_string(),
         attempt: occasion.attempt,
         user: occasion.user.as_deref(),
         command: occasion.command.as_deref(),

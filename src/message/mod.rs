@@ -3,25 +3,25 @@
 //! Receives the words of a `publish` and the occasion of a fire, hands on a [`Message`]. Layer 1: pure; it knows of no
 //! broker's client, no clock and no store.
 
-mod bytes;
-pub mod order;
-pub mod report;
-pub mod signature;
 pub mod arguments;
+mod bytes;
 pub mod celery;
 mod cloud;
 pub mod compose;
 pub mod kind;
 pub mod occasion;
+pub mod order;
+pub mod report;
+pub mod signature;
 mod value;
 pub mod words;
 
-pub use bytes::Bytes;
-pub use order::Order;
-pub use report::Report;
 pub use arguments::{Arguments, UsageText};
+pub use bytes::Bytes;
 pub use compose::{BadMessage, compose};
 pub use occasion::{Occasion, message_id};
+pub use order::Order;
+pub use report::Report;
 pub use value::Value;
 pub use words::{is_publish, publish_words};
 

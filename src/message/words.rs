@@ -234,11 +234,7 @@ mod tests {
             ("\\if x", &["if", "x"]),
             ("a\r", &["a\r"]),
         ] {
-            assert_eq!(
-                texts(command).as_deref(),
-                Some(expected).map(owned).as_deref(),
-                "{command}"
-            );
+            assert_eq!(texts(command).as_deref(), Some(owned(expected)).as_deref(), "{command}");
         }
     }
 

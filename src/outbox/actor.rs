@@ -135,7 +135,7 @@ impl Actor {
                         (error.id(), Delivery::Away { reason: "the sender failed".to_owned() })
                     });
                     if let Some(place) = self.places_of.remove(&id) {
-                        self.landed(place, delivery);
+                        self.landed(place, &delivery);
                     }
                 }
                 Ok(()) = self.standing.changed() => {
@@ -293,7 +293,7 @@ impl Actor {
             let answer = self.broker.publish(message);
             let flight = self.flights.spawn(answer);
             if self.is_trusting {
-                self.landed(place, Delivery::Confirmed);
+                self.landed(place, &Delivery::Confirmed);
             } else {
                 self.places_of.insert(flight.id(), place);
             }
@@ -301,10 +301,10 @@ impl Actor {
     }
 
     /// Takes note of what a try came to.
-    fn landed(&mut self, place: u64, delivery: Delivery) {
+    fn landed(&mut self, place: u64, delivery: &Delivery) {
         let Some(item) = self.items.get_mut(&place) else { return };
-        item.tell(&delivery);
-        if delivery == Delivery::Confirmed {
+        item.tell(delivery);
+        if *delivery == Delivery::Confirmed {
             if let Some(item) = self.remove(place) {
                 self.leaving.insert(item.sent.id.clone());
                 self.done.confirmed.push(item.sent.id.clone());

@@ -31,6 +31,7 @@ pub(super) struct Agenda {
 
 /// A letter.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Slot {
     job: Option<JobKey>,
     size: u64,
@@ -122,7 +123,7 @@ impl Agenda {
         place: u64,
         is_refusal: bool,
         now: Instant,
-        pace: &Pace,
+        rests: &Pace,
         dice: u64,
     ) -> Duration {
         let Some(slot) = self.slots.get_mut(&place) else { return Duration::ZERO };
@@ -132,7 +133,7 @@ impl Agenda {
         slot.failures = slot.failures.saturating_add(1);
         slot.is_slow = is_refusal;
         slot.was_refused |= is_refusal;
-        let delay = pace.delay(is_refusal, slot.failures, dice);
+        let delay = rests.delay(is_refusal, slot.failures, dice);
         slot.state = State::Resting(now + delay);
         self.rests.insert((now + delay, place));
         self.flying -= 1;

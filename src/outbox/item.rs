@@ -38,7 +38,7 @@ pub(super) struct Item {
 impl Item {
     pub(super) fn new(letter: Letter, accepted: Timestamp, size: u64) -> Self {
         let Letter { message, job, run, expires } = letter;
-        let (job, label) = job.map(|(key, label)| (key, label)).unzip();
+        let (job, label) = job.unzip();
         let sent = Sent {
             id: message.id.clone(),
             exchange: message.exchange.clone(),

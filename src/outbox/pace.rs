@@ -75,7 +75,7 @@ impl Pace {
         let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         let bound = first.saturating_mul(doubled).min(longest);
         let least = if is_refusal { bound / 2 } else { Duration::ZERO };
-        let span = u64::try_from((bound - least).as_micros()).unwrap_or(u64::MAX);
+        let span = u64::try_from(bound.saturating_sub(least).as_micros()).unwrap_or(u64::MAX);
         least + Duration::from_micros(dice % span.saturating_add(1))
     }
 }

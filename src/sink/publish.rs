@@ -220,7 +220,7 @@ async fn wait(until: Option<Instant>, standing: &mut watch::Receiver<Standing>) 
             }
         }
         // Nobody tells any more.
-        pending().await
+        pending::<()>().await;
     };
     tokio::select! {
         () = back => {}

@@ -130,7 +130,7 @@ mod tests {
     fn a_line_longer_than_a_report_has_one_of_its_own() {
         let mut printed = Printed::default();
         printed.push(Stream::Stdout, b"short");
-        printed.push(Stream::Stdout, &[b'x'; BATCH + 1]);
+        printed.push(Stream::Stdout, &vec![b'x'; BATCH + 1]);
         printed.push(Stream::Stdout, b"short");
         let mut sizes = Vec::new();
         while let Some(News::Output { lines, .. }) = printed.next(true) {

@@ -142,8 +142,26 @@ fn status_tells_everything_about_the_daemon() {
     let status = objects(&told(&crond, &["status", "--json"])).remove(0);
     let names: Vec<&String> = status.as_object().unwrap().keys().collect();
     let stable = [
-        "version", "pid", "user", "started", "uptime_s", "tz", "sources", "watch", "jobs",
-        "active", "waiting", "store", "broker", "replicas", "orphans", "next", "health",
+        "version",
+        "pid",
+        "user",
+        "started",
+        "uptime_s",
+        "tz",
+        "sources",
+        "watch",
+        "jobs",
+        "active",
+        "waiting",
+        "store",
+        "broker",
+        "broker_standing",
+        "outbox",
+        "replicas",
+        "held",
+        "orphans",
+        "next",
+        "health",
     ];
     assert_eq!(names, stable);
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));

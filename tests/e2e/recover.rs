@@ -275,9 +275,8 @@ fn the_second_daemon_on_a_store_says_who_has_it_and_ends() {
     let (status, events) = other.wait();
     assert_eq!(status.code(), Some(1));
     let has = format!("the daemon with pid {} has the store ", crond.pid());
-    let says = |event: &serde_json::Value| {
-        event["raw"].as_str().is_some_and(|text| text.contains(&has))
-    };
+    let says =
+        |event: &serde_json::Value| event["raw"].as_str().is_some_and(|text| text.contains(&has));
     assert!(events.iter().any(says), "{events:#?}");
     crond.stop();
 }

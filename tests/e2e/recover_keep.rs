@@ -79,7 +79,8 @@ fn what_is_shown_is_verified_with_the_key_and_refused_without_its_signature() {
     let key = format!("--store-key={}", world.path("state/key").display());
     let show = |world: &World, arguments: &[&str]| {
         let output = world.snapshot(&[&["show"], arguments].concat());
-        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
         (output.status.code(), out, err)
     };
     let world = with_key(world, "the key of this world");
@@ -99,7 +100,10 @@ fn what_is_shown_is_verified_with_the_key_and_refused_without_its_signature() {
         let object: serde_json::Value = serde_json::from_str(&out).unwrap();
         (object["signed"].clone(), object["verified"].clone())
     };
-    assert_eq!((json(&[]), json(&[&key])), ((true.into(), false.into()), (true.into(), true.into())));
+    assert_eq!(
+        (json(&[]), json(&[&key])),
+        ((true.into(), false.into()), (true.into(), true.into()))
+    );
     assert_eq!(world.snapshot(&["diff", &key]).status.code(), Some(0));
     set_key(&world, "the key of another one");
     let (code, _, err) = show(&world, &[&key]);

@@ -8,8 +8,8 @@ use cronkeep::store::{Done, Room, Waiting, Which};
 use super::broker::{Broker, down, up};
 use super::harness::{Bench, LONG, block_on, letter};
 
-fn seal(key: &[u8]) -> Option<Seal> {
-    Some(Seal::new(key, "default").unwrap())
+fn seal(key: &[u8]) -> Seal {
+    Seal::new(key, "default").unwrap()
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn what_was_put_there_by_somebody_else_is_told_once_and_never_sent() {
         let mut bench = Bench::new(Broker::new());
         bench.broker.stand(down());
         let key = b"0123456789abcdef";
-        let (outbox, task) = Outbox::start(Parts { seal: seal(key), ..bench.parts() });
+        let (outbox, task) = Outbox::start(Parts { seal: Some(seal(key)), ..bench.parts() });
         for id in ["good", "changed", "moved"] {
             outbox.accept(letter(id, Some(1))).await.unwrap();
         }
@@ -44,7 +44,7 @@ fn what_was_put_there_by_somebody_else_is_told_once_and_never_sent() {
         let which = Which::After { owner: "you".to_owned(), order: 0, limit: 9 };
         assert!(!bench.store.waiting(which).await.unwrap().is_empty());
 
-        let (outbox, _task) = Outbox::start(Parts { seal: seal(key), ..bench.parts() });
+        let (outbox, _task) = Outbox::start(Parts { seal: Some(seal(key)), ..bench.parts() });
         bench.broker.stand(up());
         let fate = outbox.accept(letter("new", None)).await.unwrap();
         assert_eq!(fate.next(LONG).await, Delivery::Confirmed);

@@ -37,12 +37,18 @@ pub struct Ran {
 }
 
 impl Cluster {
-    /// Replicas with this crontab, in which `{write}` is a command that writes down that it ran.
+    /// Replicas with this crontab, in which `{write}` is a command that writes down that it ran, and `{folder}` is where.
     pub fn new(redis: Redis, crontab: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let write = format!("{WRITE} {}", folder.path().join("runs").display());
         let crontab = crontab.replace("{write}", &write);
+        let crontab = crontab.replace("{folder}", &folder.path().display().to_string());
         Cluster { redis, folder, crontab, arguments: Vec::new(), environment: Vec::new() }
+    }
+
+    /// What lies in the folder of all replicas under this name.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Adds arguments to those of each replica that is started from now on.

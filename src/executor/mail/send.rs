@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::super::output::Kept;
 use super::super::shell::{self, Base};
 use super::super::start::{Errand, Report};
-use super::{Post, Via};
 use super::message::message;
+use super::{Post, Via};
 use crate::event::{Bus, Event, Outcome, Run};
 use crate::unix::{Status, Strings};
 

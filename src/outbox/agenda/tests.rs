@@ -57,6 +57,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 /// What a letter is known as, beside the agenda.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Known {
     job: Option<u8>,
     is_at_hand: bool,
@@ -86,7 +87,7 @@ fn may_be_sent(known: &BTreeMap<u64, Known>, now: Instant) -> Vec<u64> {
 }
 
 fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let pace = Pace::default();
+    let rests = Pace::default();
     let mut agenda = Agenda::default();
     let mut known: BTreeMap<u64, Known> = BTreeMap::new();
     let (mut now, mut elapsed, mut next) = (begin(), 0, 1);
@@ -144,7 +145,7 @@ fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     continue;
                 }
                 let is_refusal = answer == 5;
-                let delay = agenda.failed(place, is_refusal, now, &pace, number as u64 * 7_919);
+                let delay = agenda.failed(place, is_refusal, now, &rests, number as u64 * 7_919);
                 let one = known.get_mut(&place).unwrap();
                 one.is_flying = false;
                 one.rest = Some(now + delay);
@@ -240,13 +241,13 @@ fn letters_of_a_job_go_one_after_the_other_those_of_others_beside_them() {
 
 #[test]
 fn after_a_failure_the_same_is_next_and_after_a_refusal_the_one_behind_it() {
-    let (pace, now) = (Pace::default(), begin());
+    let (rests, now) = (Pace::default(), begin());
     for is_refusal in [false, true] {
         let mut agenda = Agenda::default();
         agenda.add(1, Some(key(1)), 1, NEVER, true);
         agenda.add(2, Some(key(1)), 1, NEVER, true);
         assert_eq!(agenda.take(1, 1), Some(1));
-        let delay = agenda.failed(1, is_refusal, now, &pace, 1);
+        let delay = agenda.failed(1, is_refusal, now, &rests, 1);
         assert_eq!(agenda.take(1, 1), is_refusal.then_some(2));
         if is_refusal {
             agenda.remove(2);
@@ -258,13 +259,13 @@ fn after_a_failure_the_same_is_next_and_after_a_refusal_the_one_behind_it() {
 
 #[test]
 fn failures_that_follow_one_another_rest_longer_and_longer() {
-    let (pace, now, mut agenda) = (Pace::default(), begin(), Agenda::default());
+    let (rests, now, mut agenda) = (Pace::default(), begin(), Agenda::default());
     agenda.add(1, None, 1, NEVER, true);
     let fail = |is_refusal, agenda: &mut Agenda| {
         agenda.nudge(1);
         assert_eq!(agenda.take(1, 1), Some(1));
         // The most that the bound allows.
-        agenda.failed(1, is_refusal, now, &pace, 0)
+        agenda.failed(1, is_refusal, now, &rests, 0)
     };
     assert_eq!(fail(true, &mut agenda), Duration::from_millis(2_500));
     assert_eq!(fail(false, &mut agenda), Duration::ZERO);
@@ -272,7 +273,7 @@ fn failures_that_follow_one_another_rest_longer_and_longer() {
     for _ in 0..8 {
         agenda.wake(now + Duration::from_secs(3_600));
         assert_eq!(agenda.take(1, 1), Some(1));
-        let delay = agenda.failed(1, true, now, &pace, 0);
+        let delay = agenda.failed(1, true, now, &rests, 0);
         assert!(delay >= last && delay <= Duration::from_secs(150), "{delay:?}");
         last = delay;
     }

@@ -234,8 +234,8 @@ async fn every_message_is_what_the_schema_allows() {
         complaints(&content, &schema, &schema, "", &mut found);
         // What an event of this name has beside what all have.
         let rule = schema["allOf"].as_array().unwrap().iter().find(|rule| {
-            let names = &rule["if"]["properties"]["event"]["enum"];
-            names.as_array().unwrap().contains(&content["event"])
+            let events = &rule["if"]["properties"]["event"]["enum"];
+            events.as_array().unwrap().contains(&content["event"])
         });
         let rule = rule.map_or(&Value::Null, |rule| &rule["then"]["required"]);
         let common = schema["required"].as_array().unwrap();

@@ -68,15 +68,15 @@ impl Entry {
         }
     }
 
-    /// What is missing once it is dropped; nothing where it tells of nothing.
-    fn lost(&self) -> Option<Lost> {
+    /// What is missing once it is dropped.
+    fn lost(&self) -> Lost {
         match self {
             Entry::Event { at, nth, count, .. } => {
                 let count = u64::try_from(count - nth).unwrap_or(u64::MAX);
-                Some(Lost { count, first: *at, last: *at })
+                Lost { count, first: *at, last: *at }
             }
             Entry::Letter(letter) => {
-                Some(letter.lost.unwrap_or(Lost { count: 1, first: letter.at, last: letter.at }))
+                letter.lost.unwrap_or(Lost { count: 1, first: letter.at, last: letter.at })
             }
         }
     }
@@ -137,7 +137,7 @@ impl Queue {
 
     /// Events that have not been told, those that were dropped included.
     pub(super) fn untold(&self) -> u64 {
-        let waiting = self.waiting.iter().filter_map(Entry::lost).chain(self.lost);
+        let waiting = self.waiting.iter().map(Entry::lost).chain(self.lost);
         waiting.map(|lost| lost.count).sum()
     }
 
@@ -158,10 +158,9 @@ impl Queue {
         {
             let Some(entry) = self.waiting.pop_front() else { break };
             self.bytes -= entry.bytes();
-            if let Some(lost) = entry.lost() {
-                dropped += lost.count;
-                self.lost = Some(self.lost.map_or(lost, |before| before.and(lost)));
-            }
+            let lost = entry.lost();
+            dropped += lost.count;
+            self.lost = Some(self.lost.map_or(lost, |before| before.and(lost)));
         }
         dropped
     }

@@ -78,7 +78,9 @@ impl Link {
         let mut connection = connected.map_err(|error| match error {
             // What speaks no TLS waits for more, or closes the connection.
             StoreError::Down(text) if self.is_tls && !text.contains("certificate") => {
-                StoreError::Down(format!("{text} (where no TLS is spoken, redis:// is the address)"))
+                StoreError::Down(format!(
+                    "{text} (where no TLS is spoken, redis:// is the address)"
+                ))
             }
             error => error,
         })?;
