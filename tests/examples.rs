@@ -72,7 +72,9 @@ fn every_crontab_is_taken_without_a_warning() {
                 check(&format!("{name}: {key}"), "user", &block.replace("$$", "$"));
                 checked.push(format!("{name}: {key}"));
             }
-        } else if path.extension().is_none_or(|it| !["md", "py", "rs"].contains(&it.to_str().unwrap()))
+        } else if path
+            .extension()
+            .is_none_or(|it| !["md", "py", "rs"].contains(&it.to_str().unwrap()))
             && !name.contains("Dockerfile")
         {
             check(&name, if name.contains("/etc/") { "system" } else { "user" }, &text);
@@ -96,6 +98,7 @@ fn every_crontab_is_taken_without_a_warning() {
             "migrate-from-supercronic/crontab",
             "publish.crontab",
             "tour.crontab",
+            "worker.crontab",
         ]
     );
 }
@@ -137,8 +140,10 @@ fn what_the_containers_are_started_with_is_understood() {
 #[test]
 fn every_python_program_compiles() {
     let folder = tempfile::tempdir().unwrap();
-    let python: Vec<_> =
-        files(&examples()).into_iter().filter(|path| path.extension().is_some_and(|it| it == "py")).collect();
+    let python: Vec<_> = files(&examples())
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "py"))
+        .collect();
     assert_eq!(python.len(), 2);
     let output = Command::new("python3")
         .args(["-m", "py_compile"])

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 # What mostly waits, the longest first: whichever of these lanes is free takes the next.
-WAITING = ["replica", "e2e", "run", "broker", "outbox", "rows", "container", "watch", "seed"]
+WAITING = ["replica", "e2e", "run", "broker", "outbox", "worker", "rows", "container", "watch", "seed"]
 WAITING_LANES = 2
 # Tests at a time in one binary, unless RUST_TEST_THREADS says so.
 WAITING_THREADS = "4"

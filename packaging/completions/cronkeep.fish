@@ -49,14 +49,14 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -l namespace -d 'Whose s
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l recover -d 'What is done at the start where the crontabs differ from those that are kept' -r -f -a "auto\t'In a new container: what was edited in an earlier one is merged in'
 merge\t'Always merged, also into a file on a mount of its own'
 always\t'What is kept replaces the file'
-never\t'The file is left as it is'"
+never\t'The file is left as it is; what is kept stays, too, until the file is edited'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l when-store-down -d 'What is done with what is due while a shared store is silent' -r -f -a "auto\t'Started if no other replica was alive at the last contact, else held'
 run\t'Started, though other replicas may start it, too'
 hold\t'Held within its grace, then missed'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l amqp -d 'The message broker: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l events -d 'Publish what happens to jobs, too, at this exchange' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l publish-users -d 'Users, beside root and the daemon\'s own, whose entries may publish through the daemon, separated by commas' -r
-complete -c cronkeep -n "__fish_cronkeep_needs_command" -l worker-key -d 'A file with the key that signs what is sent to workers; they have the same' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l worker-key -d 'A file with the key that signs what is sent to workers, who have the same; none: it is not signed' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l grace -d 'How late a run may start after a hold or a queue [default: 60s]' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l catch-up -d 'Which of the instants that passed while nothing could start are started later [default: none]' -r -f -a "none\t'As cron'
 latest\t'The latest of them'
@@ -99,6 +99,7 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "health" -d 'Say whet
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "history" -d 'Show what was run, and what was not and why'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "logs" -d 'Show what a job or a run printed'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "publish" -d 'Send a message to RabbitMQ, and see that it arrives'
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "worker" -d 'Carry out what other daemons send to a queue'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "crontab" -d 'Maintain the crontabs of users'
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -a "completions" -d 'Print a shell\'s completion script'
@@ -186,9 +187,31 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l control -d
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l json -d 'Send a CloudEvent, in binary mode: BODY is its data, or what the fire is about'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l wait -d 'Wait for the task\'s result, and print it'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l queue -d 'The queue to read, which exists: what an entry names as executor=worker:NAME' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l amqp -d 'The message broker: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l key -d 'A file with the key that orders are signed with, as the daemon\'s --worker-key' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l users -d 'Users to run commands as, separated by commas [default: its own user alone]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l env-allow -d 'Names of the worker\'s environment that commands see, too, separated by commas' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l prefetch -d 'How many commands run at once, and how many orders are fetched [default: the number of processors]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l timeout -d 'How long a command may take, whatever its entry says [default: as long as that]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l stop-grace -d 'How long commands may go on when the worker is told to stop, before they are ended' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l state-dir -d 'Where it is kept which orders were taken [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l log-format -d 'How the log is written' -r -f -a "text\t'For people'
+json\t'One object a line'
+logfmt\t'key=value pairs'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l log-level -d 'The least level that is logged' -r -f -a "error\t'What did not happen that should have'
+warn\t'And what somebody should look at'
+info\t'And what happens as a rule'
+debug\t'And why'
+trace\t'And every step'"
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l tz -d 'The zone of times in the log [default: TZ, then /etc/localtime]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l insecure -d 'Carry out what anybody sends who may publish to the queue'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l always-shell -d 'Start every command through its shell, plain ones too'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l store -d 'The store, as the daemon was told [default: cronkeep.db in the state directory]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l namespace -d 'Whose schedule it is, as the daemon was told' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l store-key -d 'A file with the key that signs what is kept: what is not signed with it is refused, but can be forgotten' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -l json -d 'One JSON object per crontab'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s u -d 'Whose table [default: the caller\'s]' -r
@@ -202,22 +225,23 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s V -d 'Prin
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand crontab" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand man" -s h -l help -d 'Print help'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "next" -d 'Show when entries fire next'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "history" -d 'Show what was run, and what was not and why'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "publish" -d 'Send a message to RabbitMQ, and see that it arrives'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "man" -d 'Print the manual page'
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish snapshot crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "check" -d 'Find mistakes in crontabs'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "next" -d 'Show when entries fire next'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "explain" -d 'Say in words what an entry does'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "list" -d 'List the jobs in force: when they run next, how they went last'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "status" -d 'Show what the daemon is at'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "run" -d 'Run a job now, whatever its schedule says'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "stop" -d 'End a run, as its time-out would'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "pause" -d 'Start no run of a job until it is resumed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "resume" -d 'End a job\'s pause'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "reload" -d 'Have the daemon read its crontabs now'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "health" -d 'Say whether schedules are kept'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "history" -d 'Show what was run, and what was not and why'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "logs" -d 'Show what a job or a run printed'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "publish" -d 'Send a message to RabbitMQ, and see that it arrives'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "worker" -d 'Carry out what other daemons send to a queue'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "snapshot" -d 'Show, compare or forget the crontabs that the store holds'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "crontab" -d 'Maintain the crontabs of users'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "man" -d 'Print the manual page'
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand help; and not __fish_seen_subcommand_from check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -25,7 +25,7 @@ pub struct BrokerArgs {
     #[arg(long, value_name = "LIST", env = "CRONKEEP_PUBLISH_USERS", hide_env_values = true)]
     #[arg(value_delimiter = ',')]
     pub publish_users: Vec<String>,
-    /// A file with the key that signs what is sent to workers; they have the same
+    /// A file with the key that signs what is sent to workers, who have the same; none: it is not signed
     #[arg(long, value_name = "FILE", env = "CRONKEEP_WORKER_KEY", hide_env_values = true)]
     pub worker_key: Option<PathBuf>,
 }

@@ -247,7 +247,7 @@ pub enum RecoverArg {
     Merge,
     /// What is kept replaces the file.
     Always,
-    /// The file is left as it is.
+    /// The file is left as it is; what is kept stays, too, until the file is edited.
     Never,
 }
 
@@ -296,7 +296,7 @@ impl From<LogLevelArg> for record::Level {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     expression::duration(text.as_bytes()).map_err(|error| match error {
         DurationError::NoUnit => {
             format!("it {error}: write {text}s for seconds, {text}m for minutes")

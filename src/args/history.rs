@@ -12,8 +12,8 @@ Examples:
   cronkeep history --outcome failed --outcome missed --since 2026-03-29
   cronkeep history --json | jq -r 'select(.exit == 127).name'
 
-A JOB is a name, an id, or the first of its sixteen digits. Instants that were not started are told as one line each
-row of them: how many, the first and the last.";
+A JOB is a name, an id, or the first of its sixteen digits. Instants in a row that were not started
+stand in one line: the first, and how many.";
 
 /// What `history` is asked.
 #[derive(Debug, Clone, Args)]

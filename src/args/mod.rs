@@ -14,6 +14,7 @@ mod history;
 mod publish;
 mod store;
 mod supercronic;
+mod worker;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub use daemon::{
 pub use history::{HistoryArgs, OutcomeArg};
 pub use publish::PublishArgs;
 pub use store::{SnapshotArg, SnapshotArgs, StoreArgs};
+pub use worker::WorkerArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -166,6 +168,13 @@ pub enum Command {
     /// command of an entry of root or of the daemon's user it is carried out by the daemon, without a process.
     #[command(after_help = publish::EXAMPLES)]
     Publish(PublishArgs),
+    /// Carry out what other daemons send to a queue
+    ///
+    /// Entries with the option executor=worker:NAME are sent to the queue NAME. A worker that reads it runs their commands
+    /// under the rules of a local run, and what they print and how they end comes back to the sender. Orders are signed with
+    /// a key that both have. The queue must exist.
+    #[command(after_help = worker::EXAMPLES)]
+    Worker(WorkerArgs),
     /// Show, compare or forget the crontabs that the store holds
     ///
     /// What was last accepted, to be recovered in the next container. Opens the store itself, beside a daemon or without.

@@ -41,6 +41,9 @@ pub struct SnapshotArgs {
     /// Where the store is.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// A file with the key that signs what is kept: what is not signed with it is refused, but can be forgotten
+    #[arg(long, value_name = "FILE", env = "CRONKEEP_STORE_KEY", hide_env_values = true)]
+    pub store_key: Option<PathBuf>,
 }
 
 /// What is done with a snapshot.

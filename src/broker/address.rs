@@ -89,8 +89,9 @@ impl Address {
     /// # Errors
     /// There is none, or one of them cannot be read.
     pub fn parse_all(text: &str) -> Result<Vec<Self>, BadAddress> {
-        let parts =
-            text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|part| !part.is_empty());
+        let parts = text
+            .split(|c: char| c == ',' || c.is_ascii_whitespace())
+            .filter(|part| !part.is_empty());
         let addresses = parts.map(Address::parse).collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {
             return bad("no URL of a broker is given");

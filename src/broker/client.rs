@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant};
 
 use super::address::Address;
+use super::blame::Trust;
 use super::consume::{self, Deliveries, Queue};
 use super::flight::Parcel;
-use super::keeper::{Ask, Keeper, Session};
+use super::keeper::{Ask, CLOSED, Keeper, Session};
 use super::options::Options;
 use super::{Answer, Delivery, Publish, Standing};
 use crate::message::Message;
@@ -40,6 +41,7 @@ impl Broker {
             standing,
             session,
             waiting: VecDeque::new(),
+            trust: Trust::default(),
             closing: None,
         };
         tokio::spawn(keeper.run());
@@ -71,9 +73,7 @@ impl Publish for Broker {
         // What cannot be asked any more is answered below.
         let _ = self.asks.send(Ask::Publish(Parcel { message, answer, deadline }));
         Box::pin(async move {
-            answered.await.unwrap_or_else(|_| Delivery::Away {
-                reason: "the connection was closed, as was asked".to_owned(),
-            })
+            answered.await.unwrap_or_else(|_| Delivery::Away { reason: CLOSED.to_owned() })
         })
     }
 
@@ -84,6 +84,6 @@ impl Publish for Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("standing", &*self.standing.borrow()).finish()
+        f.debug_struct("Broker").field("standing", &*self.standing.borrow()).finish_non_exhaustive()
     }
 }

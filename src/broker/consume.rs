@@ -10,7 +10,7 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
     QueueDeclareOptions,
 };
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Acker, Channel, Connection, ErrorKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, sleep, timeout};
@@ -39,6 +39,15 @@ pub enum Queue {
     },
     /// A queue of our own for answers: it is gone with the connection, and the next one has another name.
     Reply,
+    /// A queue of our own for answers that outlives us: declared durable, read by nobody beside us.
+    Kept {
+        /// Its name, at most 255 bytes.
+        name: String,
+        /// How long it outlives its last reader, with all that is in it.
+        expires: Duration,
+        /// How many messages may be unanswered at a time; 0: any number.
+        prefetch: u16,
+    },
 }
 
 /// How a subscription stands.
@@ -172,16 +181,15 @@ impl Drop for Receipt {
     }
 }
 
-fn answering(acker: Acker, reply: Reply) -> Pin<Box<dyn Future<Output = Result<(), Stale>> + Send>> {
+fn answering(
+    acker: Acker,
+    reply: Reply,
+) -> Pin<Box<dyn Future<Output = Result<(), Stale>> + Send>> {
     Box::pin(async move {
         let answered = match reply {
             Reply::Ack => acker.ack(BasicAckOptions::default()).await,
-            Reply::Requeue => {
-                acker.nack(BasicNackOptions { requeue: true, multiple: false }).await
-            }
-            Reply::Reject => {
-                acker.nack(BasicNackOptions { requeue: false, multiple: false }).await
-            }
+            Reply::Requeue => acker.nack(BasicNackOptions { requeue: true, multiple: false }).await,
+            Reply::Reject => acker.nack(BasicNackOptions { requeue: false, multiple: false }).await,
         };
         match answered {
             Ok(true) => Ok(()),
@@ -197,7 +205,7 @@ pub(super) fn consume(
     queue: Queue,
 ) -> Deliveries {
     let room = match &queue {
-        Queue::Named { prefetch, .. } => usize::from(*prefetch).clamp(1, 1000),
+        Queue::Named { prefetch, .. } | Queue::Kept { prefetch, .. } => usize::from(*prefetch).clamp(1, 1000),
         Queue::Reply => usize::from(REPLIES),
     };
     let (sender, received) = mpsc::channel(room);
@@ -313,7 +321,11 @@ impl Subscription {
             channel: self.channel.clone(),
             is_used: false,
         };
-        Received { message: wire::unpack(&mut delivery), redelivered: delivery.redelivered, receipt }
+        Received {
+            message: wire::unpack(&mut delivery),
+            redelivered: delivery.redelivered,
+            receipt,
+        }
     }
 
     /// Ends it, and gives back what was not handed out.
@@ -348,12 +360,19 @@ async fn subscribe(connection: &Connection, queue: &Queue) -> Result<Subscriptio
                 let declared = channel.queue_declare("".into(), options, FieldTable::default());
                 (declared.await?.name().clone(), REPLIES, true)
             }
+            Queue::Kept { name, expires, prefetch } => {
+                let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+                let mut arguments = FieldTable::default();
+                let expires = i64::try_from(expires.as_millis()).unwrap_or(i64::MAX);
+                arguments.insert("x-expires".into(), AMQPValue::LongLongInt(expires));
+                channel.queue_declare(short(name)?, options, arguments).await?;
+                (short(name)?, *prefetch, true)
+            }
         };
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };
-        let consumer = channel
-            .basic_consume(queue.clone(), "".into(), options, FieldTable::default())
-            .await?;
+        let consumer =
+            channel.basic_consume(queue.clone(), "".into(), options, FieldTable::default()).await?;
         let (tag, queue) = (consumer.tag(), queue.to_string());
         Ok(Subscription { channel, tag, deliveries: Box::pin(consumer), queue })
     };

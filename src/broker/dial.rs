@@ -83,11 +83,7 @@ async fn reach(address: &Address) -> Result<TcpStream, String> {
 }
 
 /// Introduces us, over a socket that is connected.
-async fn shake(
-    address: &Address,
-    options: &Options,
-    socket: Socket,
-) -> Result<Connection, String> {
+async fn shake(address: &Address, options: &Options, socket: Socket) -> Result<Connection, String> {
     let heartbeat = address.parameters.heartbeat.unwrap_or(options.heartbeat).as_secs();
     let uri = AMQPUri {
         // Whatever makes the socket secret is beneath it.

@@ -201,8 +201,12 @@ impl Flight {
         }
     }
 
-    /// Answers whatever has an answer. An error says that the channel or the connection is gone.
-    pub(super) fn settle(&mut self, channel: &Channel) -> Option<Error> {
+    /// Answers whatever has an answer, after `dealt_with` was told of it. An error says that the channel or the connection is gone.
+    pub(super) fn settle(
+        &mut self,
+        channel: &Channel,
+        mut dealt_with: impl FnMut(&Message),
+    ) -> Option<Error> {
         let mut failure = None;
         let mut ready = self.collect(&mut failure);
         while !ready.is_empty() {
@@ -212,7 +216,7 @@ impl Flight {
             await_frame(channel);
             let more = self.collect(&mut failure);
             for (number, verdict) in ready {
-                self.conclude(number, &verdict);
+                self.conclude(number, &verdict, &mut dealt_with);
             }
             ready = more;
         }
@@ -309,7 +313,7 @@ impl Flight {
     }
 
     /// Tells what became of one.
-    fn conclude(&mut self, number: u64, verdict: &Verdict) {
+    fn conclude(&mut self, number: u64, verdict: &Verdict, dealt_with: &mut impl FnMut(&Message)) {
         let Some(sent) = self.sent.remove(&number) else { return };
         let returned = self.returns.iter().position(|returned| returned.id == sent.id);
         let delivery = match (returned, verdict) {
@@ -325,6 +329,7 @@ impl Flight {
         };
         if let Some(parcel) = sent.parcel {
             self.awaited -= 1;
+            dealt_with(&parcel.message);
             parcel.answer(delivery);
             return;
         }

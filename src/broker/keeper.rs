@@ -5,13 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use super::address::Address;
 use super::backoff::Backoff;
+use super::blame::Trust;
 use super::dial::{Dialled, dial};
 use super::flight::Parcel;
-use super::line::{End, Line};
+use super::line::{End, Line, if_any};
 use super::options::Options;
 use super::{Delivery, Standing, reason};
 use crate::clock::{Clock as _, SystemClock};
@@ -20,6 +21,11 @@ use crate::clock::{Clock as _, SystemClock};
 const GOOD: Duration = Duration::from_secs(10);
 /// How long the broker may take over our leave.
 const LEAVE: Duration = Duration::from_secs(2);
+
+/// What is told of messages that come when the end is wanted.
+pub(super) const CLOSING: &str = "the connection is about to be closed";
+/// What is told of the connection, and of messages, after the end.
+pub(super) const CLOSED: &str = "the connection was closed, as was asked";
 
 /// What the keeper is asked.
 pub(super) enum Ask {
@@ -52,6 +58,7 @@ pub(super) struct Keeper {
     pub(super) session: watch::Sender<Session>,
     /// Messages that were not sent yet.
     pub(super) waiting: VecDeque<Parcel>,
+    pub(super) trust: Trust,
     /// Until when what is under way may finish, once somebody wants the end, and whom to tell.
     pub(super) closing: Option<Closing>,
 }
@@ -70,7 +77,7 @@ impl Keeper {
             self.take(ask);
         }
         let mut backoff = Backoff::new();
-        while self.closing.is_none() {
+        while !self.is_done() {
             let (addresses, options) = (self.addresses.clone(), self.options.clone());
             let Some(tried) = self.meanwhile(first_of(&addresses, &options)).await else { break };
             let reason = match tried {
@@ -124,6 +131,9 @@ impl Keeper {
         match ask {
             Ask::Connect => {}
             Ask::Close(within, told) => self.close(within, told),
+            Ask::Publish(parcel) if self.closing.is_some() => {
+                parcel.answer(Delivery::Away { reason: CLOSING.to_owned() });
+            }
             Ask::Publish(parcel) => match &*self.standing.borrow() {
                 // The first connection is worth waiting for: nobody knows yet that there is none.
                 Standing::Unknown => self.waiting.push_back(parcel),
@@ -143,19 +153,25 @@ impl Keeper {
         closing.told.push(told);
     }
 
-    /// Does something, and deals with what is asked meanwhile; nothing when the end is wanted.
+    /// Whether the end is wanted, and nobody waits for the first connection, or not any longer.
+    fn is_done(&self) -> bool {
+        let is_late = |closing: &Closing| closing.deadline <= Instant::now();
+        self.closing.as_ref().is_some_and(|closing| self.waiting.is_empty() || is_late(closing))
+    }
+
+    /// Does something, and deals with what is asked meanwhile; nothing when there is nothing more to do.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
-        loop {
+        while !self.is_done() {
+            let deadline = self.closing.as_ref().map(|closing| closing.deadline);
             tokio::select! {
                 biased;
                 ask = self.asks.recv() => self.take(ask?),
                 done = &mut work => return Some(done),
-            }
-            if self.closing.is_some() {
-                return None;
+                () = if_any(deadline.map(sleep_until)) => {}
             }
         }
+        None
     }
 
     /// There is no connection any more, or none could be made.
@@ -173,7 +189,7 @@ impl Keeper {
 
     /// Tells everybody that this was all.
     fn end(mut self) {
-        self.fall("the connection was closed, as was asked");
+        self.fall(CLOSED);
         self.session.send_replace(Session::Closed);
         self.asks.close();
         while let Ok(ask) = self.asks.try_recv() {
@@ -189,10 +205,7 @@ impl Keeper {
 ///
 /// # Errors
 /// None does; the reasons of all, each after its address where there are several.
-async fn first_of(
-    addresses: &[Address],
-    options: &Options,
-) -> Result<(Dialled, Address), String> {
+async fn first_of(addresses: &[Address], options: &Options) -> Result<(Dialled, Address), String> {
     let mut reasons = Vec::new();
     for address in addresses {
         match dial(address, options).await {

@@ -117,10 +117,7 @@ struct Ticks(Interval);
 impl Stream for Ticks {
     type Item = Instant;
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_tick(context).map(|tick| Some(tick.into_std()))
     }
 }

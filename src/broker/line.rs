@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use futures_core::Stream;
 use lapin::options::ConfirmSelectOptions;
-use lapin::{Channel, Connection, Error, ErrorKind, Event};
+use lapin::{Channel, Connection, Error, Event};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::address::Address;
 use super::flight::{Flight, Parcel, is_cause};
-use super::keeper::{Ask, Keeper};
-use super::{Delivery, Standing, reason, wire};
+use super::keeper::{Ask, CLOSED, CLOSING, Keeper};
+use super::{Delivery, Standing, blame, reason, wire};
 use crate::clock::{Clock as _, SystemClock};
 
 /// How long after a connection's end its reason is waited for.
@@ -26,18 +26,20 @@ pub(super) enum End {
     Closed,
 }
 
-/// A connection with the channel on which messages are published.
+/// A connection with the channels on which messages are published.
 pub(super) struct Line {
     connection: Arc<Connection>,
     events: Pin<Box<dyn Stream<Item = Event> + Send>>,
-    channel: Channel,
+    /// Where messages go to exchanges that are trusted.
+    main: Lane,
+    /// Where messages go one at a time.
+    side: Lane,
+    /// Messages that go one at a time, and were not sent yet.
+    doubtful: VecDeque<Parcel>,
     /// How long the broker may take to open a channel.
     patience: Duration,
     /// The size of frames that was agreed upon.
     frame: u32,
-    flight: Flight,
-    /// Messages of which one at least made the broker close the channel: sent one at a time, before all others.
-    suspects: VecDeque<Parcel>,
     /// Since when the broker takes nothing, and why.
     blocked: Option<(Instant, String)>,
     /// When to look for what is late; never later than the first deadline.
@@ -46,8 +48,31 @@ pub(super) struct Line {
     lost: Option<String>,
 }
 
+/// A channel, and what is under way on it.
+struct Lane {
+    channel: Channel,
+    flight: Flight,
+}
+
+/// Which lane.
+#[derive(Clone, Copy)]
+enum Which {
+    Main,
+    Side,
+}
+
+impl Lane {
+    async fn open(connection: &Connection, patience: Duration) -> Result<Self, String> {
+        Ok(Lane { channel: open_channel(connection, patience).await?, flight: Flight::new() })
+    }
+
+    fn is_open(&self) -> bool {
+        self.channel.status().connected()
+    }
+}
+
 impl Line {
-    /// Opens the channel.
+    /// Opens the channels.
     ///
     /// # Errors
     /// The broker does not open it, in words.
@@ -57,15 +82,14 @@ impl Line {
     ) -> Result<Self, String> {
         // Nothing is told before somebody listens.
         let events = Box::pin(connection.events_listener());
-        let channel = open_channel(&connection, patience).await?;
         Ok(Line {
+            main: Lane::open(&connection, patience).await?,
+            side: Lane::open(&connection, patience).await?,
+            doubtful: VecDeque::new(),
             frame: connection.configuration().frame_max(),
             connection,
             events,
-            channel,
             patience,
-            flight: Flight::new(),
-            suspects: VecDeque::new(),
             blocked: None,
             alarm: None,
             lost: None,
@@ -74,13 +98,18 @@ impl Line {
 
     /// Serves until the connection's end; what was not answered then is answered.
     pub(super) async fn serve(mut self, keeper: &mut Keeper, address: &Address) -> End {
+        keeper.trust.begin_again();
         let end = self.work(keeper, address).await;
         let reason = match &end {
             End::Lost(reason) => reason.clone(),
-            End::Closed => "the connection was closed, as was asked".to_owned(),
+            End::Closed => CLOSED.to_owned(),
         };
-        let (flying, _) = self.flight.take();
-        for parcel in flying.into_iter().chain(self.suspects) {
+        for flight in flights(&mut self.main, &mut self.side) {
+            for parcel in flight.take().0 {
+                parcel.answer(Delivery::Away { reason: reason.clone() });
+            }
+        }
+        for parcel in self.doubtful {
             parcel.answer(Delivery::Away { reason: reason.clone() });
         }
         end
@@ -92,9 +121,7 @@ impl Line {
                 return End::Lost(reason);
             }
             if let Some(closing) = &keeper.closing {
-                let is_idle = self.flight.awaited() == 0
-                    && self.suspects.is_empty()
-                    && keeper.waiting.is_empty();
+                let is_idle = keeper.waiting.is_empty() && self.is_idle();
                 if is_idle || closing.deadline <= Instant::now() {
                     return End::Closed;
                 }
@@ -103,10 +130,13 @@ impl Line {
             let alarm = earliest([self.alarm, keeper.closing.as_ref().map(|c| c.deadline)]);
             tokio::select! {
                 biased;
-                () = self.flight.news() => {
-                    if let Some(error) = self.flight.settle(&self.channel)
-                        && let Err(reason) = self.resume(keeper, &error).await
-                    {
+                () = self.main.flight.news() => {
+                    if let Err(reason) = self.settle(keeper, Which::Main).await {
+                        return End::Lost(reason);
+                    }
+                }
+                () = self.side.flight.news() => {
+                    if let Err(reason) = self.settle(keeper, Which::Side).await {
                         return End::Lost(reason);
                     }
                 }
@@ -116,82 +146,98 @@ impl Line {
                     // Nobody is left who could ask for anything, or wait for an answer.
                     None => return End::Closed,
                 },
-                () = at(alarm) => self.expire(keeper),
+                () = if_any(alarm.map(sleep_until)) => self.expire(keeper),
             }
         }
+    }
+
+    /// Whether nobody waits for anything that is under way.
+    fn is_idle(&self) -> bool {
+        self.doubtful.is_empty() && self.main.flight.awaited() + self.side.flight.awaited() == 0
     }
 
     /// Takes what was asked.
     fn take(&mut self, keeper: &mut Keeper, ask: Ask) {
-        match ask {
-            Ask::Connect => {}
-            Ask::Close(within, told) => keeper.close(within, told),
-            Ask::Publish(parcel) if keeper.closing.is_some() => {
-                let reason = "the connection is about to be closed".to_owned();
-                parcel.answer(Delivery::Away { reason });
-            }
-            Ask::Publish(parcel) => {
-                if let Some((_, reason)) = &self.blocked {
-                    parcel.answer(Delivery::Blocked { reason: reason.clone() });
-                } else if let Some(parcel) = self.flight.adopt(parcel) {
-                    self.alarm = earliest([self.alarm, Some(parcel.deadline)]);
-                    keeper.waiting.push_back(parcel);
-                } else {
-                    self.alarm = Some(Instant::now() + keeper.options.confirm);
-                }
-            }
+        let parcel = match ask {
+            Ask::Connect => return,
+            Ask::Close(within, told) => return keeper.close(within, told),
+            Ask::Publish(parcel) => parcel,
+        };
+        if keeper.closing.is_some() {
+            return parcel.answer(Delivery::Away { reason: CLOSING.to_owned() });
         }
+        if let Some((_, reason)) = &self.blocked {
+            return parcel.answer(Delivery::Blocked { reason: reason.clone() });
+        }
+        self.alarm = earliest([self.alarm, Some(parcel.deadline)]);
+        let mut parcel = Some(parcel);
+        for flight in flights(&mut self.main, &mut self.side) {
+            parcel = parcel.and_then(|parcel| flight.adopt(parcel));
+        }
+        keeper.waiting.extend(parcel);
     }
 
     /// Hands on as many messages as may be under way.
     fn pump(&mut self, keeper: &mut Keeper) {
-        if self.blocked.is_some() || !self.channel.status().connected() {
+        if self.blocked.is_some() {
             return;
         }
-        loop {
-            let parcel = if self.suspects.is_empty() {
-                let has_room =
-                    self.flight.awaited() < keeper.options.in_flight && self.flight.has_room();
-                has_room.then(|| keeper.waiting.pop_front()).flatten()
-            } else if self.flight.awaited() == 0 {
-                self.suspects.pop_front()
-            } else {
-                None
-            };
-            let Some(parcel) = parcel else { return };
-            match wire::pack(&parcel.message, SystemClock.now(), self.frame) {
-                Ok(packed) => self.flight.send(&self.channel, parcel, packed),
-                Err(text) => parcel.answer(Delivery::Forbidden { text }),
+        while let Some(first) = keeper.waiting.front() {
+            let is_trusted = keeper.trust.has(&first.message.exchange);
+            let flight = &self.main.flight;
+            let has_room = flight.awaited() < keeper.options.in_flight && flight.has_room();
+            if is_trusted && !(has_room && self.main.is_open()) {
+                break;
             }
+            let Some(parcel) = keeper.waiting.pop_front() else { break };
+            if is_trusted {
+                send(&mut self.main, parcel, self.frame);
+            } else {
+                self.doubtful.push_back(parcel);
+            }
+        }
+        while self.side.flight.awaited() == 0 && self.side.is_open() {
+            let Some(parcel) = self.doubtful.pop_front() else { break };
+            send(&mut self.side, parcel, self.frame);
         }
     }
 
-    /// Goes on after the channel, or the connection, is gone.
+    /// Answers what has an answer, and goes on if the channel is gone.
     ///
     /// # Errors
     /// The connection is gone, in words.
-    async fn resume(&mut self, keeper: &mut Keeper, error: &Error) -> Result<(), String> {
-        if !self.connection.status().connected() {
-            // Why is told by an event.
-            return self.renew().await;
+    async fn settle(&mut self, keeper: &mut Keeper, which: Which) -> Result<(), String> {
+        let lane = match which {
+            Which::Main => &mut self.main,
+            Which::Side => &mut self.side,
+        };
+        let mut trusted = Vec::new();
+        let failure = lane.flight.settle(&lane.channel, |message| {
+            if matches!(which, Which::Side) && keeper.trust.note(&message.exchange) {
+                trusted.push(message.exchange.clone());
+            }
+        });
+        // Whoever waited for that goes with the others now, before those that came after.
+        for exchange in trusted {
+            let doubtful = std::mem::take(&mut self.doubtful);
+            let (now, later) =
+                doubtful.into_iter().partition(|parcel| parcel.message.exchange == exchange);
+            self.doubtful = later;
+            prepend(&mut keeper.waiting, now);
         }
+        let Some(error) = failure else { return Ok(()) };
         // What is told of one message alone may be the consequence of what is told of another in a moment.
-        if !is_cause(error) && !self.flight.is_over() {
-            return Ok(());
+        let is_over = is_cause(&error) || lane.flight.is_over();
+        if error.is_amqp_soft_error() || is_over && self.connection.status().connected() {
+            let (flying, count) = lane.flight.take();
+            let sorted = blame::sort(flying, count, &error, &mut keeper.trust);
+            for parcel in sorted.refused {
+                parcel.answer(blame::refusal(&error));
+            }
+            prepend(&mut self.doubtful, sorted.suspects.into());
+            prepend(&mut keeper.waiting, sorted.others.into());
         }
-        let (flying, count) = self.flight.take();
-        let (refused, suspects, others) = sort(flying, count, error);
-        for parcel in refused {
-            parcel.answer(refusal(error));
-        }
-        for parcel in suspects.into_iter().rev() {
-            self.suspects.push_front(parcel);
-        }
-        for parcel in others.into_iter().rev() {
-            keeper.waiting.push_front(parcel);
-        }
-        self.channel = open_channel(&self.connection, self.patience).await?;
-        Ok(())
+        self.renew().await
     }
 
     /// Learns what happened to the connection.
@@ -200,7 +246,7 @@ impl Line {
             Some(Event::ConnectionBlocked(reason)) => {
                 let since = SystemClock.now();
                 keeper.standing.send_replace(Standing::Blocked { since, reason: reason.clone() });
-                for parcel in keeper.waiting.drain(..).chain(self.suspects.drain(..)) {
+                for parcel in keeper.waiting.drain(..).chain(self.doubtful.drain(..)) {
                     parcel.answer(Delivery::Blocked { reason: reason.clone() });
                 }
                 let now = Instant::now();
@@ -211,14 +257,19 @@ impl Line {
                 self.blocked = None;
                 keeper.standing.send_replace(Standing::Up { address: address.to_string() });
             }
-            Some(Event::Error(error)) if !self.connection.status().connected() => {
-                self.lost = Some(reason::of_loss(&error));
-            }
+            Some(Event::Error(error)) => self.note(&error),
             _ => {}
         }
     }
 
-    /// Sees to it that there is a channel, where nothing is under way on the one that was closed.
+    /// Notes why the connection is lost, if that is what an error says: it may say so of a channel.
+    fn note(&mut self, error: &Error) {
+        if !error.is_amqp_soft_error() {
+            self.lost = Some(reason::of_loss(error));
+        }
+    }
+
+    /// Sees to it that there are channels to publish on, once nothing is under way on one that was closed.
     ///
     /// # Errors
     /// The connection is gone, in words.
@@ -228,7 +279,7 @@ impl Line {
             let told = async {
                 while self.lost.is_none() {
                     match next(&mut self.events).await {
-                        Some(Event::Error(error)) => self.lost = Some(reason::of_loss(&error)),
+                        Some(Event::Error(error)) => self.note(&error),
                         Some(_) => {}
                         None => break,
                     }
@@ -237,12 +288,12 @@ impl Line {
             let _ = timeout(TOLD, told).await;
             return Err(self.lost.take().unwrap_or_else(|| "the connection was lost".to_owned()));
         }
-        if self.blocked.is_none()
-            && self.flight.awaited() == 0
-            && !self.channel.status().connected()
-        {
-            self.flight.take();
-            self.channel = open_channel(&self.connection, self.patience).await?;
+        for lane in [&mut self.main, &mut self.side] {
+            let is_over = lane.flight.awaited() == 0 && !lane.is_open();
+            if is_over && self.blocked.is_none() {
+                lane.flight.take();
+                lane.channel = open_channel(&self.connection, self.patience).await?;
+            }
         }
         Ok(())
     }
@@ -250,65 +301,48 @@ impl Line {
     /// Answers what is late.
     fn expire(&mut self, keeper: &mut Keeper) {
         let now = Instant::now();
-        let blocked = self.blocked.as_ref();
-        let is_due = blocked.is_some_and(|(since, _)| *since + keeper.options.blocked <= now);
-        let answer = || match blocked {
+        let grace = keeper.options.blocked;
+        let end = self.blocked.as_ref().map(|(since, _)| *since + grace).filter(|end| *end > now);
+        let is_due = self.blocked.is_some() && end.is_none();
+        let answer = || match &self.blocked {
             Some((_, reason)) => Delivery::Blocked { reason: reason.clone() },
             None => Delivery::TimedOut,
         };
-        self.alarm = self.flight.expire(now, is_due, answer);
-        if let Some((since, _)) = blocked.filter(|_| !is_due) {
-            self.alarm = earliest([self.alarm, Some(*since + keeper.options.blocked)]);
+        let mut alarm = end;
+        for flight in flights(&mut self.main, &mut self.side) {
+            alarm = earliest([alarm, flight.expire(now, is_due, answer)]);
         }
-        for queue in [&mut self.suspects, &mut keeper.waiting] {
+        for queue in [&mut self.doubtful, &mut keeper.waiting] {
             for parcel in std::mem::take(queue) {
                 if parcel.deadline <= now {
                     parcel.answer(answer());
                 } else {
-                    self.alarm = earliest([self.alarm, Some(parcel.deadline)]);
+                    alarm = earliest([alarm, Some(parcel.deadline)]);
                     queue.push_back(parcel);
                 }
             }
         }
+        self.alarm = alarm;
     }
 }
 
-/// Which messages the broker refused when it closed the channel, which it may have refused, and which it did not.
-fn sort(
-    flying: Vec<Parcel>,
-    count: usize,
-    error: &Error,
-) -> (Vec<Parcel>, Vec<Parcel>, Vec<Parcel>) {
-    if count == 1 {
-        return (flying, Vec::new(), Vec::new());
-    }
-    let ErrorKind::ProtocolError(told) = error.kind() else {
-        return (Vec::new(), flying, Vec::new());
-    };
-    let text = told.get_message().as_str();
-    let is_missing = told.get_id() == 404;
-    let is_named = |parcel: &Parcel| {
-        let before = if is_missing { "no exchange " } else { "" };
-        text.contains(&format!("{before}'{}'", parcel.message.exchange))
-    };
-    let (named, others): (Vec<_>, Vec<_>) = flying.into_iter().partition(is_named);
-    // Every message to an exchange that is not there fails; other refusals may be about one message alone.
-    match (is_missing, named.is_empty()) {
-        (true, false) => (named, Vec::new(), others),
-        (false, false) => (Vec::new(), named, others),
-        (_, true) => (Vec::new(), others, Vec::new()),
+/// What is under way on each lane.
+fn flights<'a>(main: &'a mut Lane, side: &'a mut Lane) -> impl Iterator<Item = &'a mut Flight> {
+    [main, side].into_iter().map(|lane| &mut lane.flight)
+}
+
+/// Sends a message on a lane.
+fn send(lane: &mut Lane, parcel: Parcel, frame: u32) {
+    match wire::pack(&parcel.message, SystemClock.now(), frame) {
+        Ok(packed) => lane.flight.send(&lane.channel, parcel, packed),
+        Err(text) => parcel.answer(Delivery::Forbidden { text }),
     }
 }
 
-/// What the broker says of a message for which it closed the channel.
-fn refusal(error: &Error) -> Delivery {
-    match error.kind() {
-        ErrorKind::ProtocolError(told) if told.get_id() == 404 => {
-            Delivery::NoExchange { text: reason::words(told) }
-        }
-        ErrorKind::ProtocolError(told) => Delivery::Forbidden { text: reason::words(told) },
-        _ => Delivery::Away { reason: reason::of_loss(error) },
-    }
+/// Puts messages before others, in their order.
+fn prepend(queue: &mut VecDeque<Parcel>, mut first: VecDeque<Parcel>) {
+    first.append(queue);
+    *queue = first;
 }
 
 /// A channel on which each message is confirmed.
@@ -335,10 +369,10 @@ fn earliest<const N: usize>(instants: [Option<Instant>; N]) -> Option<Instant> {
     instants.into_iter().flatten().min()
 }
 
-/// Waits until an instant; for ever where there is none.
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
+/// Waits for something; for ever where there is nothing.
+pub(super) async fn if_any<T>(something: Option<impl Future<Output = T>>) -> T {
+    match something {
+        Some(something) => something.await,
         None => std::future::pending().await,
     }
 }

@@ -6,6 +6,7 @@
 
 mod address;
 mod backoff;
+mod blame;
 mod client;
 mod consume;
 mod delivery;

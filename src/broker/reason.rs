@@ -137,10 +137,7 @@ mod tests {
             "the broker refused the user or its password (ACCESS_REFUSED)"
         );
         let vhost = told(AMQPHardError::NOTALLOWED, "NOT_ALLOWED - vhost orders not found");
-        assert_eq!(
-            of_handshake(&address, &vhost),
-            "there is no virtual host orders (NOT_ALLOWED)"
-        );
+        assert_eq!(of_handshake(&address, &vhost), "there is no virtual host orders (NOT_ALLOWED)");
         let refused = "NOT_ALLOWED - access to vhost 'orders' refused for user 'me'";
         let shown = of_handshake(&address, &told(AMQPHardError::NOTALLOWED, refused));
         assert!(shown.ends_with(refused), "{shown}");
@@ -163,16 +160,16 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_resolved_is_named() {
-        let error = io::Error::other("failed to lookup address information: Name or service not known");
+        let error =
+            io::Error::other("failed to lookup address information: Name or service not known");
         assert_eq!(of_name("nohost", &error), "unknown host nohost (Name or service not known)");
     }
 
     #[test]
     fn a_certificate_that_nobody_signed_says_how_to_trust_it() {
         let address = Address::parse("amqps://h").unwrap();
-        let tls = |fault| {
-            of_tls(&address, &io::Error::other(rustls::Error::InvalidCertificate(fault)))
-        };
+        let tls =
+            |fault| of_tls(&address, &io::Error::other(rustls::Error::InvalidCertificate(fault)));
         assert!(tls(CertificateError::UnknownIssuer).contains("cacertfile="));
         assert_eq!(tls(CertificateError::NotValidForName), "its certificate is not for h");
         assert_eq!(tls(CertificateError::Expired), "its certificate has expired");

@@ -17,9 +17,7 @@ use super::address::Address;
 ///
 /// # Errors
 /// A file cannot be read or holds nothing of the kind, in words.
-pub(super) fn connector(
-    address: &Address,
-) -> Result<(TlsConnector, ServerName<'static>), String> {
+pub(super) fn connector(address: &Address) -> Result<(TlsConnector, ServerName<'static>), String> {
     let parameters = &address.parameters;
     let mut roots = RootCertStore::empty();
     if let Some(path) = &parameters.cacertfile {
@@ -43,9 +41,9 @@ pub(super) fn connector(
             let chain = certificates(certificate)?;
             let key = PrivateKeyDer::from_pem_file(key)
                 .map_err(|error| format!("{}: {error}", key.display()))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| {
-                format!("certfile and keyfile do not go together: {error}")
-            })?
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| format!("certfile and keyfile do not go together: {error}"))?
         }
         None => builder.with_no_client_auth(),
     };

@@ -11,6 +11,7 @@ use super::{Console, span_text};
 use crate::args::HistoryArgs;
 use crate::config::default_zone;
 use crate::control::shape::RunObject;
+use crate::event::Trigger;
 use crate::exit::{ExitCode, UsageError};
 use crate::schedule::Zone;
 use crate::sink::record::escape;
@@ -33,7 +34,10 @@ pub(super) fn run(args: &HistoryArgs, console: &mut Console<'_>) -> anyhow::Resu
             console.out.write_all(b"\n")?;
         }
     } else if runs.is_empty() {
-        writeln!(console.out, "no runs")?;
+        // Of none that were asked for nothing can be said.
+        if args.limit > 0 {
+            writeln!(console.out, "no runs")?;
+        }
     } else {
         table(&runs, zone.rules()).write(console.out, console.coloured, console.width)?;
     }
@@ -73,7 +77,7 @@ fn table(runs: &[RunRecord], zone: &TimeZone) -> Table<6> {
             name_of_run(record).into(),
             how(record, &object),
             took(record).into(),
-            why(record).into(),
+            why(record, zone).into(),
         ]);
     }
     table
@@ -81,7 +85,10 @@ fn table(runs: &[RunRecord], zone: &TimeZone) -> Table<6> {
 
 /// When it started; of what did not, when it was due.
 fn when(record: &RunRecord, zone: &TimeZone) -> String {
-    let at = record.started.unwrap_or(record.due.at);
+    instant(record.started.unwrap_or(record.due.at), zone)
+}
+
+fn instant(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
@@ -97,8 +104,8 @@ fn name_of_run(record: &RunRecord) -> String {
 fn how(record: &RunRecord, object: &RunObject) -> Cell {
     let (word, is_good) = ending(object);
     let word = match record.range {
+        None | Some((_, 1)) => word,
         Some((_, count)) => format!("{word} {count} times"),
-        None => word,
     };
     let tint = match record.outcome {
         None => Tint::Plain,
@@ -120,7 +127,16 @@ fn took(record: &RunRecord) -> String {
 }
 
 /// What the other columns do not tell.
-fn why(record: &RunRecord) -> String {
+fn why(record: &RunRecord, zone: &TimeZone) -> String {
+    let reason = reason(record);
+    // It started at another time than the one it was for.
+    let for_which = (record.trigger == Trigger::CatchUp && record.started.is_some())
+        .then(|| format!("catch-up of {}", instant(record.due.at, zone)));
+    let parts = [for_which, Some(reason).filter(|reason| !reason.is_empty())];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn reason(record: &RunRecord) -> String {
     let reason = record.reason.as_deref().unwrap_or_default();
     let text = match record.outcome {
         None | Some(RecordedOutcome::Succeeded | RecordedOutcome::TimedOut) => "",

@@ -23,6 +23,7 @@ pub mod run;
 pub mod snapshot;
 pub mod status;
 mod table;
+pub mod worker;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Read, Write};
@@ -101,6 +102,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::History(args) => history::run(args, console),
         Command::Logs(args) => logs::run(args, console),
         Command::Publish(args) => publish::run(args, console),
+        Command::Worker(args) => worker::run(args, console),
         Command::Snapshot(args) => snapshot::run(args, console),
         Command::Crontab(args) => crontab::run(args, console),
         Command::Completions(args) => completions::run(args, console),

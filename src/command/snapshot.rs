@@ -20,7 +20,8 @@ use crate::sink::record::escape;
 use crate::store::deposit::{self, Deposit};
 use crate::store::open::{Access, Opening};
 use crate::store::recovery::{Columns, Content, FileSnapshot};
-use crate::store::{self, Handle, Tell, Versioned, seal};
+use crate::store::seal::{self, Seal};
+use crate::store::{self, Handle, Tell, Versioned};
 
 /// How long the store may take to answer.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -29,6 +30,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 struct Held {
     found: Versioned,
     deposit: Deposit,
+    /// Whether it is known to be signed with our key.
+    is_verified: bool,
 }
 
 /// Does what was asked.
@@ -40,6 +43,14 @@ pub(super) fn run(args: &SnapshotArgs, console: &mut Console<'_>) -> anyhow::Res
     if is_forget && !args.files.is_empty() {
         return Err(UsageError("snapshot forget takes no FILE: it is all or nothing".into()).into());
     }
+    let key = args.store_key.as_ref().filter(|_| !is_forget);
+    let seal = key.map(|path| {
+        Seal::from_file(path, &namespace).with_context(|| format!("--store-key {}", path.display()))
+    });
+    let seal = seal.transpose()?;
+    let state_dir = args.store.state_dir.clone();
+    let state_dir = state_dir.unwrap_or_else(|| default_state_dir(console.host));
+    let newest = deposit::newest(&state_dir, &namespace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let handle = open(located, is_forget)?;
     let found = runtime
@@ -54,13 +65,14 @@ pub(super) fn run(args: &SnapshotArgs, console: &mut Console<'_>) -> anyhow::Res
         runtime
             .block_on(handle.forget_snapshot(WITHIN))
             .with_context(|| format!("the store {name} does not forget"))?;
-        let state_dir = args.store.state_dir.clone();
-        let state_dir = state_dir.unwrap_or_else(|| default_state_dir(console.host));
-        let _ = fs::remove_file(deposit::newest(&state_dir, &namespace));
+        let _ = fs::remove_file(newest);
         return forgot(&found, args.json, console);
     }
-    let deposit = Deposit::from_bytes(&found, None)?;
-    let held = Held { found, deposit };
+    let deposit = Deposit::from_bytes(&found, seal.as_ref())?;
+    if seal.is_some() {
+        deposit::check_newest(newest, found.version)?;
+    }
+    let held = Held { found, deposit, is_verified: seal.is_some() };
     match args.action {
         SnapshotArg::Diff => held.diff(args, console),
         SnapshotArg::Show | SnapshotArg::Forget => held.show(args, console),
@@ -121,6 +133,7 @@ impl Held {
                     "at": at,
                     "host": self.deposit.host,
                     "signed": signed,
+                    "verified": self.is_verified,
                     "format": file.columns,
                     "user": file.user,
                     "mode": file.access.map(|access| format!("{:04o}", access.mode)),
@@ -147,7 +160,11 @@ impl Held {
                 "" => String::new(),
                 host => format!(" by {}", escape(host.as_bytes())),
             };
-            let signed = if signed { ", signed" } else { "" };
+            let signed = match (signed, self.is_verified) {
+                (true, true) => ", signed",
+                (true, false) => ", signed, which only --store-key can verify",
+                (false, _) => "",
+            };
             writeln!(console.out, "version {version}{at}{by}{signed}")?;
         }
         Ok(ExitCode::Success)

@@ -7,6 +7,7 @@ mod host;
 mod source;
 mod store;
 mod variable;
+mod worker;
 mod zone;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use host::{Host, default_control, default_state_dir};
 pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
 use source::{Strictness, drop_repeated, places};
 pub use store::{Located, StoreConfig};
+pub use worker::WorkerConfig;
 pub use zone::{FoundZone, ZoneError, default_zone};
 
 /// What happens to running jobs when the daemon stops.

@@ -3,13 +3,18 @@
 //! Receives runs from the [`executor`](crate::executor), hands letters to the [`outbox`](crate::outbox), and hands on what came
 //! of each. Layer 7. What it does not take runs as a program: it takes only what means the same either way.
 
+mod order;
 mod permission;
 mod publish;
+mod replies;
+mod report;
+mod worker;
 pub mod reply;
 pub mod task;
 
 pub use permission::Permission;
 pub use publish::{CONFIRM, Publishing, cause_of, words_of};
+pub use worker::{BEAT, Signing, Workers};
 
 use std::sync::Arc;
 
@@ -22,13 +27,14 @@ use crate::job::Job;
 #[derive(Debug, Clone)]
 pub struct Desk {
     publishing: Publishing,
+    workers: Workers,
 }
 
 impl Desk {
-    /// One that publishes messages.
+    /// One that publishes messages, and has workers carry out what is for them.
     #[must_use]
-    pub fn new(publishing: Publishing) -> Self {
-        Desk { publishing }
+    pub fn new(publishing: Publishing, workers: Workers) -> Self {
+        Desk { publishing, workers }
     }
 }
 
@@ -36,11 +42,15 @@ impl Courier for Desk {
     fn takes(&self, job: &Job) -> bool {
         match job.policy().executor {
             Executor::Shell => self.publishing.takes(job),
-            Executor::Worker(_) => false,
+            Executor::Worker(_) => true,
         }
     }
 
     fn carry(&self, run: Arc<Run>, lines: Lines) -> Carrying {
+        if let Executor::Worker(queue) = &run.fire.job.policy().executor {
+            let queue = Arc::clone(queue);
+            return self.workers.carry(run, queue, lines);
+        }
         let publishing = self.publishing.clone();
         Box::pin(async move { publishing.carry(&run, &lines).await })
     }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use super::background::{PID_FILE, refuse_other_crond};
 use crate::config::{Config, SPOOLS};
 use crate::store::{Address, sqlite};
-use crate::unix::lock::{Lock, LockError};
+use crate::unix::lock::{Holder, Lock, LockError};
 
 /// The locks on the spool directories that are read, none for named files, and on an embedded store.
 #[derive(Debug, Default)]
@@ -34,12 +34,18 @@ impl Locks {
             refuse_other_crond(Path::new(PID_FILE))?;
         }
         let mut locks = Locks::of(directories.iter().map(PathBuf::from).collect())?;
+        if let Address::Sqlite(path) = &mut config.store.address
+            && let Some(target) = sqlite::target(path)
+        {
+            // The one that is locked, wherever the link leads later.
+            *path = target;
+        }
         if let Address::Sqlite(path) = &config.store.address {
             match locks.take_store(path) {
                 Err(held) if !is_default && !config.store.named => {
                     config
                         .warnings
-                        .push(format!("{held:#}: until then state ends with this daemon"));
+                        .push(format!("{held:#}; without it state ends with this daemon"));
                     config.store.address = Address::Memory;
                 }
                 taken => taken?,
@@ -57,13 +63,15 @@ impl Locks {
         }
         match sqlite::lock(path) {
             Ok(lock) => self.held.push(lock),
-            Err(held @ LockError::Held(_)) => {
-                return Err(held).with_context(|| {
-                    format!(
-                        "can't lock {} (a daemon for each store: --state-dir or --store names another)",
-                        path.display()
-                    )
-                });
+            Err(LockError::Held(holder)) => {
+                let who = match holder {
+                    Some(Holder { pid, .. }) => format!("the daemon with pid {pid}"),
+                    None => "another daemon, outside this container perhaps,".to_owned(),
+                };
+                anyhow::bail!(
+                    "{who} has the store {}: --state-dir or --store names another",
+                    path.display()
+                );
             }
             Err(LockError::Io(_)) => {}
         }
@@ -120,6 +128,22 @@ mod tests {
         assert_eq!(first.held.len(), 1);
     }
 
+    #[test]
+    fn a_link_and_what_it_leads_to_have_one_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("real.db"), folder.path().join("link.db"));
+        std::fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut first = Locks::of(Vec::new()).unwrap();
+        first.take_store(&link).unwrap();
+        assert!(Locks::of(Vec::new()).unwrap().take_store(&path).is_err());
+        drop(first);
+        let mut first = Locks::of(Vec::new()).unwrap();
+        first.take_store(&path).unwrap();
+        assert!(Locks::of(Vec::new()).unwrap().take_store(&link).is_err());
+        assert!(!folder.path().join("link.db.lock").exists());
+    }
+
     /// Row 105, for a store.
     #[test]
     fn the_second_daemon_on_a_store_learns_who_has_it() {
@@ -130,8 +154,9 @@ mod tests {
         first.take_store(&path).unwrap();
         assert_eq!(first.held.len(), 1);
         let error = format!("{:#}", locks().take_store(&path).unwrap_err());
-        let pid = std::process::id().to_string();
-        assert!(error.starts_with("can't lock ") && error.contains(&pid), "{error}");
+        let pid = std::process::id();
+        let expected = format!("the daemon with pid {pid} has the store {}: ", path.display());
+        assert!(error.starts_with(&expected), "{error}");
         drop(first);
         locks().take_store(&path).unwrap();
     }

@@ -25,6 +25,7 @@ mod standing;
 mod store;
 mod surroundings;
 mod touch;
+mod worker;
 
 use std::ffi::CString;
 use std::path::Path;
@@ -221,8 +222,13 @@ async fn serve(
         mailing.publish_events(exchange, &beside, events)
     });
     let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
-    if let Some(publishing) = &publishing {
-        executor = executor.with_courier(Arc::new(courier::Desk::new(publishing.clone())));
+    let mut workers = None;
+    if let (Some(publishing), Some(mailing)) = (&publishing, &mailing) {
+        let ways = (publishing.outbox.clone(), mailing.broker());
+        let sending = worker::start(&config, ways, publishing.permission.clone(), &bus, &clock)?;
+        let desk = courier::Desk::new(publishing.clone(), sending.clone());
+        executor = executor.with_courier(Arc::new(desk));
+        workers = Some(sending);
     }
     let executing = tokio::spawn(executor.run());
     // Read before anything is written over it; what is alive counts before the first fire is judged.
@@ -231,7 +237,12 @@ async fn serve(
     let (later, late) = mpsc::unbounded_channel();
     let restoring =
         restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
-    tokio::spawn(restoring);
+    tokio::spawn(async move {
+        restoring.await;
+        if let Some(workers) = workers {
+            workers.resume();
+        }
+    });
 
     if config.store.address.is_shared() {
         let (settling, again) = (touch::SETTLING, touch::AGAIN);

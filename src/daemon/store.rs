@@ -86,7 +86,7 @@ impl Keeper {
     pub(super) fn tell(&mut self) {
         let store = self.outlook.name.to_string();
         let reason = match &*self.outlook.standing.borrow_and_update() {
-            Standing::Down { error, .. } => Some(error.to_string()),
+            Standing::Down { error, .. } | Standing::Strained { error } => Some(error.to_string()),
             Standing::Unknown | Standing::Up => None,
         };
         match reason {
@@ -114,6 +114,9 @@ impl Outlook {
                     more => format!("; {more} writes wait for it"),
                 };
                 Some(format!("the store {} is away: {error}{waiting}", self.name))
+            }
+            Standing::Strained { error } => {
+                Some(format!("the store {} is full: {error}", self.name))
             }
             Standing::Unknown | Standing::Up => None,
         }

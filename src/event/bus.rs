@@ -234,6 +234,10 @@ fn warns(event: &Event) -> bool {
         | Event::MessageDropped { .. }
         | Event::BrokerDown { .. }
         | Event::BrokerBlocked { .. }
+        | Event::OrderRefused { .. }
+        | Event::ReportLost { .. }
+        | Event::WorkerStopping { .. }
+        | Event::WorkerStopped { .. }
         | Event::SchedulerPaused { .. }
         | Event::ClockStepped { .. }
         | Event::SchedulerRestarted { .. }

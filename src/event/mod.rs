@@ -184,6 +184,52 @@ pub enum Event {
         /// Which, without secrets.
         broker: String,
     },
+    /// A worker takes orders from a queue.
+    WorkerStarted {
+        /// The program's version.
+        version: &'static str,
+        /// The queue.
+        queue: String,
+        /// The worker's name.
+        worker: String,
+        /// Whether orders must be signed.
+        signed: bool,
+    },
+    /// A message from the queue was not carried out.
+    OrderRefused {
+        /// The message's id, as it says itself.
+        id: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// An order was given back to its queue, or to its sender, without having been started.
+    OrderReturned {
+        /// The order's id.
+        id: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// What came of an order could not be told to whoever sent it.
+    ReportLost {
+        /// The order's id.
+        id: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A worker takes no more orders.
+    WorkerStopping {
+        /// Runs still alive.
+        running: usize,
+    },
+    /// A worker has ended its work.
+    WorkerStopped {
+        /// How many orders it carried out.
+        done: u64,
+        /// How many messages it refused.
+        refused: u64,
+        /// Runs that had to be killed.
+        killed: usize,
+    },
     /// What is due is held from now on, and not started.
     SchedulerPaused {
         /// Why, in words.
@@ -286,6 +332,12 @@ impl Event {
             Event::BrokerDown { .. } => "broker.down",
             Event::BrokerBlocked { .. } => "broker.blocked",
             Event::BrokerUp { .. } => "broker.up",
+            Event::WorkerStarted { .. } => "worker.started",
+            Event::OrderRefused { .. } => "order.refused",
+            Event::OrderReturned { .. } => "order.returned",
+            Event::ReportLost { .. } => "report.lost",
+            Event::WorkerStopping { .. } => "worker.stopping",
+            Event::WorkerStopped { .. } => "worker.stopped",
             Event::SchedulerPaused { .. } => "scheduler.paused",
             Event::SchedulerResumed => "scheduler.resumed",
             Event::ClockStepped { .. } => "clock.stepped",

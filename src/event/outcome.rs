@@ -32,6 +32,11 @@ pub enum Outcome {
         /// Why, in words.
         reason: String,
     },
+    /// It was carried out elsewhere, and nobody saw its end.
+    Lost {
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 /// What a code or signal most likely means, in words for people.
@@ -71,6 +76,8 @@ pub enum Cause {
     NoBody,
     /// The worker that carried it out has failed, not the command.
     Worker,
+    /// The worker that carried it out ended, and ended it for that.
+    WorkerStopped,
     /// The task that its message started has failed.
     Task,
     /// The task that its message started was revoked, or came too late.
@@ -79,6 +86,40 @@ pub enum Cause {
     NoResult,
     /// The result of its task, if there is one, cannot be heard of any more.
     ResultLost,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Cause; 22] = [
+        Cause::NotExecutable,
+        Cause::NotFound,
+        Cause::OutOfMemory,
+        Cause::NoSpace,
+        Cause::Stopped,
+        Cause::Replaced,
+        Cause::Shutdown,
+        Cause::Returned,
+        Cause::NoExchange,
+        Cause::Forbidden,
+        Cause::Nacked,
+        Cause::Unconfirmed,
+        Cause::Blocked,
+        Cause::BrokerAway,
+        Cause::Worker,
+        Cause::WorkerStopped,
+        Cause::NotKept,
+        Cause::NoBody,
+        Cause::Task,
+        Cause::Revoked,
+        Cause::NoResult,
+        Cause::ResultLost,
+    ];
+
+    /// The cause that is told in these words.
+    #[must_use]
+    pub fn of_words(words: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.to_string() == words)
+    }
 }
 
 impl Outcome {
@@ -91,6 +132,7 @@ impl Outcome {
             Outcome::Killed { .. } => "killed",
             Outcome::TimedOut { .. } => "timed out",
             Outcome::CouldNotStart { .. } => "could not start",
+            Outcome::Lost { .. } => "lost",
         }
     }
 
@@ -116,6 +158,15 @@ impl Outcome {
         match self {
             Outcome::Killed { signal } => Some(*signal),
             Outcome::TimedOut { signal, .. } => *signal,
+            _ => None,
+        }
+    }
+
+    /// Why it has no end of its own, in words: where it could not start, or was lost.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::CouldNotStart { reason } | Outcome::Lost { reason } => Some(reason),
             _ => None,
         }
     }
@@ -151,6 +202,7 @@ impl fmt::Display for Cause {
             Cause::NotKept => "the outbox did not take the message",
             Cause::NoBody => "there is no body to send",
             Cause::Worker => "the worker failed",
+            Cause::WorkerStopped => "the worker was stopped",
             Cause::Task => "the task failed",
             Cause::Revoked => "the task was revoked",
             Cause::NoResult => "no result came in time",
@@ -174,6 +226,7 @@ impl fmt::Display for Outcome {
             },
             Outcome::TimedOut { .. } => f.write_str("timed out"),
             Outcome::CouldNotStart { reason } => write!(f, "could not start: {reason}"),
+            Outcome::Lost { reason } => write!(f, "lost: {reason}"),
         }
     }
 }
@@ -193,10 +246,19 @@ mod tests {
             (Outcome::Killed { signal: 9 }, "killed by SIGKILL"),
             (Outcome::Killed { signal: 40 }, "killed by signal 40"),
             (Outcome::CouldNotStart { reason: "no shell".into() }, "could not start: no shell"),
+            (Outcome::Lost { reason: "nobody knows".into() }, "lost: nobody knows"),
         ];
         for (outcome, words) in cases {
             assert_eq!(outcome.to_string(), words);
         }
+    }
+
+    #[test]
+    fn a_cause_is_found_by_its_words() {
+        for cause in Cause::ALL {
+            assert_eq!(Cause::of_words(&cause.to_string()), Some(cause));
+        }
+        assert_eq!(Cause::of_words("no reason"), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::shell::Base;
 use super::start::Report;
 use super::ticket::Ticket;
 use super::told::Untold;
-use crate::crontab::directive::Output;
+use crate::crontab::directive::{Executor, Output};
 use crate::event::{Bus, Cause, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
 use crate::job::Job;
 
@@ -34,6 +34,9 @@ const WAITING: usize = 16;
 
 /// The exit code of a program that panics.
 const PANICKED: u8 = 101;
+
+/// Why a run that is meant for a worker does not start where there is no broker.
+const NO_BROKER: &str = "it is for a worker, and there is no broker to send it through (--amqp)";
 
 /// An attempt that is being carried out.
 #[derive(Debug)]
@@ -57,6 +60,13 @@ impl Core {
             Some(courier) if courier.takes(&ticket.run().fire.job) => {
                 let courier = Arc::clone(courier);
                 self.carry(courier, &ticket);
+            }
+            // What is meant for a worker is never run here for want of one.
+            _ if is_for_worker(&ticket.run().fire.job) => {
+                if ticket.go() && self.starts.withdraw(&ticket) {
+                    self.made(ticket.number);
+                    self.not_started(Arc::clone(ticket.run()), NO_BROKER.to_owned());
+                }
             }
             _ => self.starts.submit(ticket),
         }
@@ -204,6 +214,11 @@ impl<F: FnOnce() -> Option<Base> + Send + 'static> Attendance<F> {
         bus.publish(Event::RunEnded(end));
         untold.told(cause);
     }
+}
+
+/// Whether a job's runs are for a worker to carry out.
+fn is_for_worker(job: &Job) -> bool {
+    matches!(job.policy().executor, Executor::Worker(_))
 }
 
 /// Begins to carry an attempt out; a panic is an outcome.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Skip, State, Stop, Stopped};
-use crate::event::{Ended, Fire, RunId};
+use crate::event::{Ended, Fire, Run, RunId};
 use crate::job::{Job, JobKey};
 use crate::schedule::Zone;
 use crate::store::RunRecord;
@@ -17,6 +17,7 @@ pub(super) enum Order {
     State(oneshot::Sender<State>),
     LastEnds(oneshot::Sender<HashMap<JobKey, Ended>>),
     Fire(Fire, oneshot::Sender<Result<RunId, Skip>>),
+    CarryOut(Arc<Run>, oneshot::Sender<Result<RunId, Skip>>),
     Wait(RunId, oneshot::Sender<Ended>),
     End(RunId, oneshot::Sender<bool>),
     Pause(Arc<Job>, oneshot::Sender<bool>),
@@ -69,6 +70,12 @@ impl Handle {
     /// As [`fire`](Handle::fire), and why not; none once the executor has stopped.
     pub async fn try_fire(&self, fire: Fire) -> Option<Result<RunId, Skip>> {
         self.ask(|reply| Order::Fire(fire, reply)).await
+    }
+
+    /// Carries out an attempt of a run that somebody else has fired, under its id; why not, or none once the executor has
+    /// stopped. No other attempt of the same run may be alive here.
+    pub async fn carry_out(&self, run: Arc<Run>) -> Option<Result<RunId, Skip>> {
+        self.ask(|reply| Order::CarryOut(run, reply)).await
     }
 
     /// Waits for the final end of a run, after its last attempt; none if there is no such run, or it never starts.

@@ -14,6 +14,7 @@ use super::deadline::{Deadline, Set};
 use super::ending::Ending;
 use super::tree::Tree;
 use super::{Core, retry};
+use crate::crontab::directive::Executor;
 use crate::event::{Cause, Ended, Event, Fire, Outcome, Run, RunId, Started, Trigger, Usage};
 use crate::job::jitter;
 use crate::schedule::{Ending as Wanted, Schedule};
@@ -222,7 +223,10 @@ impl Core {
             ending.tree = Some(Tree::new(id, Pid::from_raw(pid)));
             self.look_within(Duration::ZERO);
         } else {
-            let timeout = started.run.fire.job.policy().timeout;
+            let policy = started.run.fire.job.policy();
+            // A worker counts from its own start: until then the order waits in its queue.
+            let is_ours = !matches!(policy.executor, Executor::Worker(_));
+            let timeout = policy.timeout.filter(|_| is_ours);
             life.timer = timeout.map(|span| self.deadlines.set(Deadline::TimeOut(id), span));
         }
     }

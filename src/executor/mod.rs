@@ -341,6 +341,9 @@ impl Core {
             Order::Fire(fire, reply) => {
                 let _ = reply.send(self.arrive(fire));
             }
+            Order::CarryOut(run, reply) => {
+                let _ = reply.send(self.admit(&run));
+            }
             Order::Wait(run, reply) => self.wait(run, reply),
             Order::End(run, reply) => {
                 let _ = reply.send(self.end_run(run, Some(Cause::Stopped)) || self.call_off(run));

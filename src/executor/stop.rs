@@ -178,6 +178,7 @@ impl Executor {
             Some(deadline) = self.core.deadlines.next() => self.core.expire(deadline),
             Some(order) = self.orders.recv() => match order {
                 Order::Fire(fire, _) => self.core.miss_fire(&fire, STOPPED),
+                Order::CarryOut(run, _) => self.core.miss(&run, STOPPED),
                 Order::Stop(again, reply) => {
                     replies.push(reply);
                     if let Stop::End { grace } = again {

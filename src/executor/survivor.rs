@@ -32,7 +32,9 @@ impl Core {
     pub(super) fn take_open(&mut self, mut records: Vec<RunRecord>, zone: &Zone) {
         // What is alive in this life is no run of an earlier one.
         records.retain(|record| !self.lives.contains_key(&record.run));
-        let unknown = records.iter().filter(|record| record.process.is_none());
+        // What was started without a process here has none, though a worker of this host may have one of that name.
+        let unknown =
+            records.iter().filter(|record| record.process.is_none() && record.started.is_none());
         let found = find(&unknown.map(|record| record.run.to_string()).collect());
         for record in records {
             let known = record.process.map(|(pid, since)| (Pid::from_raw(pid), since));

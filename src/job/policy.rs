@@ -93,7 +93,8 @@ impl Policy {
     ///
     /// `@at` catches up with its latest instant unless something says otherwise, since there is no other.
     /// `random_delay` is `RANDOM_DELAY` in minutes: it stands for a jitter where no jitter is given. An `-s`
-    /// before the command stands for `overlap=skip` likewise.
+    /// before the command stands for `overlap=skip` likewise. A run at a worker is waited for unless something says
+    /// otherwise.
     #[must_use]
     pub fn resolve(
         options: &Options,
@@ -120,6 +121,7 @@ impl Policy {
             None if random_delay > 0 => Duration::from_secs(60 * u64::from(random_delay)),
             None => defaults.jitter.unwrap_or(built_in.jitter),
         };
+        let executor = pick!(executor).unwrap_or(built_in.executor);
         Policy {
             enabled: pick!(enabled).unwrap_or(built_in.enabled),
             timeout: pick!(timeout),
@@ -139,9 +141,12 @@ impl Policy {
             until: options.until,
             ping: pick!(ping),
             on_failure: pick!(on_failure),
-            executor: pick!(executor).unwrap_or(built_in.executor),
             expires: pick!(expires).unwrap_or(built_in.expires),
-            result: pick!(result).unwrap_or(built_in.result),
+            result: pick!(result).unwrap_or(match &executor {
+                Executor::Worker(_) => Await::Wait,
+                Executor::Shell => built_in.result,
+            }),
+            executor,
             output: pick!(output).unwrap_or(built_in.output),
         }
     }
@@ -204,6 +209,14 @@ mod tests {
         assert_eq!(of(&Options::default()).catch_up, CatchUp::Latest);
         let none = Options { catch_up: Some(CatchUp::None), ..Options::default() };
         assert_eq!(of(&none).catch_up, CatchUp::None);
+    }
+
+    #[test]
+    fn a_run_at_a_worker_is_waited_for_unless_told_otherwise() {
+        let worker = Options { executor: Some(Executor::Worker("q".into())), ..Options::default() };
+        assert_eq!(resolve(&worker, &Options::default()).result, Await::Wait);
+        let none = Options { result: Some(Await::None), ..worker };
+        assert_eq!(resolve(&none, &Options::default()).result, Await::None);
     }
 
     #[test]

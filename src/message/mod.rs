@@ -3,6 +3,10 @@
 //! Receives the words of a `publish` and the occasion of a fire, hands on a [`Message`]. Layer 1: pure; it knows of no
 //! broker's client, no clock and no store.
 
+mod bytes;
+pub mod order;
+pub mod report;
+pub mod signature;
 pub mod arguments;
 pub mod celery;
 mod cloud;
@@ -12,6 +16,9 @@ pub mod occasion;
 mod value;
 pub mod words;
 
+pub use bytes::Bytes;
+pub use order::Order;
+pub use report::Report;
 pub use arguments::{Arguments, UsageText};
 pub use compose::{BadMessage, compose};
 pub use occasion::{Occasion, message_id};

@@ -91,7 +91,7 @@ mod tests {
         fn delays_stay_below_a_bound_that_doubles(failures in 1_u32..200, dice: u64) {
             let pace = Pace::default();
             let bound = |first: u64, longest: u64| {
-                let grown = u128::from(first) << failures.min(60);
+                let grown = u128::from(first) << failures.min(20);
                 Duration::from_millis(u64::try_from(grown / 2).unwrap().min(longest))
             };
             let delay = pace.delay(false, failures, dice);

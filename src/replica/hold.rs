@@ -80,9 +80,12 @@ impl Gate {
                 let is_due = self.told.expired.is_none_or(|at| now >= at + REMINDER);
                 if expired > 0 && is_due {
                     self.told.expired = Some(now);
+                    let what = match expired {
+                        1 => "1 fire was held for longer than its grace".to_owned(),
+                        _ => format!("{expired} fires were held for longer than their grace"),
+                    };
                     self.warn(format!(
-                        "the store is away: {expired} fires were held for longer than their grace; they are listed as \
-                         missed when it answers, unless another replica has started them"
+                        "the store is away: {what}; what no other replica has started is listed as missed when it answers"
                     ));
                 }
             }

@@ -147,10 +147,11 @@ impl Gate {
         }
         if self.suppressed > 0 {
             let count = std::mem::take(&mut self.suppressed);
-            self.note(format!(
-                "{count} fires that came again were not started: their instants were dealt with before, and other \
-                 replicas live"
-            ));
+            let what = match count {
+                1 => "1 fire that came again was not started: its instant was".to_owned(),
+                _ => format!("{count} fires that came again were not started: their instants were"),
+            };
+            self.note(format!("{what} dealt with before, and other replicas live"));
         }
     }
 

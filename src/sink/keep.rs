@@ -202,6 +202,7 @@ fn recorded(outcome: &Outcome) -> RecordedOutcome {
         Outcome::Killed { .. } => RecordedOutcome::Killed,
         Outcome::TimedOut { .. } => RecordedOutcome::TimedOut,
         Outcome::CouldNotStart { .. } => RecordedOutcome::CouldNotStart,
+        Outcome::Lost { .. } => RecordedOutcome::Lost,
     }
 }
 

@@ -37,7 +37,8 @@ pub fn trace(event: &Event, zone: &Zone) {
             }
         }
         Event::Notice { file, text, warning } => {
-            let file = file.as_deref().unwrap_or("");
+            // A field without a value is left out.
+            let file = file.as_deref();
             let text = escape(text.as_bytes());
             if *warning {
                 warn!(event = name, file, "{text}");
@@ -144,6 +145,26 @@ pub fn trace(event: &Event, zone: &Zone) {
         }
         Event::BrokerUp { broker } => {
             info!(event = name, broker = escape(broker.as_bytes()), "the broker takes messages");
+        }
+        Event::WorkerStarted { version, queue, worker, signed } => {
+            let (queue, worker) = (escape(queue.as_bytes()), escape(worker.as_bytes()));
+            info!(event = name, version, queue, worker, signed, "cronkeep {version}: takes orders");
+        }
+        Event::OrderRefused { id, reason } => {
+            let (order, reason) = (escape(id.as_bytes()), escape(reason.as_bytes()));
+            warn!(event = name, order, reason, "not carried out");
+        }
+        Event::OrderReturned { id, reason } => {
+            let (order, reason) = (escape(id.as_bytes()), escape(reason.as_bytes()));
+            info!(event = name, order, reason, "given back");
+        }
+        Event::ReportLost { id, reason } => {
+            let (order, reason) = (escape(id.as_bytes()), escape(reason.as_bytes()));
+            warn!(event = name, order, reason, "nobody was told how it ended");
+        }
+        Event::WorkerStopping { running } => info!(event = name, running, "stopping"),
+        Event::WorkerStopped { done, refused, killed } => {
+            info!(event = name, done, refused, killed, "stopped");
         }
         Event::SchedulerPaused { reason } => {
             let reason = escape(reason.as_bytes());
@@ -267,23 +288,21 @@ fn tell_started(name: &str, started: &Started, zone: &Zone) {
 
 fn tell_ended(name: &str, ended: &Ended, zone: &Zone) {
     let Run { id, fire, attempt } = &*ended.run;
-    let could_not_start = match &ended.outcome {
-        Outcome::CouldNotStart { reason } => Some(reason),
-        _ => None,
-    };
+    let was_started = !matches!(ended.outcome, Outcome::CouldNotStart { .. });
     // What is to be quiet about its runs need not be quiet about those that never were.
-    if fire.job.flags.dont_log && could_not_start.is_none() {
+    if fire.job.flags.dont_log && was_started {
         return;
     }
     let job = fire.job.label();
     let run = id.to_string();
     let scheduled = due_at(fire.due, zone);
     let outcome = escape(words_of(ended).as_bytes());
-    let reason = could_not_start.cloned().or(ended.cause.map(|cause| cause.to_string()));
+    let reason = ended.outcome.reason().map(str::to_owned);
+    let reason = reason.or(ended.cause.map(|cause| cause.to_string()));
     let reason = reason.map(|reason| escape(reason.as_bytes()));
     let (exit, signal) = (ended.outcome.exit(), ended.outcome.signal());
     let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let duration_ms = could_not_start.is_none().then(|| milliseconds(ended.duration));
+    let duration_ms = was_started.then(|| milliseconds(ended.duration));
     let retry_ms = ended.retry.map(milliseconds);
     let words = cron_words(fire, "CMDEND");
     macro_rules! tell {

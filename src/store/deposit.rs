@@ -1,5 +1,6 @@
 //! A snapshot as it lies in a store: with when it was put there and by whom, and sealed where there is a key.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -48,6 +49,16 @@ pub enum BadDeposit {
 #[must_use]
 pub fn newest(state_dir: &Path, namespace: &str) -> PathBuf {
     state_dir.join(format!("newest-{namespace}"))
+}
+
+/// Compares a version with the newest that is kept in `file`, which is left as it is.
+///
+/// # Errors
+/// A newer one was seen before.
+pub fn check_newest(file: PathBuf, found: u64) -> Result<u64, BadDeposit> {
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let known = text.trim_end().parse().unwrap_or(0);
+    if found < known { Err(BadDeposit::Older { found, known, file }) } else { Ok(known) }
 }
 
 /// What is told of a deposit beside the snapshot.

@@ -6,7 +6,10 @@ pub enum StoreError {
     /// It cannot be reached, or did not answer in time.
     #[error("{0}")]
     Down(String),
-    /// It does not take what it is asked to: a wrong password, a replica that only reads, no memory, no space.
+    /// There is no space left where it is.
+    #[error("{0}")]
+    Full(String),
+    /// It does not take what it is asked to: a wrong password, a replica that only reads, no memory.
     #[error("{0}")]
     Refused(String),
     /// A later version of this program has written to it.

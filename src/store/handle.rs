@@ -25,6 +25,11 @@ pub enum Standing {
     Unknown,
     /// It answered when it was asked last.
     Up,
+    /// It answered, takes what matters, and is not well: there is no space left.
+    Strained {
+        /// Why.
+        error: StoreError,
+    },
     /// It did not.
     Down {
         /// Since when.

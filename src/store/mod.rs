@@ -140,6 +140,11 @@ pub trait Store: Send + Sync {
     /// Makes ready for a [`start`](Store::start) that comes in a moment: what it needs is read, nothing is changed.
     fn warm(&self) {}
 
+    /// What is wrong with it though it answers, and takes what matters.
+    fn strain(&self) -> Option<StoreError> {
+        None
+    }
+
     /// How often it began anew while it was in use, as far as it notices itself: what was kept may be gone.
     fn rebirths(&self) -> u64 {
         0

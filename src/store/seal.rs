@@ -81,23 +81,12 @@ impl Kind {
 }
 
 impl Seal {
-    /// Reads the key from a file; blanks and line ends after it are none of it.
+    /// Reads the key from a file; see [`read_key`].
     ///
     /// # Errors
-    /// It cannot be read, others may read or change it, or it is too short or too long.
+    /// As those of [`read_key`].
     pub fn from_file(path: &Path, namespace: &str) -> Result<Self, BadKey> {
-        let file = File::open(path)?;
-        let mode = file.metadata()?.mode() & 0o7777;
-        // A mounted secret may be readable for a group; everybody is one too many.
-        if mode & 0o027 != 0 {
-            return Err(BadKey::Open(mode));
-        }
-        let mut key = Vec::new();
-        file.take(LONGEST + 1).read_to_end(&mut key)?;
-        if key.len() as u64 > LONGEST {
-            return Err(BadKey::Long);
-        }
-        Seal::new(key.trim_ascii_end(), namespace)
+        Seal::new(&read_key(path)?, namespace)
     }
 
     /// Seals with this key.
@@ -162,6 +151,29 @@ impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seal").field("namespace", &self.namespace).finish_non_exhaustive()
     }
+}
+
+/// The key in a file; blanks and line ends after it are none of it.
+///
+/// # Errors
+/// It cannot be read, others may read or change it, or it is too short or too long.
+pub fn read_key(path: &Path) -> Result<Vec<u8>, BadKey> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode() & 0o7777;
+    // A mounted secret may be readable for a group; everybody is one too many.
+    if mode & 0o027 != 0 {
+        return Err(BadKey::Open(mode));
+    }
+    let mut key = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut key)?;
+    if key.len() as u64 > LONGEST {
+        return Err(BadKey::Long);
+    }
+    key.truncate(key.trim_ascii_end().len());
+    if key.len() < SHORTEST {
+        return Err(BadKey::Short(key.len()));
+    }
+    Ok(key)
 }
 
 /// The content of something that may be sealed, whoever sealed it: for those who have no key to judge it by.

@@ -391,8 +391,21 @@ impl Writer {
             self.doubts.send_modify(|count| *count += 1);
         }
         let (now, waiting) = (self.clock.now(), self.queue.len());
-        note(&self.standing, now, error, Some(waiting));
+        match self.store.strain().filter(|_| error.is_none()) {
+            Some(error) => strain(&self.standing, error),
+            None => note(&self.standing, now, error, Some(waiting)),
+        }
     }
+}
+
+/// Notes that the store answered, and is not well.
+fn strain(standing: &watch::Sender<Standing>, error: StoreError) {
+    let new = Standing::Strained { error };
+    standing.send_if_modified(|standing| {
+        let changed = *standing != new;
+        *standing = new;
+        changed
+    });
 }
 
 /// Notes that the store answered, or with what error it did not; without `waiting` as many writes wait as before.

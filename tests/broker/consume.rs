@@ -24,7 +24,8 @@ async fn is_on(deliveries: &Deliveries) {
 async fn waits(deliveries: &Deliveries) -> String {
     let is_waiting = |consuming: &Consuming| {
         // What is told before anything was tried.
-        *consuming != Consuming::On && *consuming != (Consuming::Waiting { reason: "there is no connection yet".into() })
+        *consuming != Consuming::On
+            && *consuming != (Consuming::Waiting { reason: "there is no connection yet".into() })
     };
     match until(&mut deliveries.consuming(), is_waiting).await {
         Consuming::Waiting { reason } => reason,

@@ -50,7 +50,7 @@ async fn a_confirmed_message_is_in_the_queue_as_it_was_made() {
         "{<<\"none\">>,void,undefined}",
         "{<<\"small\">>,signedint,5}",
         "{<<\"table\">>,table,[{<<\"in\">>,table,[]}]}",
-        "{<<\"text\">>,longstr,<<195,164>>}",
+        "{<<\"text\">>,longstr,<<\"ä\">>}",
         "{<<\"true\">>,bool,true}",
         // Delivery mode, priority, correlation id, reply-to, expiration, id, timestamp, type, user, application.
         "],2,7,<<\"run\">>,<<\"answers\">>,undefined,<<\"the-id\">>,1767323045,<<\"cronkeep.fire\">>,undefined,<<\"cronkeep\">>",

@@ -125,7 +125,10 @@ async fn a_connection_that_an_operator_closes_is_made_again() {
     rabbit.close_connections();
     let told = until(&mut standing, |now| matches!(now, Standing::Down { .. })).await;
     let Standing::Down { reason, .. } = told else { unreachable!() };
-    assert!(reason.contains("CONNECTION_FORCED") && reason.contains("closed by a test"), "{reason}");
+    assert!(
+        reason.contains("CONNECTION_FORCED") && reason.contains("closed by a test"),
+        "{reason}"
+    );
     is_up(&broker).await;
     assert_eq!(sent(&broker, message("after", "q")).await, Delivery::Confirmed);
 }
@@ -203,7 +206,17 @@ async fn closing_waits_for_what_is_under_way_and_says_goodbye() {
     assert_eq!(place.depth("q"), 500);
     assert_eq!(rabbit.connections(), 0);
     // A connection that is just gone is a warning in the broker's log.
-    assert!(!rabbit.log().contains("client unexpectedly closed"), "{}", rabbit.log());
+    let of_us = format!("vhost: '{}'", place.name());
+    let told = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(line) = rabbit.log().lines().find(|line| line.contains(&of_us)) {
+                return line.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let told = told.await.unwrap();
+    assert!(told.contains("[info]"), "{told}");
     let delivery = sent(&broker, message("late", "q")).await;
     assert!(matches!(delivery, Delivery::Away { .. }), "{delivery}");
     // Once more is no mistake.

@@ -14,6 +14,7 @@ mod connect;
 mod consume;
 mod deliver;
 mod lose;
+mod program;
 mod refuse;
 mod scene;
 mod tls;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A message to a queue, through the default exchange.
+#[expect(clippy::needless_pass_by_value, reason = "numbers and texts are passed as they are")]
 pub fn message(id: impl ToString, queue: &str) -> Message {
     Message {
         id: id.to_string(),
@@ -56,10 +57,7 @@ pub async fn answered(answer: Answer) -> Delivery {
 }
 
 /// Waits until something watched is as it should be, and gives it.
-pub async fn until<T: Clone>(
-    watched: &mut watch::Receiver<T>,
-    is_so: impl FnMut(&T) -> bool,
-) -> T {
+pub async fn until<T: Clone>(watched: &mut watch::Receiver<T>, is_so: impl FnMut(&T) -> bool) -> T {
     let found = timeout(PATIENCE, watched.wait_for(is_so)).await;
     found.expect("it comes to be so").expect("somebody tells").clone()
 }

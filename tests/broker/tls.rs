@@ -74,11 +74,8 @@ async fn a_certificate_for_another_name_is_told() {
 #[tokio::test]
 async fn a_port_without_tls_and_a_file_that_is_not_there_are_told() {
     let Some(rabbit) = secret() else { return };
-    let plain = format!(
-        "amqps://127.0.0.1:{}?cacertfile={}",
-        rabbit.port(),
-        rabbit.authority().display()
-    );
+    let plain =
+        format!("amqps://127.0.0.1:{}?cacertfile={}", rabbit.port(), rabbit.authority().display());
     let reason = is_down(&broker(&plain)).await;
     assert!(reason.contains("TLS"), "{reason}");
     let url = format!("{}?cacertfile=/no/such/file", rabbit.vhost().tls_url());

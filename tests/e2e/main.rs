@@ -11,6 +11,7 @@ mod clock;
 mod control;
 mod dropin;
 mod fault;
+mod full;
 mod harness;
 mod history;
 mod hook;
@@ -27,6 +28,7 @@ mod recover;
 mod recover_file;
 mod recover_keep;
 mod recover_kill;
+mod recover_memory;
 mod recover_redis;
 #[expect(dead_code, reason = "not all of it is of use here")]
 #[path = "../support/redis.rs"]

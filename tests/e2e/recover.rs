@@ -202,11 +202,42 @@ fn recover_never_leaves_the_file_and_always_overrules_it() {
     world.renew(IMAGE);
     world.crond().arg("--recover=never").start().stop();
     assert_eq!(world.text(), IMAGE);
-    assert_eq!(world.stored()["text"], IMAGE);
-    world.live_and_edit(&edited());
+    world.live();
+    assert_eq!(world.text(), edited());
     world.write(IMAGE);
     let events = world.crond().arg("--recover=always").start().stop();
     assert_eq!((world.text(), jobs(&events)), (edited(), 3));
+}
+
+#[test]
+fn recover_never_leaves_what_is_kept_until_somebody_edits_the_file() {
+    let world = World::new(IMAGE);
+    world.live_and_edit(&edited());
+    let stored = world.stored();
+    world.renew(IMAGE);
+    let mut crond = world.crond().arg("--recover=never").start();
+    told(&crond, &["reload"]);
+    crond.expect("crontab.loaded");
+    crond.stop();
+    assert_eq!(world.stored(), stored, "nobody has said anything");
+    fs::remove_file(world.path("crontab")).unwrap();
+    let crond = world.crond().arg("--recover=never").spawn();
+    crond.wait_for_socket();
+    crond.stop();
+    assert_eq!(world.stored(), stored, "nor has a file that is missing");
+    world.write(IMAGE);
+    let own = format!("{IMAGE}0 5 1 1 * true five\n");
+    let mut crond = world.crond().arg("--recover=never").start();
+    world.write(&own);
+    crond.expect("crontab.loaded");
+    crond.stop();
+    assert_eq!(world.stored()["text"], own, "what was edited is what holds");
+    world.live();
+    assert_eq!(world.text(), own);
+    // It is the same container, and the file goes on being the truth in the next.
+    world.renew(IMAGE);
+    world.live();
+    assert_eq!(world.text(), own);
 }
 
 #[test]
@@ -243,9 +274,9 @@ fn the_second_daemon_on_a_store_says_who_has_it_and_ends() {
     let other = Crond::new().crontab("").arg(&store).spawn();
     let (status, events) = other.wait();
     assert_eq!(status.code(), Some(1));
-    let pid = crond.pid().to_string();
+    let has = format!("the daemon with pid {} has the store ", crond.pid());
     let says = |event: &serde_json::Value| {
-        event["raw"].as_str().is_some_and(|text| text.contains(&pid) && text.contains("can't lock"))
+        event["raw"].as_str().is_some_and(|text| text.contains(&has))
     };
     assert!(events.iter().any(says), "{events:#?}");
     crond.stop();

@@ -73,6 +73,47 @@ fn a_wrong_key_destroys_nothing_and_the_right_one_recovers() {
 }
 
 #[test]
+fn what_is_shown_is_verified_with_the_key_and_refused_without_its_signature() {
+    let world = World::new(IMAGE);
+    world.live();
+    let key = format!("--store-key={}", world.path("state/key").display());
+    let show = |world: &World, arguments: &[&str]| {
+        let output = world.snapshot(&[&["show"], arguments].concat());
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), out, err)
+    };
+    let world = with_key(world, "the key of this world");
+    let (code, out, err) = show(&world, &[&key]);
+    assert_eq!((code, &*out), (Some(1), ""), "it was not signed");
+    assert!(err.contains("the snapshot is refused: it is not signed"), "{err}");
+    let (code, _, err) = show(&world, &["--store-key=/nowhere/key"]);
+    assert!(code == Some(1) && err.contains("--store-key /nowhere/key"), "{err}");
+    assert!(world.snapshot(&["forget", &key]).status.success(), "it can be forgotten all the same");
+    world.live_and_edit(&edited());
+    let (code, out, _) = show(&world, &[&key]);
+    assert!(code == Some(0) && out.ends_with(", signed\n"), "{out}");
+    let (_, out, _) = show(&world, &[]);
+    assert!(out.contains("only --store-key can verify"), "{out}");
+    let json = |arguments: &[&str]| {
+        let (_, out, _) = show(&world, &[&["--json"], arguments].concat());
+        let object: serde_json::Value = serde_json::from_str(&out).unwrap();
+        (object["signed"].clone(), object["verified"].clone())
+    };
+    assert_eq!((json(&[]), json(&[&key])), ((true.into(), false.into()), (true.into(), true.into())));
+    assert_eq!(world.snapshot(&["diff", &key]).status.code(), Some(0));
+    set_key(&world, "the key of another one");
+    let (code, _, err) = show(&world, &[&key]);
+    assert!(code == Some(1) && err.contains("not that of our key"), "{err}");
+    // Somebody puts back what was there before.
+    set_key(&world, "the key of this world");
+    let old = world.store();
+    world.live_and_edit(IMAGE);
+    world.put_back(&old);
+    let (code, _, err) = show(&world, &[&key]);
+    assert!(code == Some(1) && err.contains("was here before"), "{err}");
+}
+
+#[test]
 fn a_refused_snapshot_that_is_forgotten_beside_the_daemon_is_kept_anew_with_the_next_edit() {
     let world = World::new(IMAGE);
     world.live();

@@ -12,6 +12,7 @@ use cronkeep::message::Message;
 use cronkeep::outbox::{Bounds, Letter, Others, Outbox, Pace, Parts};
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::{Address as StoreAddress, Handle, open};
+use tokio::task::JoinSet;
 
 use super::harness::{block_on, letter};
 use super::rabbit;
@@ -57,6 +58,14 @@ impl Account {
     }
 }
 
+/// The message of that number, for the queue.
+fn message_of(number: usize) -> Letter {
+    let job = u8::try_from(number % 50).unwrap();
+    let plain = letter(&format!("message:{number}"), Some(job));
+    let message = Message { exchange: String::new(), routing_key: "q".to_owned(), ..plain.message };
+    Letter { message, ..plain }
+}
+
 /// Sends as many messages, says when some are confirmed and when the connection is lost, and ends when nothing waits.
 fn send(
     url: &str,
@@ -94,15 +103,14 @@ fn send(
         let mut standing = broker.standing();
         standing.wait_for(|standing| matches!(standing, Standing::Up { .. })).await.unwrap();
         let handing_over = tokio::spawn(async move {
-            for number in 0..count {
-                let job = u8::try_from(number % 50).unwrap();
-                let plain = letter(&format!("message:{number}"), Some(job));
-                let message = Message {
-                    exchange: String::new(),
-                    routing_key: "q".to_owned(),
-                    ..plain.message
-                };
-                outbox.accept(Letter { message, ..plain }).await.unwrap();
+            // Those that come together are kept together: a hundred at a time.
+            for first in (0..count).step_by(100) {
+                let mut together = JoinSet::new();
+                for number in first..count.min(first + 100) {
+                    let outbox = outbox.clone();
+                    together.spawn(async move { outbox.accept(message_of(number)).await.is_ok() });
+                }
+                assert!(together.join_all().await.into_iter().all(|accepted| accepted));
             }
             outbox
         });

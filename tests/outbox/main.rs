@@ -7,10 +7,16 @@
 #[expect(clippy::disallowed_methods, reason = "a test waits for its server as any parent does")]
 mod redis;
 
+#[path = "../support/rabbit.rs"]
+#[expect(dead_code, unreachable_pub, reason = "not all of it is needed here, and none elsewhere")]
+#[expect(clippy::disallowed_methods, reason = "a test waits for its server as any parent does")]
+mod rabbit;
+
 mod backlog;
 mod broker;
 mod crash;
 mod harness;
+mod killed_broker;
 mod others;
 mod sealed;
 mod simulate;

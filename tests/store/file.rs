@@ -1,14 +1,15 @@
 //! The file of the embedded store: whose it is, what becomes of it when it is broken, missing, newer or another's.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::record::RecordedOutcome;
-use cronkeep::store::sqlite::{VERSION_1, VERSION_2, lock};
+use cronkeep::store::sqlite::{Bounds, Sqlite, VERSION_1, VERSION_2, lock};
 use cronkeep::store::{
     Address, Done, Posted, Put, PutSnapshot, Room, RunRecord, SCHEMA, Store, StoreError, Waiting,
     Which, Write, open,
@@ -52,12 +53,108 @@ fn the_default_file_and_its_directories_are_made_for_their_owner_alone() {
 }
 
 #[test]
-fn a_file_that_others_could_read_is_closed_to_them() {
+fn our_own_file_that_others_could_read_is_closed_to_them_and_a_named_one_is_left_as_it_is() {
+    for (access, expected) in [(Access::Default, 0o600), (Access::Owned, 0o644)] {
+        with(async |folder| {
+            fs::write(folder.path(), "").unwrap();
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o644)).unwrap();
+            write(&*folder.store(access), [Write::Pause(key(1))]).await;
+            assert_eq!(mode(&folder.path()), expected);
+            let is_told = folder.told().iter().any(|text| text.contains("mode 0644"));
+            assert_eq!(is_told, expected == 0o644);
+        });
+    }
+}
+
+/// A link to a database elsewhere, in the place of ours.
+fn linked(folder: &Folder) -> std::path::PathBuf {
+    let target = folder.folder().join("elsewhere.db");
+    symlink(&target, folder.path()).unwrap();
+    target
+}
+
+#[test]
+fn a_link_leads_to_the_database_whose_mode_stays() {
+    for access in [Access::Default, Access::Owned] {
+        with(async |folder| {
+            let target = linked(folder);
+            fs::write(&target, "").unwrap();
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
+            let store = folder.store(access);
+            write(&*store, [Write::Pause(key(1))]).await;
+            assert_eq!(mode(&target), 0o640);
+            assert!(state(&*folder.store(Access::Read), key(1)).await.paused);
+            drop(store);
+            assert_eq!(names(folder), ["cronkeep.db", "elsewhere.db"]);
+            let other = open(folder.opening(Address::Sqlite(target), Access::Owned));
+            assert!(state(&*other, key(1)).await.paused);
+        });
+    }
+}
+
+#[test]
+fn a_broken_database_behind_a_link_is_put_aside_where_it_is() {
     with(async |folder| {
-        fs::write(folder.path(), "").unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        let target = linked(folder);
+        fs::write(&target, vec![0xff; 100_000]).unwrap();
         write(&*folder.store(Access::Owned), [Write::Pause(key(1))]).await;
-        assert_eq!(mode(&folder.path()), 0o600);
+        let aside = "elsewhere.db.corrupt-20270115T080000Z";
+        assert_eq!(names(folder), ["cronkeep.db", "elsewhere.db", aside]);
+        assert!(fs::symlink_metadata(folder.path()).unwrap().is_symlink());
+    });
+}
+
+#[test]
+fn a_link_that_leads_nowhere_or_to_somebody_elses_file_is_not_followed() {
+    with(async |folder| {
+        let target = linked(folder);
+        let error = folder.store(Access::Owned).load().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Down(text) if text.contains("leads nowhere")));
+        assert!(!target.exists());
+        if !nix::unistd::geteuid().is_root() {
+            return println!("skipped: only root can give files away");
+        }
+        fs::write(&target, "").unwrap();
+        std::os::unix::fs::chown(&target, Some(61_234), None).unwrap();
+        let error = folder.store(Access::Owned).load().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Down(text) if text.contains("uid 61234")), "{error}");
+        assert_eq!(fs::metadata(&target).unwrap().len(), 0);
+        fs::remove_file(folder.path()).unwrap();
+        std::os::unix::fs::chown(&target, Some(0), None).unwrap();
+        symlink(&target, folder.path()).unwrap();
+        std::os::unix::fs::lchown(folder.path(), Some(61_234), None).unwrap();
+        let error = folder.store(Access::Owned).load().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Down(text) if text.contains("uid 61234")), "{error}");
+    });
+}
+
+#[test]
+fn a_page_that_is_read_beside_the_owner_is_whole_whatever_is_removed_meanwhile() {
+    let folder = &Folder::new();
+    let bounds = Bounds { runs: 20, each: 0, ..Bounds::default() };
+    let opening = folder.opening(Address::Sqlite(folder.path()), Access::Owned);
+    let owner = Sqlite::with_bounds(opening, bounds);
+    let outcome = Some(RecordedOutcome::Failed);
+    let failed = |n: u32| RunRecord { outcome, ..record(n, i64::from(n)) };
+    block_on(write_runs(&owner, (0..20).map(failed)));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let all_written = async {
+                for n in 20..1_000 {
+                    write_runs(&owner, [failed(n)]).await;
+                }
+            };
+            block_on(all_written);
+            ended.store(true, Ordering::Relaxed);
+        });
+        block_on(async {
+            let reader = folder.store(Access::Read);
+            while !ended.load(Ordering::Relaxed) {
+                let page = reader.runs(all(1_000)).await.unwrap();
+                assert!(page.runs.len() >= 20, "{}", page.runs.len());
+            }
+        });
     });
 }
 

@@ -149,6 +149,16 @@ fn a_server_that_is_silent_is_down_within_seconds() {
 }
 
 #[test]
+fn a_server_that_is_asked_for_tls_and_speaks_none_is_told_as_such() {
+    with(started(Redis::setup()), async |server| {
+        let url = format!("rediss://127.0.0.1:{}/0", server.redis.port());
+        let answer = Scripts::new(&url, "default").load().await;
+        let Err(StoreError::Down(text)) = answer else { panic!("{answer:?}") };
+        assert!(text.contains("where no TLS is spoken, redis://"), "{text}");
+    });
+}
+
+#[test]
 fn tls_is_spoken_with_an_authority_of_its_own_or_unlooked() {
     with(started(Redis::setup().tls().password("se/cr@t")), async |server| {
         let port = server.redis.port();

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -96,6 +97,9 @@ pub struct Drained {
     pub properties: String,
 }
 
+/// A node that one test has to itself; nobody waits for it on the thread that has it.
+pub struct Victim(MutexGuard<'static, Rabbit>);
+
 /// The node that the tests of this binary share; none where RabbitMQ is not installed, which CI must have.
 pub fn shared() -> Option<&'static Rabbit> {
     static SHARED: OnceLock<Option<Rabbit>> = OnceLock::new();
@@ -103,13 +107,21 @@ pub fn shared() -> Option<&'static Rabbit> {
 }
 
 /// A second node of this binary, for tests that kill, pause or block it: one at a time.
-pub fn victim() -> Option<MutexGuard<'static, Rabbit>> {
+pub fn victim() -> Option<Victim> {
     static VICTIM: OnceLock<Option<Mutex<Rabbit>>> = OnceLock::new();
     let victim = VICTIM.get_or_init(|| Rabbit::start().map(Mutex::new)).as_ref()?;
     let victim = victim.lock().unwrap_or_else(PoisonError::into_inner);
     // A test that failed may have left it in any state.
     victim.mend();
-    Some(victim)
+    Some(Victim(victim))
+}
+
+impl Deref for Victim {
+    type Target = Rabbit;
+
+    fn deref(&self) -> &Rabbit {
+        &self.0
+    }
 }
 
 impl Setup {
@@ -221,7 +233,8 @@ impl Rabbit {
 
     /// What it wrote so far.
     pub fn log(&self) -> String {
-        let read = |name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        let read =
+            |name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         format!("{}{}", read("log"), read("errors"))
     }
 
@@ -302,6 +315,10 @@ impl Rabbit {
         }
         self.resume();
         self.unblock();
+        self.close_connections();
+        while self.connections() > 0 {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     /// Starts the process, and waits until it answers.
@@ -377,7 +394,10 @@ impl Rabbit {
         let mut settings = vec![
             ("tcp_listeners", format!("[{{\"127.0.0.1\",{}}}]", self.port)),
             ("loopback_users", "[]".to_owned()),
-            ("log", "[{console,[{enabled,false}]},{file,[{file,\"log\"},{level,info}]}]".to_owned()),
+            (
+                "log",
+                "[{console,[{enabled,false}]},{file,[{file,\"log\"},{level,info}]}]".to_owned(),
+            ),
             // A test's host may be as full as it likes.
             ("disk_free_limit", "1".to_owned()),
             ("vm_memory_high_watermark", "0.9".to_owned()),
@@ -490,8 +510,10 @@ impl Vhost<'_> {
 
     /// How many messages a queue holds that nobody has taken.
     pub fn depth(&self, queue: &str) -> usize {
-        let declare =
-            format!("{{'queue.declare', 0, {}, true, false, false, false, false, []}}", binary(queue));
+        let declare = format!(
+            "{{'queue.declare', 0, {}, true, false, false, false, false, []}}",
+            binary(queue)
+        );
         self.inside(&format!(
             "begin {{'queue.declare_ok', _, Count, _}} = amqp_channel:call(Channel, {declare}), Count end"
         ))
@@ -502,9 +524,20 @@ impl Vhost<'_> {
     /// Puts a message into a queue; properties as Erlang writes them: `#{message_id => <<"1">>}`, headers with types.
     pub fn put(&self, queue: &str, body: &[u8], properties: &str) {
         let fields = [
-            "content_type", "content_encoding", "headers", "delivery_mode", "priority",
-            "correlation_id", "reply_to", "expiration", "message_id", "timestamp", "type", "user_id",
-            "app_id", "cluster_id",
+            "content_type",
+            "content_encoding",
+            "headers",
+            "delivery_mode",
+            "priority",
+            "correlation_id",
+            "reply_to",
+            "expiration",
+            "message_id",
+            "timestamp",
+            "type",
+            "user_id",
+            "app_id",
+            "cluster_id",
         ];
         let fields: String = fields.iter().fold(String::new(), |mut text, field| {
             let _ = write!(text, ", maps:get({field}, Given, undefined)");
@@ -632,7 +665,8 @@ fn unbase64(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.bytes().filter(|byte| *byte != b'=').map(digit).collect();
     let mut bytes = Vec::new();
     for group in digits.chunks(4) {
-        let number = group.iter().fold(0, |number, digit| number << 6 | digit) << (6 * (4 - group.len()));
+        let number =
+            group.iter().fold(0, |number, digit| number << 6 | digit) << (6 * (4 - group.len()));
         bytes.extend(number.to_be_bytes()[1..group.len()].iter());
     }
     bytes

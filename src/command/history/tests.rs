@@ -119,7 +119,8 @@ fn a_run_has_no_count_and_every_stable_field() {
 #[test]
 fn only_what_the_other_columns_do_not_tell_is_the_reason() {
     let of = |outcome, reason: &str| {
-        why(&RunRecord { reason: Some(reason.to_owned()), ..record("x", Some(outcome)) })
+        let run = RunRecord { reason: Some(reason.to_owned()), ..record("x", Some(outcome)) };
+        why(&run, &TimeZone::UTC)
     };
     assert_eq!(of(RecordedOutcome::Succeeded, "succeeded"), "");
     assert_eq!(of(RecordedOutcome::Failed, "failed with exit code 3"), "");
@@ -129,4 +130,24 @@ fn only_what_the_other_columns_do_not_tell_is_the_reason() {
         of(RecordedOutcome::Lost, "the daemon died while it ran"),
         "the daemon died while it ran"
     );
+}
+
+#[test]
+fn a_run_that_was_caught_up_says_for_which_instant() {
+    let late = |run: RunRecord| {
+        why(&RunRecord { due: due(-3_600), trigger: Trigger::CatchUp, ..run }, &TimeZone::UTC)
+    };
+    let done = record("x", Some(RecordedOutcome::Succeeded));
+    assert_eq!(late(done), "catch-up of 2027-01-15 07:00:00");
+    assert_eq!(late(failed()), "catch-up of 2027-01-15 07:00:00; command not found");
+    // Of what did not start, the instant stands in front.
+    assert_eq!(late(missed()), "woken too ^[late");
+}
+
+#[test]
+fn one_instant_is_not_counted() {
+    let one = RunRecord { range: Some((due(0), 1)), ..missed() };
+    let mut out = Vec::new();
+    table(&[one], &TimeZone::UTC).write(&mut out, false, None).unwrap();
+    assert!(!String::from_utf8(out).unwrap().contains("times"));
 }

@@ -8,7 +8,9 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::Console;
-use crate::broker::{Address, Broker, Consuming, Deliveries, Delivery, Options, Publish as _, Queue};
+use crate::broker::{
+    Address, Broker, Consuming, Deliveries, Delivery, Options, Publish as _, Queue,
+};
 use crate::clock::{Clock as _, SystemClock};
 use crate::exit::ExitCode;
 use crate::message::Message;
@@ -94,7 +96,8 @@ async fn reply_queue(answers: &Deliveries) -> anyhow::Result<String> {
     let refused = async {
         // The first word is that there is no connection yet.
         consuming.changed().await.ok()?;
-        let refused = consuming.wait_for(|it| matches!(it, Consuming::Waiting { .. })).await.ok()?;
+        let refused =
+            consuming.wait_for(|it| matches!(it, Consuming::Waiting { .. })).await.ok()?;
         match &*refused {
             Consuming::Waiting { reason } => Some(reason.clone()),
             Consuming::On => None,
@@ -111,7 +114,11 @@ async fn reply_queue(answers: &Deliveries) -> anyhow::Result<String> {
 }
 
 /// The last answer to a task.
-async fn answer(answers: &mut Deliveries, queue: &str, task: Option<&str>) -> anyhow::Result<Reply> {
+async fn answer(
+    answers: &mut Deliveries,
+    queue: &str,
+    task: Option<&str>,
+) -> anyhow::Result<Reply> {
     let mut name = answers.reply_queue();
     let lost = async {
         // The queue goes with its connection; another one has another name.

@@ -179,7 +179,7 @@ impl Actor {
                 // The handle that is kept here keeps both alive.
                 _ = self.doubts.changed() => return true,
                 _ = self.standing.changed() => {
-                    if *self.standing.borrow_and_update() == Standing::Up {
+                    if let Standing::Up | Standing::Strained { .. } = *self.standing.borrow_and_update() {
                         return true;
                     }
                 }
@@ -189,7 +189,16 @@ impl Actor {
 
     fn note(&mut self, Batch { after, accepted }: Batch) {
         if after == self.number {
-            self.pending.extend(accepted.into_iter().map(|Accepted { key, text }| (key, text)));
+            for (key, mut edited) in accepted {
+                // Of all that is not kept yet the first tells what it was before.
+                let is_blank = edited.text.as_ref().is_none_or(Vec::is_empty);
+                if let Some(Accepted { before: Some(before), .. }) = self.pending.remove(&key)
+                    && !is_blank
+                {
+                    edited.before = Some(before);
+                }
+                self.pending.insert(key, edited);
+            }
         }
     }
 
@@ -325,9 +334,9 @@ impl Actor {
             }
             let edits = self.edits(self.seen.is_forgotten(&stored)).await;
             let seen = std::mem::take(&mut self.seen);
-            let ground = self.ground.clone();
+            let (ground, mode) = (self.ground.clone(), self.mode);
             let taken = beside(move || {
-                let taken = seen.take(&stored, edits, &ground, new_instance);
+                let taken = seen.take(&stored, edits, (&ground, mode), new_instance);
                 (seen, stored, taken)
             });
             let Some((seen, stored, taken)) = taken.await else {
@@ -347,12 +356,7 @@ impl Actor {
             for (key, notice) in taken.notices {
                 self.tell(&key, &notice.to_string(), true);
             }
-            for (key, lines) in taken.undecided {
-                self.concerns.remove(&key);
-                if let Some(concern) = case::undecided(&key, lines) {
-                    self.concerns.insert(key, vec![concern]);
-                }
-            }
+            self.concerns.extend(taken.concerns);
             self.tell_concerns();
             self.pending.clear();
             self.write_kinships(taken.kinships).await;
@@ -370,15 +374,22 @@ impl Actor {
                 let others = ground.find(&[], &mut Vec::new()).into_iter();
                 edits.extend(others.filter(|it| !pending.contains_key(&it.key)).filter_map(|it| {
                     let text = Some(it.kinship.as_ref()?.common.as_ref()?.0.clone());
+                    let accepted = Accepted { text, before: None, is_from_memory: false };
                     let dialect = ground.dialect(&it.key);
-                    Some(Edit { key: it.key, path: it.path, text, kinship: it.kinship, dialect })
+                    Some(Edit {
+                        key: it.key,
+                        path: it.path,
+                        accepted,
+                        kinship: it.kinship,
+                        dialect,
+                    })
                 }));
             }
-            for (key, text) in pending {
+            for (key, accepted) in pending {
                 let Some(path) = path_of(&key) else { continue };
-                let kinship = ground.spot(&key).and_then(|spot| spot.read());
+                let kinship = ground.spot(&key).and_then(|spot| spot.read_or_make());
                 let dialect = ground.dialect(&key);
-                edits.push(Edit { key, path, text, kinship, dialect });
+                edits.push(Edit { key, path, accepted, kinship, dialect });
             }
             edits
         });

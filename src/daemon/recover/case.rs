@@ -8,12 +8,13 @@ use nix::unistd::User;
 use super::found::{Found, Ground};
 use super::keep::Stored;
 use super::marker::new_instance;
-use super::{FromMemory, Recovered, hash_of};
+use super::memory::FromMemory;
+use super::{Recovered, hash_of};
 use crate::crontab::{self, Origin, Source};
 use crate::daemon::standing::Key;
 use crate::store::legacy::{self, Unreadable, dumps, loads};
 use crate::store::recovery::table::{Legacy, recover, snapshot_after};
-use crate::store::recovery::{Case, Decision, Kinship, Mode, Notice, Row, Snapshot};
+use crate::store::recovery::{Case, Decision, FileSnapshot, Kinship, Mode, Notice, Row, Snapshot};
 
 /// The most refused rows that are told one by one.
 const MOST_TOLD: usize = 100;
@@ -63,7 +64,8 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
         outcome.notices.extend(texts.map(|text| (first.key.clone(), text, true)));
     }
     for (found, decision) in found.iter().zip(&mut decisions) {
-        outcome.settle(ground, found, decision);
+        let stored = before.and_then(|before| before.files.get(&found.path));
+        outcome.settle(ground, found, decision, stored);
     }
     let after = snapshot_after(before, &decisions);
     if before.is_some_and(|before| *before != after) || before.is_none() && !after.files.is_empty()
@@ -74,10 +76,16 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
 }
 
 impl Outcome {
-    fn settle(&mut self, ground: &Ground, found: &Found, decision: &mut Decision) {
+    fn settle(
+        &mut self,
+        ground: &Ground,
+        found: &Found,
+        decision: &mut Decision,
+        stored: Option<&FileSnapshot>,
+    ) {
         let key = &found.key;
         if decision.write {
-            if let Err(error) = ground.write(found, decision) {
+            if let Err(error) = ground.write(found, decision, stored) {
                 *decision = decision.clone().unwritten();
                 let text = format!("not written, the recovered jobs run from memory: {error}");
                 self.notices.push((key.clone(), text, true));
@@ -88,6 +96,9 @@ impl Outcome {
             } else {
                 self.notices.push((key.clone(), what(decision.case).to_owned(), false));
             }
+        } else if found.text.is_some() && decision.snapshot.is_some() {
+            // Without a marker it is a new container at the next start, and nothing is lost.
+            let _ = ground.mark(found, decision);
         }
         for notice in &decision.notices {
             // That was told with its reason.
@@ -97,35 +108,39 @@ impl Outcome {
             self.notices.push((key.clone(), notice.to_string(), true));
         }
         self.concern(key, decision);
-        let is_kept = decision.snapshot.as_ref().is_some_and(|snapshot| {
-            snapshot.text.as_ref().map(|text| &text.0) == decision.text.as_ref()
-        });
+        // What the file says is no edit where it is left as it is.
+        let is_kept = decision.case == Case::Left
+            || decision.snapshot.as_ref().is_some_and(|snapshot| {
+                snapshot.text.as_ref().map(|text| &text.0) == decision.text.as_ref()
+            });
         if let (true, Some(text)) = (is_kept, &decision.text) {
             self.recovered.kept.insert(key.clone(), hash_of(text));
         }
-        if found.kinship.as_ref() != Some(&decision.kinship) && decision.snapshot.is_some() {
+        let is_new = found.kinship.as_ref() != Some(&decision.kinship) || found.is_cut;
+        if is_new && decision.snapshot.is_some() {
             self.kinships.push((key.clone(), decision.kinship.clone()));
         }
     }
 
     /// Takes note of what somebody has to look at.
     fn concern(&mut self, key: &Key, decision: &Decision) {
-        let file = key.1.display();
-        let mut concerns = Vec::new();
-        if decision.notices.contains(&Notice::FromMemory) {
-            concerns.push(format!("{file}: its recovered jobs run from memory"));
-        }
-        if let (Some(snapshot), Some(text)) = (&decision.snapshot, &decision.text) {
-            concerns.extend(undecided(key, snapshot.undecided_in(text).count()));
-        }
-        if !concerns.is_empty() {
-            self.concerns.insert(key.clone(), concerns);
-        }
+        let lines = match (&decision.snapshot, &decision.text) {
+            (Some(snapshot), Some(text)) => snapshot.undecided_in(text).count(),
+            _ => 0,
+        };
+        let is_from_memory = decision.notices.contains(&Notice::FromMemory);
+        self.concerns.insert(key.clone(), concerns_of(key, is_from_memory, lines));
     }
 }
 
+/// What somebody has to look at of a crontab.
+pub(super) fn concerns_of(key: &Key, is_from_memory: bool, undecided_lines: usize) -> Vec<String> {
+    let from_memory = || format!("{}: its recovered jobs run from memory", key.1.display());
+    is_from_memory.then(from_memory).into_iter().chain(undecided(key, undecided_lines)).collect()
+}
+
 /// What is said of lines that somebody has to decide about.
-pub(super) fn undecided(key: &Key, lines: usize) -> Option<String> {
+fn undecided(key: &Key, lines: usize) -> Option<String> {
     let file = key.1.display();
     match lines {
         0 => None,
@@ -138,7 +153,7 @@ fn what(case: Case) -> &'static str {
     match case {
         Case::Merged => "recovered: what was edited in an earlier container is merged in",
         Case::Rows => "recovered: the jobs that the Python service cached are added",
-        Case::Restored | Case::Unchanged | Case::First | Case::Accepted => {
+        Case::Restored | Case::Unchanged | Case::First | Case::Accepted | Case::Left => {
             "recovered as it was in an earlier container"
         }
     }

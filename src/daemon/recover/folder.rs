@@ -110,9 +110,25 @@ impl Folder {
         new: New<'_>,
         fill: impl FnOnce(&File) -> io::Result<Vec<u8>>,
     ) -> io::Result<()> {
+        self.replace_after(name, new, fill, || Ok(()))
+    }
+
+    /// As [`replace`](Self::replace); does something when the new file is there under its draft's name.
+    ///
+    /// # Errors
+    /// As [`replace`](Self::replace), and what that says.
+    pub(super) fn replace_after(
+        &self,
+        name: &OsStr,
+        new: New<'_>,
+        fill: impl FnOnce(&File) -> io::Result<Vec<u8>>,
+        ready: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         step();
         let draft = self.draft(new.draft)?;
         let outcome = write(&draft, new.access, fill).and_then(|()| {
+            self.sync()?;
+            ready()?;
             step();
             Ok(renameat(&self.0, new.draft, &self.0, name)?)
         });
@@ -173,7 +189,7 @@ impl Folder {
     }
 
     /// Removes what a process that was killed has left; what another is writing stays.
-    fn clear(&self, name: &OsStr) -> io::Result<()> {
+    pub(super) fn clear(&self, name: &OsStr) -> io::Result<()> {
         let is_file = |stat: FileStat| stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits();
         // Anything else was put there by somebody else, and is not opened.
         let _left = match self.stat_of(name)? {

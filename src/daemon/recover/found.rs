@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::config::PlaceSpec;
 use crate::crontab::Dialect;
 use crate::daemon::standing::Key;
 use crate::store::recovery::decide::Standing;
-use crate::store::recovery::{Access, Decision, Finding, Kinship};
+use crate::store::recovery::{Access, Content, Decision, FileSnapshot, Finding, Kinship, Marker};
 use crate::watch::{self, Shape, Surveyed, Trouble, mount_points};
 
 /// A crontab as a recovery finds it.
@@ -26,6 +27,10 @@ pub(super) struct Found {
     pub(super) text: Option<Vec<u8>>,
     /// What the marker beside it says, if there is one.
     pub(super) kinship: Option<Kinship>,
+    /// Whether the marker tells of a recovery that was cut off.
+    pub(super) is_cut: bool,
+    /// Whether it had not heard of a snapshot before that.
+    is_new: bool,
     file: Surveyed,
     standing: Standing,
     is_fixed: bool,
@@ -91,10 +96,21 @@ impl Ground {
             Err(trouble) => return Err(trouble),
         };
         let spot = site.as_ref().and_then(|site| Spot::of(site, &file.path, &self.state_dir));
+        let (mut kinship, next) = match site.as_ref().zip(spot) {
+            Some((site, spot)) => settle(site, &spot),
+            None => (None, None),
+        };
+        let (is_cut, is_new) =
+            (next.is_some(), kinship.as_ref().is_none_or(|it| it.common.is_none()));
+        if let (Some(kinship), Some(next)) = (&mut kinship, next) {
+            kinship.common = Some(next);
+        }
         let dialect = self.places.get(key.0).map_or_else(Dialect::system, |it| it.dialect(&key.1));
         Ok(Found {
             path: absolute.to_string_lossy().into_owned(),
-            kinship: spot.and_then(|spot| spot.read()),
+            kinship,
+            is_cut,
+            is_new,
             access: site.and_then(|site| site.access()),
             is_fixed: is_fixed(&absolute, mounts),
             key,
@@ -118,18 +134,38 @@ impl Ground {
         Site::open(&key.1, trust).ok()?.access()
     }
 
-    /// Does what was decided: the marker first, which tells what the container brought along, then the crontab.
-    pub(super) fn write(&self, found: &Found, decision: &Decision) -> Result<(), NotWritten> {
+    /// Takes note of what the container brought along, before anything else is done with the crontab.
+    ///
+    /// # Errors
+    /// It cannot be noted where it could be.
+    pub(super) fn mark(&self, found: &Found, decision: &Decision) -> io::Result<()> {
+        match self.spot(&found.key).filter(|_| found.kinship.is_none()) {
+            Some(spot) => spot.write(&Kinship { common: None, ..decision.kinship.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Does what was decided, of what the snapshot said: what that was is noted before it is part of the crontab.
+    pub(super) fn write(
+        &self,
+        found: &Found,
+        decision: &Decision,
+        stored: Option<&FileSnapshot>,
+    ) -> Result<(), NotWritten> {
         let Some(text) = &decision.text else { return Ok(()) };
         let site = Site::open(&found.file.path, found.file.trust)?;
         site.check(found.is_fixed)?;
-        if found.kinship.is_none()
-            && let Some(spot) = Spot::of(&site, &found.file.path, &self.state_dir)
-        {
-            spot.write(&Kinship { common: None, ..decision.kinship.clone() })?;
-        }
+        self.mark(found, decision)?;
+        let spot = Spot::of(&site, &found.file.path, &self.state_dir);
         let wanted = decision.snapshot.as_ref().and_then(|snapshot| snapshot.access);
-        site.write(text, wanted)
+        let common = found.kinship.as_ref().and_then(|kinship| kinship.common.clone());
+        let kinship = Kinship { common, ..decision.kinship.clone() };
+        let next = stored.map(|stored| stored.text.clone().unwrap_or_default());
+        let about = |is_next| match &spot {
+            Some(spot) => spot.write_before(&kinship, next.as_ref().filter(|_| is_next)),
+            None => Ok(()),
+        };
+        site.write(text, found.text.as_deref(), wanted, about)
     }
 }
 
@@ -142,10 +178,27 @@ impl Found {
             standing: self.standing,
             fixed: self.is_fixed,
             kinship: self.kinship.as_ref(),
+            cut: self.is_cut && self.is_new,
             access: self.access,
             dialect: &self.dialect,
         }
     }
+}
+
+/// What a marker says, and, where a recovery was cut off, what the snapshot said that is in the file since. A draft that was
+/// left is removed.
+fn settle(site: &Site, spot: &Spot) -> (Option<Kinship>, Option<Content>) {
+    let Some(Marker { kinship, mut next, .. }) = spot.marker() else { return (None, None) };
+    if next.is_some() && site.has_draft() {
+        next = None;
+        if spot.write(&kinship).is_err() {
+            // As long as the marker says so, the draft tells that it is not.
+            return (Some(kinship), None);
+        }
+    }
+    // It is in nobody's way.
+    let _ = site.check_folder().is_ok() && site.clear_draft().is_ok();
+    (Some(kinship), next)
 }
 
 /// The files at a place, and those that were there when the snapshot was put.

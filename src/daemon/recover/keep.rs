@@ -10,19 +10,20 @@ use crate::daemon::standing::Key;
 use crate::store::deposit::{BadDeposit, Deposit};
 use crate::store::recovery::snapshot::SCHEMA;
 use crate::store::recovery::{
-    BadSnapshot, Edited, FileSnapshot, Instance, Kinship, Notice, Snapshot, accept,
+    BadSnapshot, Content, Edited, FileSnapshot, Instance, Kinship, Mode, Notice, Snapshot, accept,
 };
 use crate::store::seal::Seal;
 use crate::store::{Handle, Put, PutSnapshot, StoreError, Versioned};
 use crate::unix::identity::hostname;
 
+use super::case::concerns_of;
 use super::found::Ground;
-use super::hash_of;
 use super::last::{Fate, Last};
 use super::newest::Newest;
+use super::{Accepted, hash_of};
 
-/// What was accepted and is not kept yet: texts; none of one that is gone.
-pub(super) type Pending = BTreeMap<Key, Option<Vec<u8>>>;
+/// What was accepted and is not kept yet.
+pub(super) type Pending = BTreeMap<Key, Accepted>;
 
 /// What the store holds.
 #[derive(Debug, Default)]
@@ -157,7 +158,7 @@ pub(super) struct Seen {
 pub(super) struct Edit {
     pub(super) key: Key,
     pub(super) path: String,
-    pub(super) text: Option<Vec<u8>>,
+    pub(super) accepted: Accepted,
     pub(super) kinship: Option<Kinship>,
     pub(super) dialect: Dialect,
 }
@@ -168,8 +169,8 @@ pub(super) struct Taken {
     /// What the markers are to say, where that is something new.
     pub(super) kinships: Vec<(Key, Kinship)>,
     pub(super) notices: Vec<(Key, Notice)>,
-    /// How many lines wait for a decision.
-    pub(super) undecided: Vec<(Key, usize)>,
+    /// What somebody has to look at.
+    pub(super) concerns: Vec<(Key, Vec<String>)>,
 }
 
 impl Seen {
@@ -190,12 +191,25 @@ impl Seen {
         &self,
         stored: &Stored,
         edits: Vec<Edit>,
-        ground: &Ground,
+        (ground, mode): (&Ground, Mode),
         fresh: fn() -> Instance,
     ) -> Taken {
         let mut snapshot = stored.snapshot.clone().unwrap_or_default();
-        let (mut kinships, mut notices, mut undecided) = (Vec::new(), Vec::new(), Vec::new());
-        for Edit { key, path, text, kinship, dialect } in edits {
+        let (mut kinships, mut notices, mut concerns) = (Vec::new(), Vec::new(), Vec::new());
+        for Edit {
+            key,
+            path,
+            accepted: Accepted { text, before, is_from_memory },
+            kinship,
+            dialect,
+        } in edits
+        {
+            let file = snapshot.files.get(&path);
+            let seen = file.map(|file| match mode {
+                // Whatever the snapshot says: now it is the file that somebody has said something with.
+                Mode::Never => file.clone(),
+                _ => self.seen(&path, file, kinship.as_ref(), before),
+            });
             let before = kinship.clone();
             let kinship = kinship.unwrap_or_else(|| Kinship {
                 // What comes while the daemon runs is nothing that the image brought along.
@@ -203,29 +217,44 @@ impl Seen {
                 first: Vec::new().as_slice().into(),
                 common: None,
             });
-            let file = snapshot.files.get(&path);
-            let seen = file.map(|file| self.seen(&path, file, &kinship));
             let access = ground.access(&key);
             let edited =
                 Edited { file: text.as_deref(), kinship: &kinship, access, dialect: &dialect };
             let accepted = accept(&edited, file, seen.as_ref());
             notices.extend(accepted.notices.into_iter().map(|notice| (key.clone(), notice)));
-            let lines = text.iter().flat_map(|text| accepted.snapshot.undecided_in(text));
-            undecided.push((key.clone(), lines.count()));
+            // Of what runs from memory the lines are in the snapshot.
+            let kept =
+                accepted.snapshot.text.as_ref().map(|text| &text.0).filter(|_| is_from_memory);
+            let lines = kept.or(text.as_ref());
+            let lines = lines.map_or(0, |text| accepted.snapshot.undecided_in(text).count());
+            concerns.push((key.clone(), concerns_of(&key, is_from_memory, lines)));
             snapshot.files.insert(path, accepted.snapshot);
             if before.as_ref() != Some(&accepted.kinship) {
                 kinships.push((key, accepted.kinship));
             }
         }
-        Taken { snapshot, kinships, notices, undecided }
+        Taken { snapshot, kinships, notices, concerns }
     }
 
-    /// What the snapshot said of this path when it was last seen here.
-    fn seen(&self, path: &str, file: &FileSnapshot, kinship: &Kinship) -> FileSnapshot {
+    /// The snapshot's part about this path with the text that tells, compared with the file's, what was edited.
+    fn seen(
+        &self,
+        path: &str,
+        file: &FileSnapshot,
+        kinship: Option<&Kinship>,
+        before: Option<Vec<u8>>,
+    ) -> FileSnapshot {
         let now = file.text.as_ref().map(|text| hash_of(&text.0));
-        let is_same = self.texts.get(path).is_none_or(|then| *then == now);
-        // The whole of it is not kept in memory: what the file last had in common with it does as well.
-        let text = if is_same { file.text.clone() } else { kinship.common.clone() };
+        let is_same = || self.texts.get(path).is_none_or(|then| *then == now);
+        let text = match (before, kinship) {
+            (Some(before), _) => Some(Content(before)),
+            // It is the file's as it was before.
+            (None, Some(kinship)) if file.is_held_by(&kinship.instance) => file.text.clone(),
+            // The file as it was before is part of it.
+            (None, Some(Kinship { common: Some(common), .. })) => Some(common.clone()),
+            // Without a marker, what nobody else has edited is taken for what the file said.
+            _ => file.text.clone().filter(|_| is_same()),
+        };
         FileSnapshot { text, ..file.clone() }
     }
 }

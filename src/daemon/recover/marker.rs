@@ -12,7 +12,7 @@ use nix::unistd::{getegid, geteuid};
 
 use super::folder::{Folder, New, draft_of};
 use super::site::{Site, device_of, name_for};
-use crate::store::recovery::{Access, Instance, Kinship, Marker};
+use crate::store::recovery::{Access, Content, Instance, Kinship, Marker};
 use crate::watch::MOST_BYTES;
 
 /// The most that a marker may hold: two texts, each byte as up to six.
@@ -40,8 +40,22 @@ impl Spot {
         Some(Spot { folder: Folder::open(state_dir).ok()?, name: name_for(&path) })
     }
 
-    /// The marker; none where there is none that was made here: one that was copied tells of another container.
+    /// What the marker says; none where there is none that was made here: one that was copied tells of another container.
     pub(super) fn read(&self) -> Option<Kinship> {
+        self.marker().map(|marker| marker.kinship)
+    }
+
+    /// What the marker says, made if there is none: what comes while the daemon runs is nothing that the image brought along.
+    pub(super) fn read_or_make(&self) -> Option<Kinship> {
+        self.read().or_else(|| {
+            let first = Content::default();
+            let kinship = Kinship { instance: new_instance(), first, common: None };
+            self.write(&kinship).ok().map(|()| kinship)
+        })
+    }
+
+    /// The marker.
+    pub(super) fn marker(&self) -> Option<Marker> {
         let file = self.folder.file(&self.name).ok()??;
         let found = file.metadata().ok()?;
         if found.mode() & 0o022 != 0 || found.uid() != 0 && found.uid() != geteuid().as_raw() {
@@ -50,16 +64,22 @@ impl Spot {
         let (inode, born) = made(&file).ok()?;
         let bytes = self.folder.read(&self.name, MOST).ok()??;
         let marker: Marker = serde_json::from_slice(&bytes).ok()?;
-        marker.is_of(inode, born).then_some(marker.kinship)
+        marker.is_of(inode, born).then_some(marker)
     }
 
     /// Puts a marker in the place of the one that is there, in one step.
     pub(super) fn write(&self, kinship: &Kinship) -> io::Result<()> {
+        self.write_before(kinship, None)
+    }
+
+    /// Puts a marker there that says what the snapshot says, which is about to be written into the crontab.
+    pub(super) fn write_before(&self, kinship: &Kinship, next: Option<&Content>) -> io::Result<()> {
         let access = Access { mode: 0o600, uid: geteuid().as_raw(), gid: getegid().as_raw() };
         let draft = draft_of(&self.name);
         self.folder.replace(&self.name, New { draft: &draft, access }, |file| {
             let (inode, born) = made(file)?;
-            Ok(serde_json::to_vec(&Marker { kinship: kinship.clone(), inode, born })?)
+            let (kinship, next) = (kinship.clone(), next.cloned());
+            Ok(serde_json::to_vec(&Marker { kinship, inode, born, next })?)
         })
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! What may be cut off at any point, and what is found then:
 //! 1. The marker is made before anything else: it tells what the container brought along.
-//! 2. The crontab is replaced: merged again, nothing changes.
+//! 2. The crontab is replaced: before, the marker says with what. Merged again, nothing changes; what is edited meanwhile is
+//!    told from it.
 //! 3. What was accepted is put into the store: the container is one of those whose file equals it.
 //! 4. The marker takes it as what both last said.
 //!
@@ -21,10 +22,11 @@ mod found;
 mod keep;
 mod last;
 mod marker;
+mod memory;
 mod newest;
 mod site;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,12 +35,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::actor::Actor;
+use self::memory::{FromMemory, Memory};
 use super::reload::Reload;
 use super::standing::Key;
 use crate::config::Config;
 use crate::event::Bus;
 use crate::store::Handle;
-use crate::watch::{Change, Edit, Occasion, Text};
+use crate::watch::{Change, Occasion};
 
 /// How long the start waits for a recovery, whatever holds it up.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -52,18 +55,12 @@ pub(super) type Concerns = Arc<[String]>;
 /// What was accepted of a crontab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Accepted {
-    key: Key,
-    /// Its text; none if it is gone.
+    /// What the file says; none if it is gone.
     text: Option<Vec<u8>>,
-}
-
-/// A text that is in force though the file says something else, since that could not be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct FromMemory {
-    key: Key,
-    /// What the file says; none: it is missing.
-    found: Option<Vec<u8>>,
-    text: Vec<u8>,
+    /// With which text that is to be compared to tell what was edited, if not with what its marker says.
+    before: Option<Vec<u8>>,
+    /// Whether something else is in force, from memory.
+    is_from_memory: bool,
 }
 
 /// What was accepted in one step.
@@ -71,7 +68,7 @@ struct FromMemory {
 struct Batch {
     /// The recovery that it follows: what was accepted before one is no news after it, which has read the files itself.
     after: u64,
-    accepted: Vec<Accepted>,
+    accepted: Vec<(Key, Accepted)>,
 }
 
 /// What a recovery came to.
@@ -93,7 +90,7 @@ pub(super) struct Recovery {
     recovered: mpsc::UnboundedReceiver<Recovered>,
     /// Hashes of what was offered, or was kept before.
     offered: HashMap<Key, u64>,
-    from_memory: BTreeMap<Key, FromMemory>,
+    memory: Memory,
     /// Whether the watch has handed on its first change.
     is_watched: bool,
     concerns: watch::Receiver<Concerns>,
@@ -113,7 +110,7 @@ impl Recovery {
             keeping,
             recovered,
             offered: HashMap::new(),
-            from_memory: BTreeMap::new(),
+            memory: Memory::new(config.sources.clone().into()),
             is_watched: false,
             concerns,
         };
@@ -146,13 +143,8 @@ impl Recovery {
             };
             self.take(recovered);
             if self.is_watched {
-                let mut change = Change {
-                    occasion: Occasion::Edit,
-                    notices: Vec::new(),
-                    edits: Vec::new(),
-                    reloads: 0,
-                };
-                self.add_from_memory(&mut change);
+                let (edits, notices) = (self.memory.edits(&[]), Vec::new());
+                let change = Change { occasion: Occasion::Edit, notices, edits, reloads: 0 };
                 return (!change.edits.is_empty()).then_some(change);
             }
         }
@@ -161,30 +153,17 @@ impl Recovery {
     fn take(&mut self, recovered: Recovered) {
         self.number = recovered.number;
         self.offered.extend(recovered.kept);
-        let texts = recovered.from_memory.into_iter().map(|memory| (memory.key.clone(), memory));
-        self.from_memory = texts.collect();
+        self.memory.replace(recovered.from_memory);
     }
 
     /// Puts texts in force that could not be written: of a change that the watch hands on, in the place of those that they
-    /// were to replace.
+    /// were to replace; with what was edited since merged in.
     pub(super) fn amend(&mut self, change: &mut Change) {
-        for edit in &mut change.edits {
-            let key = (edit.place, edit.path.clone());
-            let Some(memory) = self.from_memory.remove(&key) else { continue };
-            if edit.text.as_ref().map(|text| &text.bytes) == memory.found.as_ref() {
-                edit.text = Some(Text::of(memory.text));
-            }
-        }
+        self.memory.amend(change);
         if change.occasion == Occasion::Start {
             self.is_watched = true;
-            self.add_from_memory(change);
-        }
-    }
-
-    fn add_from_memory(&mut self, change: &mut Change) {
-        for ((place, path), memory) in std::mem::take(&mut self.from_memory) {
-            let text = Some(Text::of(memory.text));
-            change.edits.push(Edit { place, path, text });
+            let more = self.memory.edits(&change.edits);
+            change.edits.extend(more);
         }
     }
 
@@ -193,9 +172,17 @@ impl Recovery {
         let mut accepted = Vec::new();
         let mut known = HashMap::with_capacity(self.offered.len());
         for (key, hash) in reload.in_force() {
-            if self.offered.remove(key) != Some(hash) {
-                let Some(text) = reload.text(key) else { continue };
-                accepted.push(Accepted { key: key.clone(), text: Some(text) });
+            let before = self.memory.take_before(key);
+            if self.offered.remove(key) != Some(hash) || before.is_some() {
+                let memory = self.memory.get(key);
+                let text = match memory {
+                    Some(memory) => memory.found.clone(),
+                    None => reload.text(key),
+                };
+                let Some(text) = text else { continue };
+                let is_from_memory = memory.is_some();
+                let edited = Accepted { text: Some(text), before, is_from_memory };
+                accepted.push((key.clone(), edited));
             }
             known.insert(key.clone(), hash);
         }
@@ -204,7 +191,8 @@ impl Recovery {
             if reload.knows(&key) {
                 known.insert(key, hash);
             } else {
-                accepted.push(Accepted { key, text: None });
+                let before = self.memory.take_before(&key);
+                accepted.push((key, Accepted { text: None, before, is_from_memory: false }));
             }
         }
         self.offered = known;

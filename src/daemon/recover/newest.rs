@@ -22,11 +22,7 @@ impl Newest {
     /// # Errors
     /// A newer one was seen before.
     pub(super) fn check(&self, version: u64) -> Result<(), BadDeposit> {
-        let known = self.read();
-        if version < known {
-            return Err(BadDeposit::Older { found: version, known, file: self.0.clone() });
-        }
-        if version > known {
+        if version > deposit::check_newest(self.0.clone(), version)? {
             self.note(version);
         }
         Ok(())
@@ -36,11 +32,6 @@ impl Newest {
     pub(super) fn note(&self, version: u64) {
         // Where nothing can be kept, nothing can be compared with.
         let _ = self.write(version);
-    }
-
-    fn read(&self) -> u64 {
-        let text = fs::read_to_string(&self.0).unwrap_or_default();
-        text.trim_end().parse().unwrap_or(0)
     }
 
     fn write(&self, version: u64) -> io::Result<()> {

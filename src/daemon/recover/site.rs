@@ -131,18 +131,51 @@ impl Site {
     /// Ended at any moment it leaves the old text or the new one; of a file on a mount of its own perhaps a part of the new
     /// one, which [`finish`](Self::finish) completes.
     ///
+    /// `about` is told that the text is there as a draft, which is to take the place of the old one, and that it does not.
+    ///
     /// # Errors
-    /// The old text stays.
-    pub(super) fn write(&self, text: &[u8], wanted: Option<Access>) -> Result<(), NotWritten> {
+    /// The old text stays: also where it is not `old`, since somebody has edited it meanwhile.
+    pub(super) fn write(
+        &self,
+        text: &[u8],
+        old: Option<&[u8]>,
+        wanted: Option<Access>,
+        about: impl Fn(bool) -> io::Result<()>,
+    ) -> Result<(), NotWritten> {
         self.check_folder()?;
         let found = self.check_file()?;
         let access = found.unwrap_or_else(|| self.harmless(wanted));
-        let draft = self.beside(".new");
+        let draft = self.draft();
         let new = New { draft: &draft, access };
-        match self.folder.replace(&self.name, new, |_| Ok(text.to_vec())) {
-            Err(error) if is_busy(&error) => Ok(self.write_in_place(text)?),
-            outcome => Ok(outcome?),
+        let ready = || {
+            about(true)?;
+            if self.folder.read(&self.name, MOST_BYTES)?.as_deref() == old {
+                return Ok(());
+            }
+            Err(io::Error::other("it was edited meanwhile"))
+        };
+        match self.folder.replace_after(&self.name, new, |_| Ok(text.to_vec()), ready) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                about(false)?;
+                if is_busy(&error) { Ok(self.write_in_place(text)?) } else { Err(error.into()) }
+            }
         }
+    }
+
+    /// The name of the crontab's draft; not that of the marker's.
+    fn draft(&self) -> OsString {
+        self.beside(".draft")
+    }
+
+    /// Whether a draft of the crontab was left there, and so has not taken its place.
+    pub(super) fn has_draft(&self) -> bool {
+        matches!(self.folder.stat_of(&self.draft()), Ok(Some(_)))
+    }
+
+    /// Removes a draft that was left there.
+    pub(super) fn clear_draft(&self) -> io::Result<()> {
+        self.folder.clear(&self.draft())
     }
 
     /// Writes into the file that is there; what lies beside it meanwhile tells both texts, should that be cut off.
@@ -288,7 +321,7 @@ mod tests {
         let path = folder.path().join("tab");
         fs::write(&path, "old").unwrap();
         set_mode(&path, 0o640);
-        site.write(b"new", None).unwrap();
+        site.write(b"new", Some(b"old"), None, |_| Ok(())).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -324,20 +357,37 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_is_removed_and_what_another_is_writing_stays() {
         let (folder, site) = site(Trust::Named);
-        let draft = folder.path().join(".tab.cronkeep.new");
+        let draft = folder.path().join(".tab.cronkeep.draft");
+        let write = |text: &[u8], old: Option<&[u8]>| site.write(text, old, None, |_| Ok(()));
         fs::write(&draft, "half").unwrap();
-        site.write(b"one", None).unwrap();
+        write(b"one", None).unwrap();
         fs::write(&draft, "half").unwrap();
         let busy = nix::fcntl::Flock::lock(
             fs::File::open(&draft).unwrap(),
             nix::fcntl::FlockArg::LockExclusiveNonblock,
         )
         .unwrap();
-        let error = site.write(b"two", None).unwrap_err();
+        let error = write(b"two", Some(b"one")).unwrap_err();
         assert_eq!(error.to_string(), "another process is writing it");
         assert_eq!(fs::read(&draft).unwrap(), b"half");
         drop(busy);
         assert_eq!(fs::read(folder.path().join("tab")).unwrap(), b"one");
+    }
+
+    #[test]
+    fn what_somebody_has_edited_meanwhile_is_not_written_over() {
+        let (folder, site) = site(Trust::Named);
+        let path = folder.path().join("tab");
+        fs::write(&path, "edited").unwrap();
+        let told = std::cell::RefCell::new(Vec::new());
+        let about = |is_next| {
+            told.borrow_mut().push(is_next);
+            Ok(())
+        };
+        let error = site.write(b"new", Some(b"old"), None, about).unwrap_err();
+        assert_eq!(error.to_string(), "it was edited meanwhile");
+        assert_eq!((fs::read(&path).unwrap(), site.has_draft()), (b"edited".to_vec(), false));
+        assert_eq!(*told.borrow(), [true, false]);
     }
 
     #[test]

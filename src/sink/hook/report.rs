@@ -43,7 +43,9 @@ pub(super) fn of(end: &Ended, told: &Told, replica: &str) -> String {
     let (job, due) = (&run.fire.job, run.fire.due);
     let stamp = |at: Timestamp| stamp(at, job.zone());
     let reason = match (&end.outcome, end.cause) {
-        (Outcome::CouldNotStart { reason }, _) => Value::from(reason.as_str()),
+        (Outcome::CouldNotStart { reason } | Outcome::Lost { reason }, _) => {
+            Value::from(reason.as_str())
+        }
         (_, Some(cause)) => cause.to_string().into(),
         (outcome, None) => outcome.cause().map_or(Value::Null, |cause| cause.to_string().into()),
     };

@@ -229,3 +229,13 @@ fn what_did_not_run_is_told_with_its_reason_and_how_often() {
         ]
     );
 }
+
+#[test]
+fn a_notice_of_no_crontab_names_no_file() {
+    let notice = |file: Option<&str>| {
+        told(&Event::Notice { file: file.map(Into::into), text: "so it is".to_owned(), warning: true })
+    };
+    assert_eq!(notice(None), ["WARN so it is event=\"crontab.notice\""]);
+    let named = "WARN so it is event=\"crontab.notice\" file=\"/etc/crontab\"";
+    assert_eq!(notice(Some("/etc/crontab")), [named]);
+}

@@ -36,8 +36,8 @@ pub enum Mode {
     /// S holds wherever the file differs, whatever the marker says and however the file is mounted. B is the first text
     /// of a container that is new. The rows of the Python service are added.
     Always,
-    /// The file holds, also where it is empty, and nothing is written into it: S is C, and B the first text of a container
-    /// that is new. A named file that is missing leaves both as they are.
+    /// The file holds, also where it is empty or missing, and nothing is written into it. S and B stay until an edit is
+    /// accepted, which makes S what the file says.
     Never,
 }
 
@@ -63,6 +63,9 @@ pub struct Finding<'a> {
     pub fixed: bool,
     /// What the marker beside it says, if it is one of this very file.
     pub kinship: Option<&'a Kinship>,
+    /// Whether the first recovery in this container was cut off after the file was written: the common text is what the
+    /// snapshot said then.
+    pub cut: bool,
     /// Owner and mode.
     pub access: Option<Access>,
     /// The rules by which it is read.
@@ -95,6 +98,8 @@ pub enum Case {
     Accepted,
     /// Both get what was merged.
     Merged,
+    /// The file holds, and the snapshot says something else until somebody edits the file.
+    Left,
 }
 
 /// What is to be done about one crontab.
@@ -114,7 +119,8 @@ pub struct Decision {
     pub kinship: Kinship,
     /// What is to be told.
     pub notices: Vec<Notice>,
-    common_before: Option<Content>,
+    /// What the marker is to say if the file cannot be written: all that it says is part of the snapshot.
+    common_unwritten: Option<Content>,
 }
 
 impl Decision {
@@ -126,7 +132,7 @@ impl Decision {
             if let Some(snapshot) = &mut self.snapshot {
                 snapshot.instances.retain(|instance| *instance != self.kinship.instance);
             }
-            self.kinship.common = self.common_before.clone();
+            self.kinship.common = self.common_unwritten.clone();
             self.notices.push(Notice::FromMemory);
         }
         self
@@ -197,10 +203,7 @@ impl Desk<'_> {
         };
         let rebased = self.rebased(stored);
         match (self.mode, file) {
-            (Mode::Never, None) if standing == Standing::Named => {
-                return self.settled(Case::Unchanged, None, Some(stored.clone()), Vec::new());
-            }
-            (Mode::Never, _) => return self.accepted(&rebased),
+            (Mode::Never, _) => return self.left(stored),
             (Mode::Always, _) => return self.restored(&rebased),
             _ if lost => return self.restored(stored),
             (_, None) => return self.accepted(stored),
@@ -211,7 +214,8 @@ impl Desk<'_> {
         };
         if let Some(common) = self.kinship.common.clone() {
             let merged = merged(file, stored, &common.0, dialect);
-            return self.merged(stored, merged, stored.base.clone());
+            let base = if self.finding.cut { &self.kinship.first } else { &stored.base }.clone();
+            return self.merged(stored, merged, base);
         }
         if file == stored.base.0 {
             return self.restored(stored);
@@ -228,6 +232,17 @@ impl Desk<'_> {
             stored.base = self.kinship.first.clone();
         }
         stored
+    }
+
+    /// The file holds, and the snapshot stays.
+    fn left(self, stored: &FileSnapshot) -> Decision {
+        let file = self.finding.file;
+        if file == stored.text.as_ref().map(|text| &text.0[..]) {
+            return self.accepted(stored);
+        }
+        let snapshot = Some(stored.clone());
+        let left = self.settled(Case::Left, file.map(<[u8]>::to_vec), None, Vec::new());
+        Decision { snapshot, ..left }
     }
 
     /// The file gets the snapshot's text.
@@ -284,7 +299,7 @@ impl Desk<'_> {
                 text,
                 write: false,
                 snapshot: None,
-                common_before: self.kinship.common.clone(),
+                common_unwritten: None,
                 kinship: self.kinship,
                 notices,
             },
@@ -302,7 +317,8 @@ impl Desk<'_> {
         if before != snapshot.text.as_ref() {
             snapshot.instances.clear();
         }
-        let common_before = self.kinship.common.clone();
+        let common_unwritten =
+            self.finding.file.map(Content::from).or_else(|| self.kinship.common.clone());
         let mut kinship = self.kinship;
         if snapshot.text.as_ref().map(|text| &text.0) == text.as_ref() {
             snapshot.note(&kinship.instance);
@@ -320,7 +336,7 @@ impl Desk<'_> {
             snapshot: Some(snapshot),
             kinship,
             notices,
-            common_before,
+            common_unwritten,
         }
     }
 

@@ -31,9 +31,10 @@ pub struct Edited<'a> {
 
 /// Takes an edit into the snapshot.
 ///
-/// `seen` is what the snapshot said about this path when it was last read or written here, `stored` what it says now.
-/// Where these differ another instance made an edit of its own: both are merged, with `seen` as the ancestor. The file
-/// stays as it is in any case: it does not equal the snapshot then, until it is recovered.
+/// `stored` is what the snapshot says about this path now, `seen` the same with the text that the edited file is to be
+/// compared with: what the file and the snapshot have both come from. Where these differ the snapshot has something that
+/// the file has not, an edit of another instance or what could not be written here: both are merged. The file stays as it is
+/// in any case: it does not equal the snapshot then, until it is recovered; but all that it says is part of that.
 #[must_use]
 pub fn accept(
     edited: &Edited<'_>,
@@ -73,10 +74,10 @@ pub fn accept(
     }
     if snapshot.text == file {
         snapshot.note(&kinship.instance);
-        kinship.common = Some(file.unwrap_or_default());
     } else {
         snapshot.instances.retain(|instance| *instance != kinship.instance);
     }
+    kinship.common = Some(file.unwrap_or_default());
     snapshot.access = edited.access.or(snapshot.access);
     Accepted { snapshot, kinship, notices }
 }
@@ -151,7 +152,7 @@ mod tests {
         let accepted = edit(Some(&ours), Some(&stored), Some(&seen));
         let both = format!("{X}{Y}{Z}");
         assert_eq!(accepted.snapshot, snapshot(Some(&both), &[]));
-        assert_eq!(accepted.kinship, kinship(X), "the file has nothing of it yet");
+        assert_eq!(accepted.kinship, kinship(&ours), "the snapshot has all of it");
 
         let dialect = Dialect::system();
         let finding = Finding {
@@ -159,6 +160,7 @@ mod tests {
             file: Some(ours.as_bytes()),
             standing: Standing::Named,
             fixed: false,
+            cut: false,
             kinship: Some(&accepted.kinship),
             access: None,
             dialect: &dialect,
@@ -166,6 +168,16 @@ mod tests {
         let past = Past::Snapshot(&accepted.snapshot);
         let decision = decide(&finding, past, Mode::Auto, &name("new"));
         assert_eq!(decision.text.as_deref(), Some(both.as_bytes()));
+    }
+
+    #[test]
+    fn what_was_added_and_removed_again_after_a_merge_is_gone_and_the_others_edit_is_not() {
+        let (seen, stored) = (snapshot(Some(X), &["me"]), snapshot(Some(&format!("{X}{Z}")), &[]));
+        let first = edit(Some(&format!("{X}{Y}")), Some(&stored), Some(&seen));
+        let common = FileSnapshot { text: first.kinship.common.clone(), ..first.snapshot.clone() };
+        let second = edit(Some(X), Some(&first.snapshot), Some(&common));
+        assert_eq!(second.snapshot.text, Some(format!("{X}{Z}").as_str().into()));
+        assert_eq!(second.kinship, kinship(X));
     }
 
     #[test]

@@ -79,7 +79,8 @@ pub struct Kinship {
     pub instance: Instance,
     /// What the file said when this container first started; empty where there was none.
     pub first: Content,
-    /// What the file and the snapshot last both said; none as long as there was nothing. Empty where both were gone.
+    /// What the file said when the snapshot last had all of it; none as long as there was nothing. Empty where both were
+    /// gone.
     pub common: Option<Content>,
 }
 
@@ -93,6 +94,10 @@ pub struct Marker {
     pub inode: u64,
     /// When the marker was made, in nanoseconds since 1970, where the file system knows.
     pub born: Option<i64>,
+    /// What the snapshot said when it was about to be written into the file, under its draft's name: all of it is in the file
+    /// once no draft is there any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Content>,
 }
 
 /// Bytes that are text as a rule: a JSON string where they are UTF-8, else `{"b64": …}`.
@@ -378,10 +383,13 @@ mod tests {
     fn a_marker_that_was_copied_is_none() {
         let kinship =
             Kinship { instance: Instance("a".to_owned()), first: "x".into(), common: None };
-        let marker = Marker { kinship, inode: 7, born: Some(1) };
+        let marker = Marker { kinship, inode: 7, born: Some(1), next: None };
         let json = r#"{"instance":"a","first":"x","common":null,"inode":7,"born":1}"#;
         assert_eq!(serde_json::to_string(&marker).unwrap(), json);
         assert_eq!(serde_json::from_str::<Marker>(json).unwrap(), marker);
+        let about = Marker { next: Some("y".into()), ..marker.clone() };
+        let json = serde_json::to_string(&about).unwrap();
+        assert_eq!(serde_json::from_str::<Marker>(&json).unwrap(), about);
         assert!(marker.is_of(7, Some(1)));
         assert!(!marker.is_of(8, Some(1)) && !marker.is_of(7, Some(2)) && !marker.is_of(7, None));
     }

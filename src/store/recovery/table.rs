@@ -79,7 +79,7 @@ mod tests {
         dialect: &'a Dialect,
     ) -> Finding<'a> {
         let file = file.map(str::as_bytes);
-        Finding { path, file, standing, fixed: false, kinship: None, access: None, dialect }
+        Finding { path, file, standing, fixed: false, kinship: None, cut: false, access: None, dialect }
     }
 
     #[test]

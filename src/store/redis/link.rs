@@ -24,6 +24,8 @@ const ECHO: Duration = Duration::from_millis(250);
 /// A connection, or what it takes to make one.
 pub(super) struct Link {
     target: Result<Mutex<Line>, StoreError>,
+    /// Whether the URL says that TLS is spoken.
+    is_tls: bool,
     config: AsyncConnectionConfig,
 }
 
@@ -53,7 +55,7 @@ impl Link {
             .set_response_timeout(Some(answer));
         let target = Target::parse(url)
             .map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
-        Link { target, config }
+        Link { target, is_tls: url.starts_with("rediss:"), config }
     }
 
     /// The connection, made if there is none.
@@ -72,7 +74,14 @@ impl Link {
             // A server that went and came meanwhile is none that is away.
             link.open = None;
         }
-        let mut connection = link.target.connect(&self.config, CONNECTING).await?;
+        let connected = link.target.connect(&self.config, CONNECTING).await;
+        let mut connection = connected.map_err(|error| match error {
+            // What speaks no TLS waits for more, or closes the connection.
+            StoreError::Down(text) if self.is_tls && !text.contains("certificate") => {
+                StoreError::Down(format!("{text} (where no TLS is spoken, redis:// is the address)"))
+            }
+            error => error,
+        })?;
         let about: RedisResult<String> =
             redis::cmd("INFO").arg("server").query_async(&mut connection).await;
         let about = about.map_err(|error| error::told(&error))?;

@@ -27,9 +27,12 @@ impl<T> SqlResult<T> for rusqlite::Result<T> {
                 | ErrorCode::DatabaseLocked
                 | ErrorCode::CannotOpen
                 | ErrorCode::SystemIoFailure
+                // Opened while nothing could be written there, though that was asked for.
+                | ErrorCode::ReadOnly
                 | ErrorCode::FileLockingProtocolFailed
                 | ErrorCode::OperationInterrupted
                 | ErrorCode::OutOfMemory => StoreError::Down(text),
+                ErrorCode::DiskFull => StoreError::Full(text),
                 _ => StoreError::Refused(text),
             }
         })
@@ -41,6 +44,7 @@ pub(super) fn of_file(error: StoreError, path: &std::path::Path) -> StoreError {
     let named = |text: String| format!("{}: {text}", path.display());
     match error {
         StoreError::Down(text) => StoreError::Down(named(text)),
+        StoreError::Full(text) => StoreError::Full(named(text)),
         StoreError::Refused(text) => StoreError::Refused(named(text)),
         StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
         newer @ StoreError::Newer { .. } => newer,

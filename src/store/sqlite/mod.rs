@@ -4,8 +4,10 @@
 //! again after anything went wrong that another try may mend: a disk that comes back, a file that was removed. The schema,
 //! its versions and bounds are in `docs/store.md`.
 
+mod change;
 mod error;
 mod job;
+mod orders;
 mod outbox;
 mod page;
 mod place;
@@ -13,11 +15,13 @@ mod run;
 mod salvage;
 mod schema;
 mod snapshot;
+mod space;
 mod start;
 mod trim;
 mod value;
 
-pub use place::lock;
+pub use orders::{Known, Orders, REMEMBERED};
+pub use place::{lock, target};
 pub use schema::{VERSION_1, VERSION_2};
 pub use trim::Bounds;
 
@@ -32,6 +36,7 @@ use self::error::{SqlResult as _, of_file};
 use self::place::PlaceError;
 use self::run::Tally;
 use self::schema::Found;
+use self::space::Space;
 use self::trim::Trim;
 use super::open::{Access, Opening};
 use super::{
@@ -77,6 +82,7 @@ struct State {
     /// There is no file that could be written, so there will be none.
     in_memory: bool,
     trim: Trim,
+    space: Space,
 }
 
 struct Open {
@@ -136,6 +142,11 @@ impl Sqlite {
             open
         } else {
             let open = self.open(&mut state.is_broken, &mut state.in_memory)?;
+            if let (Some(path), true) =
+                (path, open.identity.is_some() && self.access != Access::Read)
+            {
+                state.space.begin(&open.connection, path);
+            }
             state.open.insert(open)
         };
         let answer = call(&mut open.connection, &mut state.trim);
@@ -147,26 +158,10 @@ impl Sqlite {
                     state.open = None;
                 }
                 StoreError::Down(_) => state.open = None,
-                StoreError::Refused(_) | StoreError::Newer { .. } => {}
+                StoreError::Full(_) | StoreError::Refused(_) | StoreError::Newer { .. } => {}
             }
         }
         answer.map_err(|error| of_file(error, path))
-    }
-
-    /// As [`with`](Sqlite::with), in a transaction that is kept if nothing goes wrong.
-    fn change<T>(
-        &self,
-        call: impl FnOnce(&Connection, &mut Trim) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.with(|connection, trim| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate).told()?;
-            let mut moved = trim.clone();
-            let answer = call(&transaction, &mut moved)?;
-            transaction.commit().told()?;
-            *trim = moved;
-            Ok(answer)
-        })
     }
 
     fn open(&self, is_broken: &mut bool, in_memory: &mut bool) -> Result<Open, StoreError> {
@@ -176,8 +171,9 @@ impl Sqlite {
         if self.access == Access::Read {
             return self.open_to_read(path).map_err(|error| of_file(error, path));
         }
-        match place::make(path, self.access == Access::Default) {
-            Ok(()) => {}
+        let named = path;
+        let real = match place::make(path, self.access == Access::Default) {
+            Ok(real) => real,
             Err(PlaceError::Unwritable(error)) if self.access == Access::Default => {
                 (self.tell)(format!(
                     "{} cannot be written ({error}): state is kept in memory and ends with the daemon; \
@@ -188,7 +184,8 @@ impl Sqlite {
                 return self.open_memory();
             }
             Err(error) => return Err(StoreError::Down(format!("{}: {error}", path.display()))),
-        }
+        };
+        let path = &*real;
         let mut answer = if *is_broken {
             Err(StoreError::Corrupt("it made no sense when it was used last".to_owned()))
         } else {
@@ -199,7 +196,13 @@ impl Sqlite {
             answer = self.begin_anew(path, reason);
         }
         *is_broken = false;
-        answer.map_err(|error| of_file(error, path))
+        if let (Ok(_), Some(mode)) = (&answer, place::open_to_others(path)) {
+            (self.tell)(format!(
+                "{} can be read by others than its owner (mode {mode:04o}): it is left as it is",
+                path.display()
+            ));
+        }
+        answer.map_err(|error| of_file(error, named))
     }
 
     fn open_memory(&self) -> Result<Open, StoreError> {
@@ -209,7 +212,9 @@ impl Sqlite {
     }
 
     fn open_file(&self, path: &Path) -> Result<Open, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let mut connection = Connection::open_with_flags(path, flags).told()?;
         connection.busy_timeout(BUSY).told()?;
         // Of another program's, or a newer one, nothing is changed, its journal neither.
@@ -278,6 +283,8 @@ impl Sqlite {
         if !path.exists() {
             return Err(StoreError::Down("nothing was kept there yet".to_owned()));
         }
+        let real = place::find(path, false).map_err(|error| StoreError::Down(error.to_string()))?;
+        let path = &*real.path;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).told()?;
         connection.busy_timeout(BUSY).told()?;
@@ -353,36 +360,11 @@ impl Store for Sqlite {
     }
 
     fn write(&self, batch: Vec<Write>) -> Reply<'_, ()> {
-        let at = self.clock.now();
-        now(self.change(|connection, trim| {
-            let before = Tally::read(connection)?;
-            let mut tally = before;
-            let mut records = 0;
-            for write in batch {
-                match write {
-                    Write::Since(keys, since) => job::since(connection, &keys, since, at)?,
-                    Write::Mark(key, mark) | Write::Release(key, mark) => {
-                        job::mark(connection, key, mark, at)?;
-                    }
-                    Write::Owe(key, owed) => job::owe(connection, key, owed, at)?,
-                    Write::Settle(key, due) => job::settle(connection, key, due)?,
-                    Write::Pause(key) => job::pause(connection, key, true, at)?,
-                    Write::Resume(key) => job::pause(connection, key, false, at)?,
-                    Write::Run(record) => {
-                        records += 1;
-                        run::put(connection, &record, &mut tally)?;
-                    }
-                    Write::Output(run, output) => {
-                        records += 1;
-                        run::put_output(connection, run, &output, &mut tally)?;
-                    }
-                }
-            }
-            if records > 0 {
-                trim.step(connection, &self.bounds, records, at, &mut tally)?;
-            }
-            tally.write(connection, before)
-        }))
+        let kept = self.keep(&batch);
+        if kept.is_ok() {
+            self.look_at_space();
+        }
+        now(kept)
     }
 
     /// Grants all: the file has one owner.
@@ -426,7 +408,8 @@ impl Store for Sqlite {
     }
 
     fn runs(&self, query: Query) -> Reply<'_, Page> {
-        now(self.with(|connection, _| page::page(connection, &query)))
+        // As it is at one moment: beside a daemon, what was found may be gone before it is read.
+        now(self.with(|connection, _| page::page(&*connection.transaction().told()?, &query)))
     }
 
     fn output(&self, run: RunId) -> Reply<'_, Option<Output>> {
@@ -474,6 +457,12 @@ impl Store for Sqlite {
             let _ = start::put(&transaction, &start, "", at, &mut tally);
             Ok(())
         });
+    }
+
+    fn strain(&self) -> Option<StoreError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = state.space.trouble()?;
+        Some(self.path.as_deref().map_or(trouble.clone(), |path| of_file(trouble, path)))
     }
 
     fn rebirths(&self) -> u64 {

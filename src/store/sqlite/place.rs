@@ -37,40 +37,101 @@ impl From<io::Error> for PlaceError {
     }
 }
 
-/// Locks an embedded store for a daemon's life: by a file beside it, since what SQLite has open must not be opened by others.
+/// A database, and how its name leads to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Real {
+    /// The file itself, through no symbolic link if its directory exists: what is opened, locked and put aside is the same.
+    pub(super) path: PathBuf,
+    /// Whether the name is a symbolic link.
+    is_link: bool,
+}
+
+/// Finds the file that a name leads to; `owned` if it is to be written.
+///
+/// # Errors
+/// The name is a link that leads nowhere, or one that is not taken: it is somebody else's, or leads to what is.
+pub(super) fn find(path: &Path, owned: bool) -> io::Result<Real> {
+    let is_ours = |uid: u32| uid == 0 || uid == geteuid().as_raw();
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let Some(link) = found.filter(fs::Metadata::is_symlink) else {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok();
+        let real = folder.and_then(|folder| Some(folder.join(path.file_name()?)));
+        return Ok(Real { path: real.unwrap_or_else(|| path.to_owned()), is_link: false });
+    };
+    let target = match fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(io::Error::other("it is a symbolic link that leads nowhere"));
+        }
+        target => target?,
+    };
+    if owned {
+        let uids = [link.uid(), fs::metadata(&target)?.uid()];
+        if let Some(uid) = uids.into_iter().find(|uid| !is_ours(*uid)) {
+            let text =
+                format!("it is a symbolic link, and it or what it leads to belongs to uid {uid}");
+            return Err(io::Error::other(text));
+        }
+    }
+    Ok(Real { path: target, is_link: true })
+}
+
+/// The database that a symbolic link leads to; none where the name is no link that is taken.
+#[must_use]
+pub fn target(path: &Path) -> Option<PathBuf> {
+    find(path, true).ok().filter(|real| real.is_link).map(|real| real.path)
+}
+
+/// Locks an embedded store for a daemon's life: by a file beside it, since what SQLite has open must not be opened by
+/// others. A symbolic link and what it leads to have one lock.
 ///
 /// # Errors
 /// Another process has it; the file cannot be made.
 pub fn lock(path: &Path) -> Result<Lock, LockError> {
-    Lock::of_name(&with_end(path, ".lock"), 0o600)
+    Lock::of_name(&with_end(&find(path, true)?.path, ".lock"), 0o600)
 }
 
-/// Makes the file if it is missing, for its owner alone, and with `folder` the directories above it.
+/// Makes the file if it is missing, for its owner alone, and, if it is the one in the state directory, the directories above
+/// it. What was there before keeps its mode, but for our own in the state directory.
 ///
 /// # Errors
 /// It cannot be made or written.
-pub(super) fn make(path: &Path, folder: bool) -> Result<(), PlaceError> {
-    match fs::metadata(path) {
+pub(super) fn make(path: &Path, is_default: bool) -> Result<PathBuf, PlaceError> {
+    let Real { path, is_link } = find(path, true)?;
+    match fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => {
-            let euid = geteuid().as_raw();
-            if metadata.mode() & 0o077 != 0 && metadata.uid() == euid {
-                fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+            let is_ours = is_default && !is_link && metadata.uid() == geteuid().as_raw();
+            if metadata.mode() & 0o077 != 0 && is_ours {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
             }
-            return access(path, AccessFlags::W_OK).map_err(|errno| io::Error::from(errno).into());
+            access(&path, AccessFlags::W_OK).map_err(io::Error::from)?;
+            return Ok(path);
         }
         Ok(_) => return Err(PlaceError::Io(io::Error::other("it is not a file"))),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    if let Some(parent) = path.parent().filter(|_| folder) {
+    if let Some(parent) = path.parent().filter(|_| is_default) {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
-    match File::options().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
+    // Through no link that somebody has put there since.
+    match File::options().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(_) => {}
         // Another process was faster.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.into()),
     }
+    Ok(find(&path, true)?.path)
+}
+
+/// The mode of a file that others than its owner may read; none where nobody may.
+pub(super) fn open_to_others(path: &Path) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.mode() & 0o7777;
+    (mode & 0o044 != 0).then_some(mode)
 }
 
 /// What tells a file from another one of the same name.

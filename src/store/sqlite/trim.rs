@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::super::StoreError;
 use super::error::SqlResult as _;
@@ -69,6 +69,18 @@ struct Old {
     is_open: bool,
 }
 
+impl Old {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Old {
+            run: row.get(0)?,
+            attempt: row.get(1)?,
+            job: row.get(2)?,
+            occurrence: row.get(3)?,
+            is_open: row.get(4)?,
+        })
+    }
+}
+
 impl Trim {
     /// Removes what is beyond the bounds, after so many records were written.
     pub(super) fn step(
@@ -123,17 +135,7 @@ impl Trim {
         let mut statement = connection.prepare_cached(sql).told()?;
         let (run, attempt) = self.runs.as_ref().map_or(("", 0), |(run, attempt)| (run, *attempt));
         let limit = i64::try_from(budget).unwrap_or(i64::MAX);
-        let rows = statement
-            .query_map(params![run, attempt, limit], |row| {
-                Ok(Old {
-                    run: row.get(0)?,
-                    attempt: row.get(1)?,
-                    job: row.get(2)?,
-                    occurrence: row.get(3)?,
-                    is_open: row.get(4)?,
-                })
-            })
-            .told()?;
+        let rows = statement.query_map(params![run, attempt, limit], Old::of).told()?;
         let rows: Vec<Old> = rows.collect::<Result<_, _>>().told()?;
         if rows.is_empty() {
             (self.runs, self.looked_at) = (None, 0);
@@ -155,6 +157,34 @@ fn is_needed(connection: &Connection, old: &Old, each: u32) -> Result<bool, Stor
     let values = params![old.job, old.occurrence, old.run, old.attempt, each];
     let newer: i64 = statement.query_row(values, |row| row.get(0)).told()?;
     Ok(newer < i64::from(each))
+}
+
+/// Removes the oldest outputs, at most so many, or, where there is none, the oldest runs that have ended; how many.
+pub(super) fn remove_oldest(
+    connection: &Connection,
+    most: usize,
+    tally: &mut Tally,
+) -> Result<usize, StoreError> {
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let sql = "SELECT run FROM outputs ORDER BY run LIMIT ?1";
+    let mut statement = connection.prepare(sql).told()?;
+    let rows = statement.query_map([limit], |row| row.get(0)).told()?;
+    let outputs: Vec<String> = rows.collect::<Result<_, _>>().told()?;
+    for run in &outputs {
+        remove_output(connection, run, tally)?;
+    }
+    if !outputs.is_empty() {
+        return Ok(outputs.len());
+    }
+    let sql = "SELECT run, attempt, job, occurrence, 0 FROM runs WHERE outcome IS NOT NULL \
+               ORDER BY run, attempt LIMIT ?1";
+    let mut statement = connection.prepare(sql).told()?;
+    let rows: Vec<Old> =
+        statement.query_map([limit], Old::of).told()?.collect::<Result<_, _>>().told()?;
+    for old in &rows {
+        remove(connection, old, tally)?;
+    }
+    Ok(rows.len())
 }
 
 fn remove(connection: &Connection, old: &Old, tally: &mut Tally) -> Result<(), StoreError> {

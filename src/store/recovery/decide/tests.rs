@@ -68,6 +68,7 @@ impl Found<'_> {
             file: self.file.map(str::as_bytes),
             standing: self.standing,
             fixed: self.fixed,
+            cut: false,
             kinship: self.kinship.as_ref(),
             access: None,
             dialect: &dialect,
@@ -255,12 +256,15 @@ fn a_file_that_cannot_be_written_runs_from_memory_and_does_not_equal_the_snapsho
     let stored = snapshot(Some(EDITED), IMAGE, &["old"]);
     let decision = found(Some(OTHER)).knowing(&stored).unwritten();
     assert_eq!(decision.text.as_deref(), Some(BOTH.as_bytes()));
-    says(&decision, Case::Merged, None, (Some(BOTH), OTHER, &[]), None);
+    says(&decision, Case::Merged, None, (Some(BOTH), OTHER, &[]), Some(OTHER));
     assert_eq!(decision.notices, [Notice::FromMemory]);
     // The next start decides the same.
     let stored = decision.snapshot.unwrap();
-    let again = found(Some(OTHER)).of(decision.kinship).knowing(&stored);
-    says(&again, Case::Restored, Some(BOTH), (Some(BOTH), OTHER, &["new"]), Some(BOTH));
+    let again = found(Some(OTHER)).of(decision.kinship.clone()).knowing(&stored);
+    says(&again, Case::Merged, Some(BOTH), (Some(BOTH), OTHER, &["new"]), Some(BOTH));
+    // What was removed from the file meanwhile does not come back from the snapshot.
+    let again = found(Some(IMAGE)).of(decision.kinship).knowing(&stored);
+    assert_eq!(again.text.as_deref(), Some(EDITED.as_bytes()));
     let unneeded = found(Some(IMAGE)).with(Past::Nothing);
     assert_eq!(unneeded.clone().unwritten(), unneeded);
 }
@@ -288,15 +292,18 @@ fn recover_always_writes_the_snapshot() {
 }
 
 #[test]
-fn recover_never_writes_nothing() {
+fn recover_never_writes_nothing_and_leaves_what_is_kept() {
     let stored = snapshot(Some(EDITED), IMAGE, &["old"]);
     let never = |file| found(file).mode(Mode::Never);
-    let decision = never(Some(OTHER)).knowing(&stored);
-    says(&decision, Case::Accepted, None, (Some(OTHER), OTHER, &["new"]), Some(OTHER));
-    let decision = never(None).knowing(&stored);
-    says(&decision, Case::Unchanged, None, (Some(EDITED), IMAGE, &["old"]), None);
-    let decision = never(None).member().knowing(&stored);
-    says(&decision, Case::Accepted, None, (None, IMAGE, &["new"]), Some(""));
+    for file in [Some(OTHER), Some(IMAGE), Some(""), None] {
+        for decision in [never(file).knowing(&stored), never(file).member().knowing(&stored)] {
+            says(&decision, Case::Left, None, (Some(EDITED), IMAGE, &["old"]), None);
+            assert_eq!(decision.text.as_deref(), file.map(str::as_bytes));
+        }
+    }
+    let decision = never(Some(EDITED)).knowing(&stored);
+    let after = (Some(EDITED), IMAGE, &["old", "new"][..]);
+    says(&decision, Case::Unchanged, None, after, Some(EDITED));
     let rows = [["0", "2", "*", "*", "*", "root", "y"].map(str::to_owned)];
     let decision = never(Some(IMAGE)).with(Past::Rows(&rows, &|_| true));
     says(&decision, Case::First, None, (Some(IMAGE), IMAGE, &["new"]), Some(IMAGE));
@@ -319,6 +326,7 @@ impl World {
             file: self.file.as_deref(),
             standing: self.standing,
             fixed: false,
+            cut: false,
             kinship: self.kinship.as_ref(),
             access: None,
             dialect: &dialect,

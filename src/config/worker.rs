@@ -1,0 +1,147 @@
+//! The worker, as the options say.
+
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use super::{FoundZone, Host, LogConfig, addresses, default_state_dir, default_zone};
+use crate::args::WorkerArgs;
+use crate::broker::Address;
+use crate::exit::UsageError;
+use crate::schedule::Zone;
+
+/// The file in the state directory.
+const FILE: &str = "worker.db";
+
+/// What a worker runs by.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// The queue that it reads.
+    pub queue: String,
+    /// The broker's addresses, in the order in which they are tried; at least one.
+    pub addresses: Vec<Address>,
+    /// The file with the key of orders; none: any order is carried out.
+    pub key: Option<PathBuf>,
+    /// Users that it runs commands as.
+    pub users: Vec<String>,
+    /// Names of its environment that commands see.
+    pub env_allow: Vec<String>,
+    /// How many orders it fetches.
+    pub prefetch: u16,
+    /// How long a command may take.
+    pub timeout: Option<Duration>,
+    /// How long commands may go on when it stops.
+    pub stop_grace: Duration,
+    /// The file that says which orders were taken.
+    pub orders: PathBuf,
+    /// Every command goes through its shell.
+    pub always_shell: bool,
+    /// The log.
+    pub log: LogConfig,
+    /// The zone of times in the log.
+    pub zone: Zone,
+    /// What the log should say at the start.
+    pub warnings: Vec<String>,
+}
+
+impl WorkerConfig {
+    /// Validates the worker's options.
+    ///
+    /// # Errors
+    /// No broker, no key and not told to do without, a name of a queue or a zone that cannot be.
+    pub fn new(args: &WorkerArgs, host: &Host) -> Result<Self, UsageError> {
+        let FoundZone { zone, warning } = default_zone(args.tz.as_deref(), host)?;
+        let mut warnings: Vec<String> = warning.into_iter().collect();
+        let addresses = addresses(args.amqp.as_deref(), &mut warnings)?;
+        if addresses.is_empty() {
+            let text = "--amqp, CRONKEEP_AMQP or CRONKEEP_AMQP_FILE says where the queue is";
+            return Err(UsageError(text.to_owned()));
+        }
+        if args.queue.is_empty() || args.queue.len() > 255 {
+            let text = "--queue: the name of a queue has 1 to 255 bytes";
+            return Err(UsageError(text.to_owned()));
+        }
+        match (&args.key, args.insecure) {
+            (None, false) => {
+                return Err(UsageError(
+                    "--key names the file with the key that orders are signed with: without one, whoever can publish to \
+                     the queue could run commands here (--insecure allows that)"
+                        .to_owned(),
+                ));
+            }
+            (None, true) => warnings.push(format!(
+                "whoever can publish to the queue {} can run commands here: --key has orders signed",
+                args.queue
+            )),
+            (Some(_), _) => {}
+        }
+        let own = || vec![host.user.clone(), host.uid.to_string()];
+        let users = if args.users.is_empty() { own() } else { args.users.clone() };
+        let processors = available_parallelism().map_or(1, std::num::NonZero::get);
+        let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
+        Ok(WorkerConfig {
+            queue: args.queue.clone(),
+            addresses,
+            key: args.key.clone(),
+            users,
+            env_allow: args.env_allow.clone(),
+            prefetch: args.prefetch.unwrap_or(u16::try_from(processors).unwrap_or(1)),
+            timeout: args.timeout,
+            stop_grace: args.stop_grace,
+            orders: state_dir.join(FILE),
+            always_shell: args.always_shell,
+            log: LogConfig { format: args.log_format.into(), level: args.log_level.into() },
+            zone,
+            warnings,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn config(options: &[&str]) -> Result<WorkerConfig, UsageError> {
+        let words = ["cronkeep", "worker", "--tz", "UTC"].iter().chain(options);
+        let cli = Cli::try_parse_from(words).unwrap();
+        let Some(Command::Worker(args)) = cli.command else { panic!("no worker") };
+        let host = Host { user: "alice".to_owned(), uid: 1000, ..Host::of_process() };
+        WorkerConfig::new(&args, &host)
+    }
+
+    const BROKER: [&str; 4] = ["--queue", "q", "--amqp", "amqp://localhost"];
+
+    fn with(more: &[&str]) -> Result<WorkerConfig, UsageError> {
+        config(&[&BROKER, more].concat())
+    }
+
+    #[test]
+    fn a_worker_without_a_key_has_to_be_told_to_do_without() {
+        let told = with(&[]).unwrap_err().to_string();
+        assert!(told.contains("--key") && told.contains("--insecure"), "{told}");
+        let insecure = with(&["--insecure"]).unwrap();
+        assert!(insecure.warnings.iter().any(|text| text.contains("can run commands here")));
+        let secure = with(&["--key", "k"]).unwrap();
+        assert!(secure.warnings.is_empty(), "{:?}", secure.warnings);
+    }
+
+    #[test]
+    fn a_worker_runs_commands_as_its_own_user_unless_others_are_named() {
+        assert_eq!(with(&["--insecure"]).unwrap().users, ["alice", "1000"]);
+        assert_eq!(with(&["--insecure", "--users", "a,b"]).unwrap().users, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_worker_needs_a_broker_and_the_name_of_a_queue() {
+        let told = config(&["--queue", "q", "--insecure"]).unwrap_err().to_string();
+        assert!(told.contains("--amqp"), "{told}");
+        let long = "q".repeat(256);
+        for queue in ["", &long] {
+            let options = ["--queue", queue, "--amqp", "amqp://h", "--insecure"];
+            assert!(config(&options).is_err(), "{queue}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Which orders a worker has taken: what is kept so that none is carried out twice.
+//!
+//! A file of its own in the state directory, by SQLite: workers of one host that share the directory share what they
+//! remember. An order is forgotten some time after it has expired, since from then on it is refused for that.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use super::super::StoreError;
+use super::error::SqlResult as _;
+use super::place;
+
+/// How long another process may have the file locked.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// How long an order is remembered after it has expired: clocks differ, and are set.
+pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+
+/// So many orders are taken between two looks for those to be forgotten.
+const OFTEN: u32 = 1_000;
+
+/// What each connection is told: a kill of the process loses nothing, a power cut the last moments at most.
+const SETUP: &str =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -256;
+    PRAGMA trusted_schema = OFF;
+    CREATE TABLE IF NOT EXISTS orders_1 (
+        id TEXT PRIMARY KEY NOT NULL, until INTEGER NOT NULL, ended INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID, STRICT;
+    CREATE INDEX IF NOT EXISTS orders_1_until ON orders_1 (until);";
+
+/// The orders that were taken.
+#[derive(Debug)]
+pub struct Orders {
+    connection: Connection,
+    /// How many were taken since it was last looked which to forget.
+    taken: u32,
+}
+
+/// What is known of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing was; from now on it counts as taken.
+    New,
+    /// It was taken before, and not given back.
+    Taken,
+    /// It was carried out, and its end reported.
+    Ended,
+}
+
+impl Orders {
+    /// Opens the file, which is made if it is missing, for its owner alone; without a path all is kept in memory.
+    ///
+    /// # Errors
+    /// It cannot be opened or written.
+    pub fn open(path: Option<&Path>) -> Result<Self, StoreError> {
+        let connection = match path {
+            None => Connection::open_in_memory(),
+            Some(path) => {
+                let made = place::make(path, true);
+                made.map_err(|error| StoreError::Down(format!("{}: {error}", path.display())))?;
+                Connection::open(path)
+            }
+        };
+        let connection = connection.told()?;
+        connection.busy_timeout(BUSY).told()?;
+        connection.execute_batch(SETUP).told()?;
+        Ok(Orders { connection, taken: 0 })
+    }
+
+    /// Takes an order that holds until `expires`, unless it was taken before, by whoever uses the same file.
+    ///
+    /// # Errors
+    /// The file cannot be used: nothing is known.
+    pub fn take(
+        &mut self,
+        id: &str,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<Known, StoreError> {
+        self.forget(now)?;
+        let until = expires.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX).as_second();
+        // Two processes must not both find nothing.
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).told()?;
+        let ended: Option<bool> = transaction
+            .prepare_cached("SELECT ended FROM orders_1 WHERE id = ?1")
+            .and_then(|mut select| select.query_row([id], |row| row.get(0)).optional())
+            .told()?;
+        let known = match ended {
+            Some(true) => Known::Ended,
+            Some(false) => Known::Taken,
+            None => {
+                transaction
+                    .prepare_cached("INSERT INTO orders_1 (id, until) VALUES (?1, ?2)")
+                    .and_then(|mut insert| insert.execute(params![id, until]))
+                    .told()?;
+                Known::New
+            }
+        };
+        transaction.commit().told()?;
+        Ok(known)
+    }
+
+    /// An order was carried out, and its end reported.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn end(&mut self, id: &str) -> Result<(), StoreError> {
+        self.execute("UPDATE orders_1 SET ended = 1 WHERE id = ?1", id)
+    }
+
+    /// An order was not started and is given back: it may be taken again.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn give_back(&mut self, id: &str) -> Result<(), StoreError> {
+        self.execute("DELETE FROM orders_1 WHERE id = ?1 AND ended = 0", id)
+    }
+
+    fn execute(&mut self, statement: &str, id: &str) -> Result<(), StoreError> {
+        let mut prepared = self.connection.prepare_cached(statement).told()?;
+        prepared.execute([id]).told()?;
+        Ok(())
+    }
+
+    /// Forgets what has expired long ago, once in a while.
+    fn forget(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if !self.taken.is_multiple_of(OFTEN) {
+            self.taken += 1;
+            return Ok(());
+        }
+        self.taken = 1;
+        let mut delete =
+            self.connection.prepare_cached("DELETE FROM orders_1 WHERE until < ?1").told()?;
+        delete.execute([now.as_second()]).told()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn an_order_is_taken_once_and_known_from_then_on() {
+        let mut orders = Orders::open(None).unwrap();
+        assert_eq!(orders.take("a", at(100), at(1)), Ok(Known::New));
+        assert_eq!(orders.take("a", at(100), at(1)), Ok(Known::Taken));
+        assert_eq!(orders.take("b", at(100), at(1)), Ok(Known::New));
+        orders.end("a").unwrap();
+        assert_eq!(orders.take("a", at(100), at(1)), Ok(Known::Ended));
+        assert_eq!(orders.take("b", at(100), at(1)), Ok(Known::Taken));
+    }
+
+    #[test]
+    fn an_order_that_was_given_back_can_be_taken_and_one_that_ended_cannot() {
+        let mut orders = Orders::open(None).unwrap();
+        for id in ["a", "b"] {
+            orders.take(id, at(100), at(1)).unwrap();
+        }
+        orders.end("b").unwrap();
+        for (id, known) in [("a", Known::New), ("b", Known::Ended)] {
+            orders.give_back(id).unwrap();
+            assert_eq!(orders.take(id, at(100), at(1)), Ok(known));
+        }
+    }
+
+    #[test]
+    fn what_was_taken_outlives_the_process_and_holds_for_those_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/worker.db");
+        let mut one = Orders::open(Some(&path)).unwrap();
+        let mut other = Orders::open(Some(&path)).unwrap();
+        assert_eq!(one.take("a", at(100), at(1)), Ok(Known::New));
+        assert_eq!(other.take("a", at(100), at(1)), Ok(Known::Taken));
+        drop((one, other));
+        let mut later = Orders::open(Some(&path)).unwrap();
+        assert_eq!(later.take("a", at(100), at(1)), Ok(Known::Taken));
+        for (place, mode) in [(path.parent().unwrap(), 0o700), (path.as_path(), 0o600)] {
+            assert_eq!(place.metadata().unwrap().permissions().mode() & 0o777, mode);
+        }
+    }
+
+    #[test]
+    fn an_order_is_forgotten_an_hour_after_it_has_expired_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker.db");
+        let taken = |now| Orders::open(Some(&path)).unwrap().take("a", at(100), at(now)).unwrap();
+        assert_eq!(taken(1), Known::New);
+        assert_eq!(taken(100 + 3600), Known::Taken);
+        assert_eq!(taken(100 + 3601), Known::New);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "").unwrap();
+        let told = Orders::open(Some(&path.join("below"))).unwrap_err();
+        assert!(told.to_string().contains("below"), "{told}");
+    }
+}

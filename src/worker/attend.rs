@@ -1,0 +1,323 @@
+//! Attending one order: from its arrival to its acknowledgement.
+//!
+//! The order is acknowledged when its end has been reported and the report is confirmed: until then, should this worker die,
+//! the broker hands it to another one. That one does not start it, but tells the sender that it came back; only he knows
+//! whether it had been started.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep_until};
+
+use super::printed::Printed;
+use super::reporter::{Reporter, Telling};
+use super::{Settings, run};
+use crate::broker::{Publish, Receipt};
+use crate::clock::Clock;
+use crate::event::{Bus, Ended, Event, Run, Stream};
+use crate::executor::Handle;
+use crate::message::Order;
+use crate::message::report::{self, News};
+use crate::store::StoreError;
+use crate::store::sqlite::{Known, Orders, REMEMBERED};
+
+/// How long lines may wait for others to be reported with.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// The shortest time between two signs of life.
+const SHORTEST_BEAT: Duration = Duration::from_millis(100);
+
+/// Why an order is refused that was taken before.
+pub(super) const REPLAYED: &str =
+    "it was taken before: a message that is sent again is not carried out again";
+
+/// Why a run does not start while another attempt of it is alive.
+const ALIVE: &str = "an earlier attempt of the run is still alive at the worker";
+
+/// What all orders are attended with.
+pub(super) struct Context {
+    pub settings: Settings,
+    pub broker: Arc<dyn Publish>,
+    pub executor: Handle,
+    pub bus: Bus,
+    pub clock: Arc<dyn Clock>,
+    pub orders: Arc<Mutex<Orders>>,
+}
+
+/// What the one who attends an order is told.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// The run printed a line.
+    Line(Stream, Vec<u8>),
+    /// The run ended, or could not start.
+    Ended(Box<Ended>),
+    /// The run is not started, for this reason.
+    Passed(String),
+    /// The order came again, since the connection was lost: from now on it is this one that is to be acknowledged.
+    Again(Receipt),
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It was carried out, or could not start.
+    Done,
+    /// It was given back, or had been carried out before.
+    Returned,
+    /// It was refused.
+    Refused,
+}
+
+/// One order, and how it stands with the broker.
+pub(super) struct Attendant {
+    pub context: Arc<Context>,
+    pub order: Order,
+    /// What it asks for, or why that cannot be.
+    pub run: Result<Arc<Run>, String>,
+    /// Whether another attempt of its run is alive here.
+    pub is_crowded: bool,
+    /// What the order is answered with.
+    pub receipt: Option<Receipt>,
+    /// Whether somebody had it before, perhaps.
+    pub is_redelivered: bool,
+    pub words: UnboundedReceiver<Word>,
+}
+
+impl Attendant {
+    /// Attends the order until it needs no more attention; with what was said to whoever attends it since.
+    pub(super) async fn attend(mut self) -> (Fate, UnboundedReceiver<Word>) {
+        (self.carry_out().await, self.words)
+    }
+
+    async fn carry_out(&mut self) -> Fate {
+        let now = self.context.clock.now();
+        let mut reporter = Reporter::new(
+            &self.order,
+            Arc::clone(&self.context.broker),
+            self.context.settings.key.clone(),
+            Arc::clone(&self.context.settings.name),
+        );
+        let known = match self.take(now).await {
+            Ok(known) => known,
+            // Whether it was carried out before is not known, so it is not.
+            Err(error) => {
+                let reason = format!("the worker cannot remember it: {error}");
+                return self.not_started(reporter, &reason).await;
+            }
+        };
+        match (known, self.is_redelivered) {
+            (Known::New, false) => {}
+            (Known::Ended, true) => {
+                self.acknowledge().await;
+                return Fate::Returned;
+            }
+            (Known::New | Known::Taken, true) => {
+                return self.give_back(reporter, "it had been with another worker").await;
+            }
+            (Known::Taken | Known::Ended, false) => {
+                self.refuse(REPLAYED).await;
+                return Fate::Refused;
+            }
+        }
+        if now >= self.order.expires {
+            if now.duration_since(self.order.expires) >= REMEMBERED {
+                // It may have been carried out, and forgotten since.
+                self.refuse("it expired long ago").await;
+                return Fate::Refused;
+            }
+            return self.not_started(reporter, "it expired before a worker started it").await;
+        }
+        let run = match self.permitted() {
+            Ok(run) => run,
+            Err(reason) => return self.not_started(reporter, &reason).await,
+        };
+        // The sender knows that it is started before it is: whatever happens then, nobody starts it again unasked.
+        let mut is_heard = true;
+        match reporter.try_tell(News::Started { at: now }).await {
+            Some(Ok(())) => {}
+            Some(Err(reason)) => {
+                self.tell_lost(&reason);
+                is_heard = false;
+            }
+            None => return self.give_back(reporter, "its start could not be reported").await,
+        }
+        let reason = match self.context.executor.carry_out(run).await {
+            Some(Ok(_)) => return self.follow(reporter, is_heard).await,
+            Some(Err(skip)) => skip.to_string(),
+            None => "the worker is about to end".to_owned(),
+        };
+        self.not_started(reporter, &reason).await
+    }
+
+    /// The run, if it may be carried out here.
+    fn permitted(&self) -> Result<Arc<Run>, String> {
+        let run = self.run.clone()?;
+        let user = run.fire.job.user().to_string_lossy();
+        if !self.context.settings.permits(&user) {
+            return Err(format!("the worker runs nothing as {user} (--users)"));
+        }
+        if self.is_crowded {
+            return Err(ALIVE.to_owned());
+        }
+        Ok(run)
+    }
+
+    /// Follows the run to its end, and reports what comes of it.
+    async fn follow(&mut self, mut reporter: Reporter, mut is_heard: bool) -> Fate {
+        let beat = Duration::from_millis(self.order.beat_ms).max(SHORTEST_BEAT);
+        let mut printed = Printed::default();
+        let (mut gathered, mut next_beat) = (None, Instant::now() + beat);
+        let mut telling: Option<Telling> = None;
+        let mut end: Option<report::Ended> = None;
+        let mut is_last = false;
+        loop {
+            if telling.is_none() && is_heard {
+                let now = Instant::now();
+                let is_gathered = gathered.is_some_and(|by| now >= by);
+                if end.is_some() || (printed.is_waiting() && is_gathered) {
+                    telling = printed.next(end.is_some()).map(|news| reporter.tell(news));
+                    gathered = None;
+                } else if now >= next_beat {
+                    telling = Some(reporter.tell(News::Running));
+                }
+                if telling.is_none()
+                    && let Some(end) = end.take()
+                {
+                    is_last = true;
+                    telling = Some(reporter.tell(News::Ended(end)));
+                }
+                if telling.is_some() {
+                    next_beat = now + beat;
+                }
+            }
+            if end.is_some() && !is_heard {
+                break;
+            }
+            let by = gathered.unwrap_or(next_beat).min(next_beat);
+            tokio::select! {
+                biased;
+                word = self.words.recv() => match word {
+                    Some(Word::Line(stream, bytes)) => {
+                        printed.push(stream, &bytes);
+                        if printed.is_waiting() && gathered.is_none() {
+                            gathered = Some(Instant::now() + GATHER);
+                        }
+                    }
+                    Some(Word::Ended(ended)) => end = Some(run::ending(&ended)),
+                    Some(Word::Passed(reason)) => {
+                        end = Some(run::not_started(&reason, self.context.clock.now()));
+                    }
+                    Some(Word::Again(receipt)) => self.receipt = Some(receipt),
+                    // The worker has given up.
+                    None => return Fate::Done,
+                },
+                told = heard(telling.as_mut()), if telling.is_some() => {
+                    telling = None;
+                    if let Err(reason) = told {
+                        self.tell_lost(&reason);
+                        is_heard = false;
+                    }
+                    if is_last {
+                        break;
+                    }
+                    if printed.is_waiting() && gathered.is_none() {
+                        gathered = Some(Instant::now());
+                    }
+                }
+                () = sleep_until(by), if telling.is_none() && is_heard => {}
+            }
+        }
+        self.settle().await;
+        Fate::Done
+    }
+
+    /// Reports that the order is not started, and why.
+    async fn not_started(&mut self, mut reporter: Reporter, reason: &str) -> Fate {
+        let id = self.order.id.clone();
+        self.context.bus.publish(Event::OrderRefused { id, reason: reason.to_owned() });
+        let end = run::not_started(reason, self.context.clock.now());
+        self.tell(&mut reporter, News::Ended(end)).await;
+        self.settle().await;
+        Fate::Refused
+    }
+
+    /// Leaves it to the sender what becomes of the order.
+    async fn give_back(&mut self, mut reporter: Reporter, reason: &str) -> Fate {
+        let id = self.order.id.clone();
+        self.context.bus.publish(Event::OrderReturned { id, reason: reason.to_owned() });
+        self.tell(&mut reporter, News::Returned).await;
+        self.settle().await;
+        Fate::Returned
+    }
+
+    /// Tells it until it is heard; meanwhile the order may come again.
+    async fn tell(&self, reporter: &mut Reporter, news: News) {
+        if let Err(reason) = reporter.tell(news).await {
+            self.tell_lost(&reason);
+        }
+    }
+
+    /// The order needs no more attention, wherever it came from last.
+    async fn settle(&mut self) {
+        while let Ok(word) = self.words.try_recv() {
+            if let Word::Again(receipt) = word {
+                self.receipt = Some(receipt);
+            }
+        }
+        let (orders, id) = (Arc::clone(&self.context.orders), self.order.id.clone());
+        // What is not remembered as ended counts as taken, and is not carried out again either.
+        let _ = on_thread(orders, move |orders| orders.end(&id)).await;
+        self.acknowledge().await;
+    }
+
+    /// The broker may forget the order.
+    async fn acknowledge(&mut self) {
+        if let Some(receipt) = self.receipt.take() {
+            // Where the connection is gone it comes again, and is known.
+            let _ = receipt.ack().await;
+        }
+    }
+
+    /// Does not carry out what came.
+    async fn refuse(&mut self, reason: &str) {
+        let id = self.order.id.clone();
+        self.context.bus.publish(Event::OrderRefused { id, reason: reason.to_owned() });
+        if let Some(receipt) = self.receipt.take() {
+            let _ = receipt.reject().await;
+        }
+    }
+
+    fn tell_lost(&self, reason: &str) {
+        let (id, reason) = (self.order.id.clone(), reason.to_owned());
+        self.context.bus.publish(Event::ReportLost { id, reason });
+    }
+
+    /// Takes the order, unless it was taken before.
+    async fn take(&self, now: Timestamp) -> Result<Known, StoreError> {
+        let (orders, expires) = (Arc::clone(&self.context.orders), self.order.expires);
+        let id = self.order.id.clone();
+        on_thread(orders, move |orders| orders.take(&id, expires, now)).await
+    }
+}
+
+/// What comes of telling; never ready if nothing is being told.
+async fn heard(telling: Option<&mut Telling>) -> Result<(), String> {
+    match telling {
+        Some(telling) => telling.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Has a question answered by the file, on a thread that may wait for its disk.
+async fn on_thread<T: Send + 'static>(
+    orders: Arc<Mutex<Orders>>,
+    ask: impl FnOnce(&mut Orders) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let asked = tokio::task::spawn_blocking(move || {
+        // Every change is one statement or one transaction: nothing is left half done.
+        ask(&mut orders.lock().unwrap_or_else(PoisonError::into_inner))
+    });
+    asked.await.unwrap_or_else(|error| Err(StoreError::Down(error.to_string())))
+}

@@ -1,0 +1,207 @@
+//! The daemon that sends: its runs at workers, as its log and its history tell them.
+
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::harness::{Crond, PATIENCE, Running};
+use crate::rabbit;
+use crate::sent::{QUEUE, Sender};
+
+/// What waits for a file, having said that it runs.
+const WAIT: &str =
+    "echo ran >> {dir}/ran; while ! test -e {dir}/go; do sleep 0.02; done; echo done";
+
+/// A daemon with one job, called far, in the folder of `sender`.
+fn daemon(sender: &Sender, options: &str, command: &str) -> Crond {
+    let key = sender.path().join("key");
+    Crond::on(sender.folder.clone())
+        .crontab(&format!(
+            "# cronkeep: name=far executor=worker:{QUEUE} {options}\n0 0 1 1 * {command}\n"
+        ))
+        .env("CRONKEEP_AMQP", sender.vhost.url())
+        .env("CRONKEEP_TEST_FAULT", "worker-beat-ms-200")
+        .arg("--worker-key")
+        .arg(key)
+}
+
+fn client(daemon: &Running, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
+    command
+        .args(words)
+        .env("CRONKEEP_CONTROL", daemon.socket())
+        .env("CRONKEEP_STATE_DIR", daemon.path("state"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Has the job run, and waits for its end elsewhere.
+fn begin(daemon: &Running) -> Child {
+    daemon.wait_for_socket();
+    client(daemon, &["run", "--wait", "far"]).spawn().unwrap()
+}
+
+fn run(daemon: &Running) -> Output {
+    begin(daemon).wait_with_output().unwrap()
+}
+
+/// The job's history, newest first.
+fn history(daemon: &Running) -> Vec<Value> {
+    let output = client(daemon, &["history", "--json"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Waits until the outcomes of the job's history, newest first, are these.
+fn expect_history(daemon: &Running, outcomes: &[&str]) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = history(daemon);
+        if found
+            .iter()
+            .map(|run| run["outcome"].as_str().unwrap_or("going"))
+            .eq(outcomes.iter().copied())
+        {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{found:#?}");
+        std::thread::park_timeout(Duration::from_millis(30));
+    }
+}
+
+#[test]
+fn what_a_worker_does_is_the_daemons_run() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let worker = sender.worker("worker").start();
+    let mut crond = daemon(&sender, "", "read a; echo \"$a\"; echo no >&2; exit 3%in").start();
+    let output = run(&crond);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    for line in ["in", "no"] {
+        crond.expect_where("run.output", |event| event["line"] == line);
+    }
+    let ended = crond.expect("run.ended");
+    assert_eq!((ended["exit"].as_i64(), ended["job"].as_str()), (Some(3), Some("far")));
+    let runs = expect_history(&crond, &["failed"]);
+    assert!(runs[0]["max_rss_kib"].as_u64().unwrap() > 0, "{runs:#?}");
+    assert_eq!(runs[0]["output_bytes"], 4);
+    worker.stop();
+    crond.stop();
+}
+
+#[test]
+fn a_run_whose_worker_dies_is_lost_and_tried_again_where_the_entry_allows_it() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let one = sender.worker("one").start();
+    let crond = daemon(&sender, "retries=1 retry-delay=1s", WAIT).start();
+    let waiting = begin(&crond);
+    sender.expect_file("ran", "ran\n");
+    let two = sender.worker("two").start();
+    one.signal(Signal::SIGKILL);
+    drop(one.wait());
+    sender.expect_file("ran", "ran\nran\n");
+    fs::write(sender.path().join("go"), "").unwrap();
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+    let runs = expect_history(&crond, &["succeeded", "lost"]);
+    assert!(runs[1]["reason"].as_str().unwrap().contains("nothing more was heard"), "{runs:#?}");
+    two.stop();
+    crond.stop();
+}
+
+#[test]
+fn a_run_whose_worker_dies_is_lost_and_no_more_where_the_entry_does_not() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let one = sender.worker("one").start();
+    let crond = daemon(&sender, "", WAIT).start();
+    let waiting = begin(&crond);
+    sender.expect_file("ran", "ran\n");
+    let two = sender.worker("two").start();
+    one.signal(Signal::SIGKILL);
+    drop(one.wait());
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
+    expect_history(&crond, &["lost"]);
+    fs::write(sender.path().join("go"), "").unwrap();
+    two.stop();
+    crond.stop();
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+}
+
+#[test]
+fn a_run_at_a_worker_outlives_the_broker() {
+    let Some(rabbit) = rabbit::victim() else { return };
+    let sender = Sender::new(&rabbit);
+    let worker = sender.worker("worker").start();
+    let crond = daemon(&sender, "", WAIT).start();
+    let waiting = begin(&crond);
+    sender.expect_file("ran", "ran\n");
+    rabbit.kill();
+    rabbit.restart();
+    fs::write(sender.path().join("go"), "").unwrap();
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+    expect_history(&crond, &["succeeded"]);
+    worker.stop();
+    crond.stop();
+    assert_eq!(sender.read("ran"), "ran\n");
+}
+
+#[test]
+fn what_a_worker_reports_after_a_restart_of_the_daemon_takes_the_place_of_the_loss() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let worker = sender.worker("worker").start();
+    let crond = daemon(&sender, "", WAIT).start();
+    let mut waiting = begin(&crond);
+    sender.expect_file("ran", "ran\n");
+    drop(crond.again(Signal::SIGKILL));
+    drop(waiting.wait());
+    let crond = daemon(&sender, "", WAIT).start();
+    expect_history(&crond, &["lost"]);
+    fs::write(sender.path().join("go"), "").unwrap();
+    expect_history(&crond, &["succeeded"]);
+    worker.stop();
+    crond.stop();
+    assert_eq!(sender.read("ran"), "ran\n");
+}
+
+#[test]
+fn a_run_that_is_not_waited_for_ends_with_the_confirmation_and_is_heard_of_all_the_same() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let mut crond = daemon(&sender, "result=none", "echo hello; exit 5").start();
+    assert_eq!(run(&crond).status.code(), Some(0));
+    let worker = sender.worker("worker").start();
+    crond.expect_where("run.output", |event| event["line"] == "hello");
+    expect_history(&crond, &["failed"]);
+    worker.stop();
+    crond.stop();
+}
+
+#[test]
+fn nothing_is_run_here_that_is_meant_for_a_worker() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let told = |crond: Crond| {
+        let mut crond = crond.start();
+        assert_eq!(run(&crond).status.code(), Some(1));
+        let reason = crond.expect("run.ended")["reason"].as_str().unwrap().to_owned();
+        crond.stop();
+        fs::remove_dir_all(sender.path().join("state")).unwrap();
+        reason
+    };
+    let crontab = format!(
+        "# cronkeep: name=far executor=worker:{QUEUE}\n0 0 1 1 * echo ran >> {{dir}}/ran\n"
+    );
+    let bare = || Crond::on(sender.folder.clone()).crontab(&crontab);
+    assert!(told(bare()).contains("--amqp"));
+    assert!(told(bare().env("CRONKEEP_AMQP", sender.vhost.url())).contains("--worker-key"));
+    let expired = daemon(&sender, "expires=1s", "echo ran >> {dir}/ran");
+    assert!(told(expired).contains("no worker has started it"));
+    assert_eq!(sender.read("ran"), "");
+}
