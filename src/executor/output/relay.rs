@@ -161,9 +161,22 @@ mod tests {
         let (mut relay, mut events) = relay();
         let lines: Vec<String> = (0..40_000).map(|number| format!("line {number}")).collect();
         let many = lines.join("\n");
-        relay.tell(Stream::Stdout, many.as_bytes()).await;
-        relay.finish().await;
-        let told = told(&mut events);
+        let relaying = async {
+            relay.tell(Stream::Stdout, many.as_bytes()).await;
+            relay.finish().await;
+            // With it the bus goes.
+            drop(relay);
+        };
+        let fetching = async {
+            let mut told = Vec::new();
+            while let Some(event) = events.recv().await {
+                let Event::RunOutput(line) = &*event else { panic!("{event:?}") };
+                told.push(String::from_utf8_lossy(&line.bytes).into_owned());
+            }
+            told
+        };
+        // There is not room for all of it on the bus at once.
+        let ((), told) = tokio::join!(relaying, fetching);
         assert_eq!(told[0], "line 0");
         assert_eq!(told.last().unwrap(), "line 39999");
         let gap = told.iter().position(|line| line.starts_with('…')).unwrap();
