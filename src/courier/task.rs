@@ -131,7 +131,7 @@ async fn result(mut expected: Expected, left: Duration) -> Ending {
         Ending::failed(Cause::ResultLost, None, words)
     };
     timeout(left.saturating_add(LINGER), answers).await.unwrap_or_else(|_| {
-        let words = "no result came until the message expired: nobody knows the task, no worker is there, or it takes longer";
+        let words = "no result came until the message expired: no worker is there, or the task takes longer";
         Ending::failed(Cause::NoResult, None, words)
     })
 }

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::client::told;
-use crate::harness::{Crond, Running};
-use crate::worker::{Stage, root, stage};
+use crate::harness::{Crond, PATIENCE, Running};
+use crate::worker::{Stage, python, root, stage};
 
 /// Jobs that come when they are asked to.
 const CRONTAB: &str = r#"
@@ -23,12 +25,16 @@ const CRONTAB: &str = r#"
 0 0 1 1 *  cronkeep publish --celery tasks.fail --wait '' celery '["no such \"report\""]'
 # cronkeep: name=again
 0 0 1 1 *  cronkeep publish --celery tasks.again --wait '' celery
-# cronkeep: name=unknown timeout=1s
+# cronkeep: name=unknown
 0 0 1 1 *  cronkeep publish --celery tasks.nobody --wait '' celery
-# cronkeep: name=unheard-of
-0 0 1 1 *  cronkeep publish --celery tasks.unheard_of --wait '' celery
+# cronkeep: name=cut
+0 0 1 1 *  cronkeep publish --celery tasks.add --wait '' cut
+# cronkeep: name=patient timeout=1s
+0 0 1 1 *  cronkeep publish --celery tasks.add --wait '' silent
 # cronkeep: name=unheard
-0 0 1 1 *  cronkeep publish --celery tasks.nobody --wait --property expires=1s '' celery
+0 0 1 1 *  cronkeep publish --celery tasks.add --wait --property expires=1s '' silent
+# cronkeep: name=nowhere
+0 0 1 1 *  cronkeep publish --celery tasks.add --wait '' no-such-queue
 # cronkeep: name=late expires=1s
 0 0 1 1 *  cronkeep publish --celery tasks.add --wait '' celery '[1, 1]'
 # cronkeep: name=forgotten
@@ -41,18 +47,39 @@ fn daemon(stage: &Stage) -> Running {
     running
 }
 
-/// Has a job run, and gives how that ended and what it printed, on which stream.
-fn run(crond: &mut Running, job: &str) -> (Value, Vec<(String, String)>) {
+/// Has a job run, and gives how that ended and what it printed, on which stream: so many lines at least.
+fn run(crond: &mut Running, job: &str, least: usize) -> (Value, Vec<(String, String)>) {
     told(crond, &["run", job]);
     let end = crond.expect_where("run.ended", |event| event["job"] == job);
-    (end, printed(crond, job))
+    (end, printed(crond, job, least))
 }
 
-fn printed(crond: &mut Running, job: &str) -> Vec<(String, String)> {
-    let lines =
-        crond.seen().into_iter().filter(|it| it["event"] == "run.output" && it["job"] == job);
-    let text = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
-    lines.map(|event| (text(&event, "stream"), text(&event, "line"))).collect()
+/// What a job printed; its lines and its end come by different pipes.
+fn printed(crond: &mut Running, job: &str, least: usize) -> Vec<(String, String)> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = crond.seen();
+        let lines = seen.iter().filter(|it| it["event"] == "run.output" && it["job"] == job);
+        let text = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
+        let lines: Vec<_> =
+            lines.map(|event| (text(event, "stream"), text(event, "line"))).collect();
+        if lines.len() >= least {
+            return lines;
+        }
+        assert!(Instant::now() < deadline, "{lines:?}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Declares a queue from which nobody takes anything.
+fn declare(stage: &Stage, queue: &str) {
+    const DECLARE: &str = "import pika, sys; \
+        pika.BlockingConnection(pika.URLParameters(sys.argv[1])).channel().queue_declare(sys.argv[2])";
+    let status = Command::new(python().unwrap())
+        .args(["-c", DECLARE, &stage.rabbit.url(), queue])
+        .status()
+        .unwrap();
+    assert!(status.success());
 }
 
 fn on(stream: &str, line: &str) -> (String, String) {
@@ -63,9 +90,9 @@ fn on(stream: &str, line: &str) -> (String, String) {
 fn a_result_is_the_outcome_and_is_printed() {
     let Some(stage) = stage() else { return };
     let mut crond = daemon(stage);
-    let (end, lines) = run(&mut crond, "add");
+    let (end, lines) = run(&mut crond, "add", 1);
     assert_eq!((&end["outcome"], lines), (&"succeeded".into(), vec![on("stdout", "42")]));
-    let (end, lines) = run(&mut crond, "text");
+    let (end, lines) = run(&mut crond, "text", 1);
     assert_eq!(end["outcome"], "succeeded");
     assert_eq!(lines, [on("stdout", r#""two\nlines, café""#)]);
     crond.stop();
@@ -75,7 +102,7 @@ fn a_result_is_the_outcome_and_is_printed() {
 fn a_task_that_fails_is_a_failed_run_with_its_exception_and_traceback() {
     let Some(stage) = stage() else { return };
     let mut crond = daemon(stage);
-    let (end, lines) = run(&mut crond, "fail");
+    let (end, lines) = run(&mut crond, "fail", 2);
     assert_eq!(end["exit"], 1, "{end}");
     let words = "ValueError: no such \"report\"";
     assert!(lines.contains(&on("stderr", "Traceback (most recent call last):")), "{lines:?}");
@@ -84,7 +111,7 @@ fn a_task_that_fails_is_a_failed_run_with_its_exception_and_traceback() {
         "{lines:?}"
     );
     // Arguments that the task does not take.
-    let (end, lines) = run(&mut crond, "echo");
+    let (end, lines) = run(&mut crond, "echo", 2);
     assert_eq!(end["exit"], 1, "{end}");
     assert!(lines.iter().any(|(_, line)| line.contains("TypeError")), "{lines:?}");
     crond.stop();
@@ -94,21 +121,28 @@ fn a_task_that_fails_is_a_failed_run_with_its_exception_and_traceback() {
 fn a_task_that_is_tried_again_by_its_worker_is_waited_for() {
     let Some(stage) = stage() else { return };
     let mut crond = daemon(stage);
-    let (end, lines) = run(&mut crond, "again");
+    let (end, lines) = run(&mut crond, "again", 1);
     assert_eq!(end["outcome"], "succeeded", "{lines:?}");
     assert_eq!(lines.last(), Some(&on("stdout", "\"at last\"")));
     crond.stop();
 }
 
 #[test]
-fn where_nobody_knows_the_task_the_wait_ends_in_words() {
+fn where_nobody_takes_or_knows_the_task_the_run_fails_in_words() {
     let Some(stage) = stage() else { return };
+    declare(stage, "silent");
     let mut crond = daemon(stage);
-    let (end, _) = run(&mut crond, "unknown");
-    assert!(end["outcome"].as_str().unwrap().starts_with("timed out"), "{end}");
-    let (end, lines) = run(&mut crond, "unheard");
+    let (end, lines) = run(&mut crond, "unknown", 1);
     assert_eq!(end["exit"], 1, "{end}");
+    assert!(lines.iter().any(|(_, line)| line.contains("NotRegistered")), "{lines:?}");
+    let (end, _) = run(&mut crond, "patient", 0);
+    assert!(end["outcome"].as_str().unwrap().starts_with("timed out"), "{end}");
+    let (end, lines) = run(&mut crond, "unheard", 1);
+    assert_eq!((&end["exit"], &end["reason"]), (&1.into(), &"no result came in time".into()));
     assert!(lines.iter().any(|(_, line)| line.contains("no result came")), "{lines:?}");
+    let (end, lines) = run(&mut crond, "nowhere", 1);
+    assert_eq!(end["reason"], "no queue takes the message");
+    assert!(lines.iter().any(|(_, line)| line.contains("NO_ROUTE")), "{lines:?}");
     crond.stop();
 }
 
@@ -122,9 +156,9 @@ fn a_task_that_comes_too_late_is_revoked() {
     );
     let mut crond = Crond::new().env("CRONKEEP_AMQP", stage.rabbit.url()).crontab(&crontab).start();
     crond.wait_for_socket();
-    run(&mut crond, "nap");
+    run(&mut crond, "nap", 0);
     stage.worker.until("nap", || begun.exists());
-    let (end, lines) = run(&mut crond, "late");
+    let (end, lines) = run(&mut crond, "late", 1);
     assert_eq!(end["exit"], 1, "{end}");
     assert!(lines.iter().any(|(_, line)| line.contains("revoked")), "{lines:?}");
     crond.stop();
@@ -134,7 +168,7 @@ fn a_task_that_comes_too_late_is_revoked() {
 fn without_a_wait_a_confirmed_message_is_success() {
     let Some(stage) = stage() else { return };
     let mut crond = daemon(stage);
-    let (end, lines) = run(&mut crond, "forgotten");
+    let (end, lines) = run(&mut crond, "forgotten", 0);
     assert_eq!((&end["outcome"], lines), (&"succeeded".into(), Vec::new()));
     crond.stop();
 }
@@ -145,8 +179,8 @@ fn the_example_does_what_it_says() {
     let crontab = std::fs::read_to_string(root().join("examples/celery/crontab")).unwrap();
     let mut crond = Crond::new().env("CRONKEEP_AMQP", stage.rabbit.url()).crontab(&crontab).start();
     crond.wait_for_socket();
-    assert_eq!(run(&mut crond, "clean-up").0["outcome"], "succeeded");
-    let (end, lines) = run(&mut crond, "mail-report");
+    assert_eq!(run(&mut crond, "clean-up", 0).0["outcome"], "succeeded");
+    let (end, lines) = run(&mut crond, "mail-report", 1);
     assert_eq!(end["outcome"], "succeeded", "{lines:?}");
     assert_eq!(lines, [on("stdout", "\"mailed 1 week to shop@example.org\"")]);
     crond.signal(Signal::SIGTERM);
@@ -187,17 +221,23 @@ fn where_the_connection_breaks_the_wait_ends_in_words_and_the_next_is_well() {
     let (url, connections) = detour(&stage.rabbit.url());
     let mut crond = Crond::new().env("CRONKEEP_AMQP", url).crontab(CRONTAB).start();
     crond.wait_for_socket();
-    told(&crond, &["run", "unheard-of"]);
-    stage.worker.until("task", || stage.worker.log().contains("tasks.unheard_of"));
+    declare(stage, "cut");
+    told(&crond, &["run", "cut"]);
+    crond.expect_where("run.started", |event| event["job"] == "cut");
+    // The message is there before the connection breaks.
+    let waiting = "rabbit_amqqueue:info_all(<<\"/\">>, [name, messages])";
+    stage
+        .worker
+        .until("message", || stage.rabbit.ask(waiting).contains("<<\"cut\">>}},{messages,1}"));
     for connection in connections.try_iter() {
         let _ = connection.shutdown(Shutdown::Both);
     }
-    let end = crond.expect_where("run.ended", |event| event["job"] == "unheard-of");
+    let end = crond.expect_where("run.ended", |event| event["job"] == "cut");
     assert_eq!(end["exit"], 1, "{end}");
-    let lines = printed(&mut crond, "unheard-of");
+    let lines = printed(&mut crond, "cut", 1);
     assert!(lines.iter().any(|(_, line)| line.contains("the result is lost")), "{lines:?}");
     crond.expect("broker.up");
-    let (end, lines) = run(&mut crond, "add");
+    let (end, lines) = run(&mut crond, "add", 1);
     assert_eq!((&end["outcome"], lines), (&"succeeded".into(), vec![on("stdout", "42")]));
     crond.stop();
 }

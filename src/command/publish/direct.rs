@@ -72,7 +72,7 @@ async fn result(
     let reply = timeout(left, answer(&mut answers, &queue, task.as_deref())).await;
     let reply = reply.map_err(|_| {
         anyhow!(
-            "no result came until the message expired: nobody knows the task, no worker is there, or it takes longer"
+            "no result came until the message expired: no worker is there, or the task takes longer"
         )
     })??;
     if reply.is_success() {
