@@ -165,7 +165,11 @@ fn pure_rooms_stay_pure() {
         }
         for (number, line) in code(&fs::read_to_string(&file).unwrap()) {
             for name in IMPURE {
-                assert!(!line.contains(name), "{}:{number}: {name}", file.display());
+                // `std::os::unix::ffi` is not `nix::…`.
+                let named = line.match_indices(name).any(|(place, _)| {
+                    !line[..place].ends_with(|before: char| before.is_alphanumeric() || before == '_')
+                });
+                assert!(!named, "{}:{number}: {name}", file.display());
             }
         }
     }
@@ -195,7 +199,11 @@ fn only_the_clock_reads_a_clock() {
         }
         for (number, line) in code(&fs::read_to_string(&file).unwrap()) {
             for name in ["Timestamp::now", "SystemTime::now", "std::time::Instant", "Zoned::now"] {
-                assert!(!line.contains(name), "{}:{number}: {name}", file.display());
+                // `std::os::unix::ffi` is not `nix::…`.
+                let named = line.match_indices(name).any(|(place, _)| {
+                    !line[..place].ends_with(|before: char| before.is_alphanumeric() || before == '_')
+                });
+                assert!(!named, "{}:{number}: {name}", file.display());
             }
         }
     }
