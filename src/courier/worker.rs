@@ -42,6 +42,10 @@ const SLACK: Duration = Duration::from_secs(5);
 /// How long the broker may take to confirm an order before it is said that it has not.
 const CONFIRM: Duration = Duration::from_secs(30);
 
+/// How soon it is asked again what became of an order that the broker has refused.
+const REFUSED: Duration = Duration::from_secs(5);
+/// How rarely that is asked at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// How soon an order that came back is sent again; twice as late each time, up to [`LONGEST`].
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -193,7 +197,7 @@ impl Inner {
             Ok(fate) => fate,
             Err(refused) => return Turn::Over(not_started(&refused.to_string())),
         };
-        let confirmed = self.confirm(fate, &letter, lines);
+        let confirmed = self.confirm(fate, &letter, by, lines);
         if run.fire.job.policy().result == Await::None {
             return Turn::Over(tokio::select! {
                 () = confirmed => Carried {
@@ -212,9 +216,15 @@ impl Inner {
     }
 
     /// Waits until the order is confirmed, however often it is sent until then; says once that it is not.
-    async fn confirm(&self, fate: Fate, letter: &impl Fn() -> Letter, lines: &Lines) {
+    async fn confirm(
+        &self,
+        fate: Fate,
+        letter: &impl Fn() -> Letter,
+        by: Instant,
+        lines: &Lines,
+    ) {
         let mut fate = Some(fate);
-        let mut is_told = false;
+        let (mut is_told, mut pause) = (false, SHORTEST);
         while let Some(next) = fate.take() {
             let delivery = next.next(CONFIRM).await;
             if delivery == Delivery::Confirmed {
@@ -226,7 +236,13 @@ impl Inner {
                     format!("cronkeep: the order is not confirmed, and sent again: {delivery}");
                 lines.tell(Stream::Stderr, words).await;
             }
-            sleep(SHORTEST).await;
+            // Asking has it sent at once, so it is asked for no more often than the outbox would send it by itself.
+            pause = if delivery.is_refusal() { pause.max(REFUSED) } else { pause };
+            if Instant::now() + pause >= by {
+                break;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
             // Of one id there is never a second letter: this one's fate is that of the first.
             fate = self.outbox.accept(letter()).await.ok();
         }

@@ -16,6 +16,7 @@ use super::standing::{Accepted, Key, Standings, Told};
 use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
 use crate::config::{Config, PlaceSpec};
+use crate::crontab::directive::Executor;
 use crate::crontab::{Fault, Options, Source};
 use crate::event::{Bus, Event, Loaded};
 use crate::job::{Diff, Job, JobTable, Policy, Terms};
@@ -33,6 +34,9 @@ pub(super) struct Reload {
     /// The options of entries that say nothing of their own.
     defaults: Options,
     hooks: Permission,
+    /// Whether there is a broker, and a key for what is sent to workers.
+    has_broker: bool,
+    has_worker_key: bool,
     account: Account,
     bus: Bus,
     /// Every job of the crontabs, those included that cannot run here.
@@ -65,6 +69,8 @@ impl Reload {
             files: BTreeMap::new(),
             zone: config.zone.clone(),
             defaults: config.defaults.clone(),
+            has_broker: !config.broker.addresses.is_empty(),
+            has_worker_key: config.broker.worker_key.is_some(),
             hooks: Permission { account: account.clone(), everybody: config.allow_user_hooks },
             account,
             bus,
@@ -342,23 +348,31 @@ impl Reload {
         for (file, text) in self.hooks.refusals(new.clone()) {
             self.bus.publish(Event::Notice { file: Some(file), text, warning: true });
         }
-        let mut last: Option<(&Arc<Terms>, Vec<&'static str>)> = None;
+        let mut last: Option<(&Arc<Terms>, Option<&'static str>)> = None;
         for job in new {
             // Neighbours have the same terms as a rule.
-            let unknown = match &mut last {
-                Some((terms, unknown)) if Arc::ptr_eq(terms, &job.terms) => unknown,
-                last => &mut last.insert((&job.terms, not_carried_out(job.policy()))).1,
+            let wanting = match &last {
+                Some((terms, wanting)) if Arc::ptr_eq(terms, &job.terms) => *wanting,
+                _ => last.insert((&job.terms, self.wanting(job.policy()))).1,
             };
-            if !unknown.is_empty() && self.refusal(job).is_none() {
+            if let Some(option) = wanting.filter(|_| self.refusal(job).is_none()) {
                 let text = format!(
-                    "{}:{}: {} not carried out by this version",
+                    "{}:{}: it runs on a worker, and none can be reached without {option}",
                     job.file(),
                     job.line,
-                    unknown.join(", ")
                 );
                 let file = Some(Arc::clone(job.file()));
                 self.bus.publish(Event::Notice { file, text, warning: true });
             }
+        }
+    }
+
+    /// The option of the daemon without which jobs with these options cannot run.
+    fn wanting(&self, policy: &Policy) -> Option<&'static str> {
+        match policy.executor {
+            Executor::Shell => None,
+            Executor::Worker(_) if !self.has_broker => Some("--amqp"),
+            Executor::Worker(_) => (!self.has_worker_key).then_some("--worker-key"),
         }
     }
 
@@ -449,18 +463,4 @@ impl Daemon {
             reload
         }))
     }
-}
-
-/// The options that differ from their defaults and that this version does not carry out.
-fn not_carried_out(policy: &Policy) -> Vec<&'static str> {
-    let default = Policy::default();
-    let mut named = Vec::new();
-    let mut name = |differs: bool, option: &'static str| {
-        if differs {
-            named.push(option);
-        }
-    };
-    name(policy.executor != default.executor, "executor");
-    name(policy.result != default.result, "result");
-    named
 }
