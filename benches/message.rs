@@ -32,7 +32,7 @@ fn main() {
     runtime.block_on(async {
         match words[..] {
             ["bare", url, count, window] => {
-                bare(url, count.parse().unwrap(), window.parse().unwrap()).await
+                bare(url, count.parse().unwrap(), window.parse().unwrap()).await;
             }
             ["each", url, count] => each(url, count.parse().unwrap()).await,
             ["listen", url, count] => listen(url, count.parse().unwrap()).await,
@@ -92,10 +92,10 @@ async fn each(url: &str, count: usize) {
     for number in 0..count {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let instant = Duration::from_secs(now.as_secs() + 1);
-        tokio::time::sleep(instant - now).await;
+        tokio::time::sleep(instant.saturating_sub(now)).await;
         check(&publish(&channel, number).await.await.unwrap());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        println!("{}", (now - instant).as_nanos());
+        println!("{}", now.saturating_sub(instant).as_nanos());
     }
 }
 

@@ -216,13 +216,7 @@ impl Inner {
     }
 
     /// Waits until the order is confirmed, however often it is sent until then; says once that it is not.
-    async fn confirm(
-        &self,
-        fate: Fate,
-        letter: &impl Fn() -> Letter,
-        by: Instant,
-        lines: &Lines,
-    ) {
+    async fn confirm(&self, fate: Fate, letter: &impl Fn() -> Letter, by: Instant, lines: &Lines) {
         let mut fate = Some(fate);
         let (mut is_told, mut pause) = (false, SHORTEST);
         while let Some(next) = fate.take() {
