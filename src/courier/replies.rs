@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::report;
 use crate::broker::{Broker, Consuming, Deliveries, Queue, Received};
-use crate::event::{Bus, Event, Line, Run, Stream};
+use crate::clock::{Clock as _, SystemClock};
+use crate::event::{Bus, Ended, Event, Line, Outcome, Run, Stream, Usage};
 use crate::executor::output::Count;
 use crate::message::Report;
 use crate::message::report::{News, Printed};
@@ -173,19 +174,24 @@ impl Replies {
             News::Ended(ended) => {
                 self.bus.publish(Event::RunEnded(report::late(run, &ended)));
             }
-            News::Returned => self.tell_returned(&run),
+            News::Returned => self.tell_returned(run),
             News::Started { .. } | News::Running => {}
         }
     }
 
     /// Nobody is there who could have it carried out after all.
-    fn tell_returned(&self, run: &Run) {
-        let text = format!(
-            "run {} of {} came back from a worker, and nobody waits for it any more: it is not started",
-            run.id,
-            run.fire.job.label()
-        );
-        self.bus.publish(Event::Notice { file: None, text, warning: true });
+    fn tell_returned(&self, run: Arc<Run>) {
+        let reason =
+            "it came back from a worker that had not started it, and nobody waits for it any more";
+        self.bus.publish(Event::RunEnded(Ended {
+            run,
+            outcome: Outcome::Lost { reason: reason.to_owned() },
+            cause: None,
+            retry: None,
+            at: SystemClock.now(),
+            duration: Duration::ZERO,
+            usage: Usage::default(),
+        }));
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {

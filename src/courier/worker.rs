@@ -327,6 +327,8 @@ impl Inner {
                     lines.tell(stream, line).await;
                 }
             }
+            // Of an order that another has started: it has refused its copy.
+            News::Ended(_) if is_other => {}
             News::Ended(ended) => return Some(Turn::Over(carried(&ended))),
             News::Returned if is_other => {
                 // The one that has started it may be out of reach for a moment.

@@ -245,10 +245,13 @@ impl Actor {
         Some(self.items.get_mut(&place)?.listen())
     }
 
-    /// Takes a letter that is kept among those that are sent.
-    fn add(&mut self, mut item: Item) {
-        let place = self.next_place;
-        self.next_place += 1;
+    /// Takes a letter that is kept among those that are sent: in the place that the store gave it, so that one which an
+    /// earlier life or a dead replica has left comes before its job's later ones.
+    fn add(&mut self, mut item: Item, order: u64) {
+        // A store that was emptied counts anew.
+        let is_free = order > 0 && !self.items.contains_key(&order);
+        let place = if is_free { order } else { self.next_place };
+        self.next_place = self.next_place.max(place + 1);
         let fits = self.at_hand + item.size <= self.bounds.memory;
         if fits {
             self.at_hand += item.size;

@@ -68,7 +68,7 @@ struct Line {
 }
 
 impl Agenda {
-    /// Adds a letter in a place that is later than those of its job.
+    /// Adds a letter in a place that no other has; of a job's letters those in earlier places are sent first.
     pub(super) fn add(
         &mut self,
         place: u64,

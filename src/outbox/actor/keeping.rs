@@ -115,10 +115,10 @@ impl Actor {
             self.pending_bytes = self.pending_bytes.saturating_sub(one.size);
             let Pending { letter, accepted, size, reply, .. } = one;
             let answer = match answer {
-                Posted::Kept(_) => {
+                Posted::Kept(order) => {
                     let mut item = Item::new(letter, accepted, size);
                     let heard = item.listen();
-                    self.add(item);
+                    self.add(item, order);
                     Ok(heard)
                 }
                 Posted::Waits => Ok(self.hear(&letter.message.id).unwrap_or_else(|| {
@@ -145,7 +145,8 @@ impl Actor {
             }
             match form::unpack(&row, self.seal.as_ref()) {
                 Ok((letter, accepted)) => {
-                    self.add(Item::new(letter, accepted, row.bytes.len() as u64));
+                    let size = row.bytes.len() as u64;
+                    self.add(Item::new(letter, accepted, size), row.order);
                 }
                 Err(reason) => {
                     self.leaving.insert(row.id.clone());
