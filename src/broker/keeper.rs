@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout_at};
 
 use super::address::Address;
 use super::backoff::Backoff;
@@ -118,7 +118,10 @@ impl Keeper {
             self.session.send_replace(Session::Closed);
             // Acknowledgements of those who consume may be on their way; the broker takes its leave behind them.
             let leave = connection.close(200, "goodbye".into());
-            if let Ok(Err(error)) = timeout(LEAVE, leave).await {
+            // Whoever asked for the end has said how long it may take.
+            let least = Instant::now() + LEAVE;
+            let by = self.closing.as_ref().map_or(least, |closing| closing.deadline.max(least));
+            if let Ok(Err(error)) = timeout_at(by, leave).await {
                 tracing::debug!(reason = %reason::of_loss(&error), "the broker's leave");
             }
         }
