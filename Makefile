@@ -33,6 +33,7 @@ check: ## formatting, lints, layers, dependencies
 	$(CARGO) test --locked --test layers
 	tests/tools.sh deny
 	PATH="$$PATH:target/tools/bin" $(CARGO) deny check bans licenses sources
+	! $(CARGO) tree --locked --edges normal --invert async-compat 2>&1 | grep async-rs
 
 # The program in the tests' image is optimised less, which saves minutes.
 test: export CARGO_PROFILE_RELEASE_LTO = off
