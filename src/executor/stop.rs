@@ -150,6 +150,8 @@ impl Executor {
         }
         self.core.end_all_carried();
         let adopted = !self.core.is_ending() && has_adopted();
+        // What is left of runs counts as killed before the rest is.
+        self.core.look();
         process::signal_all_as_init(Signal::SIGKILL);
         self.core.reap();
         self.core.look();
