@@ -99,6 +99,14 @@ impl Ledger {
             && matches!(*self.standing.borrow(), Standing::Down { .. })
     }
 
+    /// Notes at once that a run starts; false: it is to be asked for. Where replicas share the starts it always is.
+    fn note_at_once(&self, run: &Run) -> bool {
+        self.told.is_none()
+            && self.waiting.is_empty()
+            && !self.asking
+            && self.store.note_start(start(run), &self.conditions.borrow().lease.replica)
+    }
+
     /// Has it recorded later that a run starts.
     fn note_start(&self, run: &Run) {
         let key = run.fire.job.key;
@@ -123,8 +131,8 @@ impl Core {
     /// Has a start made, once it is recorded where there is something to record it in.
     pub(super) fn submit(&mut self, ticket: Arc<Ticket>) {
         match &mut self.ledger {
-            Some(ledger) => ledger.waiting.push(ticket),
-            None => self.make(ticket),
+            Some(ledger) if !ledger.note_at_once(ticket.run()) => ledger.waiting.push(ticket),
+            _ => self.make(ticket),
         }
     }
 

@@ -1,15 +1,16 @@
 //! How the rooms above speak to a store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::writer::{self, Message, Question};
+use super::writer::{self, Message, Notes, Question};
 use super::{
     Beat, Claim, Done, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted,
-    Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict, Versioned,
+    Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell, Verdict, Versioned,
     Waiting, Which, Write,
 };
 use crate::clock::Clock;
@@ -47,6 +48,7 @@ pub struct Handle {
     messages: mpsc::UnboundedSender<Message>,
     standing: Arc<watch::Sender<Standing>>,
     doubts: Arc<watch::Sender<u64>>,
+    notes: Arc<Notes>,
     clock: Arc<dyn Clock>,
 }
 
@@ -82,15 +84,42 @@ impl Handle {
         let (messages, receiver) = mpsc::unbounded_channel();
         let standing = Arc::new(watch::Sender::new(Standing::default()));
         let doubts = Arc::new(watch::Sender::new(0));
-        let told = writer::Told { standing: Arc::clone(&standing), doubts: Arc::clone(&doubts) };
+        let notes = Arc::<Notes>::default();
+        let told = writer::Told {
+            standing: Arc::clone(&standing),
+            doubts: Arc::clone(&doubts),
+            notes: Arc::clone(&notes),
+        };
         writer::spawn(open, Arc::clone(&clock), tell, receiver, told)?;
-        Ok(Handle { messages, standing, doubts, clock })
+        Ok(Handle { messages, standing, doubts, notes, clock })
     }
 
     /// Has something kept, as soon as that can be. Never blocks.
     pub fn write(&self, write: Write) {
+        if matches!(write, Write::Mark(..)) {
+            self.notes.moves.fetch_add(1, Ordering::AcqRel);
+        }
         // Without its thread there is no store.
         let _ = self.messages.send(Message::Write(write));
+    }
+
+    /// Notes that `replica` makes a start, in a place that outlives the daemon, and has it kept as soon as that can be: what
+    /// [`start_runs`](Handle::start_runs) does, without anybody else. Returns at once; whether it is noted. It is not where
+    /// the store has no such place or is not well, and while a watermark is to be moved for another reason.
+    #[must_use]
+    pub fn note_start(&self, start: Start, replica: &str) -> bool {
+        let Some(logbook) = self.notes.logbook.get() else { return false };
+        if self.notes.moves.load(Ordering::Acquire) > 0
+            || !matches!(*self.standing.borrow(), Standing::Up)
+        {
+            return false;
+        }
+        let Some(number) = logbook.note(&start, replica) else { return false };
+        let mark = start.is_due().then_some(start.mark);
+        let record = Box::new(RunRecord::starting(start, replica));
+        // Without its thread there is no store.
+        let _ = self.messages.send(Message::Noted(number, record, mark));
+        true
     }
 
     /// Has nothing kept from now on, until it is [let go on](Handle::go_on): what is kept must be read first. Until then no
@@ -124,6 +153,9 @@ impl Handle {
 
     /// Has the store make ready for a start that comes in a moment. Never blocks.
     pub fn warm(&self) {
+        if let Some(logbook) = self.notes.logbook.get() {
+            return logbook.rehearse();
+        }
         // Without its thread there is no store.
         let _ = self.messages.send(Message::Warm);
     }

@@ -145,6 +145,12 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// Where starts are noted before they are made, so that they need not wait until they are recorded; none where there is no
+    /// such place, and before the store was asked for anything.
+    fn logbook(&self) -> Option<Arc<sqlite::Logbook>> {
+        None
+    }
+
     /// How often it began anew while it was in use, as far as it notices itself: what was kept may be gone.
     fn rebirths(&self) -> u64 {
         0

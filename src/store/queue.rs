@@ -91,6 +91,11 @@ impl Batch {
         self.entries.iter().any(|(_, entry)| entry.first < point)
     }
 
+    /// Since when what has waited longest in it waits; none if it is empty.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.entries.iter().map(|(_, entry)| entry.first).min()
+    }
+
     /// Whether it has a run or an output: what may be dropped, and what no store takes for done already.
     pub(super) fn has_record(&self) -> bool {
         let is_record = |write: &Write| matches!(write, Write::Run(_) | Write::Output(..));
@@ -195,6 +200,11 @@ impl Queue {
     /// Whether something waits that was pushed before that point, or stands for something that was.
     pub(super) fn has_before(&self, point: u64) -> bool {
         self.entries.values().any(|entry| entry.first < point)
+    }
+
+    /// Since when what has waited longest waits; none if nothing does.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.entries.values().map(|entry| entry.first).min()
     }
 
     /// How many writes were dropped since this was asked last.

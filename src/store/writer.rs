@@ -1,7 +1,9 @@
 //! The thread that waits for a store: what is to be written is gathered, and tried again until it is.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,7 +12,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::queue::{Batch, Queue};
-use super::{Standing, Store, StoreError, Tell, Write};
+use super::sqlite::Logbook;
+use super::{Mark, RunRecord, Standing, Store, StoreError, Tell, Write};
 use crate::clock::Clock;
 use crate::job::JobKey;
 use crate::schedule::Due;
@@ -43,6 +46,8 @@ type Dues = Vec<(JobKey, Due)>;
 pub(super) enum Message {
     /// Keep this.
     Write(Write),
+    /// Keep that this start is made, which is noted under this number: as it is recorded, and whether the job's watermark moves.
+    Noted(u64, Box<RunRecord>, Option<Mark>),
     /// Carry this out, beside everything else.
     Call(Question),
     /// Carry this out when everything before is written, or cannot be.
@@ -62,6 +67,16 @@ pub(super) struct Told {
     pub(super) standing: Arc<watch::Sender<Standing>>,
     /// How often it may have lost what was kept.
     pub(super) doubts: Arc<watch::Sender<u64>>,
+    pub(super) notes: Arc<Notes>,
+}
+
+/// What those who note starts and the thread share.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Where starts are noted, once it is known.
+    pub(super) logbook: OnceLock<Arc<Logbook>>,
+    /// How many moves of watermarks wait that a start would move on: it must not be noted before what they stand for is kept.
+    pub(super) moves: AtomicU64,
 }
 
 /// Starts the thread.
@@ -70,7 +85,7 @@ pub(super) fn spawn(
     clock: Arc<dyn Clock>,
     tell: Tell,
     messages: mpsc::UnboundedReceiver<Message>,
-    Told { standing, doubts }: Told,
+    Told { standing, doubts, notes }: Told,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
@@ -82,6 +97,9 @@ pub(super) fn spawn(
                 standing,
                 doubts,
                 rebirths: 0,
+                notes,
+                noted: VecDeque::new(),
+                moves: (0, 0),
                 queue: Queue::default(),
                 writing: JoinSet::new(),
                 batch: Batch::default(),
@@ -124,6 +142,11 @@ struct Writer {
     doubts: Arc<watch::Sender<u64>>,
     /// How often the store had begun anew when it answered last.
     rebirths: u64,
+    notes: Arc<Notes>,
+    /// Starts that are noted and not kept yet: the point before which all that belongs to each stands, and its number.
+    noted: VecDeque<(u64, u64)>,
+    /// How many moves of watermarks are not kept yet, and the point before which all of them stand.
+    moves: (u64, u64),
     queue: Queue,
     /// The write under way, of which there is one at most, and what it writes.
     writing: JoinSet<Result<(), StoreError>>,
@@ -193,21 +216,18 @@ impl Writer {
     fn take(&mut self, message: Message) {
         match message {
             Message::Write(write) => {
-                let had_dropped = self.queue.has_dropped();
-                self.queue.push(write);
-                if self.queue.has_dropped() && !had_dropped {
-                    (self.tell)(
-                        "more waits for the store than can be kept: the oldest output is dropped, then the oldest \
-                         records of runs"
-                            .to_owned(),
-                    );
+                let moves = matches!(write, Write::Mark(..));
+                self.push([write]);
+                if moves {
+                    self.moves = (self.moves.0 + 1, self.queue.now());
                 }
-                if self.next == Next::Whenever {
-                    self.next = Next::Gathered(Instant::now() + GATHER);
-                }
-                if self.queue.len() >= ROWS && matches!(self.next, Next::Gathered(_)) {
-                    self.next = Next::Now;
-                }
+            }
+            Message::Noted(number, record, mark) => {
+                let (key, due) = (record.key, record.due);
+                let mark = mark.map(|mark| Write::Mark(key, mark));
+                let rest = [Write::Settle(key, due), Write::Run(record)];
+                self.push(mark.into_iter().chain(rest));
+                self.noted.push_back((self.queue.now(), number));
             }
             Message::Call(call) => self.call(call),
             Message::CallAfter(call) => {
@@ -236,6 +256,51 @@ impl Writer {
                 self.hurry();
                 self.flushes.push((self.queue.now(), done));
             }
+        }
+    }
+
+    fn push(&mut self, writes: impl IntoIterator<Item = Write>) {
+        let had_dropped = self.queue.has_dropped();
+        for write in writes {
+            self.queue.push(write);
+        }
+        if self.queue.has_dropped() && !had_dropped {
+            (self.tell)(
+                "more waits for the store than can be kept: the oldest output is dropped, then the oldest records of \
+                 runs"
+                    .to_owned(),
+            );
+        }
+        if self.next == Next::Whenever {
+            self.next = Next::Gathered(Instant::now() + GATHER);
+        }
+        if self.queue.len() >= ROWS && matches!(self.next, Next::Gathered(_)) {
+            self.next = Next::Now;
+        }
+    }
+
+    /// Says of starts that were noted, and of watermarks that were moved, that they are kept.
+    fn settle_notes(&mut self) {
+        if self.noted.is_empty() && self.moves.0 == 0 {
+            return;
+        }
+        let suspects = self.suspects.iter().filter_map(Batch::oldest);
+        let oldest = suspects.chain(self.queue.oldest()).min();
+        let is_kept = |point: u64| oldest.is_none_or(|oldest| point <= oldest);
+        let mut last = None;
+        while let Some(&(point, number)) = self.noted.front()
+            && is_kept(point)
+        {
+            last = Some(number);
+            self.noted.pop_front();
+        }
+        if let (Some(last), Some(logbook)) = (last, self.notes.logbook.get()) {
+            logbook.keep(last);
+        }
+        let (moves, point) = self.moves;
+        if moves > 0 && is_kept(point) {
+            self.moves.0 = 0;
+            self.notes.moves.fetch_sub(moves, Ordering::AcqRel);
         }
     }
 
@@ -349,6 +414,7 @@ impl Writer {
         if self.rows >= BUSY {
             self.rest = Some(Instant::now() + REST);
         }
+        self.settle_notes();
         self.answered(None);
     }
 
@@ -389,6 +455,13 @@ impl Writer {
         let rebirths = self.store.rebirths();
         if error.is_none() && std::mem::replace(&mut self.rebirths, rebirths) != rebirths {
             self.doubts.send_modify(|count| *count += 1);
+        }
+        if error.is_none()
+            && self.notes.logbook.get().is_none()
+            && let Some(logbook) = self.store.logbook()
+        {
+            // Set by this thread alone.
+            let _ = self.notes.logbook.set(logbook);
         }
         let (now, waiting) = (self.clock.now(), self.queue.len());
         match self.store.strain().filter(|_| error.is_none()) {
