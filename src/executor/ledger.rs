@@ -14,7 +14,7 @@ use super::start::Report;
 use super::ticket::Ticket;
 use crate::event::{Fire, Run, Settlement, Started};
 use crate::store::{
-    Conditions, Handle, Mark, Owed, Permission, RunRecord, Standing, Start, StoreError, WhenDown,
+    Conditions, Handle, Mark, NotedStart, Owed, Permission, RunRecord, Standing, Start, StoreError, WhenDown,
     Write,
 };
 use crate::unix::{Pid, process};
@@ -99,12 +99,12 @@ impl Ledger {
             && matches!(*self.standing.borrow(), Standing::Down { .. })
     }
 
-    /// Notes at once that a run starts; false: it is to be asked for. Where replicas share the starts it always is.
-    fn note_at_once(&self, run: &Run) -> bool {
-        self.told.is_none()
-            && self.waiting.is_empty()
-            && !self.asking
-            && self.store.note_start(start(run), &self.conditions.borrow().lease.replica)
+    /// Notes at once that a run starts; none: it is to be asked for. Where replicas share the starts it always is.
+    fn note_at_once(&self, run: &Run) -> Option<NotedStart> {
+        if self.told.is_some() || self.asking || !self.waiting.is_empty() {
+            return None;
+        }
+        self.store.note_start(start(run), &self.conditions.borrow().lease.replica)
     }
 
     /// Has it recorded later that a run starts.
@@ -130,9 +130,13 @@ impl Ledger {
 impl Core {
     /// Has a start made, once it is recorded where there is something to record it in.
     pub(super) fn submit(&mut self, ticket: Arc<Ticket>) {
-        match &mut self.ledger {
-            Some(ledger) if !ledger.note_at_once(ticket.run()) => ledger.waiting.push(ticket),
-            _ => self.make(ticket),
+        let Some(ledger) = &mut self.ledger else { return self.make(ticket) };
+        let Some(noted) = ledger.note_at_once(ticket.run()) else {
+            return ledger.waiting.push(ticket);
+        };
+        self.make(ticket);
+        if let Some(ledger) = &self.ledger {
+            ledger.store.keep_start(noted);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::writer::{self, Message, Notes, Question};
+use super::writer::{self, Keeping, Message, Notes, Question};
 use super::{
     Beat, Claim, Done, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted,
     Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell, Verdict, Versioned,
@@ -46,10 +46,20 @@ pub enum Standing {
 #[derive(Clone)]
 pub struct Handle {
     messages: mpsc::UnboundedSender<Message>,
+    keepings: mpsc::UnboundedSender<Keeping>,
     standing: Arc<watch::Sender<Standing>>,
     doubts: Arc<watch::Sender<u64>>,
     notes: Arc<Notes>,
     clock: Arc<dyn Clock>,
+}
+
+/// A start that is noted, and not kept yet.
+#[derive(Debug)]
+#[must_use = "a start that is noted is to be kept"]
+pub struct NotedStart {
+    number: u64,
+    start: Start,
+    replica: String,
 }
 
 /// What comes before a question.
@@ -81,7 +91,8 @@ impl Handle {
         clock: Arc<dyn Clock>,
         tell: Tell,
     ) -> std::io::Result<Self> {
-        let (messages, receiver) = mpsc::unbounded_channel();
+        let (messages, asked) = mpsc::unbounded_channel();
+        let (keepings, kept) = mpsc::unbounded_channel();
         let standing = Arc::new(watch::Sender::new(Standing::default()));
         let doubts = Arc::new(watch::Sender::new(0));
         let notes = Arc::<Notes>::default();
@@ -90,8 +101,8 @@ impl Handle {
             doubts: Arc::clone(&doubts),
             notes: Arc::clone(&notes),
         };
-        writer::spawn(open, Arc::clone(&clock), tell, receiver, told)?;
-        Ok(Handle { messages, standing, doubts, notes, clock })
+        writer::spawn(open, Arc::clone(&clock), tell, (asked, kept), told)?;
+        Ok(Handle { messages, keepings, standing, doubts, notes, clock })
     }
 
     /// Has something kept, as soon as that can be. Never blocks.
@@ -100,26 +111,29 @@ impl Handle {
             self.notes.moves.fetch_add(1, Ordering::AcqRel);
         }
         // Without its thread there is no store.
-        let _ = self.messages.send(Message::Write(write));
+        let _ = self.keepings.send(Keeping::Write(write));
     }
 
-    /// Notes that `replica` makes a start, in a place that outlives the daemon, and has it kept as soon as that can be: what
-    /// [`start_runs`](Handle::start_runs) does, without anybody else. Returns at once; whether it is noted. It is not where
-    /// the store has no such place or is not well, and while a watermark is to be moved for another reason.
+    /// Notes that `replica` makes a start, in a place that outlives the daemon: what [`start_runs`](Handle::start_runs) does,
+    /// at once and without anybody else. What is returned is to be [kept](Handle::keep_start) after that. None: it is not
+    /// noted, since the store has no such place or is not well, or a watermark is to be moved for another reason.
     #[must_use]
-    pub fn note_start(&self, start: Start, replica: &str) -> bool {
-        let Some(logbook) = self.notes.logbook.get() else { return false };
-        if self.notes.moves.load(Ordering::Acquire) > 0
-            || !matches!(*self.standing.borrow(), Standing::Up)
-        {
-            return false;
+    pub fn note_start(&self, start: Start, replica: &str) -> Option<NotedStart> {
+        let logbook = self.notes.logbook.get()?;
+        let is_up = matches!(*self.standing.borrow(), Standing::Up);
+        if !is_up || self.notes.moves.load(Ordering::Acquire) > 0 {
+            return None;
         }
-        let Some(number) = logbook.note(&start, replica) else { return false };
+        let number = logbook.note(&start, replica)?;
+        Some(NotedStart { number, start, replica: replica.to_owned() })
+    }
+
+    /// Has a start kept that was noted, as soon as that can be.
+    pub fn keep_start(&self, NotedStart { number, start, replica }: NotedStart) {
         let mark = start.is_due().then_some(start.mark);
         let record = Box::new(RunRecord::starting(start, replica));
         // Without its thread there is no store.
-        let _ = self.messages.send(Message::Noted(number, record, mark));
-        true
+        let _ = self.keepings.send(Keeping::Noted(number, record, mark));
     }
 
     /// Has nothing kept from now on, until it is [let go on](Handle::go_on): what is kept must be read first. Until then no

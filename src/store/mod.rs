@@ -28,7 +28,7 @@ pub use address::Address;
 pub use claim::{Beat, Claim, Generation, Lease, Peers, Permission, Start, Verdict};
 pub use conditions::{Conditions, WhenDown};
 pub use error::StoreError;
-pub use handle::{Handle, Standing};
+pub use handle::{Handle, NotedStart, Standing};
 pub use open::open;
 pub use outbox::{Done, Posted, Room, Waiting, Which};
 pub use record::{Output, Page, Query, RunRecord};

@@ -69,12 +69,12 @@ impl RunRecord {
             trigger: run.fire.trigger,
             queued: run.id.at(),
         };
-        RunRecord::starting(start, "")
+        RunRecord::starting(start, String::new())
     }
 
     /// A run that `replica` is about to start.
     #[must_use]
-    pub fn starting(start: Start, replica: &str) -> Self {
+    pub fn starting(start: Start, replica: String) -> Self {
         RunRecord {
             run: start.run,
             attempt: start.attempt,
@@ -93,7 +93,7 @@ impl RunRecord {
             user_cpu: Duration::ZERO,
             system_cpu: Duration::ZERO,
             max_rss_kib: 0,
-            replica: replica.to_owned(),
+            replica,
             output_bytes: 0,
             process: None,
         }

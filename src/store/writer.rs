@@ -42,12 +42,16 @@ pub(super) type Question = Box<dyn FnOnce(Arc<dyn Store>) -> Call + Send>;
 /// Dues of jobs that are started.
 type Dues = Vec<(JobKey, Due)>;
 
-/// What the thread is asked for.
-pub(super) enum Message {
-    /// Keep this.
+/// What the thread is to keep, in its own time: nobody wakes it for that while it gathers.
+pub(super) enum Keeping {
+    /// This.
     Write(Write),
-    /// Keep that this start is made, which is noted under this number: as it is recorded, and whether the job's watermark moves.
+    /// That this start is made, which is noted under this number: as it is recorded, and whether the job's watermark moves.
     Noted(u64, Box<RunRecord>, Option<Mark>),
+}
+
+/// What the thread is asked for; it has taken what was to be kept before when it takes one of these.
+pub(super) enum Message {
     /// Carry this out, beside everything else.
     Call(Question),
     /// Carry this out when everything before is written, or cannot be.
@@ -84,7 +88,7 @@ pub(super) fn spawn(
     open: impl FnOnce() -> Arc<dyn Store> + Send + 'static,
     clock: Arc<dyn Clock>,
     tell: Tell,
-    messages: mpsc::UnboundedReceiver<Message>,
+    (messages, keepings): (mpsc::UnboundedReceiver<Message>, mpsc::UnboundedReceiver<Keeping>),
     Told { standing, doubts, notes }: Told,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -115,7 +119,7 @@ pub(super) fn spawn(
                 rows: BUSY,
                 rest: None,
             };
-            writer.run(messages).await;
+            writer.run(messages, keepings).await;
         });
     };
     std::thread::Builder::new().name("store".into()).spawn(run).map(drop)
@@ -169,9 +173,15 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+    async fn run(
+        mut self,
+        mut messages: mpsc::UnboundedReceiver<Message>,
+        mut keepings: mpsc::UnboundedReceiver<Keeping>,
+    ) {
         let mut open = true;
         loop {
+            // What comes meanwhile is taken when this has passed, and need wake nobody.
+            let gathers = matches!(self.next, Next::Gathered(_)) || !self.writing.is_empty();
             let at = match self.next {
                 Next::Gathered(at) | Next::Retry(at) if self.writing.is_empty() => Some(at),
                 _ => None,
@@ -190,17 +200,27 @@ impl Writer {
                 }
                 message = messages.recv(), if open => {
                     open = message.is_some();
+                    self.take_all(&mut keepings);
                     let mut next = message;
                     while let Some(message) = next {
                         self.take(message);
-                        next = if self.queue.len() < ROWS { messages.try_recv().ok() } else { None };
+                        next = messages.try_recv().ok();
+                        // What was to be kept before it.
+                        self.take_all(&mut keepings);
                     }
                     if !open {
                         // A last try.
                         (self.next, self.held) = (Next::Now, false);
                     }
                 }
-                () = until(at), if at.is_some() => self.next = Next::Now,
+                Some(keeping) = keepings.recv(), if open && !gathers => {
+                    self.keep(keeping);
+                    self.take_all(&mut keepings);
+                }
+                () = until(at), if at.is_some() => {
+                    self.take_all(&mut keepings);
+                    self.next = Next::Now;
+                }
                 () = until(rest), if rest.is_some() => self.give_back_memory(),
                 else => {}
             }
@@ -213,22 +233,33 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, message: Message) {
-        match message {
-            Message::Write(write) => {
+    fn take_all(&mut self, keepings: &mut mpsc::UnboundedReceiver<Keeping>) {
+        while let Ok(keeping) = keepings.try_recv() {
+            self.keep(keeping);
+        }
+    }
+
+    fn keep(&mut self, keeping: Keeping) {
+        match keeping {
+            Keeping::Write(write) => {
                 let moves = matches!(write, Write::Mark(..));
                 self.push([write]);
                 if moves {
                     self.moves = (self.moves.0 + 1, self.queue.now());
                 }
             }
-            Message::Noted(number, record, mark) => {
+            Keeping::Noted(number, record, mark) => {
                 let (key, due) = (record.key, record.due);
                 let mark = mark.map(|mark| Write::Mark(key, mark));
                 let rest = [Write::Settle(key, due), Write::Run(record)];
                 self.push(mark.into_iter().chain(rest));
                 self.noted.push_back((self.queue.now(), number));
             }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
             Message::Call(call) => self.call(call),
             Message::CallAfter(call) => {
                 self.hurry();
