@@ -14,8 +14,8 @@ use super::start::Report;
 use super::ticket::Ticket;
 use crate::event::{Fire, Run, Settlement, Started};
 use crate::store::{
-    Conditions, Handle, Mark, NotedStart, Owed, Permission, RunRecord, Standing, Start, StoreError, WhenDown,
-    Write,
+    Conditions, Handle, Mark, NotedStart, Owed, Permission, RunRecord, Standing, Start, StoreError,
+    WhenDown, Write,
 };
 use crate::unix::{Pid, process};
 

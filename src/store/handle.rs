@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::writer::{self, Keeping, Message, Notes, Question};
 use super::{
     Beat, Claim, Done, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted,
-    Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell, Verdict, Versioned,
-    Waiting, Which, Write,
+    Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell, Verdict,
+    Versioned, Waiting, Which, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
