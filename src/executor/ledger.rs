@@ -108,6 +108,17 @@ impl Ledger {
         self.store.write(Write::Settle(key, run.fire.due));
     }
 
+    /// Has it recorded that a run which another replica has left goes on here.
+    pub(super) fn note_adopted(&self, record: &RunRecord, process: (Pid, u64)) {
+        if self.told.is_none() {
+            return;
+        }
+        let replica = self.conditions.borrow().lease.replica.clone();
+        let process = Some((process.0.as_raw(), process.1));
+        let record = RunRecord { replica, process, ..record.clone() };
+        self.store.write(Write::Run(Box::new(record)));
+    }
+
     /// Has it recorded that a run is still to start, and passed by its job's watermark.
     fn note_owed(&self, run: &Run) {
         let (key, due) = (run.fire.job.key, run.fire.due);
