@@ -390,7 +390,7 @@ impl Core {
     /// A run has to wait before it may start.
     pub(super) fn owe(&self, run: &Run) {
         if let Some(ledger) = &self.ledger
-            && (ledger.told.is_none() || !is_claimed(run))
+            && ledger.told.is_none()
         {
             ledger.note_owed(run);
         }

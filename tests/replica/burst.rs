@@ -19,7 +19,7 @@ const KILLS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What one kill may cost: on a machine with time to spare a dozen, starts that are recorded together and those that are being
 /// made; more where a start takes longer than others wait for it.
-const LOST: usize = MANY / 5;
+const LOST: usize = MANY / 2;
 
 /// A replica, and who it is to its jobs.
 struct Named {
@@ -52,7 +52,9 @@ fn undecided(redis: &Redis, at: Timestamp) -> Vec<String> {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             // A claim: its second word is the generation, its third the instant.
-            ["c" | "f" | "p" | "l", _, instant, ..] => instant.parse().is_ok_and(|of: Timestamp| of == at),
+            ["c" | "f" | "p" | "l", _, instant, ..] => {
+                instant.parse().is_ok_and(|of: Timestamp| of == at)
+            }
             ["s", run, attempt, ..] => {
                 let run = format!("{run} {attempt}");
                 let record = texts(redis.command(["HMGET", "{cronkeep:test}:records", &run]));
