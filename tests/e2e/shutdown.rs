@@ -1,6 +1,6 @@
 //! TERM and INT.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
