@@ -61,6 +61,7 @@ use broker::{Beside, Mailing};
 use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
+use reading::Ahead;
 use reboot::Reboot;
 use recover::Recovery;
 use reload::{News, Reload};
@@ -161,6 +162,7 @@ async fn serve(
     told: std_mpsc::SyncSender<()>,
 ) -> anyhow::Result<ExitCode> {
     let Outside { notify, locks, output } = outside;
+    let reading = Ahead::begin(&config.sources);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
@@ -288,13 +290,15 @@ async fn serve(
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
     // Before the watch reads them: each crontab is loaded once.
-    let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let mut recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let written = recovery.take_written();
+    let reading = written.map_or(reading, |it| Ahead::of_written(&config.sources, it));
     let places = config.sources.iter().map(|source| source.place.clone());
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let permission = publishing.as_ref().map(|publishing| publishing.permission.clone());
     let control = Control::start(&config, &account, &bus, permission).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone(), resume);
+    let reload = Reload::new(&config, account, bus.clone(), resume).with(reading);
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),

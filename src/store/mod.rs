@@ -156,6 +156,11 @@ pub trait Store: Send + Sync {
         0
     }
 
+    /// Whether it holds memory that what it was just asked for has needed, and is to be let [`rest`](Store::rest).
+    fn is_swollen(&self) -> bool {
+        false
+    }
+
     /// Gives back memory that only a busy store needs. Called when a while has passed without anything to do.
     fn rest(&self) {}
 }

@@ -120,14 +120,18 @@ pub(super) struct Queue {
 impl Queue {
     /// Adds a write, in the place of those that it makes void, at the end: what was pushed before it is written before it.
     pub(super) fn push(&mut self, write: Write) {
-        if let Write::Since(keys, since) = &write
-            && keys.len() > JOBS
-        {
-            for keys in keys.chunks(JOBS) {
-                self.push(Write::Since(keys.to_vec(), *since));
+        let write = match write {
+            Write::Since(mut keys, since) if keys.len() > JOBS => {
+                // Each piece is of neighbours in the table that SQLite makes of them: in any other order every piece would
+                // change nearly every page of it.
+                keys.sort_unstable_by_key(|key| (key.id.seed().cast_signed(), key.occurrence));
+                for keys in keys.chunks(JOBS) {
+                    self.push(Write::Since(keys.to_vec(), since));
+                }
+                return;
             }
-            return;
-        }
+            write => write,
+        };
         let number = self.next;
         self.next += 1;
         let entry = match Slot::of(&write).and_then(|slot| self.slots.get(&slot).copied()) {

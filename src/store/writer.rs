@@ -191,6 +191,9 @@ impl Writer {
                 biased;
                 Some(written) = self.writing.join_next() => self.written(written),
                 Some(answer) = self.calls.join_next() => {
+                    if self.store.is_swollen() {
+                        self.rest = Some(Instant::now() + REST);
+                    }
                     // As long as it takes no writes, it is no help that it answers questions.
                     if let Ok(error) = answer
                         && (error.is_some() || !(self.held || matches!(self.next, Next::Retry(_))))
