@@ -117,14 +117,16 @@ async fn serve(
     let broker = Broker::start(config.addresses, options);
     let queue = Queue::Named { name: config.queue.clone(), prefetch: config.prefetch };
     let deliveries = broker.consume(queue);
+    let answers = broker.consume(Queue::Reply);
     let standings = (broker.standing(), deliveries.consuming());
     tokio::spawn(tell(bus.clone(), (name, config.queue), standings));
     let (urgency, urged) = watch::channel(Urgency::None);
     let leaving = broker.clone();
-    let worker =
-        Worker::new(settings, Arc::new(broker), handle, (bus.clone(), events), clock, orders);
+    let told = (bus.clone(), events);
+    let known = (orders, answers.reply_queue());
+    let worker = Worker::new(settings, Arc::new(broker), handle, told, clock, known);
     let obeying = tokio::spawn(obey(signals, bus.clone(), urgency));
-    let Work { done, refused, killed } = worker.follow(deliveries, urged).await;
+    let Work { done, refused, killed } = worker.follow(deliveries, answers, urged).await;
     leaving.close(LAST_WORDS).await;
     obeying.abort();
     bus.publish(Event::WorkerStopped { done, refused, killed });

@@ -6,6 +6,7 @@
     reason = "a test stands outside: it reads clocks and waits for the worker as any parent does"
 )]
 
+mod asked;
 mod broken;
 mod carried;
 mod daemon;
@@ -20,3 +21,5 @@ mod refused;
 mod sent;
 mod shared;
 mod stopped;
+mod tls;
+mod withdrawn;

@@ -5,6 +5,7 @@
 //! its versions and bounds are in `docs/store.md`.
 
 mod change;
+mod dispatched;
 mod error;
 mod job;
 mod orders;
@@ -20,6 +21,7 @@ mod start;
 mod trim;
 mod value;
 
+pub use dispatched::{Asking, Dispatched, Leave};
 pub use orders::{Known, Orders, REMEMBERED};
 pub use place::{lock, target};
 pub use schema::{VERSION_1, VERSION_2};
