@@ -65,6 +65,14 @@ pub struct WorkerArgs {
     /// Where it is kept which orders were taken [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]
     #[arg(long, value_name = "DIRECTORY", env = "CRONKEEP_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
+    /// A Redis where workers of several hosts keep together which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET
+    ///
+    /// Without it each host knows its own. With a password in it, better given as CRONKEEP_STORE or, in a file, as CRONKEEP_STORE_FILE.
+    #[arg(long, value_name = "URL", env = "CRONKEEP_STORE", hide_env_values = true)]
+    pub store: Option<String>,
+    /// Whose orders those are, in that Redis: workers of one queue say the same
+    #[arg(long, value_name = "NAME", env = "CRONKEEP_NAMESPACE", hide_env_values = true)]
+    pub namespace: Option<String>,
     /// Start every command through its shell, plain ones too
     #[arg(long, env = "CRONKEEP_ALWAYS_SHELL", hide_env_values = true)]
     #[arg(value_parser = BoolishValueParser::new())]

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,11 +18,12 @@ use crate::executor::{Executor, Host};
 use crate::exit::ExitCode;
 use crate::message::signature::Key;
 use crate::sink::log::{self, Style};
+use crate::store::redis::Redis;
 use crate::store::seal::read_key;
 use crate::store::sqlite::Orders;
 use crate::telemetry;
 use crate::unix::{self, Account, Signal, Signals};
-use crate::worker::{Settings, Urgency, Work, Worker};
+use crate::worker::{Memory, Settings, Urgency, Work, Worker};
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -134,14 +135,18 @@ async fn serve(
 }
 
 /// What says which orders were taken; where its file cannot be written, for this life alone.
-fn orders(config: &mut WorkerConfig) -> anyhow::Result<Orders> {
-    Orders::open(Some(&config.orders)).or_else(|error| {
+fn orders(config: &mut WorkerConfig) -> anyhow::Result<Memory> {
+    if let Some((url, namespace)) = &config.store {
+        return Ok(Memory::Shared(Arc::new(Redis::new(url, namespace))));
+    }
+    let opened = Orders::open(Some(&config.orders)).or_else(|error| {
         config.warnings.push(format!(
             "{error}: which orders were taken is forgotten when this worker ends, and one that is sent again then is \
              carried out again (--state-dir)"
         ));
         Orders::open(None).context("failed to keep in memory which orders were taken")
-    })
+    });
+    Ok(Memory::File(Arc::new(Mutex::new(opened?))))
 }
 
 /// The worker's name: the host's, and a part that is new with each start.

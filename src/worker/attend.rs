@@ -5,7 +5,7 @@
 //! answer it does not start it, but tells him that it came back. The sender is asked, too, of an order that has waited: he may
 //! have withdrawn it, or have heard that it was carried out, and somebody sends it again. He may say so later as well.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::memory::Memory;
 use super::printed::Printed;
 use super::reporter::{Reporter, Telling};
 use super::{Settings, run};
@@ -24,7 +25,7 @@ use crate::message::Order;
 use crate::message::answer::Word as Verdict;
 use crate::message::report::{self, News};
 use crate::store::StoreError;
-use crate::store::sqlite::{Known, Orders, REMEMBERED};
+use crate::store::sqlite::{Known, REMEMBERED};
 
 /// How long lines may wait for others to be reported with.
 const GATHER: Duration = Duration::from_millis(100);
@@ -58,7 +59,7 @@ pub(super) struct Context {
     pub executor: Handle,
     pub bus: Bus,
     pub clock: Arc<dyn Clock>,
-    pub orders: Arc<Mutex<Orders>>,
+    pub orders: Memory,
     /// The queue where senders answer, while there is one.
     pub answers: watch::Receiver<Option<String>>,
     /// When the worker began: what was sent before may have been withdrawn before.
@@ -355,9 +356,8 @@ impl Attendant {
                 self.receipt = Some(receipt);
             }
         }
-        let (orders, id) = (Arc::clone(&self.context.orders), self.order.id.clone());
         // What is not remembered as ended counts as taken, and is not carried out again either.
-        let _ = on_thread(orders, move |orders| orders.end(&id)).await;
+        let _ = self.context.orders.end(self.order.id.clone()).await;
         self.acknowledge().await;
     }
 
@@ -385,9 +385,7 @@ impl Attendant {
 
     /// Takes the order, unless it was taken before.
     async fn take(&self, now: Timestamp) -> Result<Known, StoreError> {
-        let (orders, expires) = (Arc::clone(&self.context.orders), self.order.expires);
-        let id = self.order.id.clone();
-        on_thread(orders, move |orders| orders.take(&id, expires, now)).await
+        self.context.orders.take(self.order.id.clone(), self.order.expires, now).await
     }
 }
 
@@ -397,16 +395,4 @@ async fn heard(telling: Option<&mut Telling>) -> Result<(), String> {
         Some(telling) => telling.await,
         None => std::future::pending().await,
     }
-}
-
-/// Has a question answered by the file, on a thread that may wait for its disk.
-async fn on_thread<T: Send + 'static>(
-    orders: Arc<Mutex<Orders>>,
-    ask: impl FnOnce(&mut Orders) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let asked = tokio::task::spawn_blocking(move || {
-        // Every change is one statement or one transaction: nothing is left half done.
-        ask(&mut orders.lock().unwrap_or_else(PoisonError::into_inner))
-    });
-    asked.await.unwrap_or_else(|error| Err(StoreError::Down(error.to_string())))
 }

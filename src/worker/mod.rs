@@ -5,13 +5,14 @@
 //! told to run as; and it keeps an order with the broker until its end has been reported.
 
 mod attend;
+mod memory;
 mod printed;
 mod reporter;
 mod run;
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -24,7 +25,8 @@ use crate::event::{Bus, Event, RunId};
 use crate::executor::{Handle, Stop, Stopped};
 use crate::message::signature::Key;
 use crate::message::{Answer, Order, refusal};
-use crate::store::sqlite::Orders;
+pub use memory::Memory;
+
 use attend::{Attendant, Context, Fate, REPLAYED, Word};
 
 /// From TERM to KILL for runs that have had their time when the worker stops.
@@ -128,9 +130,9 @@ impl Worker {
         executor: Handle,
         (bus, events): (Bus, mpsc::UnboundedReceiver<Arc<Event>>),
         clock: Arc<dyn Clock>,
-        (orders, answers): (Orders, watch::Receiver<Option<String>>),
+        (orders, answers): (Memory, watch::Receiver<Option<String>>),
     ) -> Self {
-        let (orders, began) = (Arc::new(Mutex::new(orders)), clock.now());
+        let began = clock.now();
         let context = Context { settings, broker, executor, bus, clock, orders, answers, began };
         Worker {
             context: Arc::new(context),

@@ -4,8 +4,9 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::daemon::{WAIT, begin, client, daemon, expect_history};
+use crate::daemon::{WAIT, begin, daemon, expect_history, started, stop};
 use crate::rabbit;
+use crate::redis::Redis;
 use crate::sent::{QUEUE, Sender};
 
 #[test]
@@ -93,6 +94,7 @@ fn an_order_that_somebody_sends_again_to_another_worker_is_refused() {
     sender.put(&order);
     let refused = two.expect("order.refused");
     assert!(refused["reason"].as_str().unwrap().contains("another worker"), "{refused}");
+    two.stop();
     // And after a restart of the daemon.
     drop(crond.again(Signal::SIGKILL));
     let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
@@ -101,10 +103,48 @@ fn an_order_that_somebody_sends_again_to_another_worker_is_refused() {
     sender.put(&order);
     three.expect("order.refused");
     expect_history(&crond, &["succeeded"]);
-    two.stop();
     three.stop();
     crond.stop();
     assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+}
+
+/// Without a sender who could be asked.
+#[test]
+fn an_order_that_is_sent_again_is_refused_by_every_worker_that_shares_a_redis() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let Some(redis) = Redis::start() else { return };
+    let sender = Sender::new(rabbit);
+    let url = redis.url();
+    let worker = |state: &'static str| {
+        sender.worker(state).arg("--store").arg(&url).arg("--namespace").arg("shop").start()
+    };
+    let one = worker("one");
+    let order = sender.order("echo ran >> {dir}/ran");
+    let id = sender.send(&order);
+    assert_eq!(sender.end(&id).outcome, "succeeded");
+    one.stop();
+    let mut two = worker("two");
+    sender.send(&order);
+    let refused = two.expect("order.refused");
+    assert!(refused["reason"].as_str().unwrap().contains("taken before"), "{refused}");
+    two.stop();
+    assert_eq!(sender.read("ran"), "ran\n");
+}
+
+#[test]
+fn nothing_is_started_while_the_redis_is_away_that_knows_what_was_taken() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let worker = sender
+        .worker("one")
+        .env("CRONKEEP_STORE", "redis://127.0.0.1:1")
+        .env("CRONKEEP_NAMESPACE", "shop")
+        .start();
+    let ended = sender.end(&sender.send(&sender.order("echo ran >> {dir}/ran")));
+    assert_eq!(ended.outcome, "could not start");
+    assert!(ended.reason.unwrap().contains("cannot remember it"));
+    worker.stop();
+    assert_eq!(sender.read("ran"), "");
 }
 
 #[test]
@@ -117,13 +157,13 @@ fn a_run_says_soon_that_a_worker_has_another_key() {
     let mut worker = sender.worker("worker").arg("--key").arg(key.to_str().unwrap()).start_bare();
     let mut crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
     let mut waiting = begin(&crond);
+    let run = started(&mut crond);
     worker.expect("order.refused");
     crond.expect_where("run.output", |event| {
         event["line"].as_str().unwrap().contains("the worker's key")
     });
     assert!(waiting.try_wait().unwrap().is_none(), "nothing was proved");
-    let output = client(&crond, &["stop", "far"]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    stop(&crond, &run);
     drop(waiting.wait());
     worker.stop();
     crond.stop();

@@ -17,6 +17,9 @@ mod harness;
 #[expect(dead_code, reason = "not all of it is of use here")]
 #[path = "../support/rabbit.rs"]
 mod rabbit;
+#[expect(dead_code, reason = "not all of it is of use here")]
+#[path = "../support/redis.rs"]
+mod redis;
 mod refused;
 mod sent;
 mod shared;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::daemon::{begin, client, daemon, expect_backlog, expect_history};
+use crate::daemon::{begin, daemon, expect_backlog, expect_history, started, stop};
 use crate::harness::{PATIENCE, Running};
 use crate::rabbit;
 use crate::sent::{QUEUE, Sender};
@@ -12,9 +12,9 @@ use crate::sent::{QUEUE, Sender};
 const LONG: &str =
     "sh -c 'echo $$ > {dir}/child; exec sleep 1000' & echo ran >> {dir}/ran; sleep 1000";
 
-fn stop(crond: &Running) {
-    let output = client(crond, &["stop", "far"]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+fn stop_next(crond: &mut Running) {
+    let run = started(crond);
+    stop(crond, &run);
 }
 
 /// Waits until the process whose number the file `child` holds is gone.
@@ -44,8 +44,7 @@ fn what_is_stopped_here_is_ended_at_its_worker_with_all_its_processes() {
     let mut crond = daemon(&sender, "", LONG).start();
     let waiting = begin(&crond);
     expect_child(&sender);
-    crond.expect_where("run.started", |_| true);
-    stop(&crond);
+    stop_next(&mut crond);
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
     worker.expect("run.ended");
     expect_childless(&sender);
@@ -82,10 +81,10 @@ fn a_run_that_another_replaces_is_ended_at_its_worker() {
 fn an_order_that_waits_in_its_queue_is_started_by_no_worker_once_its_run_was_stopped() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
-    let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
+    let mut crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
     let waiting = begin(&crond);
     sender.expect_depth(QUEUE, 1);
-    stop(&crond);
+    stop_next(&mut crond);
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
     expect_history(&crond, &["failed"]);
     // And the next life of the daemon remembers it.
@@ -105,10 +104,10 @@ fn an_order_that_was_not_sent_leaves_the_outbox_with_its_run() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
     let away = |crond: crate::harness::Crond| crond.env("CRONKEEP_AMQP", "amqp://127.0.0.1:1");
-    let crond = away(daemon(&sender, "", "echo ran >> {dir}/ran")).start();
+    let mut crond = away(daemon(&sender, "", "echo ran >> {dir}/ran")).start();
     let waiting = begin(&crond);
     expect_backlog(&crond, 1);
-    stop(&crond);
+    stop_next(&mut crond);
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
     expect_backlog(&crond, 0);
     drop(crond.again(nix::sys::signal::Signal::SIGKILL));
