@@ -119,7 +119,7 @@ async fn serve(
     let queue = Queue::Named { name: config.queue.clone(), prefetch: config.prefetch };
     let deliveries = broker.consume(queue);
     let answers = broker.consume(Queue::Reply);
-    let standings = (broker.standing(), deliveries.consuming());
+    let standings = (broker.standing(), deliveries.consuming(), answers.consuming());
     tokio::spawn(tell(bus.clone(), (name, config.queue), standings));
     let (urgency, urged) = watch::channel(Urgency::None);
     let leaving = broker.clone();
@@ -161,7 +161,11 @@ fn name() -> String {
 async fn tell(
     bus: Bus,
     (broker, queue): (String, String),
-    (mut standing, mut consuming): (watch::Receiver<Standing>, watch::Receiver<Consuming>),
+    (mut standing, mut consuming, mut answering): (
+        watch::Receiver<Standing>,
+        watch::Receiver<Consuming>,
+        watch::Receiver<Consuming>,
+    ),
 ) {
     let mut was_up = None;
     loop {
@@ -185,6 +189,13 @@ async fn tell(
                         bus.publish(Event::BrokerDown { broker, reason });
                     }
                     Standing::Unknown => {}
+                }
+            }
+            Ok(()) = answering.changed() => {
+                let now = answering.borrow_and_update().clone();
+                if let Consuming::Waiting { reason } = now && was_up == Some(true) {
+                    let text = format!("what senders answer cannot be heard: {reason}");
+                    bus.publish(Event::Notice { file: None, text, warning: true });
                 }
             }
             changed = consuming.changed() => {

@@ -50,6 +50,9 @@ pub enum Leave {
     Withdrawn,
 }
 
+/// The worker that has started an order, how often one has; whether it has ended, and is withdrawn.
+type Row = (Option<String>, u32, bool, bool);
+
 /// Who asks for an order, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
@@ -94,7 +97,6 @@ impl Dispatched {
         let Asking { id, worker, expires, restarts, is_start } = asking;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).told()?;
-        type Row = (Option<String>, u32, bool, bool);
         let row: Option<Row> = transaction
             .prepare_cached(
                 "SELECT worker, starts, ended, withdrawn FROM dispatched_1 WHERE id = ?1",
@@ -107,14 +109,13 @@ impl Dispatched {
             })
             .told()?;
         let (leave, is_news) = match row {
-            None => (Leave::Given, is_start),
             Some((_, _, _, true)) => (Leave::Withdrawn, false),
             Some((Some(has), ..)) if has == worker => (Leave::Given, false),
             Some((Some(_), starts, false, _)) if !is_start && starts <= restarts => {
                 (Leave::Given, true)
             }
             Some((Some(_), ..)) => (Leave::Taken, false),
-            Some((None, ..)) => (Leave::Given, is_start),
+            Some((None, ..)) | None => (Leave::Given, is_start),
         };
         if is_news {
             transaction
