@@ -151,6 +151,8 @@ struct Daemon {
     store: Keeper,
     /// Where messages go, if anywhere.
     mailing: Option<Mailing>,
+    /// What has runs carried out elsewhere.
+    workers: Option<courier::Workers>,
     /// What the store says of earlier lives, if it does not in time.
     late: mpsc::UnboundedReceiver<States>,
     recovery: Recovery,
@@ -227,7 +229,7 @@ async fn serve(
     let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
     let mut workers = None;
     if let (Some(publishing), Some(mailing)) = (&publishing, &mailing) {
-        let ways = (publishing.outbox.clone(), mailing.broker());
+        let ways = (publishing.outbox.clone(), mailing.broker(), mailing.reports());
         let sending = worker::start(&config, ways, publishing.permission.clone(), &bus, &clock)?;
         let desk = courier::Desk::new(publishing.clone(), sending.clone());
         executor = executor.with_courier(Arc::new(desk));
@@ -240,9 +242,10 @@ async fn serve(
     let (later, late) = mpsc::unbounded_channel();
     let restoring =
         restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
+    let resuming = workers.clone();
     tokio::spawn(async move {
         restoring.await;
-        if let Some(workers) = workers {
+        if let Some(workers) = resuming {
             workers.resume();
         }
     });
@@ -333,6 +336,7 @@ async fn serve(
         desk,
         store,
         mailing,
+        workers,
         late,
         recovery,
         notify,

@@ -7,6 +7,7 @@ mod beat;
 mod error;
 mod form;
 mod link;
+mod orders;
 mod outbox;
 mod page;
 mod script;

@@ -5,6 +5,7 @@
 //! its versions and bounds are in `docs/store.md`.
 
 mod change;
+mod dispatched;
 mod error;
 mod job;
 mod logbook;
@@ -21,6 +22,7 @@ mod start;
 mod trim;
 mod value;
 
+pub use dispatched::{Asking, Dispatched, Leave};
 pub use logbook::Logbook;
 pub use orders::{Known, Orders, REMEMBERED};
 pub use place::{lock, target};
