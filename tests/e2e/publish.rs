@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::client::{ask, client_at, objects, refused, told};
 use crate::harness::{Crond, PATIENCE, Running};
-use crate::rabbit::{self, Drained, Vhost};
+use crate::rabbit::vhost::Drained;
+use crate::rabbit::{self, Vhost};
 use crate::redis::Redis;
 
 /// The program, as an entry names it.
