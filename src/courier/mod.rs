@@ -13,7 +13,7 @@ pub mod task;
 mod worker;
 
 pub use permission::Permission;
-pub use publish::{CONFIRM, Publishing, cause_of, words_of};
+pub use publish::{CONFIRM, Publishing, cause_of, settled, words_of};
 pub use worker::{BEAT, Signing, Workers};
 
 use std::sync::Arc;

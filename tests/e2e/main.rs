@@ -12,6 +12,7 @@ mod control;
 mod dropin;
 mod fault;
 mod full;
+mod handed;
 mod harness;
 mod history;
 mod hook;
