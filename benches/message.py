@@ -109,8 +109,14 @@ class Listener:
             self.lines.put(line)
 
     def take(self, count):
-        """When each of so many arrived, wall clock in nanoseconds, and its id."""
-        return [(int(moment), name) for moment, name in (self.lines.get(timeout=PATIENCE).split() for _ in range(count))]
+        """When each of so many messages of fires arrived, wall clock in nanoseconds, and its id."""
+        arrived = []
+        while len(arrived) < count:
+            moment, name = self.lines.get(timeout=PATIENCE).split()
+            # What the library alone has sent may still be there.
+            if ":" in name:
+                arrived.append((int(moment), name))
+        return arrived
 
     def __enter__(self):
         return self
@@ -175,9 +181,6 @@ def latency(quick, folder, program, rabbit):
     out = subprocess.run([program, "each", rabbit.url, str(count)], capture_output=True, text=True, check=True).stdout
     rows = [{"what": "lapin alone, to its confirm", "ms": int(line) / MS} for line in out.split()]
     with Listener(program, rabbit, 10**9) as listener:
-        # What the library alone has sent.
-        while not listener.lines.empty() or rabbit_is_full(listener):
-            listener.lines.get()
         text = f"CRONKEEP_FIELDS=6\n* * * * * * cronkeep publish '' {QUEUE} body\n"
         with Publisher(folder / "latency", text, rabbit) as running:
             running.loaded()
@@ -185,12 +188,6 @@ def latency(quick, folder, program, rabbit):
                 due = int(name.rsplit(":", 1)[1])
                 rows.append({"what": "cronkeep, to its arrival", "ms": (moment - due * 10**9) / MS})
     return rows
-
-
-def rabbit_is_full(listener):
-    """Whether something still arrives."""
-    time.sleep(0.5)
-    return not listener.lines.empty()
 
 
 def memory(quick, folder, rabbit):
