@@ -108,15 +108,16 @@ class Listener:
         for line in self.process.stdout:
             self.lines.put(line)
 
-    def take(self, count):
-        """When each of so many messages of fires arrived, wall clock in nanoseconds, and its id."""
-        arrived = []
-        while len(arrived) < count:
+    def take(self, count, since):
+        """How long after its instant, in nanoseconds, each of so many messages arrived that were due after `since`, in seconds."""
+        delays = []
+        while len(delays) < count:
             moment, name = self.lines.get(timeout=PATIENCE).split()
-            # What the library alone has sent may still be there.
-            if ":" in name:
-                arrived.append((int(moment), name))
-        return arrived
+            due = name.rpartition(":")[2]
+            # What was sent for other measurements may still be there.
+            if due.isdigit() and int(due) > since:
+                delays.append(int(moment) - int(due) * 10**9)
+        return delays
 
     def __enter__(self):
         return self
@@ -184,9 +185,9 @@ def latency(quick, folder, program, rabbit):
         text = f"CRONKEEP_FIELDS=6\n* * * * * * cronkeep publish '' {QUEUE} body\n"
         with Publisher(folder / "latency", text, rabbit) as running:
             running.loaded()
-            for moment, name in listener.take(count + 1)[1:]:
-                due = int(name.rsplit(":", 1)[1])
-                rows.append({"what": "cronkeep, to its arrival", "ms": (moment - due * 10**9) / MS})
+            # The first ones may have waited for the connection.
+            for delay in listener.take(count + 3, time.time())[3:]:
+                rows.append({"what": "cronkeep, to its arrival", "ms": delay / MS})
     return rows
 
 
