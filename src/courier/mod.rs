@@ -15,7 +15,7 @@ pub mod task;
 mod worker;
 
 pub use permission::Permission;
-pub use publish::{CONFIRM, Publishing, cause_of, words_of};
+pub use publish::{CONFIRM, Publishing, cause_of, settled, words_of};
 pub use queue::ReportQueue;
 pub use worker::{BEAT, Signing, Workers};
 

@@ -28,6 +28,7 @@ mod touch;
 mod worker;
 
 use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -200,6 +201,7 @@ async fn serve(
         clean_env: config.clean_env,
         env_allow: config.env_allow.clone(),
         always_shell: config.always_shell,
+        control: control_of(&config),
         descriptors: unix::limit::raise_descriptors(),
         post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
@@ -318,6 +320,7 @@ async fn serve(
         kept: kept.clone(),
         concerns: recovery.concerns(),
         publishing,
+        given: publish::Given::default(),
         broker: mailing.as_ref().map(Mailing::outlook),
     };
     let executor = handle;
@@ -436,6 +439,12 @@ fn post(config: &Config) -> Post {
         Mail::Command(line) => Via::command(line).unwrap_or_default(),
     };
     Post::new(via, config.passthrough)
+}
+
+/// The control socket as jobs are told of it: where its clients would not look for it.
+fn control_of(config: &Config) -> Option<Vec<u8>> {
+    let path = config.is_control_named.then(|| std::path::absolute(&config.control))?;
+    Some(path.unwrap_or_else(|_| config.control.clone()).into_os_string().into_vec())
 }
 
 /// The fault that a test asks for.

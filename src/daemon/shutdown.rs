@@ -46,6 +46,7 @@ impl Daemon {
         if let Some(mailing) = self.mailing.take() {
             mailing.flush().await;
         }
+        self.control.answered().await;
         self.bus.publish(Event::Stopped { killed, left });
         if killed == 0 { ExitCode::Success } else { ExitCode::Failure }
     }

@@ -22,7 +22,7 @@ pub use answer::Answer;
 pub use arguments::{Arguments, UsageText};
 pub use bytes::Bytes;
 pub use compose::{BadMessage, compose};
-pub use occasion::{Occasion, message_id};
+pub use occasion::{Occasion, message_id, part_id};
 pub use order::Order;
 pub use report::Report;
 pub use value::Value;

@@ -158,8 +158,7 @@ impl Actor {
 
     fn step(&mut self) {
         for place in self.agenda.expired(self.clock.now()) {
-            let reason = self.items.get(&place).map_or_else(String::new, Item::expiry);
-            self.give_up(place, reason);
+            self.expire(place);
         }
         self.agenda.wake(Instant::now());
         self.send();
@@ -217,6 +216,11 @@ impl Actor {
             Order::Flush(done) => {
                 self.is_stopping = true;
                 self.flushes.push(done);
+            }
+            Order::Abandon => {
+                for item in self.items.values_mut() {
+                    item.tell(&Delivery::Stopped);
+                }
             }
         }
     }
@@ -325,10 +329,21 @@ impl Actor {
         Some(item)
     }
 
+    /// Has a letter sent no more that has expired.
+    fn expire(&mut self, place: u64) {
+        let Some(why) = self.items.get(&place).map(Item::expiry) else { return };
+        self.give_up(place, &why);
+    }
+
     /// Has a letter sent no more.
-    fn give_up(&mut self, place: u64, reason: String) {
+    fn give_up(&mut self, place: u64, why: &Delivery) {
         let Some(mut item) = self.remove(place) else { return };
-        item.tell(&Delivery::TimedOut);
+        item.tell(why);
+        let reason = match why {
+            Delivery::Expired { reason } => format!("expired: {reason}"),
+            Delivery::Dropped { reason } => reason.clone(),
+            other => other.to_string(),
+        };
         self.leaving.insert(item.sent.id.clone());
         self.done.dropped.push(item.sent.id.clone());
         self.bus.publish(Event::MessageDropped { sent: item.sent, reason });
@@ -352,7 +367,10 @@ impl Actor {
     /// Takes note of what a try came to.
     fn landed(&mut self, place: u64, delivery: &Delivery) {
         let Some(item) = self.items.get_mut(&place) else { return };
-        item.tell(delivery);
+        // Of one that expired meanwhile there is more to tell, below.
+        if *delivery == Delivery::Confirmed || !self.agenda.has_expired(place) {
+            item.tell(delivery);
+        }
         if *delivery == Delivery::Confirmed {
             if let Some(item) = self.remove(place) {
                 self.leaving.insert(item.sent.id.clone());
@@ -379,8 +397,7 @@ impl Actor {
         if self.items.get(&place).is_some_and(|item| item.is_withdrawn) {
             self.let_go(place);
         } else if self.agenda.has_expired(place) {
-            let reason = self.items.get(&place).map_or_else(String::new, Item::expiry);
-            self.give_up(place, reason);
+            self.expire(place);
         }
     }
 

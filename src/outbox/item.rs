@@ -79,12 +79,13 @@ impl Item {
         heard
     }
 
-    /// Why it is given up when it has expired.
-    pub(super) fn expiry(&self) -> String {
-        match &self.last {
-            Some(last) => format!("expired: {last}"),
-            None => format!("expired: it was not sent by {}", form::rounded(self.expires)),
-        }
+    /// Why it is not with the broker when it has expired.
+    pub(super) fn expiry(&self) -> Delivery {
+        let reason = match &self.last {
+            Some(last) => last.clone(),
+            None => format!("it was not sent by {}", form::rounded(self.expires)),
+        };
+        Delivery::Expired { reason }
     }
 }
 

@@ -149,6 +149,8 @@ enum Order {
     Withdraw(String, oneshot::Sender<bool>),
     /// Take no more, send no more, and say when what is under way was answered and that is kept.
     Flush(oneshot::Sender<()>),
+    /// Tell all who wait that this is the end.
+    Abandon,
 }
 
 impl Outbox {
@@ -206,13 +208,17 @@ impl Outbox {
     }
 
     /// Accepts no more, begins to send no more, and waits until what is under way was answered and that is kept, or `within`
-    /// has passed; whether it is. To be called before the end: what waits then is sent by the next life.
+    /// has passed; whether it is. To be called before the end: what waits then is sent by the next life, and those who wait
+    /// for it are told so.
     pub async fn flush(&self, within: Duration) -> bool {
         let (done, flushed) = oneshot::channel();
         if self.orders.send(Order::Flush(done)).is_err() {
             return false;
         }
-        matches!(tokio::time::timeout(within, flushed).await, Ok(Ok(())))
+        let is_flushed = matches!(tokio::time::timeout(within, flushed).await, Ok(Ok(())));
+        // Where it has ended, everybody was told.
+        let _ = self.orders.send(Order::Abandon);
+        is_flushed
     }
 }
 

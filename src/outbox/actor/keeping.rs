@@ -102,9 +102,11 @@ impl Actor {
             Err(error) => {
                 for one in pending {
                     self.pending_bytes = self.pending_bytes.saturating_sub(one.size);
-                    // It may have it all the same, or may have it yet.
-                    self.leaving.insert(one.row.id.clone());
-                    self.done.dropped.push(one.row.id.clone());
+                    // It may have it all the same, or may have it yet. One with its id that was kept before stays.
+                    if !self.places.contains_key(&one.row.id) {
+                        self.leaving.insert(one.row.id.clone());
+                        self.done.dropped.push(one.row.id.clone());
+                    }
                     one.refuse(error.clone());
                 }
                 self.refuse(&error);
@@ -181,7 +183,7 @@ impl Actor {
                         self.agenda.at_hand(place, true);
                     }
                 }
-                Err(reason) => self.give_up(place, reason),
+                Err(reason) => self.give_up(place, &Delivery::Dropped { reason }),
             }
         }
     }
