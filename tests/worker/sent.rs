@@ -226,6 +226,11 @@ impl<'a> Starting<'a> {
         self
     }
 
+    /// Waits for what the sender answers, however slow the machine is: there is one that answers.
+    pub fn patient(self) -> Self {
+        self.env("CRONKEEP_TEST_FAULT", "worker-answer-ms-60000")
+    }
+
     /// Starts it with our key.
     pub fn start(self) -> Running {
         let key = self.sender.path().join("key");
