@@ -17,7 +17,8 @@ fn an_order_whose_worker_died_before_it_started_it_is_started_by_another() {
         let one = sender.worker("one").patient().start();
         let crond = daemon(&sender, options, "echo ran >> {dir}/ran").start();
         crond.wait_for_socket();
-        // It has the order, and does nothing with it.
+        sender.expect_readers(1);
+        // It gets the order, and does nothing with it.
         one.signal(Signal::SIGSTOP);
         let waiting = begin(&crond);
         sender.expect_unanswered(1);
