@@ -23,7 +23,7 @@ use crate::store::seal::read_key;
 use crate::store::sqlite::Orders;
 use crate::telemetry;
 use crate::unix::{self, Account, Signal, Signals};
-use crate::worker::{Memory, Settings, Urgency, Work, Worker};
+use crate::worker::{ANSWER, Memory, Settings, Urgency, Work, Worker};
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -106,6 +106,7 @@ async fn serve(
         users: config.users.clone(),
         longest: config.timeout,
         stop_grace: config.stop_grace,
+        answer: answer(),
     };
     let (worker, signed) = (settings.name.to_string(), settings.key.is_some());
     let version = env!("CARGO_PKG_VERSION");
@@ -147,6 +148,16 @@ fn orders(config: &mut WorkerConfig) -> anyhow::Result<Memory> {
         Orders::open(None).context("failed to keep in memory which orders were taken")
     });
     Ok(Memory::File(Arc::new(Mutex::new(opened?))))
+}
+
+/// How long senders may take to answer; a test may have more patience, where builds have debug assertions.
+fn answer() -> Duration {
+    if !cfg!(debug_assertions) {
+        return ANSWER;
+    }
+    let asked = std::env::var("CRONKEEP_TEST_FAULT").ok();
+    let asked = asked.and_then(|fault| fault.strip_prefix("worker-answer-ms-")?.parse().ok());
+    asked.map_or(ANSWER, Duration::from_millis)
 }
 
 /// The worker's name: the host's, and a part that is new with each start.

@@ -33,9 +33,6 @@ const GATHER: Duration = Duration::from_millis(100);
 /// The shortest time between two signs of life.
 const SHORTEST_BEAT: Duration = Duration::from_millis(100);
 
-/// How long the sender may take to answer.
-const ANSWER: Duration = Duration::from_secs(3);
-
 /// The sender is asked of orders whose run is older than this, or than the worker.
 const FRESH: SignedDuration = SignedDuration::from_secs(2);
 
@@ -195,7 +192,7 @@ impl Attendant {
     async fn ask(&mut self, reporter: &mut Reporter) -> Option<Verdict> {
         let (expires, is_again) = (self.order.expires, self.is_redelivered);
         let restarts = if is_again { self.order.restarts } else { 0 };
-        let answered = timeout(ANSWER, async {
+        let answered = timeout(self.context.settings.answer, async {
             reporter.listen().await;
             if reporter.try_tell(News::Asked { expires, restarts }).await != Some(Ok(())) {
                 return None;

@@ -29,6 +29,9 @@ pub use memory::Memory;
 
 use attend::{Attendant, Context, Fate, REPLAYED, Word};
 
+/// How long a sender may take to answer, as a rule.
+pub const ANSWER: Duration = Duration::from_secs(3);
+
 /// From TERM to KILL for runs that have had their time when the worker stops.
 const LAST_GRACE: Duration = Duration::from_secs(2);
 
@@ -50,6 +53,8 @@ pub struct Settings {
     pub longest: Option<Duration>,
     /// How long runs may go on when it is asked to stop.
     pub stop_grace: Duration,
+    /// How long senders may take to answer: [`ANSWER`].
+    pub answer: Duration,
 }
 
 impl Settings {

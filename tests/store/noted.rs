@@ -8,7 +8,7 @@ use std::time::Duration;
 use cronkeep::clock::SystemClock;
 use cronkeep::event::Trigger;
 use cronkeep::store::open::Access;
-use cronkeep::store::{Address, Handle, Loaded, Standing, Store as _, Write, open};
+use cronkeep::store::{Address, Handle, Loaded, Standing, Write, open};
 
 use super::embedded::Folder;
 use super::harness::{a_start, block_on, due, key, mark, record};

@@ -14,14 +14,15 @@ fn an_order_whose_worker_died_before_it_started_it_is_started_by_another() {
     let Some(rabbit) = rabbit::shared() else { return };
     for options in ["", "result=none"] {
         let sender = Sender::new(rabbit);
-        let one = sender.worker("one").start();
+        let one = sender.worker("one").patient().start();
         let crond = daemon(&sender, options, "echo ran >> {dir}/ran").start();
         crond.wait_for_socket();
-        // It has the order, and does nothing with it.
+        sender.expect_readers(1);
+        // It gets the order, and does nothing with it.
         one.signal(Signal::SIGSTOP);
         let waiting = begin(&crond);
         sender.expect_unanswered(1);
-        let two = sender.worker("two").start();
+        let two = sender.worker("two").patient().start();
         one.signal(Signal::SIGKILL);
         drop(one.wait());
         sender.expect_file("ran", "ran\n");
@@ -37,11 +38,11 @@ fn an_order_whose_worker_died_before_it_started_it_is_started_by_another() {
 fn a_run_that_nobody_waits_for_is_lost_with_its_worker_where_the_entry_does_not_allow_more() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
-    let one = sender.worker("one").start();
+    let one = sender.worker("one").patient().start();
     let crond = daemon(&sender, "result=none", WAIT).start();
     drop(begin(&crond).wait_with_output());
     sender.expect_file("ran", "ran\n");
-    let mut two = sender.worker("two").start();
+    let mut two = sender.worker("two").patient().start();
     one.signal(Signal::SIGKILL);
     drop(one.wait());
     two.expect("order.returned");
@@ -56,15 +57,15 @@ fn a_run_that_nobody_waits_for_is_lost_with_its_worker_where_the_entry_does_not_
 fn a_run_that_nobody_waits_for_is_started_again_as_often_as_its_entry_allows() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
-    let one = sender.worker("one").start();
+    let one = sender.worker("one").patient().start();
     let crond = daemon(&sender, "result=none retries=1", WAIT).start();
     drop(begin(&crond).wait_with_output());
     sender.expect_file("ran", "ran\n");
-    let two = sender.worker("two").start();
+    let two = sender.worker("two").patient().start();
     one.signal(Signal::SIGKILL);
     drop(one.wait());
     sender.expect_file("ran", "ran\nran\n");
-    let mut three = sender.worker("three").start();
+    let mut three = sender.worker("three").patient().start();
     two.signal(Signal::SIGKILL);
     drop(two.wait());
     three.expect("order.returned");
@@ -84,10 +85,10 @@ fn an_order_that_somebody_sends_again_to_another_worker_is_refused() {
     sender.expect_depth(QUEUE, 1);
     let order = sender.take().remove(0);
     sender.put(&order);
-    let one = sender.worker("one").start();
+    let one = sender.worker("one").patient().start();
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
     one.stop();
-    let mut two = sender.worker("two").start();
+    let mut two = sender.worker("two").patient().start();
     sender.put(&order);
     let refused = two.expect("order.refused");
     assert!(refused["reason"].as_str().unwrap().contains("another worker"), "{refused}");
@@ -96,7 +97,7 @@ fn an_order_that_somebody_sends_again_to_another_worker_is_refused() {
     drop(crond.again(Signal::SIGKILL));
     let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
     crond.wait_for_socket();
-    let mut three = sender.worker("three").start();
+    let mut three = sender.worker("three").patient().start();
     sender.put(&order);
     three.expect("order.refused");
     expect_history(&crond, &["succeeded"]);

@@ -189,10 +189,19 @@ impl<'a> Sender<'a> {
 
     /// Waits until workers hold so many orders that they have not answered.
     pub fn expect_unanswered(&self, count: usize) {
+        self.expect_count("messages_unacknowledged", count);
+    }
+
+    /// Waits until so many workers read the queue.
+    pub fn expect_readers(&self, count: usize) {
+        self.expect_count("consumers", count);
+    }
+
+    fn expect_count(&self, what: &str, count: usize) {
         let deadline = Instant::now() + PATIENCE;
-        while self.vhost.unanswered(QUEUE) != count {
-            let is = self.vhost.unanswered(QUEUE);
-            assert!(Instant::now() < deadline, "{is} orders are with workers, not {count}");
+        while self.vhost.count(QUEUE, what) != count {
+            let is = self.vhost.count(QUEUE, what);
+            assert!(Instant::now() < deadline, "{what} of the queue: {is}, not {count}");
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
@@ -224,6 +233,11 @@ impl<'a> Starting<'a> {
     pub fn env(mut self, name: &'a str, value: &'a str) -> Self {
         self.environment.push((name, value));
         self
+    }
+
+    /// Waits for what the sender answers, however slow the machine is: there is one that answers.
+    pub fn patient(self) -> Self {
+        self.env("CRONKEEP_TEST_FAULT", "worker-answer-ms-60000")
     }
 
     /// Starts it with our key.

@@ -40,7 +40,7 @@ fn expect_child(sender: &Sender) {
 fn what_is_stopped_here_is_ended_at_its_worker_with_all_its_processes() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
-    let mut worker = sender.worker("worker").start();
+    let mut worker = sender.worker("worker").patient().start();
     let mut crond = daemon(&sender, "", LONG).start();
     let waiting = begin(&crond);
     expect_child(&sender);
@@ -91,7 +91,7 @@ fn an_order_that_waits_in_its_queue_is_started_by_no_worker_once_its_run_was_sto
     drop(crond.again(nix::sys::signal::Signal::SIGTERM));
     let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
     crond.wait_for_socket();
-    let mut worker = sender.worker("worker").start();
+    let mut worker = sender.worker("worker").patient().start();
     let refused = worker.expect("order.refused");
     assert!(refused["reason"].as_str().unwrap().contains("withdrawn"), "{refused}");
     worker.stop();
@@ -114,7 +114,7 @@ fn an_order_that_was_not_sent_leaves_the_outbox_with_its_run() {
     // What the store has kept is sent by the next life.
     let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
     crond.wait_for_socket();
-    let worker = sender.worker("worker").start();
+    let worker = sender.worker("worker").patient().start();
     let next = begin(&crond);
     assert_eq!(next.wait_with_output().unwrap().status.code(), Some(0));
     worker.stop();
@@ -126,7 +126,7 @@ fn an_order_that_was_not_sent_leaves_the_outbox_with_its_run() {
 fn a_daemon_that_ends_its_runs_ends_those_at_workers() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
-    let mut worker = sender.worker("worker").start();
+    let mut worker = sender.worker("worker").patient().start();
     let crond = daemon(&sender, "", LONG).arg("--on-stop").arg("end").start();
     let waiting = begin(&crond);
     expect_child(&sender);
@@ -141,7 +141,7 @@ fn a_daemon_that_ends_its_runs_ends_those_at_workers() {
 fn a_daemon_that_leaves_its_runs_leaves_those_at_workers_and_hears_of_them_later() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
-    let worker = sender.worker("worker").start();
+    let worker = sender.worker("worker").patient().start();
     let leaving = || daemon(&sender, "", crate::daemon::WAIT).arg("--on-stop").arg("leave");
     let crond = leaving().start();
     let waiting = begin(&crond);

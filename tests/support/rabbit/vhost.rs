@@ -99,11 +99,11 @@ impl Vhost<'_> {
         .expect("a number")
     }
 
-    /// How many messages of a queue somebody has taken, and has not answered.
-    pub fn unanswered(&self, queue: &str) -> usize {
+    /// A number that a queue tells of itself: `messages_unacknowledged`, `consumers`.
+    pub fn count(&self, queue: &str, what: &str) -> usize {
         let found = self.rabbit.ask(&format!(
             "begin {{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r({}, queue, {})), \
-             [{{_, Count}}] = rabbit_amqqueue:info(Queue, [messages_unacknowledged]), Count end",
+             [{{_, Count}}] = rabbit_amqqueue:info(Queue, [{what}]), Count end",
             binary(&self.name),
             binary(queue)
         ));
