@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TOOLS = REPOSITORY / "target" / "bench"
-CRONKEEP = REPOSITORY / "target" / "release" / "cronkeep"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+TOOLS = TARGET / "bench"
+CRONKEEP = TARGET / "release" / "cronkeep"
 PROBE = TOOLS / "probe"
 LIMIT = TOOLS / "limit"
 SHELL = "/bin/sh"

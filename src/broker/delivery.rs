@@ -38,6 +38,18 @@ pub enum Delivery {
         /// Why, in words, without secrets.
         reason: String,
     },
+    /// Whoever sends it was stopped before the broker had answered; it is kept, and the next life sends it.
+    Stopped,
+    /// It was given up, since it has expired: it is not sent again.
+    Expired {
+        /// What its last try came to, or that there was none.
+        reason: String,
+    },
+    /// It was given up, since what was kept of it is no good: it is not sent again.
+    Dropped {
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl Delivery {
@@ -53,7 +65,16 @@ impl Delivery {
             Delivery::TimedOut => "timed out",
             Delivery::Blocked { .. } => "blocked",
             Delivery::Away { .. } => "broker away",
+            Delivery::Stopped => "stopped",
+            Delivery::Expired { .. } => "expired",
+            Delivery::Dropped { .. } => "dropped",
         }
+    }
+
+    /// Whether it is neither with the broker nor kept.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        matches!(self, Delivery::Expired { .. } | Delivery::Dropped { .. })
     }
 
     /// Whether the broker has answered that it will not take it as things stand: somebody has to change something.
@@ -79,6 +100,13 @@ impl fmt::Display for Delivery {
             Delivery::TimedOut => f.write_str("not confirmed in time"),
             Delivery::Blocked { reason } => write!(f, "the broker takes nothing: {reason}"),
             Delivery::Away { reason } => write!(f, "the broker is away: {reason}"),
+            Delivery::Stopped => {
+                f.write_str("the daemon was stopped before the broker had confirmed it")
+            }
+            Delivery::Expired { reason } => {
+                write!(f, "the message has expired, and was dropped: {reason}")
+            }
+            Delivery::Dropped { reason } => write!(f, "the message was dropped: {reason}"),
         }
     }
 }

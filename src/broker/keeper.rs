@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 
+use lapin::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout_at};
 
@@ -107,26 +108,40 @@ impl Keeper {
         let Dialled { connection, plug } = dialled;
         let connection = Arc::new(connection);
         let end = match Line::open(Arc::clone(&connection), self.options.connect).await {
-            Ok(line) => {
+            Ok(mut line) => {
                 self.session.send_replace(Session::On(Arc::clone(&connection)));
                 self.standing.send_replace(Standing::Up { address: address.to_string() });
-                line.serve(self, address).await
+                let end = line.serve(self, address).await;
+                if matches!(end, End::Closed) {
+                    self.leave(&connection).await;
+                }
+                // Its channels last until then: see there.
+                drop(line);
+                end
             }
             Err(error) => End::Lost(error),
         };
-        if matches!(end, End::Closed) {
-            self.session.send_replace(Session::Closed);
-            // Acknowledgements of those who consume may be on their way; the broker takes its leave behind them.
-            let leave = connection.close(200, "goodbye".into());
-            // Whoever asked for the end has said how long it may take.
-            let least = Instant::now() + LEAVE;
-            let by = self.closing.as_ref().map_or(least, |closing| closing.deadline.max(least));
-            if let Ok(Err(error)) = timeout_at(by, leave).await {
-                tracing::debug!(reason = %reason::of_loss(&error), "the broker's leave");
-            }
-        }
         drop(plug);
         end
+    }
+
+    /// Takes our leave of the broker.
+    async fn leave(&mut self, connection: &Connection) {
+        self.session.send_replace(Session::Closed);
+        // Whoever asked for the end has said how long it may take.
+        let least = Instant::now() + LEAVE;
+        let by = self.closing.as_ref().map_or(least, |closing| closing.deadline.max(least));
+        let leave = async {
+            // A channel that nobody holds any more is closed by the client library in a task of its own. One that is at that
+            // while the connection is being closed fails, and takes the connection with it, before the broker has answered.
+            // What is asked behind it is answered behind it.
+            let _last = connection.create_channel().await?;
+            // Acknowledgements of those who consume may be on their way; the broker takes its leave behind them.
+            connection.close(200, "goodbye".into()).await
+        };
+        if let Ok(Err(error)) = timeout_at(by, leave).await {
+            tracing::debug!(reason = %reason::of_loss(&error), "the broker's leave");
+        }
     }
 
     /// Takes what was asked while there is no connection; says whether to go on.

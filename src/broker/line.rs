@@ -96,8 +96,9 @@ impl Line {
         })
     }
 
-    /// Serves until the connection's end; what was not answered then is answered.
-    pub(super) async fn serve(mut self, keeper: &mut Keeper, address: &Address) -> End {
+    /// Serves until the connection's end; what was not answered then is answered. Where the end was wanted, the connection
+    /// is open still, and so are the channels: the client library closes them with what holds them.
+    pub(super) async fn serve(&mut self, keeper: &mut Keeper, address: &Address) -> End {
         keeper.trust.begin_again();
         let end = self.work(keeper, address).await;
         let reason = match &end {
@@ -109,7 +110,7 @@ impl Line {
                 parcel.answer(Delivery::Away { reason: reason.clone() });
             }
         }
-        for parcel in self.doubtful {
+        for parcel in self.doubtful.drain(..) {
             parcel.answer(Delivery::Away { reason: reason.clone() });
         }
         end

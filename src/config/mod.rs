@@ -65,6 +65,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The control socket.
     pub control: PathBuf,
+    /// Whether it is where the options say, and not where every client looks for it.
+    pub is_control_named: bool,
     /// The options of entries that say nothing of their own.
     pub defaults: Options,
     /// How many runs may be alive at once in all.
@@ -148,6 +150,7 @@ impl Config {
             }),
             stop_grace: args.stop_grace,
             state_dir,
+            is_control_named: args.control.is_some(),
             control: args.control.clone().unwrap_or_else(|| default_control(host)),
             defaults: Options {
                 grace: args.grace,

@@ -13,6 +13,9 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 /// What the daemon's refusal is called where it has no broker: then the client looks for one itself.
 pub const NO_BROKER: &str = "no broker";
 
+/// What the daemon's refusal is called where the same try of a run has handed over a message with this id.
+pub const TAKEN: &str = "taken";
+
 /// What a client asks to be published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
@@ -24,6 +27,19 @@ pub struct Publication {
     /// The job whose fire it tells of, by its public id, if it is a job's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
+    /// The try of a run that hands it over, where its id is made of its content: of two that are alike the second is refused as
+    /// [`TAKEN`], and is to have another id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+}
+
+/// A try of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The run's id.
+    pub run: String,
+    /// Which try, from 1.
+    pub number: u32,
 }
 
 /// What became of it, as far as it is known by the time of the answer.
@@ -42,7 +58,7 @@ impl Publication {
     #[must_use]
     pub fn new(mut message: Message) -> Self {
         let body = std::mem::take(&mut message.body);
-        Publication { message, body, job_id: None }
+        Publication { message, body, job_id: None, attempt: None }
     }
 
     /// The message with its body.

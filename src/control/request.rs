@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::publish::{Publication, Published};
 use super::shape::{Health, Listing, RunObject, Status};
@@ -136,14 +136,40 @@ impl IntoResponse for Refusal {
 
 /// The way to the daemon.
 #[derive(Debug, Clone)]
-pub struct Requests(mpsc::Sender<Request>);
+pub struct Requests {
+    asked: mpsc::Sender<Request>,
+    under_way: watch::Sender<usize>,
+}
+
+/// The mark of an answer that the daemon waits for before it ends.
+#[derive(Debug)]
+pub struct UnderWay(watch::Sender<usize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
 
 impl Requests {
     /// The way to a daemon, and the daemon's end of it: once that is dropped, every request is refused.
     #[must_use]
     pub fn channel() -> (Self, mpsc::Receiver<Request>) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        (Requests(sender), receiver)
+        let (asked, receiver) = mpsc::channel(WAITING);
+        (Requests { asked, under_way: watch::Sender::new(0) }, receiver)
+    }
+
+    /// A mark of an answer that the daemon waits for before it ends.
+    #[must_use]
+    pub fn begin(&self) -> UnderWay {
+        self.under_way.send_modify(|count| *count += 1);
+        UnderWay(self.under_way.clone())
+    }
+
+    /// How many answers have such a mark, now and after each change.
+    #[must_use]
+    pub fn under_way(&self) -> watch::Receiver<usize> {
+        self.under_way.subscribe()
     }
 
     /// Asks, and waits for the answer.
@@ -152,7 +178,7 @@ impl Requests {
     /// The daemon is about to end.
     pub async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(request(reply)).await.map_err(|_| Refusal::stopping())?;
+        self.asked.send(request(reply)).await.map_err(|_| Refusal::stopping())?;
         answer.await.map_err(|_| Refusal::stopping())
     }
 }

@@ -29,8 +29,9 @@ const LARGEST: usize = 24 << 20;
 /// How long a client may take to send it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Messages that are read at a time.
+/// Messages that are read at a time, of those who control the daemon and of all others: these cannot keep those waiting.
 static READING: Semaphore = Semaphore::const_new(2);
+static READING_OF_OTHERS: Semaphore = Semaphore::const_new(2);
 
 /// What a query may ask for.
 #[derive(Debug, Default, Deserialize)]
@@ -81,9 +82,12 @@ pub async fn hand_over(
 ) -> Response {
     // As long as the broker may take to answer.
     lasting.set();
+    // Whoever waits is told what became of it even where the daemon is stopped.
+    lasting.hold(requests.begin());
     let publication = {
+        let reading = if user.is_none() { &READING } else { &READING_OF_OTHERS };
         // It is never closed.
-        let _turn = READING.acquire().await;
+        let _turn = reading.acquire().await;
         match timeout(PATIENCE, to_bytes(body, LARGEST)).await {
             Ok(Ok(bytes)) => serde_json::from_slice::<Publication>(&bytes),
             Ok(Err(_)) => {
@@ -107,7 +111,8 @@ pub async fn hand_over(
     };
     match requests.ask(|reply| Request::Publish { publication, user, reply }).await {
         Ok(Ok(published)) => Json(published).into_response(),
-        Ok(Err(refusal)) | Err(refusal) => refusal.into_response(),
+        Ok(Err(refusal)) => refusal.into_response(),
+        Err(stopping) => stopping.help("the message was not accepted").into_response(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Socket;
-use super::request::Refusal;
+use super::request::{Refusal, UnderWay};
 
 /// Connections of one socket at a time.
 const MOST: usize = 64;
@@ -64,12 +64,24 @@ impl Access {
 
 /// A mark on a request: whoever answers it can have its connection last for as long as the client listens.
 #[derive(Debug, Clone, Default)]
-pub struct Lasting(Arc<AtomicBool>);
+pub struct Lasting {
+    is_set: Arc<AtomicBool>,
+    held: Arc<Mutex<Option<UnderWay>>>,
+}
 
 impl Lasting {
     /// Lifts the deadline of the connection.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_set.store(true, Ordering::Relaxed);
+    }
+
+    /// Holds the mark of an answer that the daemon waits for, until the connection has ended.
+    pub fn hold(&self, mark: UnderWay) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark);
+    }
+
+    fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Relaxed)
     }
 }
 
@@ -178,7 +190,7 @@ async fn serve(stream: UnixStream, routes: Routes, peer: Peer, asked: Arc<Atomic
         .serve_connection(TokioIo::new(stream), service);
     let deadline = async {
         tokio::time::sleep(WHOLE).await;
-        if lasting.0.load(Ordering::Relaxed) {
+        if lasting.is_set() {
             std::future::pending::<()>().await;
         }
     };

@@ -111,8 +111,9 @@ impl Publishing {
         let message = self.message_of(run, arguments).await?;
         let now = self.clock.now();
         let kept = now.saturating_add(job.policy().expires).unwrap_or(Timestamp::MAX);
+        let expires = message.properties.expires.unwrap_or(kept);
         let letter = Letter {
-            expires: message.properties.expires.unwrap_or(kept),
+            expires,
             message,
             job: Some((job.key, job.label().into())),
             run: Some(run.id),
@@ -124,7 +125,7 @@ impl Publishing {
             };
             Failure::new(refused, Some(cause))
         })?;
-        Ok(fate.next(CONFIRM).await)
+        Ok(settled(fate.next(CONFIRM).await, expires, self.clock.now()))
     }
 
     /// The message of a run.
@@ -199,11 +200,24 @@ fn is_taken(job: &Job, permission: &Permission) -> bool {
         && publish_words(command).is_some()
 }
 
+/// What became of a message of which this much was known by now: what has expired is not sent again, whatever its last try
+/// may come to.
+#[must_use]
+pub fn settled(delivery: Delivery, expires: Timestamp, now: Timestamp) -> Delivery {
+    if delivery == Delivery::Confirmed || delivery.is_given_up() || now < expires {
+        return delivery;
+    }
+    Delivery::Expired { reason: delivery.to_string() }
+}
+
 /// What became of a message, and what will, in words.
 #[must_use]
 pub fn words_of(delivery: &Delivery) -> String {
     match delivery {
-        Delivery::Confirmed => delivery.to_string(),
+        Delivery::Confirmed | Delivery::Expired { .. } | Delivery::Dropped { .. } => {
+            delivery.to_string()
+        }
+        Delivery::Stopped => format!("{delivery}; it is kept, and sent after the next start"),
         _ => format!("{delivery}; it is kept, and sent again"),
     }
 }
@@ -220,6 +234,9 @@ pub fn cause_of(delivery: &Delivery) -> Option<Cause> {
         Delivery::TimedOut => Cause::Unconfirmed,
         Delivery::Blocked { .. } => Cause::Blocked,
         Delivery::Away { .. } => Cause::BrokerAway,
+        Delivery::Stopped => Cause::Shutdown,
+        Delivery::Expired { .. } => Cause::Expired,
+        Delivery::Dropped { .. } => Cause::Dropped,
     })
 }
 
@@ -265,6 +282,20 @@ mod tests {
     }
 
     #[test]
+    fn what_has_expired_by_the_time_of_the_answer_is_not_said_to_be_kept() {
+        let now = Timestamp::UNIX_EPOCH;
+        let later = now + Duration::from_secs(1);
+        assert_eq!(settled(Delivery::TimedOut, later, now), Delivery::TimedOut);
+        assert_eq!(settled(Delivery::Confirmed, now, later), Delivery::Confirmed);
+        let expired = settled(Delivery::TimedOut, now, later);
+        assert_eq!(
+            words_of(&expired),
+            "the message has expired, and was dropped: not confirmed in time"
+        );
+        assert_eq!(settled(expired.clone(), now, later), expired, "it is said once");
+    }
+
+    #[test]
     fn each_way_in_which_a_message_fails_has_a_cause_of_its_own() {
         let text = || "x".to_owned();
         let deliveries = [
@@ -275,6 +306,9 @@ mod tests {
             Delivery::TimedOut,
             Delivery::Blocked { reason: text() },
             Delivery::Away { reason: text() },
+            Delivery::Stopped,
+            Delivery::Expired { reason: text() },
+            Delivery::Dropped { reason: text() },
         ];
         let causes: Vec<_> =
             deliveries.iter().filter_map(cause_of).map(|it| it.to_string()).collect();
@@ -282,8 +316,9 @@ mod tests {
         let distinct: std::collections::HashSet<_> = causes.iter().collect();
         assert_eq!(distinct.len(), causes.len(), "{causes:?}");
         assert_eq!(cause_of(&Delivery::Confirmed), None);
-        assert!(
-            deliveries.iter().all(|one| words_of(one).ends_with("; it is kept, and sent again"))
-        );
+        for one in &deliveries {
+            let is_kept = words_of(one).contains("; it is kept, and sent a");
+            assert_ne!(is_kept, one.is_given_up(), "{one}");
+        }
     }
 }

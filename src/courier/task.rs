@@ -73,7 +73,7 @@ impl Tasks {
         let policy = run.fire.job.policy();
         let last = run.attempt > policy.retries;
         let mut is_started = false;
-        let ending = self.call(message, policy.expires, || is_started = true).await;
+        let ending = self.send(message, policy.expires, || is_started = true).await;
         let mut started = self.started();
         if last || ending.outcome.is_success() {
             started.remove(&run.id);
@@ -87,8 +87,13 @@ impl Tasks {
     }
 
     /// Sends a message once, and waits for the result of its task until the message expires, or as long as `usual` where it
-    /// does not; `confirmed` is called in between.
-    async fn call(
+    /// does not.
+    pub async fn call(&self, message: Message, usual: Duration) -> Ending {
+        self.send(message, usual, || {}).await
+    }
+
+    /// The same; `confirmed` is called in between.
+    async fn send(
         &self,
         mut message: Message,
         usual: Duration,

@@ -39,12 +39,16 @@ use crate::unix::identity::hostname;
 
 /// How long a part of the daemon may take to say that it lives.
 const ALIVE: Duration = Duration::from_secs(1);
+/// How long clients may take over their last answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How far an instant may have passed before it counts as overdue.
 const LATE: SignedDuration = SignedDuration::from_secs(5);
 
 /// The sockets, and who waits at them.
 pub(super) struct Control {
     requests: mpsc::Receiver<Request>,
+    /// How many clients wait for what becomes of their messages.
+    under_way: watch::Receiver<usize>,
     // Dropped, they end, and the sockets are removed.
     _serving: JoinSet<Infallible>,
 }
@@ -60,6 +64,7 @@ impl Control {
         permission: Option<Permission>,
     ) -> Self {
         let (requests, receiver) = Requests::channel();
+        let under_way = requests.under_way();
         let mut serving = JoinSet::new();
         let refused = |error: control::socket::BindError| {
             let text = format!(
@@ -77,7 +82,12 @@ impl Control {
                 // Only root can put a table into the spool for somebody else.
                 if account.uid == 0 {
                     match Socket::bind(&beside(config), 0o666).await {
-                        Err(error) => refused(error),
+                        Err(error) => {
+                            let text = format!(
+                                "users other than root do not reach this daemon, neither by crontab nor to publish: {error}"
+                            );
+                            bus.publish(Event::Notice { file: None, text, warning: true });
+                        }
                         Ok(socket) => {
                             let (zone, ways) = (config.zone.clone(), requests.clone());
                             let others = permission.filter(Permission::is_given_to_others);
@@ -96,7 +106,7 @@ impl Control {
                 }
             }
         }
-        Control { requests: receiver, _serving: serving }
+        Control { requests: receiver, under_way, _serving: serving }
     }
 
     /// The next request.
@@ -112,6 +122,11 @@ impl Control {
     pub(super) fn close(&mut self) {
         self.requests.close();
         while self.requests.try_recv().is_ok() {}
+    }
+
+    /// Waits until all who handed a message over have their answer, a moment at most.
+    pub(super) async fn answered(&mut self) {
+        let _ = timeout(LAST_ANSWERS, self.under_way.wait_for(|count| *count == 0)).await;
     }
 }
 
@@ -141,6 +156,8 @@ pub(super) struct Desk {
     pub(super) concerns: watch::Receiver<Concerns>,
     /// Who publishes messages, and how the broker stands, where there is one.
     pub(super) publishing: Option<Publishing>,
+    /// Which ids were given to messages of programs.
+    pub(super) given: super::publish::Given,
     pub(super) broker: Option<broker::Outlook>,
 }
 

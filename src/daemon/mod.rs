@@ -28,6 +28,7 @@ mod touch;
 mod worker;
 
 use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -61,6 +62,7 @@ use broker::{Beside, Mailing};
 use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
+use reading::Ahead;
 use reboot::Reboot;
 use recover::Recovery;
 use reload::{News, Reload};
@@ -150,6 +152,8 @@ struct Daemon {
     store: Keeper,
     /// Where messages go, if anywhere.
     mailing: Option<Mailing>,
+    /// What has runs carried out elsewhere.
+    workers: Option<courier::Workers>,
     /// What the store says of earlier lives, if it does not in time.
     late: mpsc::UnboundedReceiver<States>,
     recovery: Recovery,
@@ -161,6 +165,7 @@ async fn serve(
     told: std_mpsc::SyncSender<()>,
 ) -> anyhow::Result<ExitCode> {
     let Outside { notify, locks, output } = outside;
+    let reading = Ahead::begin(&config.sources);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
@@ -196,6 +201,7 @@ async fn serve(
         clean_env: config.clean_env,
         env_allow: config.env_allow.clone(),
         always_shell: config.always_shell,
+        control: control_of(&config),
         descriptors: unix::limit::raise_descriptors(),
         post: Arc::new(post(&config)),
         ..Host::new(account.clone(), std::env::vars_os())
@@ -225,7 +231,7 @@ async fn serve(
     let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
     let mut workers = None;
     if let (Some(publishing), Some(mailing)) = (&publishing, &mailing) {
-        let ways = (publishing.outbox.clone(), mailing.broker());
+        let ways = (publishing.outbox.clone(), mailing.broker(), mailing.reports());
         let sending = worker::start(&config, ways, publishing.permission.clone(), &bus, &clock)?;
         let desk = courier::Desk::new(publishing.clone(), sending.clone());
         executor = executor.with_courier(Arc::new(desk));
@@ -238,9 +244,10 @@ async fn serve(
     let (later, late) = mpsc::unbounded_channel();
     let restoring =
         restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
+    let resuming = workers.clone();
     tokio::spawn(async move {
         restoring.await;
-        if let Some(workers) = workers {
+        if let Some(workers) = resuming {
             workers.resume();
         }
     });
@@ -288,13 +295,15 @@ async fn serve(
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
     // Before the watch reads them: each crontab is loaded once.
-    let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let mut recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let written = recovery.take_written();
+    let reading = written.map_or(reading, |it| Ahead::of_written(&config.sources, it));
     let places = config.sources.iter().map(|source| source.place.clone());
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let permission = publishing.as_ref().map(|publishing| publishing.permission.clone());
     let control = Control::start(&config, &account, &bus, permission).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone(), resume);
+    let reload = Reload::new(&config, account, bus.clone(), resume).with(reading);
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),
@@ -311,6 +320,7 @@ async fn serve(
         kept: kept.clone(),
         concerns: recovery.concerns(),
         publishing,
+        given: publish::Given::default(),
         broker: mailing.as_ref().map(Mailing::outlook),
     };
     let executor = handle;
@@ -329,6 +339,7 @@ async fn serve(
         desk,
         store,
         mailing,
+        workers,
         late,
         recovery,
         notify,
@@ -428,6 +439,12 @@ fn post(config: &Config) -> Post {
         Mail::Command(line) => Via::command(line).unwrap_or_default(),
     };
     Post::new(via, config.passthrough)
+}
+
+/// The control socket as jobs are told of it: where its clients would not look for it.
+fn control_of(config: &Config) -> Option<Vec<u8>> {
+    let path = config.is_control_named.then(|| std::path::absolute(&config.control))?;
+    Some(path.unwrap_or_else(|_| config.control.clone()).into_os_string().into_vec())
 }
 
 /// The fault that a test asks for.

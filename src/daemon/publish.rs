@@ -4,7 +4,8 @@
 //! everybody may ask, where the kernel tells who asks; they cannot take the id of somebody else's message, which would keep
 //! that one from being sent.
 
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,14 +18,47 @@ use nix::unistd::{Uid, User};
 use tokio::task::spawn_blocking;
 
 use super::control::Desk;
-use crate::control::publish::{NO_BROKER, Publication, Published};
+use crate::control::publish::{Attempt, NO_BROKER, Publication, Published, TAKEN};
 use crate::control::route::{PUBLISH, hand_over};
 use crate::control::server::Lasting;
 use crate::control::{Peer, Refusal, Requests};
-use crate::courier::{CONFIRM, Permission, Publishing, words_of};
+use crate::courier::{CONFIRM, Permission, Publishing, settled, words_of};
 use crate::event::RunId;
 use crate::job::{Job, Lookup, Policy};
 use crate::outbox::{Letter, Refused};
+
+/// So many ids are known that tries of runs have given their messages; the oldest are forgotten, of runs that ended long ago as
+/// a rule.
+const KNOWN: usize = 4096;
+
+/// The ids that the tries of runs have given their messages. A command may publish the same thing twice: these are two
+/// messages, and the second is not taken for the first one sent again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Given(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    all: HashSet<(Attempt, String)>,
+    in_order: VecDeque<(Attempt, String)>,
+}
+
+impl Given {
+    /// Notes that a try of a run has given a message this id; false where it had done so before.
+    fn note(&self, attempt: Attempt, id: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = (attempt, id.to_owned());
+        if !known.all.insert(one.clone()) {
+            return false;
+        }
+        known.in_order.push_back(one);
+        if known.in_order.len() > KNOWN
+            && let Some(oldest) = known.in_order.pop_front()
+        {
+            known.all.remove(&oldest);
+        }
+        true
+    }
+}
 
 /// The route by which users hand messages over who may not control the daemon.
 pub(super) fn routes(requests: &Requests, permission: &Permission) -> Router {
@@ -68,11 +102,18 @@ impl Desk {
                 Refusal::new(StatusCode::CONFLICT, NO_BROKER, "this daemon has no broker");
             return Err(refusal.help("--amqp names one"));
         };
+        let attempt = publication.attempt.clone();
         let job = publication.job_id.as_deref().and_then(|id| self.job_of(id, user));
         let message = publication.into_message();
         if user.is_some() && !is_free(&message.id, job.as_deref()) {
             let text = format!("the id {:?} is not yours to give", message.id);
             return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", text));
+        }
+        if let Some(attempt) = attempt
+            && !self.given.note(attempt, &message.id)
+        {
+            let text = format!("this try of the run has published a message {:?}", message.id);
+            return Err(Refusal::new(StatusCode::CONFLICT, TAKEN, text));
         }
         let day = clock.now().saturating_add(Policy::default().expires);
         let expires = message.properties.expires.unwrap_or(day.unwrap_or(Timestamp::MAX));
@@ -84,7 +125,7 @@ impl Desk {
             .accept(Letter { message, job, run, expires })
             .await
             .map_err(|refused| refusal(&refused))?;
-        let delivery = fate.next(CONFIRM).await;
+        let delivery = settled(fate.next(CONFIRM).await, expires, clock.now());
         let (result, words) = (delivery.name().to_owned(), words_of(&delivery));
         Ok(Published { result, words, message_id })
     }
@@ -102,7 +143,8 @@ impl Desk {
 fn is_free(id: &str, job: Option<&Job>) -> bool {
     let of_job =
         |job: &Job| id.strip_prefix(&job.key.to_string()).is_some_and(|rest| rest.starts_with(':'));
-    id.parse::<RunId>().is_ok() || job.is_some_and(of_job)
+    let run = id.split_once(':').map_or(id, |(run, _)| run);
+    run.parse::<RunId>().is_ok() || job.is_some_and(of_job)
 }
 
 /// Why a message is not taken, for a client.
@@ -111,7 +153,26 @@ fn refusal(refused: &Refused) -> Refusal {
         Refused::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "full"),
         Refused::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "large"),
         Refused::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
-        Refused::Stopping => return Refusal::stopping(),
+        Refused::Stopping => return Refusal::stopping().help("the message was not accepted"),
     };
     Refusal::new(status, error, refused.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_given_once_by_a_try_of_a_run_and_again_by_the_next() {
+        let given = Given::default();
+        let attempt = |number| Attempt { run: "r".to_owned(), number };
+        assert!(given.note(attempt(1), "a") && given.note(attempt(1), "b"));
+        assert!(!given.note(attempt(1), "a"));
+        assert!(given.note(attempt(2), "a"), "it is sent again");
+        for number in 0..KNOWN {
+            assert!(given.note(attempt(3), &number.to_string()));
+        }
+        let known = given.0.lock().unwrap();
+        assert_eq!((known.all.len(), known.in_order.len()), (KNOWN, KNOWN));
+    }
 }

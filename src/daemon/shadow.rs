@@ -138,6 +138,7 @@ pub(super) async fn serve(
         replicas: None,
         held: None,
         publishing: None,
+        given: super::publish::Given::default(),
         broker: None,
     };
     let shadow = Shadow {

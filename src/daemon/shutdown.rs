@@ -31,7 +31,13 @@ impl Daemon {
 
         let stop = match self.config.on_stop {
             OnStop::End => Stop::End { grace: self.config.stop_grace },
-            OnStop::Leave => Stop::Leave,
+            OnStop::Leave => {
+                // What workers have goes on as well.
+                if let Some(workers) = &self.workers {
+                    workers.leave();
+                }
+                Stop::Leave
+            }
         };
         let Stopped { killed, left } = self.wait_for_stop(stop).await;
         // It answers its waker at once; a panic of it was told already.
@@ -40,6 +46,7 @@ impl Daemon {
         if let Some(mailing) = self.mailing.take() {
             mailing.flush().await;
         }
+        self.control.answered().await;
         self.bus.publish(Event::Stopped { killed, left });
         if killed == 0 { ExitCode::Success } else { ExitCode::Failure }
     }

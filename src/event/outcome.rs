@@ -72,6 +72,10 @@ pub enum Cause {
     BrokerAway,
     /// The outbox did not take its message.
     NotKept,
+    /// Its message expired before the broker had it.
+    Expired,
+    /// Its message was given up, since what was kept of it is no good.
+    Dropped,
     /// There was nothing to be its message's body.
     NoBody,
     /// The worker that carried it out has failed, not the command.
@@ -90,7 +94,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 22] = [
+    pub const ALL: [Cause; 24] = [
         Cause::NotExecutable,
         Cause::NotFound,
         Cause::OutOfMemory,
@@ -108,6 +112,8 @@ impl Cause {
         Cause::Worker,
         Cause::WorkerStopped,
         Cause::NotKept,
+        Cause::Expired,
+        Cause::Dropped,
         Cause::NoBody,
         Cause::Task,
         Cause::Revoked,
@@ -200,6 +206,8 @@ impl fmt::Display for Cause {
             Cause::Blocked => "the broker takes nothing",
             Cause::BrokerAway => "the broker is away",
             Cause::NotKept => "the outbox did not take the message",
+            Cause::Expired => "the message expired, and was dropped",
+            Cause::Dropped => "the message was dropped",
             Cause::NoBody => "there is no body to send",
             Cause::Worker => "the worker failed",
             Cause::WorkerStopped => "the worker was stopped",

@@ -15,8 +15,8 @@ use super::ticket::Ticket;
 use crate::event::{Fire, Run, Settlement, Started};
 use crate::store::record::RecordedOutcome;
 use crate::store::{
-    Conditions, Handle, Mark, Owed, Permission, RunRecord, Standing, Start, StoreError, WhenDown,
-    Write,
+    Conditions, Handle, Mark, NotedStart, Owed, Permission, RunRecord, Standing, Start, StoreError,
+    WhenDown, Write,
 };
 use crate::unix::{Pid, process};
 
@@ -106,6 +106,14 @@ impl Ledger {
             && matches!(*self.standing.borrow(), Standing::Down { .. })
     }
 
+    /// Notes at once that a run starts; none: it is to be asked for. Where replicas share the starts it always is.
+    fn note_at_once(&self, run: &Run) -> Option<NotedStart> {
+        if self.told.is_some() || self.asking || !self.waiting.is_empty() {
+            return None;
+        }
+        self.store.note_start(start(run), &self.conditions.borrow().lease.replica)
+    }
+
     /// Has it recorded later that a run starts.
     fn note_start(&self, run: &Run) {
         let key = run.fire.job.key;
@@ -153,9 +161,13 @@ impl Ledger {
 impl Core {
     /// Has a start made, once it is recorded where there is something to record it in.
     pub(super) fn submit(&mut self, ticket: Arc<Ticket>) {
-        match &mut self.ledger {
-            Some(ledger) => ledger.waiting.push(ticket),
-            None => self.make(ticket),
+        let Some(ledger) = &mut self.ledger else { return self.make(ticket) };
+        let Some(noted) = ledger.note_at_once(ticket.run()) else {
+            return ledger.waiting.push(ticket);
+        };
+        self.make(ticket);
+        if let Some(ledger) = &self.ledger {
+            ledger.store.keep_start(noted);
         }
     }
 

@@ -24,12 +24,13 @@ pub const DEFAULT_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 pub const DEFAULT_SHELL: &str = "/bin/sh";
 
 /// What every run learns of itself, and a publish besides: the id that its message is to have. Nobody else sets these.
-pub const ABOUT: [&str; 6] = [
+pub const ABOUT: [&str; 7] = [
     "CRONKEEP_JOB_ID",
     "CRONKEEP_JOB_NAME",
     "CRONKEEP_RUN_ID",
     "CRONKEEP_SCHEDULED_AT",
     "CRONKEEP_ATTEMPT",
+    "CRONKEEP_FIRE_ID",
     "CRONKEEP_MESSAGE_ID",
 ];
 
@@ -48,6 +49,8 @@ pub struct Host {
     pub always_shell: bool,
     /// The limit of descriptors that runs get; none: the daemon's.
     pub descriptors: Option<Limit>,
+    /// The control socket, where it is not the one that every client looks for.
+    pub control: Option<Vec<u8>>,
     /// How mails are sent.
     pub post: Arc<Post>,
 }
@@ -73,6 +76,7 @@ impl Host {
             env_allow: Vec::new(),
             always_shell: false,
             descriptors: None,
+            control: None,
             post: Arc::default(),
         }
     }
@@ -176,11 +180,12 @@ pub fn about(run: &Run) -> Result<Strings, String> {
         run.id.to_string(),
         scheduled_at(run),
         run.attempt.to_string(),
+        message_id(run),
     ];
     let command = job.action.command().as_bytes();
     // A shell might publish several, and each has an id of its own.
     let is_one_publish = message::is_publish(command) && message::words::words(command).is_some();
-    let message = is_one_publish.then(|| message_id(run));
+    let message = is_one_publish.then(|| values[5].clone());
     let mut about = Strings::default();
     for (name, value) in ABOUT.iter().zip(values.into_iter().chain(message)) {
         about
@@ -207,6 +212,9 @@ impl<'a> Variables<'a> {
             if all || host.is_clean(name) {
                 variables.set(name, value);
             }
+        }
+        if let Some(control) = &host.control {
+            variables.set(b"CRONKEEP_CONTROL", control);
         }
         for setting in &terms.settings.0 {
             let name = setting.name.as_bytes();
@@ -420,12 +428,21 @@ mod tests {
                 "CRONKEEP_JOB_NAME=backup",
                 "CRONKEEP_RUN_ID=0000000000000000000000000Z",
                 "CRONKEEP_SCHEDULED_AT=2023-11-15T00:14:00+02:00",
-                "CRONKEEP_ATTEMPT=1"
+                "CRONKEEP_ATTEMPT=1",
+                "CRONKEEP_FIRE_ID=crondServiceTask-abababababababab#2:1700000040"
             ]
         );
         let mut of_table = texts(&base(&host(&[]), &run).unwrap().environment);
         of_table.retain(|line| line.starts_with("CRONKEEP_"));
         assert_eq!(of_table, ["CRONKEEP_OWN=kept"]);
+    }
+
+    #[test]
+    fn a_run_learns_where_the_daemon_listens_if_it_is_not_where_everybody_looks() {
+        let host = Host { control: Some(b"/srv/c".to_vec()), clean_env: true, ..host(&[]) };
+        let has = |settings, line: &str| seen(&host, settings).iter().any(|it| it == line);
+        assert!(has(&[], "CRONKEEP_CONTROL=/srv/c"));
+        assert!(has(&[(b"CRONKEEP_CONTROL", b"/x")], "CRONKEEP_CONTROL=/x"));
     }
 
     #[test]

@@ -3,15 +3,16 @@
 //! A worker trusts its broker: a message without `id`, without a content type, or with a body of other than three parts
 //! ends the worker's process, and comes back when it is started again. Here is the only place that makes such messages.
 
+mod json;
 mod python;
 mod reply;
 
 pub use reply::{BadReply, Reply, State};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+use self::json::Json;
 use super::occasion::Occasion;
 use super::{Message, Value, kind};
 
@@ -75,16 +76,15 @@ impl<'a> TaskArguments<'a> {
         let text = std::str::from_utf8(body).map_err(|error| BadTask::NoJson(error.to_string()))?;
         let text = text.trim_matches([' ', '\t', '\n', '\r']);
         if text.is_empty() {
-            return Ok(TaskArguments { text: "[]", value: Json::Array(Vec::new()) });
+            return Ok(TaskArguments { text: "[]", value: Json::List(Vec::new()) });
         }
-        let value: Json =
-            serde_json::from_str(text).map_err(|error| BadTask::NoJson(error.to_string()))?;
+        let value = Json::read(text).map_err(|error| BadTask::NoJson(error.to_string()))?;
         match value {
-            Json::Array(_) | Json::Object(_) => Ok(TaskArguments { text, value }),
+            Json::List(_) | Json::Table(_) => Ok(TaskArguments { text, value }),
             Json::Null => Err(BadTask::NoArguments("null")),
             Json::Bool(_) => Err(BadTask::NoArguments("a truth value")),
             Json::Number(_) => Err(BadTask::NoArguments("a number: write it as [5]")),
-            Json::String(_) => Err(BadTask::NoArguments("a string: write it as [\"text\"]")),
+            Json::Text(_) => Err(BadTask::NoArguments("a string: write it as [\"text\"]")),
         }
     }
 
@@ -92,7 +92,7 @@ impl<'a> TaskArguments<'a> {
     fn body(&self) -> Vec<u8> {
         let text = self.text;
         match self.value {
-            Json::Array(_) => format!("[{text}, {{}}, {EMBED}]").into_bytes(),
+            Json::List(_) => format!("[{text}, {{}}, {EMBED}]").into_bytes(),
             _ => format!("[[], {text}, {EMBED}]").into_bytes(),
         }
     }
@@ -100,9 +100,9 @@ impl<'a> TaskArguments<'a> {
     /// How Python shows them, for people who watch.
     fn representations(&self) -> [String; 2] {
         match &self.value {
-            Json::Array(items) => [python::tuple(items), python::dict(&Map::new())],
-            Json::Object(items) => [python::tuple(&[]), python::dict(items)],
-            _ => [python::tuple(&[]), python::dict(&Map::new())],
+            Json::List(items) => [python::tuple(items), python::dict(&[])],
+            Json::Table(items) => [python::tuple(&[]), python::dict(items)],
+            _ => [python::tuple(&[]), python::dict(&[])],
         }
     }
 }
@@ -171,10 +171,10 @@ mod tests {
     fn an_array_is_the_arguments_and_an_object_those_by_name() {
         let body = |text: &str| {
             let bytes = TaskArguments::read(text.as_bytes()).unwrap().body();
-            let value: Json = serde_json::from_slice(&bytes).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             let parts = value.as_array().unwrap().clone();
             assert_eq!(parts.len(), 3, "a worker dies of any other number");
-            assert_eq!(parts[2], serde_json::from_str::<Json>(EMBED).unwrap());
+            assert_eq!(parts[2], serde_json::from_str::<serde_json::Value>(EMBED).unwrap());
             format!("{} {}", parts[0], parts[1])
         };
         assert_eq!(body(" [1, \"x\"]\n"), r#"[1,"x"] {}"#);
@@ -201,8 +201,10 @@ mod tests {
     #[test]
     fn numbers_go_through_as_they_were_given() {
         let text = "[123456789012345678901234567890, 1.10, \"\\u00fc\u{fc}\"]";
-        let body = TaskArguments::read(text.as_bytes()).unwrap().body();
-        assert!(String::from_utf8(body).unwrap().contains(text));
+        let arguments = TaskArguments::read(text.as_bytes()).unwrap();
+        assert!(String::from_utf8(arguments.body()).unwrap().contains(text));
+        let shown = "(123456789012345678901234567890, 1.1, 'üü')";
+        assert_eq!(arguments.representations()[0], shown);
     }
 
     #[test]

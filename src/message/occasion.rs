@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use sha2::{Digest as _, Sha256};
+
+use super::Arguments;
 
 /// What a message tells of; what is not known is left out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +78,65 @@ pub fn message_id(key: &str, at: Timestamp, made_up: Option<DateTime>) -> String
     id
 }
 
+/// The id of one of several messages that the command of a fire may publish: that of the fire, then what tells the message
+/// from the others, its content, and from the second of those that are alike on its number. In whatever order they are sent,
+/// each has the same id whenever the fire is carried out again.
+#[must_use]
+pub fn part_id(fire: &str, arguments: &Arguments, body: Option<&[u8]>, number: u32) -> String {
+    let properties = format!("{:?}", arguments.properties);
+    let parts = [
+        Some(arguments.exchange.as_bytes()),
+        Some(arguments.routing_key.as_bytes()),
+        arguments.celery.as_deref().map(str::as_bytes),
+        arguments.json.then_some(&b"json"[..]),
+        Some(properties.as_bytes()),
+        body,
+    ];
+    let mut hash = Sha256::new();
+    for part in parts {
+        // Each with its length before it, so that nothing moves from one to the next.
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        hash.update(length.to_be_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    let digest = hash.finalize();
+    let mut id = format!("{fire}:");
+    for byte in &digest[..8] {
+        let _ = write!(id, "{byte:02x}");
+    }
+    if number > 1 {
+        let _ = write!(id, ":{number}");
+    }
+    id
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_of_one_fire_have_ids_by_what_they_are() {
+        let id = |words: &[&str], body: Option<&[u8]>, number| {
+            let words: Vec<_> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+            part_id("k:60", &Arguments::of_words(&words).unwrap(), body, number)
+        };
+        let first = id(&["e", "k"], Some(b"x"), 1);
+        assert_eq!(first, id(&["e", "k"], Some(b"x"), 1), "whenever it is sent");
+        assert!(first.starts_with("k:60:") && first.len() == 21, "{first}");
+        assert_eq!(id(&["e", "k"], Some(b"x"), 2), format!("{first}:2"));
+        let others = [
+            id(&["e", "k"], Some(b"y"), 1),
+            id(&["e", "k"], Some(b""), 1),
+            id(&["e", "k"], None, 1),
+            id(&["ek", ""], Some(b"x"), 1),
+            id(&["e", "k", "--json"], Some(b"x"), 1),
+            id(&["e", "k", "--celery", "t"], Some(b"x"), 1),
+            id(&["e", "k", "--property", "priority=1"], Some(b"x"), 1),
+            first,
+        ];
+        let distinct: std::collections::HashSet<_> = others.iter().collect();
+        assert_eq!(distinct.len(), others.len(), "{others:?}");
+    }
 
     #[test]
     fn an_id_names_the_job_and_the_instant_and_the_minute_where_that_is_not_enough() {

@@ -105,6 +105,7 @@ impl Errand {
     }
 
     pub(super) fn unpost(&mut self, done: Done) {
+        let done = Done { owner: self.owner.clone(), ..done };
         let (store, within) = (self.store.clone(), self.within);
         self.ask(async move {
             let answer = store.unpost(done.clone(), within).await;

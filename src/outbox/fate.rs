@@ -33,7 +33,7 @@ impl Fate {
         tokio::select! {
             biased;
             answer = &mut answer => {
-                answer.unwrap_or_else(|_| Delivery::Away { reason: "the daemon was stopped".to_owned() })
+                answer.unwrap_or(Delivery::Stopped)
             }
             why = stays_away(&mut watched) => why,
             () = tokio::time::sleep(within) => {

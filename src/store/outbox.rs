@@ -88,4 +88,6 @@ pub struct Done {
     pub confirmed: Vec<String>,
     /// They are given up.
     pub dropped: Vec<String>,
+    /// Who gives them up: those that others keep under the same ids stay.
+    pub owner: String,
 }

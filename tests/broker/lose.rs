@@ -193,7 +193,7 @@ async fn a_broker_of_which_nothing_is_heard_any_more_is_away() {
 }
 
 #[tokio::test]
-async fn closing_waits_for_what_is_under_way() {
+async fn closing_waits_for_what_is_under_way_and_says_goodbye() {
     let Some(rabbit) = rabbit::victim() else { return };
     let place = rabbit.vhost();
     place.declare_queue("q", "");
@@ -205,6 +205,18 @@ async fn closing_waits_for_what_is_under_way() {
     }
     assert_eq!(place.depth("q"), 500);
     assert_eq!(rabbit.connections(), 0);
+    // A connection that is just gone is a warning in the broker's log.
+    let of_us = format!("vhost: '{}'", place.name());
+    let told = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(line) = rabbit.log().lines().find(|line| line.contains(&of_us)) {
+                return line.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let told = told.await.unwrap();
+    assert!(told.contains("[info]"), "{told}");
     let delivery = sent(&broker, message("late", "q")).await;
     assert!(matches!(delivery, Delivery::Away { .. }), "{delivery}");
     // Once more is no mistake.

@@ -63,7 +63,11 @@ fn printed(crond: &mut Running, job: &str, least: usize) -> Vec<(String, String)
         let text = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
         let lines: Vec<_> =
             lines.map(|event| (text(event, "stream"), text(event, "line"))).collect();
-        if lines.len() >= least {
+        // What comes last is the result, or why there is none.
+        let is_last = |(stream, line): &(String, String)| {
+            stream == "stdout" || line.starts_with("cronkeep: error: ")
+        };
+        if least == 0 || lines.len() >= least && lines.iter().any(is_last) {
             return lines;
         }
         assert!(Instant::now() < deadline, "{lines:?}");

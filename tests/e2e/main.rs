@@ -14,6 +14,7 @@ mod fault;
 mod full;
 #[path = "../support/folder.rs"]
 mod folder;
+mod handed;
 mod harness;
 mod history;
 mod hook;

@@ -12,14 +12,15 @@ use serde_json::Value;
 
 use crate::client::{ask, client_at, objects, refused, told};
 use crate::harness::{Crond, PATIENCE, Running};
-use crate::rabbit::{self, Drained, Vhost};
+use crate::rabbit::vhost::Drained;
+use crate::rabbit::{self, Vhost};
 use crate::redis::Redis;
 
 /// The program, as an entry names it.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cronkeep");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cronkeep");
 
 /// An entry with a name that never comes by itself.
-fn entry(name: &str, command: &str) -> String {
+pub fn entry(name: &str, command: &str) -> String {
     format!("# cronkeep: name={name}\n0 0 1 1 * {command}\n")
 }
 
@@ -28,14 +29,14 @@ fn crontab(entries: &[(&str, &str)]) -> String {
 }
 
 /// A daemon with a broker.
-fn with_broker(url: &str, crontab: &str) -> Running {
+pub fn with_broker(url: &str, crontab: &str) -> Running {
     let crond = Crond::new().env("CRONKEEP_AMQP", url).crontab(crontab).start();
     crond.wait_for_socket();
     crond
 }
 
 /// Runs a job to its end: its exit code.
-fn run(crond: &Running, name: &str) -> i32 {
+pub fn run(crond: &Running, name: &str) -> i32 {
     ask(crond, &["run", "--wait", name]).status.code().unwrap()
 }
 
@@ -49,7 +50,7 @@ fn history(crond: &Running, arguments: &[&str]) -> Vec<Value> {
 }
 
 /// What `history` tells of the last run of a job, once it has ended.
-fn last_run(crond: &Running, name: &str) -> Value {
+pub fn last_run(crond: &Running, name: &str) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let runs = history(crond, &["--limit=1", name]);
@@ -71,7 +72,7 @@ fn by_id(vhost: &Vhost<'_>, queue: &str) -> BTreeMap<String, Drained> {
 }
 
 /// Waits until this many messages are in a queue.
-fn until_depth(vhost: &Vhost<'_>, queue: &str, count: usize) {
+pub fn until_depth(vhost: &Vhost<'_>, queue: &str, count: usize) {
     let deadline = Instant::now() + PATIENCE;
     while vhost.depth(queue) != count {
         assert!(Instant::now() < deadline, "{} in {queue}", vhost.depth(queue));
@@ -364,7 +365,7 @@ fn without_a_broker_or_for_another_one_the_program_runs() {
     assert_eq!((&status["broker"], &status["outbox"]), (&"none".into(), &Value::Null));
     crond.stop();
     // A daemon with one, and entries that it does not take.
-    let shell = format!("{PROGRAM} publish --control $PWD/run/control.sock '' q $((1 + 1))");
+    let shell = format!("{PROGRAM} publish '' q $((1 + 1))");
     let text = [
         "HOME={dir}\n".to_owned(),
         entry("shell", &shell),

@@ -29,7 +29,11 @@ fn what_was_put_there_by_somebody_else_is_told_once_and_never_sent() {
             bench.store.post("me".to_owned(), rows, Room::default()).await.unwrap();
         };
         let dropped = vec!["changed".to_owned(), "moved".to_owned()];
-        bench.store.unpost(Done { confirmed: Vec::new(), dropped }).await.unwrap();
+        bench
+            .store
+            .unpost(Done { dropped, owner: "me".to_owned(), ..Done::default() })
+            .await
+            .unwrap();
         let mut changed = rows[1].clone();
         *changed.bytes.last_mut().unwrap() ^= 1;
         let moved = Waiting { id: "elsewhere".to_owned(), ..rows[2].clone() };

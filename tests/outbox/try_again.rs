@@ -172,8 +172,9 @@ fn a_letter_that_expires_is_dropped_and_told_with_its_last_failure() {
             expires: after(Duration::from_millis(150)),
             ..letter(id, Some(id.as_bytes()[0]))
         };
+        let mut fates = Vec::new();
         for id in ["refused", "silent", "in time"] {
-            outbox.accept(brief(id)).await.unwrap();
+            fates.push(outbox.accept(brief(id)).await.unwrap());
         }
         let mut told = Vec::new();
         while told.len() < 5 {
@@ -185,12 +186,19 @@ fn a_letter_that_expires_is_dropped_and_told_with_its_last_failure() {
         let words = "dropped silent expired: not confirmed in time";
         assert!(told.contains(&words.to_owned()), "{told:?}");
         assert!(told.contains(&"confirmed in time 1".to_owned()), "{told:?}");
+        let mut ends = Vec::new();
+        for fate in fates {
+            ends.push(fate.next(LONG).await);
+        }
+        let expired = Delivery::Expired { reason: "not confirmed in time".to_owned() };
+        assert_eq!(ends, [returned(), expired, Delivery::Confirmed]);
         bench.emptied().await;
         bench.broker.stand(down());
         let fate = outbox.accept(brief("never sent")).await.unwrap();
         let told = bench.event().await;
         assert!(told.starts_with("dropped never sent expired: it was not sent by 2"), "{told}");
-        assert_eq!(fate.next(LONG).await, Delivery::TimedOut);
+        let Delivery::Expired { reason } = fate.next(LONG).await else { panic!("it is dropped") };
+        assert!(reason.starts_with("it was not sent by 2"), "{reason}");
         bench.emptied().await;
     });
 }
@@ -217,10 +225,16 @@ fn the_end_gives_what_is_under_way_a_moment_and_begins_nothing() {
         let mut bench =
             Bench::new(Broker::answering(move |_| Plan::Later(slow, Delivery::Confirmed)));
         let (outbox, _task) = bench.start();
+        let mut fates = Vec::new();
         for id in ["a1", "a2"] {
-            outbox.accept(letter(id, Some(1))).await.unwrap();
+            fates.push(outbox.accept(letter(id, Some(1))).await.unwrap());
         }
         assert!(outbox.flush(LONG).await);
+        let mut ends = Vec::new();
+        for fate in fates {
+            ends.push(fate.next(LONG).await);
+        }
+        assert_eq!(ends, [Delivery::Confirmed, Delivery::Stopped]);
         assert_eq!(bench.events(), ["confirmed a1 1"]);
         assert_eq!(bench.kept().await.len(), 1, "the confirmed one is gone, the other waits");
         assert_eq!(outbox.accept(letter("b", None)).await.unwrap_err(), Refused::Stopping);
@@ -228,9 +242,10 @@ fn the_end_gives_what_is_under_way_a_moment_and_begins_nothing() {
         // One that is not answered is not waited for.
         let bench = Bench::new(Broker::answering(|_| Plan::Never));
         let (outbox, _task) = bench.start();
-        outbox.accept(letter("a", None)).await.unwrap();
+        let fate = outbox.accept(letter("a", None)).await.unwrap();
         eventually(async || bench.broker.ids().len() == 1).await;
         assert!(!outbox.flush(Duration::from_millis(20)).await);
+        assert_eq!(fate.next(LONG).await, Delivery::Stopped);
         assert_eq!(bench.kept().await.len(), 1);
     });
 }

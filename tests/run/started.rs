@@ -120,6 +120,7 @@ fn the_environment_is_exactly_what_was_composed() {
             format!("CRONKEEP_RUN_ID={}", told.end.run.id),
             "CRONKEEP_SCHEDULED_AT=1970-01-01T00:00:00+00:00".to_owned(),
             "CRONKEEP_ATTEMPT=1".to_owned(),
+            "CRONKEEP_FIRE_ID=crondServiceTask-1212121212121212:0-0000-01-01T00:00".to_owned(),
         ];
         assert_eq!(told.stdout(), expected);
     });

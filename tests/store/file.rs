@@ -410,7 +410,7 @@ fn confirmed_ids_are_known_for_an_hour_and_bounded_in_number() {
     with(async |folder| {
         let store = folder.store(Access::Owned);
         let confirm = async |ids: Vec<String>| {
-            store.unpost(Done { confirmed: ids, dropped: Vec::new() }).await.unwrap();
+            store.unpost(Done { confirmed: ids, ..Done::default() }).await.unwrap();
         };
         let known = || {
             let database = Connection::open(folder.path()).unwrap();
@@ -435,7 +435,7 @@ fn of_a_broken_database_messages_are_taken_over() {
         let store = folder.store(Access::Owned);
         post(&*store, "me", (0..20).map(|number| message(number, 50)).collect()).await;
         let confirmed = (0..5).map(|number| message(number, 0).id).collect();
-        store.unpost(Done { confirmed, dropped: Vec::new() }).await.unwrap();
+        store.unpost(Done { confirmed, ..Done::default() }).await.unwrap();
         let ended =
             |n| RunRecord { outcome: Some(RecordedOutcome::Failed), ..record(n, i64::from(n)) };
         write_runs(&*store, (0..2_000).map(ended)).await;

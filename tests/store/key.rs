@@ -131,7 +131,7 @@ fn keys_are_written_as_documented() {
         let other = Waiting { job: None, run: None, ..message(3) };
         let messages = vec![message(1), message(2), other];
         store.post("web-1.k7".to_owned(), messages, Room::default()).await.unwrap();
-        let done = Done { confirmed: vec![message(2).id], dropped: Vec::new() };
+        let done = Done { confirmed: vec![message(2).id], ..Done::default() };
         store.unpost(done).await.unwrap();
         let day = 86_400;
         for (key, least, most) in [("outbox", 7 * day, 8 * day), ("outbox:confirmed", 3_500, 3_601)]

@@ -15,6 +15,7 @@ mod harness;
 mod job;
 mod key;
 mod kill;
+mod noted;
 mod outbox;
 mod refusal;
 mod run;
@@ -55,6 +56,7 @@ macro_rules! suite {
                 outbox: of_one_id_one_message_is_kept,
                 outbox: what_was_confirmed_is_known_and_what_was_dropped_is_not,
                 outbox: what_waits_is_bounded_in_number_and_bytes,
+                outbox: what_somebody_else_keeps_is_not_given_up,
                 outbox: what_the_dead_left_becomes_ours,
                 outbox: messages_are_read_by_their_ids,
                 outbox: large_messages_are_read_a_few_at_a_time,

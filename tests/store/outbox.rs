@@ -49,7 +49,7 @@ async fn ids(store: &dyn Store, owner: &str) -> Vec<String> {
 
 async fn confirm(store: &dyn Store, numbers: impl IntoIterator<Item = u32>) {
     let confirmed = numbers.into_iter().map(id).collect();
-    store.unpost(Done { confirmed, dropped: Vec::new() }).await.unwrap();
+    store.unpost(Done { confirmed, ..Done::default() }).await.unwrap();
 }
 
 pub(crate) async fn what_is_posted_waits_in_order_until_it_is_done(place: &dyn Place) {
@@ -70,6 +70,7 @@ pub(crate) async fn what_is_posted_waits_in_order_until_it_is_done(place: &dyn P
     let done = Done {
         confirmed: (0..100).map(id).collect(),
         dropped: (100..200).map(id).chain(["nobody's".to_owned()]).collect(),
+        owner: "me".to_owned(),
     };
     store.unpost(done).await.unwrap();
     assert_eq!(ids(&*place.open(), "me").await, (200..250).map(id).collect::<Vec<_>>());
@@ -90,10 +91,30 @@ pub(crate) async fn of_one_id_one_message_is_kept(place: &dyn Place) {
 pub(crate) async fn what_was_confirmed_is_known_and_what_was_dropped_is_not(place: &dyn Place) {
     let store = place.open();
     post(&*store, "me", vec![message(1, 5), message(2, 5)]).await;
-    store.unpost(Done { confirmed: vec![id(1)], dropped: vec![id(2)] }).await.unwrap();
+    store
+        .unpost(Done { confirmed: vec![id(1)], dropped: vec![id(2)], owner: "me".to_owned() })
+        .await
+        .unwrap();
     let posted = post(&*place.open(), "you", vec![message(1, 5), message(2, 5)]).await;
     assert!(matches!(posted[..], [Posted::Confirmed, Posted::Kept(_)]), "{posted:?}");
     assert_eq!(ids(&*store, "you").await, [id(2)]);
+}
+
+pub(crate) async fn what_somebody_else_keeps_is_not_given_up(place: &dyn Place) {
+    let store = place.open();
+    post(&*store, "you", vec![message(1, 5), message(2, 5)]).await;
+    post(&*store, "me", vec![message(3, 5)]).await;
+    let given_up =
+        Done { confirmed: vec![id(2)], dropped: vec![id(1), id(3)], owner: "me".to_owned() };
+    store.unpost(given_up).await.unwrap();
+    assert_eq!(ids(&*place.open(), "you").await, [id(1)], "what was confirmed goes");
+    assert_eq!(ids(&*store, "me").await, [""; 0]);
+    // Once it is ours it goes.
+    store.adopt("me".to_owned(), Vec::new()).await.unwrap();
+    let dropped = vec![id(1)];
+    let ours = Done { dropped, owner: "me".to_owned(), ..Done::default() };
+    store.unpost(ours).await.unwrap();
+    assert_eq!(ids(&*store, "me").await, [""; 0]);
 }
 
 pub(crate) async fn what_waits_is_bounded_in_number_and_bytes(place: &dyn Place) {

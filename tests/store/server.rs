@@ -406,7 +406,7 @@ fn confirmed_ids_are_known_for_an_hour_and_bounded_in_number() {
         let time = Arc::new(std::sync::atomic::AtomicI64::new(at(0).as_millisecond()));
         let store = server.store("default").with_time(Arc::clone(&time));
         let confirm = async |ids: Vec<String>| {
-            store.unpost(Done { confirmed: ids, dropped: Vec::new() }).await.unwrap();
+            store.unpost(Done { confirmed: ids, ..Done::default() }).await.unwrap();
         };
         let known = || {
             let key = "{cronkeep:default}:outbox:confirmed";
@@ -441,7 +441,7 @@ fn rows_that_make_no_sense_hide_no_others() {
         assert_eq!((found[2].id.as_str(), found[2].order, found[2].bytes.len()), ("z", 7, 0));
         store.adopt("you".to_owned(), Vec::new()).await.unwrap();
         let dropped = ["x", "z", "nothing"].map(str::to_owned).into();
-        store.unpost(Done { confirmed: Vec::new(), dropped }).await.unwrap();
+        store.unpost(Done { dropped, owner: "you".to_owned(), ..Done::default() }).await.unwrap();
         assert_eq!(store.waiting(Which::Ids(vec![message(1, 5).id])).await.unwrap().len(), 1);
     });
 }

@@ -4,14 +4,18 @@
 //! The node is asked through its standard input, in Erlang: that works whatever is asked of its clients, and is much faster than rabbitmqctl.
 //! It ends when its standard input does, so that it never outlives the test; there is no epmd.
 
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+#[path = "rabbit/erlang.rs"]
+mod erlang;
+#[path = "rabbit/node.rs"]
+mod node;
+#[path = "rabbit/vhost.rs"]
+pub mod vhost;
+
+use std::io::Write as _;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,27 +23,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// How long anything may take before a test fails; nothing takes that long when all is well: a start needs four seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// What answers in the node: reads expressions, a line each, and writes what they come to.
-const ANSWERER: &str = r#"
-Answer = fun Answer() ->
-  case io:get_line(standard_io, "") of
-    Line when is_list(Line) ->
-      Text = try
-        {ok, Tokens, _} = erl_scan:string(Line),
-        {ok, Expressions} = erl_parse:parse_exprs(Tokens),
-        {value, Value, _} = erl_eval:exprs(Expressions, []),
-        io_lib:format("~0p", [Value])
-      catch Class:Reason:Stack -> io_lib:format("failed: ~0p", [{Class, Reason, Stack}]) end,
-      io:put_chars(standard_io, ["\1", Text, "\n"]),
-      Answer();
-    _ -> erlang:halt(0, [{flush, false}])
-  end
-end,
-spawn(Answer).
-"#;
+use self::erlang::binary;
+use self::node::{Node, free_port, home, is_installed, link_libraries};
+pub use self::vhost::Vhost;
 
 /// Makes an authority and a certificate for 127.0.0.1 and localhost in the folder `$1`, and one for a client.
 const CERTIFICATES: &str = r#"
@@ -70,31 +56,6 @@ pub struct Rabbit {
     tls_port: u16,
     node: Mutex<Option<Node>>,
     vhosts: AtomicU32,
-}
-
-/// Its process.
-struct Node {
-    child: Child,
-    questions: ChildStdin,
-    answers: Receiver<String>,
-}
-
-/// A virtual host of a node, for one test: nothing in it meets another test.
-pub struct Vhost<'a> {
-    rabbit: &'a Rabbit,
-    name: String,
-}
-
-/// A message that was taken out of a queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drained {
-    pub id: String,
-    pub exchange: String,
-    pub routing_key: String,
-    pub body: Vec<u8>,
-    pub redelivered: bool,
-    /// Its properties as Erlang writes them: `{'P_basic',<<"text/plain">>,…}`, headers with their types on the wire.
-    pub properties: String,
 }
 
 /// A node that one test has to itself; nobody waits for it on the thread that has it.
@@ -321,354 +282,10 @@ impl Rabbit {
             std::thread::park_timeout(Duration::from_millis(5));
         }
     }
-
-    /// Starts the process, and waits until it answers.
-    fn launch(&self) {
-        let folder = self.folder.path();
-        let errors = std::fs::File::create(folder.join("errors")).expect("a file");
-        let mut command = Command::new("erl");
-        // Who runs the tests is nobody of this node, and this host's settings are not meant for it.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("RABBITMQ_") {
-                command.env_remove(name);
-            }
-        }
-        for (name, file) in [
-            ("RABBITMQ_CONF_ENV_FILE", "no-such-file"),
-            ("RABBITMQ_CONFIG_FILE", "no-such-file"),
-            ("RABBITMQ_ADVANCED_CONFIG_FILE", "no-such-file"),
-            ("RABBITMQ_ENABLED_PLUGINS_FILE", "plugins"),
-            ("RABBITMQ_MNESIA_BASE", "data"),
-            ("RABBITMQ_MNESIA_DIR", "data/node"),
-            ("RABBITMQ_LOG_BASE", "."),
-            ("RABBITMQ_LOGS", "log"),
-            ("RABBITMQ_PID_FILE", "pid"),
-            ("RABBITMQ_GENERATED_CONFIG_DIR", "config"),
-            ("RABBITMQ_PLUGINS_EXPAND_DIR", "expanded"),
-            ("HOME", "."),
-        ] {
-            command.env(name, folder.join(file));
-        }
-        let name = format!("rabbit{}@localhost", self.port);
-        command.env("RABBITMQ_NODENAME", &name);
-        command.env("RABBITMQ_PLUGINS_DIR", folder.join("lib"));
-        command.env("ERL_LIBS", folder.join("lib"));
-        // No title for a terminal's window, and no dump of a node that was harmed on purpose.
-        command.env("TERM", "dumb").env("ERL_CRASH_DUMP_SECONDS", "0");
-        command.args(["-noshell", "+W", "w", "+S", "1", "+SDio", "1", "+sbwt", "none", "+B", "i"]);
-        command.args(["-sname", &name, "-setcookie", "test", "-boot", "start_sasl"]);
-        // The node is alone: nobody need find it.
-        command.args(["-start_epmd", "false", "-erl_epmd_port", &free_port().to_string()]);
-        command.args(["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]);
-        command.args(["-kernel", "prevent_overlapping_partitions", "false"]);
-        command.args(["-sasl", "sasl_error_logger", "false"]);
-        for (name, value) in self.settings() {
-            command.args(["-rabbit", name, &value]);
-        }
-        command.args(["-eval", &ANSWERER.replace('\n', " "), "-s", "rabbit", "boot"]);
-        command.args(["-eval", "io:put_chars(standard_io, \"\\1booted\\n\")."]);
-        command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
-        let mut child = command.spawn().expect("erl starts");
-        let (sender, answers) = channel();
-        let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        std::thread::spawn(move || {
-            for line in output.split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line);
-                // What has none of these is RabbitMQ's greeting.
-                if let Some((_, answer)) = line.split_once('\x01')
-                    && sender.send(answer.to_owned()).is_err()
-                {
-                    return;
-                }
-            }
-        });
-        let questions = child.stdin.take().expect("a pipe");
-        let mut node = Node { child, questions, answers };
-        let answer = node.answer();
-        assert_eq!(answer.as_deref(), Some("booted"), "RabbitMQ does not start: {}", self.log());
-        *self.node() = Some(node);
-        assert_eq!(self.ask("rabbit:is_running()"), "true");
-    }
-
-    /// What distinguishes it from a node as it is installed.
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        let mut settings = vec![
-            ("tcp_listeners", format!("[{{\"127.0.0.1\",{}}}]", self.port)),
-            ("loopback_users", "[]".to_owned()),
-            (
-                "log",
-                "[{console,[{enabled,false}]},{file,[{file,\"log\"},{level,info}]}]".to_owned(),
-            ),
-            // A test's host may be as full as it likes.
-            ("disk_free_limit", "1".to_owned()),
-            ("vm_memory_high_watermark", "0.9".to_owned()),
-            ("handshake_timeout", "60000".to_owned()),
-        ];
-        if let Some(seconds) = self.setup.heartbeat {
-            settings.push(("heartbeat", seconds.to_string()));
-        }
-        if self.setup.tls {
-            let file = |name| erlang(&self.folder.path().join(name));
-            let wants = self.setup.wants_certificate;
-            let verify = if wants { "verify_peer" } else { "verify_none" };
-            settings.push(("ssl_listeners", format!("[{{\"127.0.0.1\",{}}}]", self.tls_port)));
-            settings.push((
-                "ssl_options",
-                format!(
-                    "[{{cacertfile,{}}},{{certfile,{}}},{{keyfile,{}}},{{verify,{verify}}},{{fail_if_no_peer_cert,{wants}}}]",
-                    file("ca.crt"),
-                    file("localhost.crt"),
-                    file("localhost.key"),
-                ),
-            ));
-        }
-        settings
-    }
 }
 
 impl Drop for Rabbit {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-impl Node {
-    /// The next answer; none when the node has ended.
-    fn answer(&mut self) -> Option<String> {
-        match self.answers.recv_timeout(PATIENCE) {
-            Ok(answer) => Some(answer),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => {
-                let _ = self.child.kill();
-                panic!("the node does not answer within {PATIENCE:?}")
-            }
-        }
-    }
-}
-
-impl Vhost<'_> {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its URL, with user and password.
-    pub fn url(&self) -> String {
-        self.url_of("guest", "guest")
-    }
-
-    /// Its URL for another user.
-    pub fn url_of(&self, user: &str, password: &str) -> String {
-        let path = self.name.replace('/', "%2F");
-        format!("amqp://{user}:{password}@127.0.0.1:{}/{path}", self.rabbit.port)
-    }
-
-    /// Its URL for TLS, without parameters.
-    pub fn tls_url(&self) -> String {
-        let path = self.name.replace('/', "%2F");
-        format!("amqps://guest:guest@127.0.0.1:{}/{path}", self.rabbit.tls_port)
-    }
-
-    /// Lets a user configure, write and read what the patterns say.
-    pub fn allow(&self, user: &str, configure: &str, write: &str, read: &str) {
-        let (user, vhost) = (binary(user), binary(&self.name));
-        let patterns = [configure, write, read].map(binary).join(", ");
-        let asked = format!(
-            "rabbit_auth_backend_internal:set_permissions({user}, {vhost}, {patterns}, <<\"test\">>)"
-        );
-        assert_eq!(self.rabbit.ask(&asked), "ok");
-    }
-
-    /// Declares a durable queue with arguments as Erlang writes them: `{<<"x-max-length">>, long, 1}`.
-    pub fn declare_queue(&self, name: &str, arguments: &str) {
-        let declare = format!(
-            "{{'queue.declare', 0, {}, false, true, false, false, false, [{arguments}]}}",
-            binary(name)
-        );
-        self.call(&declare);
-    }
-
-    /// Declares a durable exchange of a type such as `topic`.
-    pub fn declare_exchange(&self, name: &str, kind: &str) {
-        let declare = format!(
-            "{{'exchange.declare', 0, {}, {}, false, true, false, false, false, []}}",
-            binary(name),
-            binary(kind)
-        );
-        self.call(&declare);
-    }
-
-    /// Binds a queue to an exchange.
-    pub fn bind(&self, queue: &str, exchange: &str, routing_key: &str) {
-        let [queue, exchange, key] = [queue, exchange, routing_key].map(binary);
-        self.call(&format!("{{'queue.bind', 0, {queue}, {exchange}, {key}, false, []}}"));
-    }
-
-    /// Deletes a queue with all that is in it.
-    pub fn delete_queue(&self, name: &str) {
-        self.call(&format!("{{'queue.delete', 0, {}, false, false, false}}", binary(name)));
-    }
-
-    /// How many messages a queue holds that nobody has taken.
-    pub fn depth(&self, queue: &str) -> usize {
-        let declare = format!(
-            "{{'queue.declare', 0, {}, true, false, false, false, false, []}}",
-            binary(queue)
-        );
-        self.inside(&format!(
-            "begin {{'queue.declare_ok', _, Count, _}} = amqp_channel:call(Channel, {declare}), Count end"
-        ))
-        .parse()
-        .expect("a number")
-    }
-
-    /// Puts a message into a queue; properties as Erlang writes them: `#{message_id => <<"1">>}`, headers with types.
-    pub fn put(&self, queue: &str, body: &[u8], properties: &str) {
-        let fields = [
-            "content_type",
-            "content_encoding",
-            "headers",
-            "delivery_mode",
-            "priority",
-            "correlation_id",
-            "reply_to",
-            "expiration",
-            "message_id",
-            "timestamp",
-            "type",
-            "user_id",
-            "app_id",
-            "cluster_id",
-        ];
-        let fields: String = fields.iter().fold(String::new(), |mut text, field| {
-            let _ = write!(text, ", maps:get({field}, Given, undefined)");
-            text
-        });
-        self.inside(&format!(
-            "begin Given = {properties}, amqp_channel:call(Channel, \
-             {{'basic.publish', 0, <<>>, {queue}, false, false}}, \
-             {{amqp_msg, {{'P_basic'{fields}}}, {body}}}) end",
-            queue = binary(queue),
-            body = bytes(body),
-        ));
-    }
-
-    /// Takes all messages out of a queue.
-    pub fn drain(&self, queue: &str) -> Vec<Drained> {
-        let text = self.inside(&format!(
-            r#"begin
-                 Encode = fun(Field) -> base64:encode(iolist_to_binary(Field)) end,
-                 Take = fun Take(Taken) ->
-                   case amqp_channel:call(Channel, {{'basic.get', 0, {}, true}}) of
-                     {{'basic.get_empty', _}} -> lists:reverse(Taken);
-                     {{{{'basic.get_ok', _, Again, Exchange, Key, _}}, {{amqp_msg, Properties, Body}}}} ->
-                       Id = case element(10, Properties) of undefined -> <<>>; Text -> Text end,
-                       Fields = [Id, Exchange, Key, Body, atom_to_binary(Again), io_lib:format("~0p", [Properties])],
-                       Take([lists:join(" ", [Encode(Field) || Field <- Fields]) | Taken])
-                   end
-                 end,
-                 iolist_to_binary(lists:join(",", Take([])))
-               end"#,
-            binary(queue)
-        ));
-        let text = text.trim_start_matches("<<\"").trim_end_matches("\">>");
-        if text == "<<>>" {
-            return Vec::new();
-        }
-        text.split(',').map(Drained::read).collect()
-    }
-
-    /// Calls a method on a channel.
-    fn call(&self, method: &str) {
-        self.inside(&format!("amqp_channel:call(Channel, {method})"));
-    }
-
-    /// What an expression comes to that has a `Channel` in this virtual host, in the node itself.
-    fn inside(&self, expression: &str) -> String {
-        self.rabbit.ask(&format!(
-            "begin {{ok, Connection}} = amqp_connection:start({{amqp_params_direct, <<\"guest\">>, none, {}, node(), \
-             {{amqp_adapter_info, undefined, undefined, undefined, undefined, <<\"test\">>, {{'Direct', {{0,9,1}}}}, []}}, []}}), \
-             {{ok, Channel}} = amqp_connection:open_channel(Connection), \
-             try {expression} after amqp_connection:close(Connection) end end",
-            binary(&self.name)
-        ))
-    }
-}
-
-impl Drained {
-    fn read(line: &str) -> Self {
-        let fields: Vec<Vec<u8>> = line.split(' ').map(unbase64).collect();
-        let text = |place: usize| String::from_utf8_lossy(&fields[place]).into_owned();
-        Drained {
-            id: text(0),
-            exchange: text(1),
-            routing_key: text(2),
-            body: fields[3].clone(),
-            redelivered: text(4) == "true",
-            properties: text(5),
-        }
-    }
-}
-
-/// Where RabbitMQ is installed.
-fn home() -> Option<PathBuf> {
-    let parent = Path::new("/usr/lib/rabbitmq/lib");
-    let folders = std::fs::read_dir(parent).ok()?.filter_map(Result::ok).map(|item| item.path());
-    folders.filter(|folder| folder.join("plugins").is_dir()).max()
-}
-
-/// Makes a folder of the libraries that a node without plugins needs: it reads all that it finds, which takes its time.
-fn link_libraries(home: &Path, folder: &Path) {
-    std::fs::create_dir(folder).expect("a folder");
-    for item in std::fs::read_dir(home.join("plugins")).expect("libraries") {
-        let path = item.expect("a library").path();
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        if !name.starts_with("rabbitmq_") || name.starts_with("rabbitmq_prelaunch") {
-            std::os::unix::fs::symlink(&path, folder.join(&name)).expect("a link");
-        }
-    }
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
-}
-
-/// A text as an Erlang binary.
-fn binary(text: &str) -> String {
-    bytes(text.as_bytes())
-}
-
-fn bytes(bytes: &[u8]) -> String {
-    let numbers: Vec<_> = bytes.iter().map(ToString::to_string).collect();
-    format!("<<{}>>", numbers.join(","))
-}
-
-/// A path as an Erlang string.
-fn erlang(path: &Path) -> String {
-    format!("{:?}", path.to_str().expect("a path of a test is text"))
-}
-
-fn unbase64(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => u32::from(byte - b'A'),
-        b'a'..=b'z' => u32::from(byte - b'a') + 26,
-        b'0'..=b'9' => u32::from(byte - b'0') + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => panic!("{text:?} is not base64"),
-    };
-    let digits: Vec<u32> = text.bytes().filter(|byte| *byte != b'=').map(digit).collect();
-    let mut bytes = Vec::new();
-    for group in digits.chunks(4) {
-        let number =
-            group.iter().fold(0, |number, digit| number << 6 | digit) << (6 * (4 - group.len()));
-        bytes.extend(number.to_be_bytes()[1..group.len()].iter());
-    }
-    bytes
 }

@@ -13,6 +13,7 @@ use super::publish;
 use crate::crontab::{
     Code, Crontab, Entry, Fault, Format, Line, LineKind, Mistake, Source, percent,
 };
+use crate::message::publish_words;
 use crate::sink::record::escape;
 
 /// Where commands are sought when neither the crontab nor the environment says (cronie's default).
@@ -110,6 +111,10 @@ fn missing_command(entry: &Entry, line: &Line, lookup: &dyn Lookup) -> Option<Mi
     let is_posix = [&b"sh"[..], b"bash", b"dash", b"ash", b"ksh", b"zsh"]
         .contains(&shell.rsplit(|byte| *byte == b'/').next().unwrap_or_default());
     let split = percent::split(entry.command.as_bytes());
+    // Where there is a broker the daemon carries it out itself.
+    if publish_words(&split.command).is_some() {
+        return None;
+    }
     let word = plain_word(&split.command)?;
     if !is_posix || word.len() > 4096 {
         return None;
@@ -201,6 +206,8 @@ mod tests {
         assert_eq!(found("0 0 * * * root frob -x\n"), [(Code::W008, 1, 16, 20)]);
         assert_eq!(found("PATH=/nowhere\n0 0 * * * root true\n"), [(Code::W008, 2, 16, 20)]);
         assert_eq!(found("0 0 * * * root /bin/true\n"), []);
+        assert_eq!(found("0 0 * * * root cronkeep publish e k x\n"), []);
+        assert_eq!(found("0 0 * * * root cronkeep publish e $K x\n"), [(Code::W008, 1, 16, 24)]);
         assert_eq!(found("0 0 * * * root /opt/x\n"), [(Code::W008, 1, 16, 22)]);
     }
 

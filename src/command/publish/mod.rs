@@ -12,13 +12,16 @@ use super::crontab::tables;
 use crate::args::PublishArgs;
 use crate::config::addresses;
 use crate::control::client::{Client, Error};
-use crate::control::publish::{NO_BROKER, PATIENCE, Publication, Published};
+use crate::control::publish::{Attempt, NO_BROKER, PATIENCE, Publication, Published, TAKEN};
 use crate::exit::{ExitCode, UsageError};
-use crate::message::{Arguments, Message, Occasion, compose};
+use crate::message::{Arguments, Message, compose};
 use crate::sink::record::escape;
 
 /// The largest body that is read: brokers take no more.
 const LARGEST: u64 = 128 << 20;
+
+/// So many messages that are alike may one try of a run publish.
+const MOST_ALIKE: u32 = 10_000;
 
 /// Publishes a message, and says nothing where the broker has it.
 pub(super) fn run(args: &PublishArgs, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
@@ -33,24 +36,30 @@ pub(super) fn run(args: &PublishArgs, console: &mut Console<'_>) -> anyhow::Resu
         writeln!(console.err, "cronkeep: warning: {}", escape(warning.as_bytes()))?;
     }
     let input = input(arguments, console)?;
-    let occasion = surroundings.occasion(&console.host.user);
-    let message = compose(arguments, &occasion, arguments.body(&input))?;
+    let body = arguments.body(&input);
+    let user = console.host.user.clone();
+    let nth = |number| {
+        let occasion = surroundings.occasion(&user, arguments, body.as_deref(), number);
+        Ok((compose(arguments, &occasion, body.clone())?, occasion.job_id))
+    };
     // A result is awaited where the message was sent from: whoever waits needs a broker of its own.
     if arguments.wait || surroundings.is_for_another_broker(args) {
+        let (message, _) = nth(1)?;
         anyhow::ensure!(
             !addresses.is_empty(),
             "who waits for a result asks the broker itself: --amqp, CRONKEEP_AMQP or CRONKEEP_AMQP_FILE names one"
         );
         return direct::publish(addresses, message, arguments.wait, console);
     }
-    let mut answer = ask(&client(&args.control, console), message.clone(), &occasion);
+    let attempt = surroundings.attempt();
+    let mut answer = hand_over(&client(&args.control, console), attempt.as_ref(), nth)?;
     if let Err(Error::Nobody { .. } | Error::Denied { .. }) = &answer {
         // Some may publish by the socket that everybody may ask, beside the other.
         let path = match &args.control.control {
             Some(path) => path.with_file_name(tables::SOCKET),
             None => tables::socket(console.host),
         };
-        match ask(&Client::new(&path), message.clone(), &occasion) {
+        match hand_over(&Client::new(&path), attempt.as_ref(), nth)? {
             // It knows of no such thing: what was said first is what matters.
             Err(error) if is_nobody(&error) => {}
             other => answer = other,
@@ -60,11 +69,14 @@ pub(super) fn run(args: &PublishArgs, console: &mut Console<'_>) -> anyhow::Resu
         Ok(published) if published.is_confirmed() => Ok(ExitCode::Success),
         Ok(published) => anyhow::bail!(published.words),
         Err(error) if is_nobody(&error) && !addresses.is_empty() => {
-            direct::publish(addresses, message, false, console)
+            direct::publish(addresses, nth(1)?.0, false, console)
         }
         Err(error) if is_nobody(&error) => Err(anyhow::Error::from(error).context(
             "no broker is named (--amqp, CRONKEEP_AMQP, CRONKEEP_AMQP_FILE), and no daemon sends it",
         )),
+        Err(error @ (Error::Silent { .. } | Error::Broken { .. })) => {
+            Err(anyhow::Error::from(error).context("it is not known whether the message was accepted"))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -81,11 +93,28 @@ fn input(arguments: &Arguments, console: &mut Console<'_>) -> anyhow::Result<Vec
     Ok(bytes)
 }
 
-/// Hands the message to the daemon.
-fn ask(client: &Client, message: Message, occasion: &Occasion) -> Result<Published, Error> {
-    let mut publication = Publication::new(message);
-    publication.job_id.clone_from(&occasion.job_id);
-    let body = serde_json::to_vec(&publication).map_err(io::Error::from)?;
+/// Hands a message to the daemon: of several that are alike and of one try of a run, the next.
+fn hand_over(
+    client: &Client,
+    attempt: Option<&Attempt>,
+    nth: impl Fn(u32) -> anyhow::Result<(Message, Option<String>)>,
+) -> anyhow::Result<Result<Published, Error>> {
+    let mut number = 1;
+    loop {
+        let (message, job_id) = nth(number)?;
+        let publication =
+            Publication { job_id, attempt: attempt.cloned(), ..Publication::new(message) };
+        match ask(client, &publication) {
+            Err(Error::Refused { refusal }) if refusal.error == TAKEN && number < MOST_ALIKE => {
+                number += 1;
+            }
+            answer => return Ok(answer),
+        }
+    }
+}
+
+fn ask(client: &Client, publication: &Publication) -> Result<Published, Error> {
+    let body = serde_json::to_vec(publication).map_err(io::Error::from)?;
     let client = client.clone().patience(PATIENCE);
     let answer = client.send("POST", "/api/v1/publish", body)?;
     Ok(serde_json::from_slice(&answer).map_err(io::Error::from)?)

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 
 use crate::args::PublishArgs;
 use crate::clock::{Clock as _, SystemClock};
+use crate::control::publish::Attempt;
 use crate::event::RunId;
-use crate::message::Occasion;
 use crate::message::arguments::LONGEST;
+use crate::message::{Arguments, Occasion, part_id};
 use crate::unix::identity::hostname;
 
 /// The variables that a publish looks at, as far as they have a value.
@@ -17,6 +18,7 @@ pub(super) struct Surroundings {
     amqp: Option<String>,
     has_file: bool,
     message: Option<String>,
+    fire: Option<String>,
     run: Option<RunId>,
     job_id: Option<String>,
     job_name: Option<String>,
@@ -40,6 +42,7 @@ impl Surroundings {
             amqp: variable("CRONKEEP_AMQP"),
             has_file: variable("CRONKEEP_AMQP_FILE").is_some(),
             message: variable("CRONKEEP_MESSAGE_ID").filter(|id| id.len() <= LONGEST),
+            fire: variable("CRONKEEP_FIRE_ID").filter(|id| id.len() <= LONGEST / 2),
             run: variable("CRONKEEP_RUN_ID").and_then(|run| run.parse().ok()),
             job_name: variable("CRONKEEP_JOB_NAME").filter(is_name),
             job_id,
@@ -60,11 +63,26 @@ impl Surroundings {
         args.amqp.is_some() || (self.run.is_some() && (self.amqp.is_some() || self.has_file))
     }
 
-    /// What a message of `user` is about: the fire, where a daemon of ours started us for one.
-    pub(super) fn occasion(&self, user: &str) -> Occasion {
+    /// The try of a run that publishes, where its messages have ids that are made of their content.
+    pub(super) fn attempt(&self) -> Option<Attempt> {
+        let is_one_of_several = self.message.is_none() && self.fire.is_some();
+        let run = self.run.filter(|_| is_one_of_several)?;
+        Some(Attempt { run: run.to_string(), number: self.attempt.unwrap_or(1) })
+    }
+
+    /// What a message of `user` is about: the fire, where a daemon of ours started us for one. Of several that are alike this
+    /// is the one with this number, from 1.
+    pub(super) fn occasion(
+        &self,
+        user: &str,
+        arguments: &Arguments,
+        body: Option<&[u8]>,
+        number: u32,
+    ) -> Occasion {
         let now = SystemClock.now();
         let fresh = fresh_id(now).to_string();
-        let id = self.message.clone().unwrap_or_else(|| fresh.clone());
+        let of_fire = || Some(part_id(self.fire.as_deref()?, arguments, body, number));
+        let id = self.message.clone().or_else(of_fire).unwrap_or_else(|| fresh.clone());
         Occasion {
             run: self.run.map_or(fresh, |run| run.to_string()),
             job_id: self.job_id.clone(),
@@ -119,7 +137,7 @@ mod tests {
             ("CRONKEEP_SCHEDULED_AT", "2026-11-20T11:38:00+02:00"),
             ("CRONKEEP_ATTEMPT", "2"),
         ])
-        .occasion("alice");
+        .occasion("alice", &args("x e k").message, None, 1);
         assert_eq!(occasion.id, "crondServiceTask-00112233445566ff#2:1795162680");
         assert_eq!(occasion.run, RUN.1);
         assert_eq!(occasion.job_id.as_deref(), Some("crondServiceTask-00112233445566ff"));
@@ -132,7 +150,8 @@ mod tests {
     fn digits_are_no_name() {
         let name = |name: &str| {
             let id = ("CRONKEEP_JOB_ID", "crondServiceTask-00112233445566ff");
-            with(&[id, ("CRONKEEP_JOB_NAME", name)]).occasion("a").job_name
+            let surroundings = with(&[id, ("CRONKEEP_JOB_NAME", name)]);
+            surroundings.occasion("a", &args("x e k").message, None, 1).job_name
         };
         assert_eq!(name("00112233445566ff"), None);
         assert_eq!(name("00112233445566ff#2"), None);
@@ -141,12 +160,25 @@ mod tests {
 
     #[test]
     fn several_messages_of_one_command_have_ids_of_their_own() {
-        let surroundings = with(&[RUN, ("CRONKEEP_JOB_ID", "crondServiceTask-00112233445566ff")]);
-        let (one, other) = (surroundings.occasion("a"), surroundings.occasion("a"));
+        let of = |surroundings: &Surroundings, body: &str, number| {
+            surroundings.occasion("a", &args("x e k").message, Some(body.as_bytes()), number)
+        };
+        let fire = ("CRONKEEP_FIRE_ID", "crondServiceTask-00112233445566ff:60");
+        let surroundings = with(&[RUN, fire, ("CRONKEEP_ATTEMPT", "2")]);
+        let (one, other) = (of(&surroundings, "x", 1), of(&surroundings, "y", 1));
         assert_ne!(one.id, other.id);
         assert_eq!((one.run.as_str(), other.run.as_str()), (RUN.1, RUN.1));
-        let alone = with(&[]).occasion("a");
-        assert_eq!(alone.run, alone.id);
+        assert!(one.id.starts_with(fire.1), "{}", one.id);
+        assert_eq!(one.id, of(&surroundings, "x", 1).id, "at each try of the run");
+        assert_ne!(one.id, of(&surroundings, "x", 2).id);
+        let attempt = Attempt { run: RUN.1.to_owned(), number: 2 };
+        assert_eq!(surroundings.attempt(), Some(attempt));
+        // One message has the id that the daemon gives it.
+        let sole = with(&[RUN, fire, ("CRONKEEP_MESSAGE_ID", "k:60")]);
+        assert_eq!((of(&sole, "x", 1).id.as_str(), sole.attempt()), ("k:60", None));
+        let alone = of(&with(&[]), "x", 1);
+        assert_eq!((&alone.run, with(&[]).attempt()), (&alone.id, None));
+        assert_ne!(alone.id, of(&with(&[]), "x", 1).id);
         assert!(alone.id.parse::<RunId>().is_ok());
     }
 
@@ -160,7 +192,7 @@ mod tests {
             ("CRONKEEP_SCHEDULED_AT", "soon"),
             ("CRONKEEP_ATTEMPT", "first"),
         ])
-        .occasion("a");
+        .occasion("a", &args("x e k").message, None, 1);
         assert!(occasion.id.parse::<RunId>().is_ok() && occasion.run == occasion.id);
         assert_eq!((occasion.job_id, occasion.scheduled_at, occasion.attempt), (None, None, None));
     }

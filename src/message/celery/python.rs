@@ -1,12 +1,12 @@
 //! Values as Python shows them.
 
-use serde_json::{Map, Value};
+use super::json::Json;
 
 /// So many letters are shown, as Celery does: whoever watches wants to know what a task is about.
 const LONGEST: usize = 1024;
 
 /// A tuple of these values.
-pub(super) fn tuple(items: &[Value]) -> String {
+pub(super) fn tuple(items: &[Json]) -> String {
     let mut text = Text::default();
     text.push("(");
     text.list(items);
@@ -15,7 +15,7 @@ pub(super) fn tuple(items: &[Value]) -> String {
 }
 
 /// A dictionary.
-pub(super) fn dict(items: &Map<String, Value>) -> String {
+pub(super) fn dict(items: &[(String, Json)]) -> String {
     let mut text = Text::default();
     text.dict(items);
     text.text
@@ -44,26 +44,32 @@ impl Text {
         self.is_full = true;
     }
 
-    fn value(&mut self, value: &Value) {
+    fn value(&mut self, value: &Json) {
         match value {
-            Value::Null => self.push("None"),
-            Value::Bool(true) => self.push("True"),
-            Value::Bool(false) => self.push("False"),
-            Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
-                Some(number) => self.push(&float(number)),
-                None => self.push(&number.to_string()),
-            },
-            Value::String(text) => self.string(text),
-            Value::Array(items) => {
+            Json::Null => self.push("None"),
+            Json::Bool(true) => self.push("True"),
+            Json::Bool(false) => self.push("False"),
+            Json::Number(digits) => self.number(digits),
+            Json::Text(text) => self.string(text),
+            Json::List(items) => {
                 self.push("[");
                 self.list(items);
                 self.push("]");
             }
-            Value::Object(items) => self.dict(items),
+            Json::Table(items) => self.dict(items),
         }
     }
 
-    fn list(&mut self, items: &[Value]) {
+    /// An integer has any number of digits; another number is the nearest that a float can be.
+    fn number(&mut self, digits: &str) {
+        match digits.parse::<f64>() {
+            Ok(number) if digits.contains(['.', 'e', 'E']) => self.push(&float(number)),
+            _ if digits == "-0" => self.push("0"),
+            _ => self.push(digits),
+        }
+    }
+
+    fn list(&mut self, items: &[Json]) {
         for (place, item) in items.iter().enumerate() {
             if self.is_full {
                 return;
@@ -75,7 +81,7 @@ impl Text {
         }
     }
 
-    fn dict(&mut self, items: &Map<String, Value>) {
+    fn dict(&mut self, items: &[(String, Json)]) {
         self.push("{");
         for (place, (name, value)) in items.iter().enumerate() {
             if self.is_full {
@@ -134,9 +140,9 @@ mod tests {
     use super::*;
 
     fn shown(json: &str) -> String {
-        match serde_json::from_str(json).unwrap() {
-            Value::Array(items) => tuple(&items),
-            Value::Object(items) => dict(&items),
+        match Json::read(json).unwrap() {
+            Json::List(items) => tuple(&items),
+            Json::Table(items) => dict(&items),
             _ => unreachable!("the cases are arrays and objects"),
         }
     }
@@ -149,6 +155,8 @@ mod tests {
             ("[1]", "(1,)"),
             ("[1, -2.5, 1e29, 1e-7, 0.1]", "(1, -2.5, 1e+29, 1e-07, 0.1)"),
             ("[null, true, false, [], {}]", "(None, True, False, [], {})"),
+            ("[1E400, -0, -0.0, 1e5]", "(inf, 0, -0.0, 100000.0)"),
+            ("[123456789012345678901234567890]", "(123456789012345678901234567890,)"),
             (r#"{"command": "echo hi"}"#, "{'command': 'echo hi'}"),
             (r#"["it's", "\"", "'\""]"#, r#"("it's", '"', '\'"')"#),
             (r#"["\\ \n\r\t\u0000\u007f\u0085é\u200b"]"#, r"('\\ \n\r\t\x00\x7f\x85é\u200b',)"),
@@ -162,10 +170,10 @@ mod tests {
     #[test]
     fn what_is_long_is_cut() {
         for text in ["x".repeat(5000), "é".repeat(5000), "\n".repeat(5000)] {
-            let shown = tuple(&[Value::String(text)]);
+            let shown = tuple(&[Json::Text(text)]);
             assert!(shown.ends_with("...") && shown.len() < LONGEST + 8, "{}", shown.len());
         }
-        let many = vec![Value::Null; 100_000];
+        let many = vec![Json::Null; 100_000];
         assert!(tuple(&many).len() < LONGEST + 8);
     }
 }

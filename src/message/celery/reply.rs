@@ -1,7 +1,9 @@
 //! What a worker answers.
 
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
+
+use super::json::Json;
 
 /// What a worker says of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +38,10 @@ pub struct BadReply(#[from] serde_json::Error);
 
 /// An answer, as it comes in JSON.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct Answer<'a> {
     status: String,
-    #[serde(default)]
-    result: Json,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
     #[serde(default)]
     traceback: Option<String>,
     task_id: String,
@@ -52,6 +54,7 @@ impl Reply {
     /// It is none.
     pub fn read(bytes: &[u8]) -> Result<Self, BadReply> {
         let Answer { status, result, traceback, task_id } = serde_json::from_slice(bytes)?;
+        let result = result.map_or(Ok(Json::Null), Json::of)?;
         let state = match status.as_str() {
             "SUCCESS" => State::Succeeded,
             "FAILURE" => State::Failed,
@@ -80,11 +83,12 @@ impl Reply {
 
 /// An exception in a line: `ValueError: too large`.
 fn reason(result: &Json) -> Option<String> {
-    let kind = result.get("exc_type")?.as_str()?;
+    let kind = result.get("exc_type")?.as_text()?;
     let message = match result.get("exc_message") {
-        Some(Json::String(text)) => text.clone(),
-        Some(Json::Array(parts)) => {
-            let words = |part: &Json| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+        Some(Json::Text(text)) => text.clone(),
+        Some(Json::List(parts)) => {
+            let words =
+                |part: &Json| part.as_text().map_or_else(|| part.to_string(), str::to_owned);
             parts.iter().map(words).collect::<Vec<_>>().join(", ")
         }
         _ => String::new(),
@@ -108,6 +112,9 @@ mod tests {
         );
         assert!(reply.is_success() && reply.is_final());
         assert_eq!((reply.task_id.as_str(), reply.result.as_str()), ("t", r#"{"a":[1,"x\ny"]}"#));
+        let exact =
+            r#"{"status": "SUCCESS", "result": [1.10, 18446744073709551617], "task_id": "t"}"#;
+        assert_eq!(read(exact).result, "[1.10,18446744073709551617]");
         assert_eq!(read(r#"{"status": "SUCCESS", "result": null, "task_id": "t"}"#).result, "null");
     }
 

@@ -102,9 +102,11 @@ impl Actor {
             Err(error) => {
                 for one in pending {
                     self.pending_bytes = self.pending_bytes.saturating_sub(one.size);
-                    // It may have it all the same, or may have it yet.
-                    self.leaving.insert(one.row.id.clone());
-                    self.done.dropped.push(one.row.id.clone());
+                    // It may have it all the same, or may have it yet. One with its id that was kept before stays.
+                    if !self.places.contains_key(&one.row.id) {
+                        self.leaving.insert(one.row.id.clone());
+                        self.done.dropped.push(one.row.id.clone());
+                    }
                     one.refuse(error.clone());
                 }
                 self.refuse(&error);
@@ -118,7 +120,11 @@ impl Actor {
                 Posted::Kept(order) => {
                     let mut item = Item::new(letter, accepted, size);
                     let heard = item.listen();
+                    let id = item.sent.id.clone();
                     self.add(item, order);
+                    if self.withdrawn.remove(&id) {
+                        self.withdraw(id);
+                    }
                     Ok(heard)
                 }
                 Posted::Waits => Ok(self.hear(&letter.message.id).unwrap_or_else(|| {
@@ -131,6 +137,7 @@ impl Actor {
             // Whoever has gone need not be answered: it is kept, and sent.
             let _ = reply.send(answer);
         }
+        self.withdrawn.clear();
     }
 
     /// Takes in what the store has kept behind a place.
@@ -176,7 +183,7 @@ impl Actor {
                         self.agenda.at_hand(place, true);
                     }
                 }
-                Err(reason) => self.give_up(place, reason),
+                Err(reason) => self.give_up(place, &Delivery::Dropped { reason }),
             }
         }
     }

@@ -107,7 +107,8 @@ impl Redis {
 
     pub(super) async fn unpost_all(&self, done: Done) -> Result<(), StoreError> {
         self.call::<i64>(&self.rest, &script::UNPOST, |call| {
-            call.arg(done.confirmed.len()).arg(&done.confirmed).arg(&done.dropped);
+            call.arg(done.confirmed.len()).arg(replica_word(&done.owner));
+            call.arg(&done.confirmed).arg(&done.dropped);
         })
         .await
         .map(drop)

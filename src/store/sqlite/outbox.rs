@@ -166,10 +166,14 @@ pub(super) fn unpost(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut tally = Tally::read(connection)?;
-    let sql = "DELETE FROM outbox WHERE id = ?1 RETURNING length(bytes)";
+    // What was confirmed goes whosever it is; what is given up goes unless somebody else has it.
+    let sql = "DELETE FROM outbox WHERE id = ?1 AND (?2 IS NULL OR owner = ?2) RETURNING length(bytes)";
     let mut statement = connection.prepare_cached(sql).told()?;
-    for id in done.confirmed.iter().chain(&done.dropped) {
-        let size: Option<i64> = statement.query_row([id], |row| row.get(0)).optional().told()?;
+    let confirmed = done.confirmed.iter().map(|id| (id, None));
+    let dropped = done.dropped.iter().map(|id| (id, Some(&done.owner)));
+    for (id, owner) in confirmed.chain(dropped) {
+        let size: Option<i64> =
+            statement.query_row(params![id, owner], |row| row.get(0)).optional().told()?;
         if let Some(size) = size {
             tally.messages = tally.messages.saturating_sub(1);
             tally.bytes = tally.bytes.saturating_sub(u64::try_from(size).unwrap_or(0));
