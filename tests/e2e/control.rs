@@ -181,15 +181,25 @@ fn status_tells_everything_about_the_daemon() {
 #[test]
 fn the_dump_on_usr1_tells_what_status_tells() {
     let mut crond = Crond::new().crontab(TWO).start();
-    crond.signal(Signal::SIGUSR1);
-    let status = told(&crond, &["status"]);
+    // What changes right after a start has changed by then.
+    let mut status = told(&crond, &["status"]);
     for head in ["health", "crontabs", "watch", "store", "replicas"] {
-        let line = status.lines().find(|line| line.starts_with(head)).unwrap();
-        let text = line[head.len()..].trim().split(", loaded").next().unwrap();
-        let told = format!("{head}: {text}");
-        crond.expect_where("daemon.dump", |event| {
-            event["message"].as_str().is_some_and(|message| message.starts_with(&told))
-        });
+        let deadline = std::time::Instant::now() + crate::harness::PATIENCE;
+        loop {
+            let line = status.lines().find(|line| line.starts_with(head)).unwrap();
+            let text = line[head.len()..].trim().split(", loaded").next().unwrap();
+            crond.signal(Signal::SIGUSR1);
+            let dump = crond.expect_where("daemon.dump", |event| {
+                event["message"]
+                    .as_str()
+                    .is_some_and(|message| message.starts_with(&format!("{head}: ")))
+            });
+            if dump["message"].as_str().unwrap().starts_with(&format!("{head}: {text}")) {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{dump}\n{status}");
+            status = self::told(&crond, &["status"]);
+        }
     }
     crond.stop();
 }

@@ -11,9 +11,9 @@ mod clock;
 mod control;
 mod dropin;
 mod fault;
-mod full;
 #[path = "../support/folder.rs"]
 mod folder;
+mod full;
 mod handed;
 mod harness;
 mod history;

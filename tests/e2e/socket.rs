@@ -160,13 +160,13 @@ fn two_clients_at_once_are_both_answered() {
 
 #[test]
 fn a_client_that_does_not_read_holds_nobody_up() {
-    let lines: Vec<String> = (0..20_000).map(|n| format!("0 0 1 1 * echo {n}\n")).collect();
+    let lines: Vec<String> = (0..5_000).map(|n| format!("0 0 1 1 * echo {n}\n")).collect();
     let lines = lines.concat();
     let mut crond = Crond::new().crontab(&format!("{lines}* * * * * * echo tick\n")).start();
     let mut deaf = UnixStream::connect(crond.socket()).unwrap();
     deaf.write_all(b"GET /api/v1/jobs HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     assert_eq!(told(&crond, &["health"]), "healthy\n");
-    assert_eq!(told(&crond, &["list", "--json"]).lines().count(), 20_001);
+    assert_eq!(told(&crond, &["list", "--json"]).lines().count(), 5_001);
     crond.expect("run.started");
     crond.expect("run.started");
     crond.stop();

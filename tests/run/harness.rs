@@ -31,7 +31,7 @@ pub(crate) fn alone(test: impl Future<Output = ()>) {
     let _alone = lock();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test hangs");
+        tokio::time::timeout(Duration::from_secs(240), test).await.expect("the test hangs");
     });
 }
 

@@ -203,7 +203,7 @@ fn a_gibibyte_of_output_changes_our_memory_by_less_than_two_mebibytes_and_delays
         }
         let after = memory();
         assert!(others > 10, "{others} other runs");
-        assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         assert!(
             most - before < 2048 && after.saturating_sub(before) < 2048,
             "{before} {most} {after} KiB"
