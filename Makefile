@@ -52,6 +52,7 @@ soak: ## long runs of what `make test` runs briefly: fuzzing, property tests wit
 	tests/tools.sh rows
 	tests/rows/matrix.sh check
 	CRONKEEP_TEST_ROUNDS=$(ROUNDS) CRONKEEP_TEST_TASKS=10000 PROPTEST_CASES=20000 $(CARGO) test --release --locked
+	CRONKEEP_TEST_SYSTEMD=1 $(CARGO) test --locked --test package
 	CRONKEEP_TEST_KILLS=20 $(CARGO) test --locked --test replica burst:: -- --nocapture
 	CRONKEEP_TEST_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --test replica soak:: -- --nocapture --test-threads=1
 	$(MAKE) fuzz

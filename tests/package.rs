@@ -76,6 +76,82 @@ dpkg --purge cronkeep
 echo all is well
 "#;
 
+/// Enters control groups of its own and boots systemd in a copy of the root, with the unit and what tries it out.
+const BOOT: &str = r#"
+name=cronkeep-test-$$
+for group in /sys/fs/cgroup /sys/fs/cgroup/*/; do
+  mkdir "$group/$name" && echo $$ > "$group/$name/cgroup.procs"
+done 2> /dev/null
+timeout 150 unshare --mount --pid --fork --kill-child --uts --ipc --cgroup --net sh -c "$4" sh "$1" "$2" "$3"
+echo $$ | tee /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs > /dev/null 2>&1
+find /sys/fs/cgroup/"$name" /sys/fs/cgroup/*/"$name" -depth -type d -exec rmdir {} ';' 2> /dev/null
+cat "$1/out/console" "$1/out/tried"
+"#;
+
+/// The copy, and systemd as its first process.
+const SYSTEMD: &str = r#"
+set -e
+mount --make-rprivate /
+mkdir "$1/out" "$1/disk"; mount -t tmpfs tmpfs "$1/disk"
+mkdir "$1/disk/upper" "$1/disk/work" "$1/disk/root"
+root=$1/disk/root
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/disk/upper,workdir=$1/disk/work" "$root"
+mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+  mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+else
+  mount -t tmpfs tmpfs "$root/sys/fs/cgroup"
+  mkdir "$root/sys/fs/cgroup/systemd"
+  mount -t cgroup -o none,name=systemd cgroup "$root/sys/fs/cgroup/systemd"
+fi
+mount -t tmpfs tmpfs "$root/dev"
+for name in null zero random urandom full tty; do touch "$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"; done
+for name in run tmp; do mount -t tmpfs tmpfs "$root/$name"; done
+mkdir "$root/tmp/out"; mount --bind "$1/out" "$root/tmp/out"
+cp "$2" "$root/root/cronkeep.deb"; printf '%s' "$3" > "$root/root/try"
+printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"; chmod +x "$root/usr/sbin/policy-rc.d"
+DEBIAN_FRONTEND=noninteractive chroot "$root" dpkg --install --force-confnew /root/cronkeep.deb > "$1/out/console" 2>&1
+printf '* * * * * * root date >> /run/ran\n' > "$root/etc/crontab"
+cat > "$root/etc/systemd/system/try.service" <<'U'
+[Unit]
+Wants=cronkeep.service
+After=cronkeep.service
+[Service]
+Type=oneshot
+ExecStart=/bin/bash -eux /root/try
+ExecStopPost=/bin/systemctl --no-block exit
+StandardOutput=append:/tmp/out/tried
+StandardError=append:/tmp/out/tried
+U
+exec chroot "$root" env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+  /lib/systemd/systemd --unit=try.service --log-target=console >> "$1/out/console" 2>&1
+"#;
+
+/// What is tried out under systemd.
+const TRIED: &str = r#"
+wait_for() { for i in $(seq 300); do ! "$@" || return 0; sleep 0.2; done; echo "never: $*"; exit 1; }
+main() { systemctl show cronkeep -p MainPID --value; }
+is_other() { [ "$(main)" != "$1" ] && [ "$(main)" != 0 ] && systemctl is-active cronkeep; }
+systemctl is-active cronkeep
+wait_for [ -s /run/ran ]
+cronkeep health
+systemctl reload cronkeep
+printf '* * * * * * root [ -e /run/long ] || { touch /run/long; echo $$ > /run/job; exec sleep 987; }\n' > /etc/crontab
+wait_for [ -s /run/job ]
+job=$(cat /run/job)
+grep -q 'system.slice/cronkeep.service' /proc/$job/cgroup
+# A daemon that was killed is started again; its jobs go on, then and when it is stopped.
+old=$(main); kill -9 "$old"
+wait_for is_other "$old"
+kill -0 "$job"
+systemctl stop cronkeep
+[ "$(systemctl show cronkeep -p Result --value)" = success ]
+kill -0 "$job"
+systemctl start cronkeep
+echo all is well
+"#;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -153,4 +229,26 @@ fn what_is_in_the_package_is_roots_and_every_configuration_file_is_declared() {
         count += 1;
     }
     assert_eq!(declared.lines().count(), count);
+}
+
+/// As a host would run it: ready when it says so, reloaded, started again when it is killed, and its jobs outlive it.
+#[test]
+fn systemd_runs_the_unit_and_leaves_the_jobs_alone() {
+    if std::env::var_os("CRONKEEP_TEST_SYSTEMD").is_none() {
+        return println!(
+            "skipped: it makes control groups on this machine if CRONKEEP_TEST_SYSTEMD is set"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", BOOT, "sh"])
+        .arg(folder.path())
+        .arg(package())
+        .args([TRIED, SYSTEMD])
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(text(&output).contains("\nall is well\n"), "{}", text(&output));
 }

@@ -1007,7 +1007,7 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__worker)
-            opts="-h --queue --amqp --key --insecure --users --env-allow --prefetch --timeout --stop-grace --state-dir --always-shell --log-format --log-level --tz --help"
+            opts="-h --queue --amqp --key --insecure --users --env-allow --prefetch --timeout --stop-grace --state-dir --store --namespace --always-shell --log-format --log-level --tz --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1046,6 +1046,14 @@ _cronkeep() {
                     return 0
                     ;;
                 --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -196,6 +196,8 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l prefetch -d
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l timeout -d 'How long a command may take, whatever its entry says [default: as long as that]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l stop-grace -d 'How long commands may go on when the worker is told to stop, before they are ended' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l state-dir -d 'Where it is kept which orders were taken [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l store -d 'A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l namespace -d 'Whose orders those are, in that Redis: workers of one queue say the same' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l log-format -d 'How the log is written' -r -f -a "text\t'For people'
 json\t'One object a line'
 logfmt\t'key=value pairs'"

@@ -23,6 +23,13 @@ The message broker: amqp://HOST or amqps://HOST; several, with commas between th
 
 With a password in it, better given as CRONKEEP_AMQP or, in a file, as CRONKEEP_AMQP_FILE.";
 
+/// What `--store` is.
+const STORE: &str = "A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET";
+const STORE_AND_SECRETS: &str = "\
+A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET
+
+Without it each state directory has its own. With a password in it, better given as CRONKEEP_STORE or, in a file, as CRONKEEP_STORE_FILE.";
+
 /// What `worker` is asked.
 #[derive(Debug, Clone, Args)]
 pub struct WorkerArgs {
@@ -65,6 +72,13 @@ pub struct WorkerArgs {
     /// Where it is kept which orders were taken [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]
     #[arg(long, value_name = "DIRECTORY", env = "CRONKEEP_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
+    /// The URL of the Redis.
+    #[arg(long, value_name = "URL", env = "CRONKEEP_STORE", hide_env_values = true)]
+    #[arg(help = STORE, long_help = STORE_AND_SECRETS)]
+    pub store: Option<String>,
+    /// Whose orders those are, in that Redis: workers of one queue say the same
+    #[arg(long, value_name = "NAME", env = "CRONKEEP_NAMESPACE", hide_env_values = true)]
+    pub namespace: Option<String>,
     /// Start every command through its shell, plain ones too
     #[arg(long, env = "CRONKEEP_ALWAYS_SHELL", hide_env_values = true)]
     #[arg(value_parser = BoolishValueParser::new())]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::SignedDuration;
 use tokio::runtime::Runtime;
 
 use crate::args::StoreArgs;
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Host, Located};
 use crate::event::RunId;
 use crate::job::JobKey;
@@ -24,6 +25,8 @@ const PAGE: usize = 1_000;
 const LOOKED_AT: usize = 20_000;
 /// Letters of the end of a run's id that are enough to name it.
 const ENOUGH: usize = 4;
+/// So many digits of the end of an id are no other's: of what 40 bits can be.
+const ALONE: usize = 8;
 
 /// A store that is only read.
 pub(super) struct Archive {
@@ -149,8 +152,21 @@ impl Archive {
         if end.len() < ENOUGH || !end.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Ok(Vec::new());
         }
-        let (mut found, _) = self.runs_of(&Query { id_end: Some(end), ..everything(PAGE) })?;
-        found.retain(|record| record.attempt > 0);
+        // So much of an id is one run's alone: the first that is found is it, and most ask for a late one.
+        let spans: &[Option<i64>] =
+            if end.len() >= ALONE { &[Some(1), Some(24), None] } else { &[None] };
+        let mut found = Vec::new();
+        for hours in spans {
+            let since = hours.and_then(|hours| {
+                SystemClock.now().checked_sub(SignedDuration::from_hours(hours)).ok()
+            });
+            let query = Query { id_end: Some(end.clone()), since, ..everything(PAGE) };
+            (found, _) = self.runs_of(&query)?;
+            found.retain(|record| record.attempt > 0);
+            if !found.is_empty() {
+                break;
+            }
+        }
         let is_one = found.iter().all(|record| record.run == found[0].run);
         anyhow::ensure!(is_one, "several runs end in {text:?}: give more of the id");
         Ok(found)

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,11 +18,12 @@ use crate::executor::{Executor, Host};
 use crate::exit::ExitCode;
 use crate::message::signature::Key;
 use crate::sink::log::{self, Style};
+use crate::store::redis::Redis;
 use crate::store::seal::read_key;
 use crate::store::sqlite::Orders;
 use crate::telemetry;
 use crate::unix::{self, Account, Signal, Signals};
-use crate::worker::{Settings, Urgency, Work, Worker};
+use crate::worker::{Memory, Settings, Urgency, Work, Worker};
 
 /// How long the last lines of the log may take at the end, should nobody read them.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -117,14 +118,16 @@ async fn serve(
     let broker = Broker::start(config.addresses, options);
     let queue = Queue::Named { name: config.queue.clone(), prefetch: config.prefetch };
     let deliveries = broker.consume(queue);
-    let standings = (broker.standing(), deliveries.consuming());
+    let answers = broker.consume(Queue::Reply);
+    let standings = (broker.standing(), deliveries.consuming(), answers.consuming());
     tokio::spawn(tell(bus.clone(), (name, config.queue), standings));
     let (urgency, urged) = watch::channel(Urgency::None);
     let leaving = broker.clone();
-    let worker =
-        Worker::new(settings, Arc::new(broker), handle, (bus.clone(), events), clock, orders);
+    let told = (bus.clone(), events);
+    let known = (orders, answers.reply_queue());
+    let worker = Worker::new(settings, Arc::new(broker), handle, told, clock, known);
     let obeying = tokio::spawn(obey(signals, bus.clone(), urgency));
-    let Work { done, refused, killed } = worker.follow(deliveries, urged).await;
+    let Work { done, refused, killed } = worker.follow(deliveries, answers, urged).await;
     leaving.close(LAST_WORDS).await;
     obeying.abort();
     bus.publish(Event::WorkerStopped { done, refused, killed });
@@ -132,14 +135,18 @@ async fn serve(
 }
 
 /// What says which orders were taken; where its file cannot be written, for this life alone.
-fn orders(config: &mut WorkerConfig) -> anyhow::Result<Orders> {
-    Orders::open(Some(&config.orders)).or_else(|error| {
+fn orders(config: &mut WorkerConfig) -> anyhow::Result<Memory> {
+    if let Some((url, namespace)) = &config.store {
+        return Ok(Memory::Shared(Arc::new(Redis::new(url, namespace))));
+    }
+    let opened = Orders::open(Some(&config.orders)).or_else(|error| {
         config.warnings.push(format!(
             "{error}: which orders were taken is forgotten when this worker ends, and one that is sent again then is \
              carried out again (--state-dir)"
         ));
         Orders::open(None).context("failed to keep in memory which orders were taken")
-    })
+    });
+    Ok(Memory::File(Arc::new(Mutex::new(opened?))))
 }
 
 /// The worker's name: the host's, and a part that is new with each start.
@@ -154,7 +161,11 @@ fn name() -> String {
 async fn tell(
     bus: Bus,
     (broker, queue): (String, String),
-    (mut standing, mut consuming): (watch::Receiver<Standing>, watch::Receiver<Consuming>),
+    (mut standing, mut consuming, mut answering): (
+        watch::Receiver<Standing>,
+        watch::Receiver<Consuming>,
+        watch::Receiver<Consuming>,
+    ),
 ) {
     let mut was_up = None;
     loop {
@@ -178,6 +189,13 @@ async fn tell(
                         bus.publish(Event::BrokerDown { broker, reason });
                     }
                     Standing::Unknown => {}
+                }
+            }
+            Ok(()) = answering.changed() => {
+                let now = answering.borrow_and_update().clone();
+                if let Consuming::Waiting { reason } = now && was_up == Some(true) {
+                    let text = format!("what senders answer cannot be heard: {reason}");
+                    bus.publish(Event::Notice { file: None, text, warning: true });
                 }
             }
             changed = consuming.changed() => {

@@ -32,7 +32,7 @@ impl Located {
         Located::new(store, namespace, &state_dir, &mut Vec::new())
     }
 
-    fn new(
+    pub(super) fn new(
         store: Option<&str>,
         namespace: Option<&str>,
         state_dir: &Path,

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{FoundZone, Host, LogConfig, addresses, default_state_dir, default_zone};
+use super::{FoundZone, Host, Located, LogConfig, addresses, default_state_dir, default_zone};
 use crate::args::WorkerArgs;
-use crate::broker::Address;
+use crate::broker;
 use crate::exit::UsageError;
 use crate::schedule::Zone;
+use crate::store::Address;
 
 /// The file in the state directory.
 const FILE: &str = "worker.db";
@@ -19,7 +20,7 @@ pub struct WorkerConfig {
     /// The queue that it reads.
     pub queue: String,
     /// The broker's addresses, in the order in which they are tried; at least one.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<broker::Address>,
     /// The file with the key of orders; none: any order is carried out.
     pub key: Option<PathBuf>,
     /// Users that it runs commands as.
@@ -34,6 +35,8 @@ pub struct WorkerConfig {
     pub stop_grace: Duration,
     /// The file that says which orders were taken.
     pub orders: PathBuf,
+    /// The URL of the Redis that says so in its place, and the namespace.
+    pub store: Option<(String, String)>,
     /// Every command goes through its shell.
     pub always_shell: bool,
     /// The log.
@@ -48,7 +51,7 @@ impl WorkerConfig {
     /// Validates the worker's options.
     ///
     /// # Errors
-    /// No broker, no key and not told to do without, a name of a queue or a zone that cannot be.
+    /// No broker, a store that is no Redis, no key and not told to do without, a name of a queue or a zone that cannot be.
     pub fn new(args: &WorkerArgs, host: &Host) -> Result<Self, UsageError> {
         let FoundZone { zone, warning } = default_zone(args.tz.as_deref(), host)?;
         let mut warnings: Vec<String> = warning.into_iter().collect();
@@ -79,6 +82,16 @@ impl WorkerConfig {
         let users = if args.users.is_empty() { own() } else { args.users.clone() };
         let processors = available_parallelism().map_or(1, std::num::NonZero::get);
         let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
+        let (store, namespace) = (args.store.as_deref(), args.namespace.as_deref());
+        let located = Located::new(store, namespace, &state_dir, &mut warnings)?;
+        let store = match located.address {
+            Address::Redis(url) => Some((url, located.namespace)),
+            Address::Sqlite(_) | Address::Memory if located.named => {
+                let text = "--store: what workers share is a Redis; without it, a file in --state-dir is kept";
+                return Err(UsageError(text.to_owned()));
+            }
+            Address::Sqlite(_) | Address::Memory => None,
+        };
         Ok(WorkerConfig {
             queue: args.queue.clone(),
             addresses,
@@ -89,6 +102,7 @@ impl WorkerConfig {
             timeout: args.timeout,
             stop_grace: args.stop_grace,
             orders: state_dir.join(FILE),
+            store,
             always_shell: args.always_shell,
             log: LogConfig { format: args.log_format.into(), level: args.log_level.into() },
             zone,

@@ -3,9 +3,11 @@
 //! Receives runs from the [`executor`](crate::executor), hands letters to the [`outbox`](crate::outbox), and hands on what came
 //! of each. Layer 7. What it does not take runs as a program: it takes only what means the same either way.
 
+mod leaves;
 mod order;
 mod permission;
 mod publish;
+mod queue;
 mod replies;
 pub mod reply;
 mod report;
@@ -14,6 +16,7 @@ mod worker;
 
 pub use permission::Permission;
 pub use publish::{CONFIRM, Publishing, cause_of, settled, words_of};
+pub use queue::ReportQueue;
 pub use worker::{BEAT, Signing, Workers};
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::crontab::directive::Output;
+use crate::crontab::directive::{Await, Output};
 use crate::event::{Fire, Run};
 use crate::executor::shell::ABOUT;
 use crate::message::order::{Subject, VERSION};
@@ -61,6 +61,8 @@ pub(super) fn of(
         output: policy.output == Output::Log,
         beat_ms: milliseconds(beat),
         expires,
+        // Where somebody waits for it, further attempts are his.
+        restarts: if policy.result == Await::None { policy.retries } else { 0 },
     }
 }
 

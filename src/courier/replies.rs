@@ -1,33 +1,31 @@
 //! The queue where workers report: one of this daemon's own, that outlives it for a while.
 //!
-//! Its name is kept in the state directory, so that after a restart what was reported meanwhile is still heard. Read from
-//! the first order on, or from the start where there was one before.
+//! Its [name](super::queue) is kept, so that after a restart what was reported meanwhile is still heard. Read from the first
+//! order on, or from the start where there may have been one before.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, DirBuilder, File};
-use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use jiff::Timestamp;
+use tokio::runtime;
+use tokio::sync::mpsc;
 
+use super::leaves::Leaves;
+use super::queue::ReportQueue;
 use super::report;
-use crate::broker::{Broker, Consuming, Deliveries, Queue, Received};
+use crate::broker::{Broker, Consuming, Deliveries, Publish as _, Queue, Received};
 use crate::clock::{Clock as _, SystemClock};
 use crate::event::{Bus, Ended, Event, Line, Outcome, Run, Stream, Usage};
 use crate::executor::output::Count;
-use crate::message::Report;
+use crate::message::answer::{Answer, Word};
+use crate::message::order::VERSION;
+use crate::message::refusal::{self, Why};
 use crate::message::report::{News, Printed};
 use crate::message::signature::Key;
-
-/// The file in the state directory that holds the queue's name.
-const FILE: &str = "reply-queue";
-
-/// What the names of such queues begin with.
-const PREFIX: &str = "cronkeep.reports.";
+use crate::message::{Message, Report};
+use crate::outbox::Outbox;
 
 /// How long the queue outlives its reader.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -40,45 +38,72 @@ const ENDED: usize = 4096;
 
 /// The queue where workers report.
 pub(super) struct Replies {
+    outbox: Outbox,
     broker: Broker,
-    name: String,
-    /// Whether an earlier life of this daemon has used it.
-    is_old: bool,
+    queue: ReportQueue,
+    leaves: Leaves,
     key: Option<Arc<Key>>,
     bus: Bus,
     shelf: Mutex<Shelf>,
-    /// How the subscription stands, once there is one.
-    reading: OnceLock<watch::Receiver<Consuming>>,
+    /// Whether what is not waited for any more is left to its workers.
+    is_leaving: AtomicBool,
+    /// Set once it is read.
+    reading: OnceLock<()>,
 }
 
 #[derive(Default)]
 struct Shelf {
     /// Who waits for the reports of an order.
-    open: HashMap<String, mpsc::UnboundedSender<Report>>,
+    open: HashMap<String, Open>,
     ended: VecDeque<String>,
 }
 
-/// Receives the reports of one order.
+/// An order that somebody waits for.
+struct Open {
+    heard: mpsc::UnboundedSender<Heard>,
+    /// The worker that has started it, and where it hears of what we answer.
+    place: Option<(String, String)>,
+}
+
+/// What is heard of an order.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A worker has reported.
+    Report(Box<Report>),
+    /// Somebody says that a worker has refused it: nobody knows who.
+    Refused(Why),
+}
+
+/// Receives the reports of one order. Dropped before it is [over](Reports::over), it withdraws the order.
 pub(super) struct Reports {
     replies: Arc<Replies>,
     order: String,
-    told: mpsc::UnboundedReceiver<Report>,
+    expires: Timestamp,
+    is_over: bool,
+    told: mpsc::UnboundedReceiver<Heard>,
 }
 
 impl Replies {
-    /// The queue whose name stands in `folder`; nothing is read from it yet.
-    pub(super) fn new(folder: &Path, broker: Broker, key: Option<Arc<Key>>, bus: Bus) -> Arc<Self> {
-        let (name, is_old) = match kept(folder) {
-            Some(name) => (name, true),
-            None => (make(folder, &bus), false),
-        };
-        let (shelf, reading) = (Mutex::default(), OnceLock::new());
-        Arc::new(Replies { broker, name, is_old, key, bus, shelf, reading })
+    /// What is reported to `queue`; nothing is read from it yet.
+    pub(super) fn new(
+        (outbox, broker): (Outbox, Broker),
+        (queue, leaves): (ReportQueue, Leaves),
+        key: Option<Arc<Key>>,
+        bus: Bus,
+    ) -> Arc<Self> {
+        let (shelf, is_leaving, reading) =
+            (Mutex::default(), AtomicBool::new(false), OnceLock::new());
+        Arc::new(Replies { outbox, broker, queue, leaves, key, bus, shelf, is_leaving, reading })
+    }
+
+    /// From now on nothing is withdrawn: workers go on with what they have.
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
     }
 
     /// The queue's name.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.queue.name()
     }
 
     /// The broker that has it.
@@ -93,44 +118,99 @@ impl Replies {
 
     /// Begins to read what was reported to an earlier life of this daemon, if there was one that sent orders.
     pub(super) fn resume(self: &Arc<Self>) {
-        if self.is_old {
+        if self.queue.is_old() {
             self.read();
         }
     }
 
-    /// What is reported of this order from now on.
-    pub(super) fn of(self: &Arc<Self>, order: &str) -> Reports {
+    /// What is reported from now on of this order, which holds until `expires`.
+    pub(super) fn of(self: &Arc<Self>, order: &str, expires: Timestamp) -> Reports {
         self.read();
-        let (sender, told) = mpsc::unbounded_channel();
-        self.shelf().open.insert(order.to_owned(), sender);
-        Reports { replies: Arc::clone(self), order: order.to_owned(), told }
+        let (heard, told) = mpsc::unbounded_channel();
+        self.shelf().open.insert(order.to_owned(), Open { heard, place: None });
+        let (replies, order) = (Arc::clone(self), order.to_owned());
+        Reports { replies, order, expires, is_over: false, told }
     }
 
     /// Begins to read, once.
-    fn read(self: &Arc<Self>) -> watch::Receiver<Consuming> {
-        let begin = || {
-            let (name, expires) = (self.name.clone(), KEPT);
+    fn read(self: &Arc<Self>) {
+        self.reading.get_or_init(|| {
+            let (name, expires) = (self.name().to_owned(), KEPT);
             let queue = Queue::Kept { name, expires, prefetch: PREFETCH };
-            let deliveries = self.broker.consume(queue);
-            let consuming = deliveries.consuming();
-            tokio::spawn(follow(Arc::clone(self), deliveries));
-            consuming
-        };
-        self.reading.get_or_init(begin).clone()
+            tokio::spawn(follow(Arc::clone(self), self.broker.consume(queue)));
+        });
     }
 
-    /// Waits until the queue is there: what is reported before is lost.
-    pub(super) async fn ready(self: &Arc<Self>) {
-        let mut consuming = self.read();
-        // Without a broker there is nothing to wait for.
-        let _ = consuming.wait_for(|consuming| *consuming == Consuming::On).await;
-    }
-
-    /// Hands a report to whoever waits for it, or tells it for lack of one.
+    /// Answers a report; hands it to whoever waits for it, or tells it for lack of one.
     async fn take(&self, report: Report) {
-        if let Some(report) = self.hand_on(report) {
+        let word = self.leaves.judge(&report).await;
+        let is_asked = matches!(report.news, News::Asked { .. });
+        if let Some(word) = word.filter(|word| is_asked || *word != Word::Start) {
+            self.answer(&Answer::to(&report, word), report.answer_to.as_deref());
+        }
+        if is_asked {
+            return;
+        }
+        let is_end = matches!(report.news, News::Ended(_));
+        let is_its = if is_end {
+            self.leaves.end(&report.order, &report.worker).await
+        } else {
+            word != Some(Word::Taken)
+        };
+        if is_its
+            && let Some(open) = self.shelf().open.get_mut(&report.order)
+            && let Some(queue) = &report.answer_to
+        {
+            open.place = Some((report.worker.clone(), queue.clone()));
+        }
+        if let Some(report) = self.hand_on(report).filter(|_| is_its) {
             self.tell(report).await;
         }
+    }
+
+    /// Answers a worker, if it can hear that. What it does not hear is said again when it reports again.
+    fn answer(&self, answer: &Answer, queue: Option<&str>) {
+        if let Some(queue) = queue
+            && let Ok(message) = answer.message(self.key(), queue)
+        {
+            // It is on its way from here on.
+            drop(self.broker.publish(Arc::new(message)));
+        }
+    }
+
+    /// Somebody says that an order was refused; what is not is nobody's business.
+    fn refused(&self, message: &Message) -> bool {
+        let Some((order, why)) = refusal::read(message) else { return false };
+        if let Some(open) = self.shelf().open.get(order) {
+            // Whoever waits is there as long as it is in the list.
+            let _ = open.heard.send(Heard::Refused(why));
+        }
+        true
+    }
+
+    /// An order is to be carried out by nobody, or to be ended at this worker.
+    fn withdraw(
+        self: &Arc<Self>,
+        order: String,
+        expires: Timestamp,
+        place: Option<(String, String)>,
+    ) {
+        let unsent = self.outbox.withdraw(&order);
+        self.leaves.note(&order, expires);
+        // Without a runtime the process is about to be gone.
+        let Ok(runtime) = runtime::Handle::try_current() else { return };
+        let replies = Arc::clone(self);
+        runtime.spawn(async move {
+            if unsent.await {
+                return replies.leaves.forget(&order);
+            }
+            if let Some((worker, queue)) = place {
+                let (version, word) = (VERSION, Word::Withdrawn);
+                let answer = Answer { version, order: order.clone(), worker, word };
+                replies.answer(&answer, Some(&queue));
+            }
+            replies.leaves.withdraw(order, expires).await;
+        });
     }
 
     /// Hands a report to whoever waits for it; the report, if nobody does and it is news.
@@ -148,7 +228,10 @@ impl Replies {
         }
         match kept.open.get(&report.order) {
             // Whoever waits is there as long as it is in the list.
-            Some(waiting) => waiting.send(report).err().map(|unsent| unsent.0),
+            Some(open) => {
+                let _ = open.heard.send(Heard::Report(Box::new(report)));
+                None
+            }
             None => Some(report),
         }
     }
@@ -172,10 +255,10 @@ impl Replies {
                 }
             }
             News::Ended(ended) => {
-                self.bus.publish(Event::RunEnded(report::late(run, &ended)));
+                self.bus.publish(Event::RunAmended(report::late(run, &ended)));
             }
             News::Returned => self.tell_returned(run),
-            News::Started { .. } | News::Running => {}
+            News::Asked { .. } | News::Started { .. } | News::Running => {}
         }
     }
 
@@ -183,7 +266,7 @@ impl Replies {
     fn tell_returned(&self, run: Arc<Run>) {
         let reason =
             "it came back from a worker that had not started it, and nobody waits for it any more";
-        self.bus.publish(Event::RunEnded(Ended {
+        self.bus.publish(Event::RunAmended(Ended {
             run,
             outcome: Outcome::Lost { reason: reason.to_owned() },
             cause: None,
@@ -202,24 +285,35 @@ impl Replies {
 
 impl std::fmt::Debug for Replies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replies").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Replies").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 
 impl Reports {
     /// The next one. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Report {
+    pub(super) async fn next(&mut self) -> Heard {
         match self.told.recv().await {
-            Some(report) => report,
+            Some(heard) => heard,
             // The sender is kept as long as this is.
             None => std::future::pending().await,
         }
     }
 }
 
+impl Reports {
+    /// Nothing more is wanted of the order but what may come of it.
+    pub(super) fn over(&mut self) {
+        self.is_over = true;
+    }
+}
+
 impl Drop for Reports {
     fn drop(&mut self) {
-        self.replies.shelf().open.remove(&self.order);
+        let open = self.replies.shelf().open.remove(&self.order);
+        if !self.is_over && !self.replies.is_leaving.load(Ordering::Relaxed) {
+            let order = std::mem::take(&mut self.order);
+            self.replies.withdraw(order, self.expires, open.and_then(|open| open.place));
+        }
     }
 }
 
@@ -238,8 +332,18 @@ pub(super) fn told(
 
 /// Reads the queue as long as there is a broker.
 async fn follow(replies: Arc<Replies>, mut deliveries: Deliveries) {
-    while let Some(received) = deliveries.next().await {
-        hear(&replies, received).await;
+    let mut consuming = deliveries.consuming();
+    replies.leaves.load().await;
+    loop {
+        // Orders are sent from then on: what comes of them is heard.
+        replies.queue.open(*consuming.borrow_and_update() == Consuming::On);
+        tokio::select! {
+            received = deliveries.next() => match received {
+                Some(received) => hear(&replies, received).await,
+                None => return,
+            },
+            Ok(()) = consuming.changed() => {}
+        }
     }
 }
 
@@ -249,45 +353,16 @@ async fn hear(replies: &Replies, received: Received) {
             replies.take(report).await;
             let _ = received.receipt.ack().await;
         }
+        Err(_) if replies.refused(&received.message) => {
+            let _ = received.receipt.ack().await;
+        }
         Err(refusal) => {
             let text = format!(
                 "a message in the queue of reports {} was refused: {refusal}",
-                replies.name
+                replies.name()
             );
             replies.bus.publish(Event::Notice { file: None, text, warning: true });
             let _ = received.receipt.reject().await;
         }
     }
-}
-
-/// The name that was given to the queue earlier.
-fn kept(folder: &Path) -> Option<String> {
-    let text = fs::read_to_string(folder.join(FILE)).ok()?;
-    let name = text.trim_end();
-    let rest = name.strip_prefix(PREFIX)?;
-    let is_name =
-        !rest.is_empty() && rest.len() < 100 && rest.bytes().all(|it| it.is_ascii_alphanumeric());
-    is_name.then(|| name.to_owned())
-}
-
-/// Gives the queue a name, and keeps it where that can be.
-fn make(folder: &Path, bus: &Bus) -> String {
-    let keys = RandomState::new();
-    let name = format!("{PREFIX}{:016x}{:016x}", keys.hash_one(0), keys.hash_one(1));
-    if let Err(error) = keep(folder, &name) {
-        let text = format!(
-            "{}: {error}: what workers report while this daemon is away is lost",
-            folder.join(FILE).display()
-        );
-        bus.publish(Event::Notice { file: None, text, warning: true });
-    }
-    name
-}
-
-fn keep(folder: &Path, name: &str) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut options = File::options();
-    let path = folder.join(FILE);
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    writeln!(file, "{name}")
 }

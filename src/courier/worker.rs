@@ -1,7 +1,7 @@
 //! Has runs carried out by workers (`executor=worker:QUEUE`), and follows them to their end.
 //!
-//! An order goes out through the outbox, so that it survives whatever happens to the broker and to us. A worker reports that
-//! it starts it before it does; from then on nobody starts it again, but a further attempt (`retries`), as after any failure.
+//! An order goes out through the outbox, so that it survives whatever happens to the broker and to us; that sends it once what
+//! comes of it can be heard. A worker reports that it starts it before it does; from then on nobody starts it again, but a further attempt (`retries`), as after any failure.
 //! One that came back to the queue unstarted is sent again.
 
 use std::collections::HashMap;
@@ -13,9 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::leaves::{self, Leaves};
 use super::order;
 use super::permission::Permission;
-use super::replies::{Replies, Reports, told};
+use super::queue::ReportQueue;
+use super::replies::{Heard, Replies, Reports, told};
 use super::report::carried;
 use crate::broker::{Broker, Delivery, Publish as _, Standing};
 use crate::clock::Clock;
@@ -91,6 +93,8 @@ struct Progress {
     heard: Instant,
     /// Whether no broker holds it any more: it came back from another worker than the one that has started it.
     is_adrift: bool,
+    /// Whether somebody has said that it was refused.
+    is_refused: bool,
     /// The next report of each worker.
     next: HashMap<String, u64>,
 }
@@ -103,14 +107,14 @@ enum Turn {
 }
 
 impl Workers {
-    /// Sends orders through `outbox`; reports come to a queue whose name is kept in `folder`. Something is to be heard of each
-    /// run every `beat`. To be called inside a tokio runtime.
+    /// Sends orders through `outbox`, which holds them back behind the gate of `queue`, where reports come. Something is to be
+    /// heard of each run every `beat`. What has become of orders is kept in `folder`. To be called inside a tokio runtime.
     #[must_use]
     pub fn new(
         (outbox, broker): (Outbox, Broker),
         signing: Signing,
         permission: Permission,
-        folder: &Path,
+        (queue, folder): (ReportQueue, &Path),
         (bus, clock): (Bus, Arc<dyn Clock>),
         beat: Duration,
     ) -> Self {
@@ -118,13 +122,19 @@ impl Workers {
             Signing::With(key) => Some(Arc::clone(key)),
             Signing::Missing | Signing::Not => None,
         };
-        let replies = Replies::new(folder, broker, key, bus.clone());
+        let leaves = Leaves::new(folder.join(leaves::FILE), bus.clone(), Arc::clone(&clock));
+        let replies = Replies::new((outbox.clone(), broker), (queue, leaves), key, bus.clone());
         Workers(Arc::new(Inner { outbox, replies, signing, permission, bus, clock, beat }))
     }
 
     /// Begins to hear of runs of an earlier life of the daemon, once it is known what has become of them as far as we know.
     pub fn resume(&self) {
         self.0.replies.resume();
+    }
+
+    /// From now on workers go on with what they have, though nobody here waits for it any more; else an order is withdrawn.
+    pub fn leave(&self) {
+        self.0.replies.leave();
     }
 
     /// Has an attempt carried out by a worker that reads `queue`.
@@ -153,10 +163,6 @@ impl Inner {
         let by = began.checked_add(span).unwrap_or(began + SILENCE * 100_000);
         let mut turn = 1;
         loop {
-            tokio::select! {
-                () = self.replies.ready() => {}
-                () = sleep_until(by) => return not_started("the broker was away until it expired"),
-            }
             match self.send(run, (queue, turn), (expires, by), lines).await {
                 Turn::Over(carried) => return carried,
                 Turn::Again => {
@@ -183,7 +189,7 @@ impl Inner {
                 return Turn::Over(not_started(&format!("no worker would take it: {refusal}")));
             }
         };
-        let reports = self.replies.of(&order.id);
+        let mut reports = self.replies.of(&order.id, expires);
         let letter = || {
             let job = &run.fire.job;
             Letter {
@@ -195,24 +201,33 @@ impl Inner {
         };
         let fate = match self.outbox.accept(letter()).await {
             Ok(fate) => fate,
-            Err(refused) => return Turn::Over(not_started(&refused.to_string())),
+            Err(refused) => {
+                reports.over();
+                return Turn::Over(not_started(&refused.to_string()));
+            }
         };
         let confirmed = self.confirm(fate, &letter, by, lines);
         if run.fire.job.policy().result == Await::None {
-            return Turn::Over(tokio::select! {
+            let carried = tokio::select! {
                 () = confirmed => Carried {
                     outcome: Outcome::Succeeded { exit: 0 },
                     cause: None,
                     usage: Usage::default(),
                 },
                 () = sleep_until(by) => not_started("the broker did not confirm it before it expired"),
-            });
+            };
+            reports.over();
+            return Turn::Over(carried);
         }
-        let mut followed = std::pin::pin!(self.follow(run, reports, by, lines));
-        tokio::select! {
-            turn = &mut followed => turn,
-            () = confirmed => followed.await,
-        }
+        let turn = {
+            let mut followed = std::pin::pin!(self.follow(run, &mut reports, by, lines));
+            tokio::select! {
+                turn = &mut followed => turn,
+                () = confirmed => followed.await,
+            }
+        };
+        reports.over();
+        turn
     }
 
     /// Waits until the order is confirmed, however often it is sent until then; says once that it is not.
@@ -244,23 +259,34 @@ impl Inner {
     }
 
     /// Follows an order until its end is reported, or nobody will ever report it.
-    async fn follow(&self, run: &Run, mut reports: Reports, by: Instant, lines: &Lines) -> Turn {
+    async fn follow(&self, run: &Run, reports: &mut Reports, by: Instant, lines: &Lines) -> Turn {
         let mut standing = self.replies.broker().standing();
         let mut progress = Progress {
             started: None,
             heard: Instant::now(),
             is_adrift: false,
+            is_refused: false,
             next: HashMap::new(),
         };
         loop {
             let deadline = self.deadline(&progress, by);
             tokio::select! {
                 biased;
-                report = reports.next() => {
-                    if let Some(turn) = self.hear(run, &mut progress, report, lines).await {
-                        return turn;
+                heard = reports.next() => match heard {
+                    Heard::Report(report) => {
+                        if let Some(turn) = self.hear(run, &mut progress, *report, lines).await {
+                            return turn;
+                        }
                     }
-                }
+                    Heard::Refused(why) => {
+                        if !std::mem::replace(&mut progress.is_refused, true) {
+                            let words = format!(
+                                "cronkeep: a worker has refused the order, as somebody says: {why}; the run waits for another one"
+                            );
+                            lines.tell(Stream::Stderr, words).await;
+                        }
+                    }
+                },
                 Ok(()) = standing.changed() => {
                     // Nothing could be heard while it was away.
                     if is_up(&standing) {
@@ -321,7 +347,7 @@ impl Inner {
                 self.bus.publish(Event::Notice { file: None, text, warning: true });
             }
             News::Started { .. } => progress.started = Some(worker),
-            News::Running => {}
+            News::Asked { .. } | News::Running => {}
             News::Output { left_out, lines: printed } => {
                 for (stream, line) in told(left_out, printed) {
                     lines.tell(stream, line).await;

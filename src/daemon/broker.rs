@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::control::shape::{BrokerObject, OutboxObject, instant_in};
 use crate::courier::reply::Replies;
 use crate::courier::task::Tasks;
-use crate::courier::{Permission, Publishing};
+use crate::courier::{Permission, Publishing, ReportQueue};
 use crate::event::{Bus, Event};
 use crate::executor::output::size;
 use crate::outbox::{Backlog, Bounds, Others, Outbox, Pace, Parts};
@@ -38,6 +38,7 @@ const OLD: SignedDuration = SignedDuration::from_mins(5);
 pub(super) struct Mailing {
     broker: Broker,
     outbox: Outbox,
+    reports: ReportQueue,
     outlook: Outlook,
     bus: Bus,
     told: Told,
@@ -92,6 +93,7 @@ impl Mailing {
             None => Others::Nobody,
         };
         let broker = Broker::start(addresses, Options::of_host(&hostname()));
+        let reports = ReportQueue::of(&config.state_dir, beside.bus);
         let (outbox, task) = Outbox::start(Parts {
             store: beside.store.clone(),
             broker: Arc::new(broker.clone()),
@@ -100,8 +102,9 @@ impl Mailing {
             replica: beside.replica.to_owned(),
             others,
             seal: seal.transpose()?,
-            bounds: Bounds::default(),
+            bounds: bounds(),
             pace: Pace::default(),
+            gate: Some(reports.gate()),
             is_trusting: super::fault("trusts-the-broker-").is_some(),
         });
         // It ends with its last handle.
@@ -112,7 +115,7 @@ impl Mailing {
             backlog: outbox.backlog(),
         };
         let bus = beside.bus.clone();
-        Ok(Some(Mailing { broker, outbox, outlook, bus, told: Told::Well }))
+        Ok(Some(Mailing { broker, outbox, reports, outlook, bus, told: Told::Well }))
     }
 
     /// What publishes the messages of runs, and those that are handed over.
@@ -159,6 +162,11 @@ impl Mailing {
         self.broker.clone()
     }
 
+    /// The queue where workers report.
+    pub(super) fn reports(&self) -> ReportQueue {
+        self.reports.clone()
+    }
+
     /// How it stands, now and later.
     pub(super) fn outlook(&self) -> Outlook {
         self.outlook.clone()
@@ -187,6 +195,15 @@ impl Mailing {
     pub(super) async fn flush(self) {
         self.outbox.flush(LAST_MESSAGES).await;
     }
+}
+
+/// How much the outbox takes.
+fn bounds() -> Bounds {
+    let mut bounds = Bounds::default();
+    if let Some(count) = super::fault("outbox-room-") {
+        bounds.room.count = count;
+    }
+    bounds
 }
 
 /// Waits until the broker, if there is one, stands otherwise than before. Loses nothing when it is dropped unfinished.

@@ -62,6 +62,7 @@ use broker::{Beside, Mailing};
 use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
+use reading::Ahead;
 use reboot::Reboot;
 use recover::Recovery;
 use reload::{News, Reload};
@@ -151,6 +152,8 @@ struct Daemon {
     store: Keeper,
     /// Where messages go, if anywhere.
     mailing: Option<Mailing>,
+    /// What has runs carried out elsewhere.
+    workers: Option<courier::Workers>,
     /// What the store says of earlier lives, if it does not in time.
     late: mpsc::UnboundedReceiver<States>,
     recovery: Recovery,
@@ -162,6 +165,7 @@ async fn serve(
     told: std_mpsc::SyncSender<()>,
 ) -> anyhow::Result<ExitCode> {
     let Outside { notify, locks, output } = outside;
+    let reading = Ahead::begin(&config.sources);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
@@ -227,7 +231,7 @@ async fn serve(
     let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
     let mut workers = None;
     if let (Some(publishing), Some(mailing)) = (&publishing, &mailing) {
-        let ways = (publishing.outbox.clone(), mailing.broker());
+        let ways = (publishing.outbox.clone(), mailing.broker(), mailing.reports());
         let sending = worker::start(&config, ways, publishing.permission.clone(), &bus, &clock)?;
         let desk = courier::Desk::new(publishing.clone(), sending.clone());
         executor = executor.with_courier(Arc::new(desk));
@@ -240,9 +244,10 @@ async fn serve(
     let (later, late) = mpsc::unbounded_channel();
     let restoring =
         restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
+    let resuming = workers.clone();
     tokio::spawn(async move {
         restoring.await;
-        if let Some(workers) = workers {
+        if let Some(workers) = resuming {
             workers.resume();
         }
     });
@@ -290,13 +295,15 @@ async fn serve(
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
     // Before the watch reads them: each crontab is loaded once.
-    let recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let mut recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let written = recovery.take_written();
+    let reading = written.map_or(reading, |it| Ahead::of_written(&config.sources, it));
     let places = config.sources.iter().map(|source| source.place.clone());
     let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
     let permission = publishing.as_ref().map(|publishing| publishing.permission.clone());
     let control = Control::start(&config, &account, &bus, permission).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
-    let reload = Reload::new(&config, account, bus.clone(), resume);
+    let reload = Reload::new(&config, account, bus.clone(), resume).with(reading);
     let desk = Desk {
         standings: reload.standings(),
         clock: Arc::clone(&clock),
@@ -332,6 +339,7 @@ async fn serve(
         desk,
         store,
         mailing,
+        workers,
         late,
         recovery,
         notify,

@@ -1,9 +1,15 @@
-//! Reading a crontab and finding its ids at once.
+//! Reading a crontab and finding its ids at once; and ahead of the time when it is known to be wanted.
 
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use super::standing::Key;
+use crate::config::PlaceSpec;
 use crate::crontab::{self, Crontab, Source};
 use crate::job::Ids;
+use crate::watch::{self, Shape, Surveyed, content_hash};
 
 /// From this size on a text is worth a second thread.
 const LARGE: usize = 64 << 10;
@@ -35,9 +41,79 @@ impl Reading {
     }
 }
 
+/// A large crontab that is read while the rest of the daemon starts.
+///
+/// Whether it is taken, and whether recovery leaves it as it is, is known later: whoever wants it says what it has to be.
+pub(super) struct Ahead {
+    key: Key,
+    /// The hash of its text, once it has that.
+    text: Receiver<u64>,
+    reading: Receiver<Reading>,
+}
+
+impl Ahead {
+    /// Begins with the first of the places that is a large file; none if there is none.
+    pub(super) fn begin(places: &[PlaceSpec]) -> Option<Self> {
+        let is_large = |spec: &PlaceSpec| {
+            let found = fs::metadata(&spec.place.path);
+            spec.place.shape != Shape::Folder
+                && found.is_ok_and(|found| found.is_file() && found.len() >= LARGE as u64)
+        };
+        let (index, spec) = places.iter().enumerate().find(|(_, spec)| is_large(spec))?;
+        let file = Surveyed { path: spec.place.path.clone(), trust: spec.place.trust };
+        let key = (index, Arc::from(file.path.as_path()));
+        Ahead::of(places, key, move || watch::read_once(&file).ok())
+    }
+
+    /// Begins with a crontab that was just written and is about to be found; none if it is small.
+    pub(super) fn of_written(places: &[PlaceSpec], (key, text): (Key, Vec<u8>)) -> Option<Self> {
+        if text.len() < LARGE {
+            return None;
+        }
+        Ahead::of(places, key, move || Some(text))
+    }
+
+    fn of(
+        places: &[PlaceSpec],
+        key: Key,
+        bytes: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
+    ) -> Option<Self> {
+        let dialect = places.get(key.0)?.dialect(&key.1);
+        let name: Arc<str> = key.1.display().to_string().into();
+        let (told, text) = sync_channel(1);
+        let (done, reading) = sync_channel(1);
+        let work = move || {
+            let Some(bytes) = bytes() else { return };
+            // Where nobody asks any more, nobody is told.
+            let _ = told.send(content_hash(&bytes));
+            let _ = done.send(Reading::of(Source { name, bytes, dialect }));
+        };
+        let thread = thread::Builder::new().name("cronkeep-ahead".to_owned());
+        thread.spawn(work).ok().map(|_| Ahead { key, text, reading })
+    }
+
+    /// Whether it is this crontab.
+    pub(super) fn is_of(&self, key: &Key) -> bool {
+        self.key == *key
+    }
+
+    /// The crontab as read, if this is its text.
+    ///
+    /// A file that is not there yet, because its file system does not answer, is not waited for.
+    pub(super) fn take(self, text: &[u8]) -> Option<Reading> {
+        let is_it = self.text.try_recv() == Ok(content_hash(text));
+        let reading = if is_it { self.reading.recv().ok() } else { None };
+        reading.filter(|reading| reading.source.bytes == text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::args::Cli;
+    use crate::config::{Config, Host};
     use crate::crontab::Dialect;
 
     fn read(lines: usize) -> Reading {
@@ -52,5 +128,54 @@ mod tests {
         let large = read(10_000);
         assert_eq!(large.crontab.entries().count(), 10_000);
         assert_eq!(large.ids, Some(Ids::of(&large.source)));
+    }
+
+    /// A file of so many lines, read ahead.
+    fn ahead(lines: usize) -> (tempfile::TempDir, Option<Ahead>, Key, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("crontab");
+        let text = "0 0 * * * true\n".repeat(lines);
+        fs::write(&path, &text).unwrap();
+        let key = (0, Arc::from(path.as_path()));
+        let cli = Cli::try_parse_from(["cronkeep".as_ref(), path.as_os_str()]).unwrap();
+        let config = Config::new(&cli.daemon, &Host::of_process()).unwrap();
+        (folder, Ahead::begin(&config.sources), key, text.into())
+    }
+
+    /// Waits until it has the text: it is not waited for otherwise.
+    fn has_text(ahead: Ahead) -> Ahead {
+        let hash = ahead.text.recv().unwrap();
+        let (told, text) = sync_channel(1);
+        told.send(hash).unwrap();
+        Ahead { text, ..ahead }
+    }
+
+    #[test]
+    fn a_large_file_is_read_ahead_and_taken_for_the_same_text_only() {
+        let (_folder, ahead, key, text) = ahead(10_000);
+        let ahead = has_text(ahead.unwrap());
+        assert!(ahead.is_of(&key) && !ahead.is_of(&(1, key.1)));
+        let reading = ahead.take(&text).unwrap();
+        assert_eq!(reading.crontab.entries().count(), 10_000);
+        let (_folder, ahead, _, mut text) = self::ahead(10_000);
+        text.push(b'#');
+        assert!(has_text(ahead.unwrap()).take(&text).is_none());
+    }
+
+    #[test]
+    fn a_small_file_is_not_read_ahead() {
+        assert!(ahead(10).1.is_none());
+    }
+
+    #[test]
+    fn what_was_just_written_is_read_ahead_too() {
+        let (folder, _, key, text) = ahead(10_000);
+        let path = folder.path().join("crontab");
+        let cli = Cli::try_parse_from(["cronkeep".as_ref(), path.as_os_str()]).unwrap();
+        let config = Config::new(&cli.daemon, &Host::of_process()).unwrap();
+        let begin = |text: &[u8]| Ahead::of_written(&config.sources, (key.clone(), text.into()));
+        let ahead = has_text(begin(&text).unwrap());
+        assert!(ahead.take(&text).is_some());
+        assert!(begin(b"0 0 * * * true\n").is_none());
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::Daemon;
-use super::reading::Reading;
+use super::reading::{Ahead, Reading};
 use super::restore::ANSWER;
 use super::resume::{Resume, States};
 use super::standing::{Accepted, Key, Standings, Told};
@@ -49,6 +49,8 @@ pub(super) struct Reload {
     polling: Option<String>,
     standings: watch::Sender<Arc<Standings>>,
     resume: Resume,
+    /// What was read before the first load.
+    ahead: Option<Ahead>,
 }
 
 /// Why the jobs in force may change.
@@ -81,7 +83,14 @@ impl Reload {
             polling: None,
             standings: watch::Sender::new(Arc::default()),
             resume,
+            ahead: None,
         }
+    }
+
+    /// With what is read already.
+    pub(super) fn with(mut self, ahead: Option<Ahead>) -> Self {
+        self.ahead = ahead;
+        self
     }
 
     /// How every crontab stands, now and after each change.
@@ -127,6 +136,7 @@ impl Reload {
     /// Takes over a change, and tells how the crontabs stand after it.
     fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
         self.apply(change, now, put);
+        self.ahead = None;
         self.stand();
     }
 
@@ -206,8 +216,10 @@ impl Reload {
     fn read(&mut self, key: &Key, name: &Arc<str>, text: Text, now: Timestamp) -> Option<Reading> {
         let dialect = self.places.get(key.0)?.dialect(&key.1);
         let hash = text.fingerprint.hash;
-        let source = Source { name: Arc::clone(name), bytes: text.bytes, dialect };
-        let reading = Reading::of(source);
+        let ahead = self.ahead.take_if(|ahead| ahead.is_of(key));
+        let reading = ahead.and_then(|ahead| ahead.take(&text.bytes)).unwrap_or_else(|| {
+            Reading::of(Source { name: Arc::clone(name), bytes: text.bytes, dialect })
+        });
         let accepted = accepted(&mut self.files, key);
         let crontab = &reading.crontab;
         if crontab.accepted {

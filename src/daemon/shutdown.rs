@@ -31,7 +31,13 @@ impl Daemon {
 
         let stop = match self.config.on_stop {
             OnStop::End => Stop::End { grace: self.config.stop_grace },
-            OnStop::Leave => Stop::Leave,
+            OnStop::Leave => {
+                // What workers have goes on as well.
+                if let Some(workers) = &self.workers {
+                    workers.leave();
+                }
+                Stop::Leave
+            }
         };
         let Stopped { killed, left } = self.wait_for_stop(stop).await;
         // It answers its waker at once; a panic of it was told already.

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::courier::{BEAT, Permission, Signing, Workers};
+use crate::courier::{BEAT, Permission, ReportQueue, Signing, Workers};
 use crate::event::{Bus, Event};
 use crate::message::signature::Key;
 use crate::outbox::Outbox;
@@ -24,7 +24,7 @@ const NONE: &str = "none";
 /// The key that signs them cannot be had.
 pub(super) fn start(
     config: &Config,
-    (outbox, broker): (Outbox, Broker),
+    (outbox, broker, queue): (Outbox, Broker, ReportQueue),
     permission: Permission,
     bus: &Bus,
     clock: &Arc<dyn Clock>,
@@ -42,7 +42,7 @@ pub(super) fn start(
     };
     let beat = super::fault("worker-beat-ms-").map_or(BEAT, Duration::from_millis);
     let told = (bus.clone(), Arc::clone(clock));
-    Ok(Workers::new((outbox, broker), signing, permission, &config.state_dir, told, beat))
+    Ok(Workers::new((outbox, broker), signing, permission, (queue, &config.state_dir), told, beat))
 }
 
 fn key(path: &Path) -> anyhow::Result<Arc<Key>> {

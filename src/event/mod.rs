@@ -80,6 +80,8 @@ pub enum Event {
     RunOutput(Line),
     /// A run ended, or could not start.
     RunEnded(Ended),
+    /// It was learned later how a run has ended whose end was told before: what is kept of it is put right.
+    RunAmended(Ended),
     /// Instants at which a job was due and did not start.
     RunMissed {
         /// The job.
@@ -319,6 +321,7 @@ impl Event {
             Event::RunStarted(_) => "run.started",
             Event::RunOutput(_) => "run.output",
             Event::RunEnded(_) => "run.ended",
+            Event::RunAmended(_) => "run.amended",
             Event::RunMissed { .. } => "run.missed",
             Event::RunSkipped { .. } => "run.skipped",
             Event::JobPaused(_) => "job.paused",

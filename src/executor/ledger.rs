@@ -13,9 +13,10 @@ use super::life::Phase;
 use super::start::Report;
 use super::ticket::Ticket;
 use crate::event::{Fire, Run, Settlement, Started};
+use crate::store::record::RecordedOutcome;
 use crate::store::{
-    Conditions, Handle, Mark, Owed, Permission, RunRecord, Standing, Start, StoreError, WhenDown,
-    Write,
+    Conditions, Handle, Mark, NotedStart, Owed, Permission, RunRecord, Standing, Start, StoreError,
+    WhenDown, Write,
 };
 use crate::unix::{Pid, process};
 
@@ -37,6 +38,9 @@ const TAKEN: &str = "another replica has started it";
 const FENCED: &str = "this replica's lease has ended";
 const HELD: &str = "held while the store was away";
 
+/// Why a run that may have been recorded does not start: its fire is claimed anew.
+const UNHEARD: &str = "the store did not answer whether it may start";
+
 /// Where starts are recorded.
 #[derive(Debug)]
 pub struct Ledger {
@@ -51,6 +55,8 @@ pub struct Ledger {
     making: Vec<u64>,
     /// Whether those are being waited for.
     pausing: bool,
+    /// The tickets of starts that the store may have recorded without an answer.
+    unheard: Vec<u64>,
     /// Who learns what became of fires, where replicas share them.
     told: Option<mpsc::UnboundedSender<Settlement>>,
 }
@@ -68,6 +74,7 @@ impl Ledger {
             asking: false,
             making: Vec::new(),
             pausing: false,
+            unheard: Vec::new(),
             told: None,
         }
     }
@@ -99,13 +106,45 @@ impl Ledger {
             && matches!(*self.standing.borrow(), Standing::Down { .. })
     }
 
+    /// Notes at once that a run starts; none: it is to be asked for. Where replicas share the starts it always is.
+    fn note_at_once(&self, run: &Run) -> Option<NotedStart> {
+        if self.told.is_some() || self.asking || !self.waiting.is_empty() {
+            return None;
+        }
+        self.store.note_start(start(run), &self.conditions.borrow().lease.replica)
+    }
+
     /// Has it recorded later that a run starts.
     fn note_start(&self, run: &Run) {
         let key = run.fire.job.key;
         if run.fire.trigger.is_of_schedule() {
             self.store.write(Write::Mark(key, mark(run)));
+            if self.told.is_some() {
+                // A later mark takes the place of that one, and this claim would stay.
+                self.store.write(Write::Release(key, mark(run)));
+            }
         }
         self.store.write(Write::Settle(key, run.fire.due));
+    }
+
+    /// Has it recorded that a run which another replica has left goes on here.
+    pub(super) fn note_adopted(&self, record: &RunRecord, process: (Pid, u64)) {
+        if self.told.is_none() {
+            return;
+        }
+        let replica = self.conditions.borrow().lease.replica.clone();
+        let process = Some((process.0.as_raw(), process.1));
+        let record = RunRecord { replica, process, ..record.clone() };
+        self.store.write(Write::Run(Box::new(record)));
+    }
+
+    /// Has it recorded that a run does not start which the store may count as going.
+    fn note_unheard(&self, run: &Run) {
+        let mut record = RunRecord::going(run);
+        record.replica.clone_from(&self.conditions.borrow().lease.replica);
+        record.outcome = Some(RecordedOutcome::CouldNotStart);
+        record.reason = Some(UNHEARD.to_owned());
+        self.store.write(Write::Run(Box::new(record)));
     }
 
     /// Has it recorded that a run is still to start, and passed by its job's watermark.
@@ -122,9 +161,13 @@ impl Ledger {
 impl Core {
     /// Has a start made, once it is recorded where there is something to record it in.
     pub(super) fn submit(&mut self, ticket: Arc<Ticket>) {
-        match &mut self.ledger {
-            Some(ledger) => ledger.waiting.push(ticket),
-            None => self.make(ticket),
+        let Some(ledger) = &mut self.ledger else { return self.make(ticket) };
+        let Some(noted) = ledger.note_at_once(ticket.run()) else {
+            return ledger.waiting.push(ticket);
+        };
+        self.make(ticket);
+        if let Some(ledger) = &self.ledger {
+            ledger.store.keep_start(noted);
         }
     }
 
@@ -196,6 +239,8 @@ impl Core {
     ) {
         let Some(ledger) = &mut self.ledger else { return };
         ledger.asking = false;
+        let asked = |number: &u64| tickets.iter().any(|ticket| ticket.number == *number);
+        let unheard: Vec<u64> = ledger.unheard.extract_if(.., |number| asked(number)).collect();
         let when_down = ledger.when_down(self.clock.monotonic());
         let is_shared = ledger.told.is_some();
         let answer = answer.and_then(|permissions| {
@@ -222,7 +267,7 @@ impl Core {
                     if !is_shared {
                         self.refuse(ticket, reason);
                     } else if is_claimed(ticket.run()) {
-                        self.give_back(ticket);
+                        self.give_back(ticket, unheard.contains(&ticket.number));
                     } else {
                         self.start_unrecorded(std::slice::from_ref(ticket));
                     }
@@ -237,6 +282,9 @@ impl Core {
 
     /// Keeps starts until the store answers, as long as they may wait; those that no other replica would make are made.
     fn hold(&mut self, tickets: &[Arc<Ticket>]) {
+        if let Some(ledger) = self.ledger.as_mut().filter(|ledger| ledger.told.is_some()) {
+            ledger.unheard.extend(tickets.iter().map(|ticket| ticket.number));
+        }
         let mut held = Vec::new();
         for ticket in tickets {
             let Fire { job, due, .. } = &ticket.run().fire;
@@ -280,8 +328,8 @@ impl Core {
         }
     }
 
-    /// Does not make a start that another replica may make, and has it claimed anew.
-    fn give_back(&mut self, ticket: &Ticket) {
+    /// Does not make a start that another replica may make, and has it claimed anew; the store may have it for started.
+    fn give_back(&mut self, ticket: &Ticket, may_be_recorded: bool) {
         // It may have been ended meanwhile.
         if !self.starts.withdraw(ticket) {
             return;
@@ -292,6 +340,9 @@ impl Core {
         self.unbound(run.id);
         self.waits.remove(&run.id);
         if let Some(ledger) = &self.ledger {
+            if may_be_recorded {
+                ledger.note_unheard(run);
+            }
             ledger.tell(|| Settlement::Returned(run.fire.clone()), &run.fire);
         }
     }
@@ -351,7 +402,7 @@ impl Core {
     /// A run has to wait before it may start.
     pub(super) fn owe(&self, run: &Run) {
         if let Some(ledger) = &self.ledger
-            && (ledger.told.is_none() || !is_claimed(run))
+            && ledger.told.is_none()
         {
             ledger.note_owed(run);
         }

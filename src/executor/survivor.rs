@@ -61,6 +61,9 @@ impl Core {
         let table = Arc::clone(&self.tables.borrow());
         let job = table.jobs().iter().find(|job| job.key == record.key).cloned();
         let job = job.unwrap_or_else(|| Arc::new(Job::remembered(record.key, &record.name, zone)));
+        if let Some(ledger) = &self.ledger {
+            ledger.note_adopted(&record, process);
+        }
         let fire = Fire { job, due: record.due, trigger: record.trigger, generation: 0 };
         let run = Arc::new(Run { id, fire, attempt: record.attempt });
         let at = record.started.or(record.queued).unwrap_or_else(|| id.at());

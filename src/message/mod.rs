@@ -3,6 +3,7 @@
 //! Receives the words of a `publish` and the occasion of a fire, hands on a [`Message`]. Layer 1: pure; it knows of no
 //! broker's client, no clock and no store.
 
+pub mod answer;
 pub mod arguments;
 mod bytes;
 pub mod celery;
@@ -11,11 +12,13 @@ pub mod compose;
 pub mod kind;
 pub mod occasion;
 pub mod order;
+pub mod refusal;
 pub mod report;
 pub mod signature;
 mod value;
 pub mod words;
 
+pub use answer::Answer;
 pub use arguments::{Arguments, UsageText};
 pub use bytes::Bytes;
 pub use compose::{BadMessage, compose};

@@ -58,6 +58,9 @@ pub struct Order {
     pub beat_ms: u64,
     /// Until when it may be started, wall clock.
     pub expires: Timestamp,
+    /// How often it may be started once more after a worker has died with it, though nobody waits for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
 }
 
 /// What an order and its reports are about: an attempt of a run, as the sender knows it.
@@ -150,6 +153,11 @@ impl Order {
         }
         Ok(order)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The header with the signature, where there is a key.

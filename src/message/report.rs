@@ -30,6 +30,9 @@ pub struct Report {
     pub sequence: u64,
     /// What the order is about.
     pub subject: Subject,
+    /// The queue where the worker hears of what the sender answers, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_to: Option<String>,
     /// What there is to say.
     pub news: News,
 }
@@ -38,10 +41,19 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum News {
+    /// It may have been with another worker, or have waited for long: whether it is to be started still.
+    Asked {
+        /// When it expires.
+        expires: Timestamp,
+        /// How often it may be started once more after a worker has died with it; 0 unless one may have.
+        restarts: u32,
+    },
     /// It is started once this has arrived.
     Started {
         /// Wall time at the worker.
         at: Timestamp,
+        /// When it expires.
+        expires: Timestamp,
     },
     /// It still runs.
     Running,
@@ -137,14 +149,15 @@ mod tests {
             worker: "host-00ff".to_owned(),
             sequence: 3,
             subject: super::super::order::tests::subject(),
+            answer_to: None,
             news,
         }
     }
 
-    fn all() -> [News; 5] {
+    fn all() -> [News; 6] {
         let printed = Printed(true, b"a\xff"[..].into());
         [
-            News::Started { at: Timestamp::UNIX_EPOCH },
+            News::Started { at: Timestamp::UNIX_EPOCH, expires: Timestamp::UNIX_EPOCH },
             News::Running,
             News::Output { left_out: (1, 2), lines: vec![printed] },
             News::Ended(Ended {
@@ -153,6 +166,7 @@ mod tests {
                 ..Ended::default()
             }),
             News::Returned,
+            News::Asked { expires: Timestamp::UNIX_EPOCH, restarts: 2 },
         ]
     }
 
@@ -174,7 +188,7 @@ mod tests {
     #[test]
     fn the_form_of_a_report_is_as_documented() {
         let text = |news| String::from_utf8(report(news).message(None, "b").unwrap().body).unwrap();
-        let [_, running, output, ended, _] = all();
+        let [_, running, output, ended, _, asked] = all();
         let head = r#"{"version":1,"order":"01K9ZD3F6YQ6B2N9R5T8W1X4VA-1","worker":"host-00ff","sequence":3,"subject":{"run":"#;
         assert!(text(running.clone()).starts_with(head), "{}", text(running));
         assert!(text(running.clone()).ends_with(r#","news":{"kind":"running"}}"#));
@@ -182,6 +196,8 @@ mod tests {
         assert!(text(output.clone()).ends_with(lines), "{}", text(output));
         let end = r#""news":{"kind":"ended","outcome":"killed","exit":null,"signal":9,"reason":null,"cause":null,"at":"1970-01-01T00:00:00Z","duration_ms":0,"user_us":0,"system_us":0,"max_rss_kib":0}}"#;
         assert!(text(ended.clone()).ends_with(end), "{}", text(ended));
+        let ask = r#""news":{"kind":"asked","expires":"1970-01-01T00:00:00Z","restarts":2}}"#;
+        assert!(text(asked.clone()).ends_with(ask), "{}", text(asked));
     }
 
     #[test]
@@ -196,12 +212,12 @@ mod tests {
     #[test]
     fn a_sign_of_life_need_not_outlive_the_broker_and_everything_else_does() {
         let kept = all().map(|news| report(news).message(None, "b").unwrap().persistent);
-        assert_eq!(kept, [true, false, true, true, true]);
+        assert_eq!(kept, [true, false, true, true, true, true]);
     }
 
     proptest! {
         #[test]
-        fn any_flipped_bit_is_refused(place: prop::sample::Index, bit in 0..8u8, which in 0..5usize) {
+        fn any_flipped_bit_is_refused(place: prop::sample::Index, bit in 0..8u8, which in 0..6usize) {
             let mut message = report(all()[which].clone()).message(Some(&key()), "b").unwrap();
             let place = place.index(message.body.len());
             message.body[place] ^= 1 << bit;

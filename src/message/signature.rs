@@ -27,6 +27,8 @@ pub enum Kind {
     Order,
     /// What came of it.
     Report,
+    /// What its sender says to that.
+    Answer,
 }
 
 /// A key that senders and workers share.
@@ -55,6 +57,7 @@ impl Kind {
         match self {
             Kind::Order => b"cronkeep.order.1",
             Kind::Report => b"cronkeep.report.1",
+            Kind::Answer => b"cronkeep.answer.1",
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::agenda::Agenda;
 use super::errand::Errand;
 use super::item::{Item, Pending, Reply};
-use super::{Backlog, Bounds, Letter, Order, Others, Pace, Parts, Refused, form};
+use super::{Backlog, Bounds, Gate, Letter, Order, Others, Pace, Parts, Refused, form};
 use crate::broker::{Delivery, Publish, Standing};
 use crate::clock::Clock;
 use crate::event::{Bus, Event};
@@ -35,6 +35,7 @@ pub(super) struct Actor {
     orders: mpsc::UnboundedReceiver<Order>,
     backlog: watch::Sender<Backlog>,
     standing: watch::Receiver<Standing>,
+    gate: Option<Gate>,
     alive: Option<watch::Receiver<Vec<Beat>>>,
     /// Who lived when that was told last.
     lived: BTreeSet<String>,
@@ -52,6 +53,8 @@ pub(super) struct Actor {
     /// What is to be kept no longer, and the ids of that, until the store has done so.
     done: Done,
     leaving: HashSet<String>,
+    /// The ids of letters that are being kept, and are not to be.
+    withdrawn: HashSet<String>,
     /// Who is alive, where what others left is to be made ours.
     adopt: Option<Vec<String>>,
     /// Behind which place the store is to be read on.
@@ -89,6 +92,7 @@ impl Actor {
             orders,
             backlog,
             standing,
+            gate: parts.gate,
             alive,
             lived: BTreeSet::new(),
             errand,
@@ -102,6 +106,7 @@ impl Actor {
             pending_bytes: 0,
             done: Done::default(),
             leaving: HashSet::new(),
+            withdrawn: HashSet::new(),
             adopt,
             page: Some(0),
             is_loaded: false,
@@ -112,6 +117,7 @@ impl Actor {
             flushes: Vec::new(),
         };
         actor.hear_of_others();
+        actor.look_at_gate();
         actor
     }
 
@@ -144,6 +150,7 @@ impl Actor {
                     }
                 }
                 Ok(()) = changed(&mut self.alive) => self.hear_of_others(),
+                Ok(()) = turned(&mut self.gate) => self.look_at_gate(),
                 () = until(wake), if wake.is_some() => {}
             }
         }
@@ -202,6 +209,10 @@ impl Actor {
                 });
                 let _ = reply.send(heard);
             }
+            Order::Withdraw(id, reply) => {
+                // Whoever has gone need not be answered.
+                let _ = reply.send(self.withdraw(id));
+            }
             Order::Flush(done) => {
                 self.is_stopping = true;
                 self.flushes.push(done);
@@ -242,6 +253,34 @@ impl Actor {
         self.pending.push(Pending { letter, accepted, row, size, reply });
     }
 
+    /// Has a letter kept and sent no more; whether nobody can have it.
+    fn withdraw(&mut self, id: String) -> bool {
+        if let Some(&place) = self.places.get(&id) {
+            let Some(item) = self.items.get_mut(&place) else { return false };
+            let was_sent = item.sent.tries > 0;
+            item.is_withdrawn = true;
+            if !self.agenda.is_flying(place) {
+                self.let_go(place);
+            }
+            return !was_sent;
+        }
+        let found = self.pending.iter().position(|pending| pending.letter.message.id == id);
+        if let Some(found) = found {
+            let pending = self.pending.remove(found);
+            self.pending_bytes = self.pending_bytes.saturating_sub(pending.size);
+        } else if !self.errand.is_free() {
+            self.withdrawn.insert(id);
+        }
+        found.is_some()
+    }
+
+    /// Has a letter kept no more that is withdrawn.
+    fn let_go(&mut self, place: u64) {
+        let Some(item) = self.remove(place) else { return };
+        self.leaving.insert(item.sent.id.clone());
+        self.done.dropped.push(item.sent.id);
+    }
+
     /// Has somebody hear of the next try of the letter with this id, which is made now; none if none waits here.
     fn hear(&mut self, id: &str) -> Option<oneshot::Receiver<Delivery>> {
         let place = *self.places.get(id)?;
@@ -256,6 +295,10 @@ impl Actor {
         let is_free = order > 0 && !self.items.contains_key(&order);
         let place = if is_free { order } else { self.next_place };
         self.next_place = self.next_place.max(place + 1);
+        let gate = self.gate.as_ref().map(|gate| gate.queue.as_str());
+        let reply_to =
+            item.message.as_ref().and_then(|message| message.properties.reply_to.as_deref());
+        let is_gated = gate.is_some() && gate == reply_to;
         let fits = self.at_hand + item.size <= self.bounds.memory;
         if fits {
             self.at_hand += item.size;
@@ -264,6 +307,9 @@ impl Actor {
         }
         self.bytes += item.size;
         self.agenda.add(place, item.job, item.size, item.expires, fits);
+        if is_gated {
+            self.agenda.hold(place);
+        }
         self.places.insert(item.sent.id.clone(), place);
         self.items.insert(place, item);
     }
@@ -348,8 +394,18 @@ impl Actor {
             }
             self.bus.publish(Event::MessageFailed { sent, reason, again });
         }
-        if self.agenda.has_expired(place) {
+        if self.items.get(&place).is_some_and(|item| item.is_withdrawn) {
+            self.let_go(place);
+        } else if self.agenda.has_expired(place) {
             self.expire(place);
+        }
+    }
+
+    /// Lets letters through the gate, or holds them back.
+    fn look_at_gate(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            let is_open = *gate.is_open.borrow_and_update();
+            self.agenda.shut(!is_open);
         }
     }
 
@@ -376,6 +432,13 @@ async fn changed(
 ) -> Result<(), watch::error::RecvError> {
     match alive {
         Some(alive) => alive.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn turned(gate: &mut Option<Gate>) -> Result<(), watch::error::RecvError> {
+    match gate {
+        Some(gate) => gate.is_open.changed().await,
         None => std::future::pending().await,
     }
 }

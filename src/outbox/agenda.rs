@@ -21,6 +21,10 @@ pub(super) struct Agenda {
     ready: BTreeSet<u64>,
     /// Those that might be sent if their messages were at hand.
     absent: BTreeSet<u64>,
+    /// Those that the gate holds back.
+    behind: BTreeSet<u64>,
+    /// Whether the gate is shut.
+    is_shut: bool,
     /// Those that are not tried before then.
     rests: BTreeSet<(Instant, u64)>,
     /// When they expire.
@@ -44,6 +48,8 @@ struct Slot {
     /// Whether any was: then later letters of its job do not wait for it.
     was_refused: bool,
     is_at_hand: bool,
+    /// Whether it goes through the gate.
+    is_gated: bool,
     /// It expired while it was under way.
     has_expired: bool,
 }
@@ -63,7 +69,7 @@ struct Line {
     /// Those that were refused and are to be tried again.
     loose: BTreeSet<u64>,
     is_flying: bool,
-    /// The one that is ready or absent.
+    /// The one that is ready, absent, or behind the gate.
     shown: Option<u64>,
 }
 
@@ -86,6 +92,7 @@ impl Agenda {
             is_slow: false,
             was_refused: false,
             is_at_hand,
+            is_gated: false,
             has_expired: false,
         };
         self.slots.insert(place, slot);
@@ -163,8 +170,7 @@ impl Agenda {
             }
         }
         self.ends.remove(&(slot.expires, place));
-        self.ready.remove(&place);
-        self.absent.remove(&place);
+        self.hide(place);
         if let Some(job) = slot.job
             && let Some(line) = self.lines.get_mut(&job)
         {
@@ -176,7 +182,7 @@ impl Agenda {
         }
         if self.slots.is_empty() {
             // What a long wait has made large is given back.
-            *self = Agenda::default();
+            *self = Agenda { is_shut: self.is_shut, ..Agenda::default() };
         }
     }
 
@@ -255,6 +261,34 @@ impl Agenda {
         self.absent.iter().take(most).take_while(fits).copied().collect()
     }
 
+    /// One goes through the gate: while that is shut, it is not sent.
+    pub(super) fn hold(&mut self, place: u64) {
+        if let Some(slot) = self.slots.get_mut(&place) {
+            slot.is_gated = true;
+        }
+        if self.hide(place) {
+            self.show(place);
+        }
+    }
+
+    /// The gate is shut, or open.
+    pub(super) fn shut(&mut self, is_shut: bool) {
+        if std::mem::replace(&mut self.is_shut, is_shut) == is_shut {
+            return;
+        }
+        let is_gated = |place: &&u64| self.slots.get(place).is_some_and(|slot| slot.is_gated);
+        let all = self.ready.iter().chain(&self.absent).chain(&self.behind);
+        for place in all.filter(is_gated).copied().collect::<Vec<_>>() {
+            self.hide(place);
+            self.show(place);
+        }
+    }
+
+    /// Whether one is under way.
+    pub(super) fn is_flying(&self, place: u64) -> bool {
+        self.slots.get(&place).is_some_and(|slot| slot.state == State::Flying)
+    }
+
     /// Whether any may be sent whose message is at hand.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -296,8 +330,18 @@ impl Agenda {
     }
 
     fn show(&mut self, place: u64) {
-        let is_at_hand = self.slots.get(&place).is_some_and(|slot| slot.is_at_hand);
-        if is_at_hand { &mut self.ready } else { &mut self.absent }.insert(place);
+        let Some(slot) = self.slots.get(&place) else { return };
+        let places = match slot {
+            slot if slot.is_gated && self.is_shut => &mut self.behind,
+            slot if slot.is_at_hand => &mut self.ready,
+            _ => &mut self.absent,
+        };
+        places.insert(place);
+    }
+
+    /// One is not to be sent now; whether it was.
+    fn hide(&mut self, place: u64) -> bool {
+        self.ready.remove(&place) || self.absent.remove(&place) || self.behind.remove(&place)
     }
 
     /// Finds out which letter of a job is its next.
@@ -316,8 +360,7 @@ impl Agenda {
             return;
         }
         if let Some(before) = before {
-            self.ready.remove(&before);
-            self.absent.remove(&before);
+            self.hide(before);
         }
         if let Some(next) = next {
             self.show(next);

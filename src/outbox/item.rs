@@ -33,6 +33,8 @@ pub(super) struct Item {
     pub(super) tellers: Vec<Teller>,
     /// What the last try came to.
     pub(super) last: Option<String>,
+    /// Nobody wants it to be sent again.
+    pub(super) is_withdrawn: bool,
 }
 
 impl Item {
@@ -48,7 +50,17 @@ impl Item {
             tries: 0,
         };
         let message = Some(Arc::new(message));
-        Item { sent, job, accepted, expires, size, message, tellers: Vec::new(), last: None }
+        Item {
+            sent,
+            job,
+            accepted,
+            expires,
+            size,
+            message,
+            tellers: Vec::new(),
+            last: None,
+            is_withdrawn: false,
+        }
     }
 
     /// Tells all who wait for the next try.

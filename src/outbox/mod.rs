@@ -1,8 +1,9 @@
 //! Messages accepted and not yet confirmed: kept in the store, sent in order for each job, sent again until they are
-//! confirmed or have expired.
+//! confirmed, have expired, or are withdrawn.
 //!
 //! Receives [`Letter`]s, hands them to whoever [publishes](crate::broker::Publish), tells of each on the bus. Layer 6. What
-//! it has accepted is never lost silently: it is confirmed, or [`Event::MessageDropped`](crate::event::Event) says why not.
+//! it has accepted is never lost silently: it is confirmed, withdrawn by whoever handed it over, or
+//! [`Event::MessageDropped`](crate::event::Event) says why not.
 //! The rules are in `agenda`, which is pure; `docs/store.md` says them in words.
 
 mod actor;
@@ -91,8 +92,19 @@ pub struct Parts {
     pub bounds: Bounds,
     /// How often.
     pub pace: Pace,
+    /// What holds some letters back.
+    pub gate: Option<Gate>,
     /// Takes everything that was sent as confirmed: a fault that tests must find.
     pub is_trusting: bool,
+}
+
+/// Holds letters back until their answers can be heard.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// Letters whose messages are to be answered to this queue go through the gate.
+    pub queue: String,
+    /// Whether it is open: shut, they are kept and wait.
+    pub is_open: watch::Receiver<bool>,
 }
 
 /// Who else has letters in the store.
@@ -133,6 +145,8 @@ enum Order {
     Accept(Box<Letter>, oneshot::Sender<Result<oneshot::Receiver<Delivery>, Refused>>),
     /// Try this one again now.
     Nudge(String, oneshot::Sender<Option<oneshot::Receiver<Delivery>>>),
+    /// Send this one no more; whether nobody can have it.
+    Withdraw(String, oneshot::Sender<bool>),
     /// Take no more, send no more, and say when what is under way was answered and that is kept.
     Flush(oneshot::Sender<()>),
     /// Tell all who wait that this is the end.
@@ -174,6 +188,17 @@ impl Outbox {
         let (reply, answer) = oneshot::channel();
         self.orders.send(Order::Nudge(id.to_owned(), reply)).ok()?;
         Some(Fate::new(answer.await.ok()??, self.standing.clone()))
+    }
+
+    /// Has the letter with this id kept and sent no more; true if it was never sent, so that nobody has it. It may be one
+    /// that is being accepted.
+    ///
+    /// It is asked when this is called, not when the future is first polled.
+    pub fn withdraw(&self, id: &str) -> impl Future<Output = bool> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.orders.send(Order::Withdraw(id.to_owned(), reply));
+        // Without an outbox the next life sends it.
+        async move { asked.is_ok() && answer.await.unwrap_or(false) }
     }
 
     /// What waits here, now and after each change.

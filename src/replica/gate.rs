@@ -1,6 +1,6 @@
 //! The gate itself: what it waits on, and in which order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::peers::{self, Differences};
 use super::policy::{FIRST_CONTACT, Silence};
 use super::waiting::{Aim, NOT_IN_TIME, Place, Waiting, Waits};
 use crate::clock::Clock;
-use crate::event::{Bus, Event, Fire, Settlement};
+use crate::event::{Bus, Event, Fire, RunId, Settlement};
 use crate::job::{Job, JobKey, JobTable};
 use crate::schedule::Zone;
 use crate::store::claim::EXPIRY;
@@ -100,6 +100,8 @@ pub struct Gate {
     pub(super) told: Told,
     /// Fires that came again since the clock was set back, and were not started.
     pub(super) suppressed: usize,
+    /// Runs of dead replicas that were handed on, and of which the store has not heard that by its last answer.
+    adopted: HashSet<(RunId, u32)>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -134,6 +136,7 @@ impl Gate {
             differences: Differences::default(),
             told: Told::default(),
             suppressed: 0,
+            adopted: HashSet::new(),
         };
         gate.read_table();
         gate
@@ -279,9 +282,7 @@ impl Gate {
             }
         }
         (self.ports.duties)(Duty::Pauses(peers.paused));
-        if !peers.lost.is_empty() {
-            (self.ports.duties)(Duty::Adopt(peers.lost));
-        }
+        self.adopt(peers.lost);
         self.take_orphans(&peers.orphans);
         self.waiting.wake();
         let own = Beat { lease: self.member.lease.clone(), ..self.about.clone() };
@@ -294,6 +295,16 @@ impl Gate {
             *kept = replicas;
             changed
         });
+    }
+
+    /// Hands on what is told for the first time: it is told again until the store has heard what became of it.
+    fn adopt(&mut self, mut lost: Vec<RunRecord>) {
+        let told = lost.iter().map(|record| (record.run, record.attempt)).collect();
+        let before = std::mem::replace(&mut self.adopted, told);
+        lost.retain(|record| !before.contains(&(record.run, record.attempt)));
+        if !lost.is_empty() {
+            (self.ports.duties)(Duty::Adopt(lost));
+        }
     }
 
     fn take_orphans(&mut self, orphans: &[(JobKey, Mark)]) {

@@ -61,7 +61,7 @@ impl Keep {
             Event::JobResumed(job) => self.store.write(Write::Resume(job.key)),
             Event::RunStarted(started) => self.keep_start(started),
             Event::RunOutput(line) if line.detached => self.print_late(line, recent),
-            Event::RunEnded(ended) => self.keep_end(ended, recent),
+            Event::RunEnded(ended) | Event::RunAmended(ended) => self.keep_end(ended, recent),
             Event::RunSkipped { job, first, last, count, reason, generation, trigger, run } => {
                 let range = Range { first: *first, last: *last, count: *count };
                 let of = (*trigger, *run, *generation);

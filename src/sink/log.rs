@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::info;
@@ -23,6 +24,9 @@ use crate::unix::pipe::write_patiently;
 
 /// Bytes of output lines that are written at once.
 const ENOUGH: usize = 16 << 10;
+
+/// Woken twice within this it lets events gather for as long: whoever publishes many wakes it no more often than that.
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// How the log is written.
 #[derive(Debug, Clone)]
@@ -72,7 +76,9 @@ struct Log {
 
 impl Log {
     fn run(&mut self, mut events: Bounded, progress: &SyncSender<()>) {
+        let mut last = None;
         while let Some(event) = events.blocking_recv() {
+            let woken = self.clock.monotonic();
             self.tell(&event);
             while let Some(event) = events.try_recv() {
                 self.tell(&event);
@@ -80,6 +86,10 @@ impl Log {
                 let _ = progress.try_send(());
             }
             self.flush();
+            let before = last.replace(woken);
+            if before.is_some_and(|before| woken.saturating_sub(before) < PAUSE) {
+                std::thread::sleep(PAUSE);
+            }
         }
         Self::tell_repeats(self.repeated.drain());
     }

@@ -60,6 +60,7 @@ pub fn trace(event: &Event, zone: &Zone) {
         Event::RunStarted(started) => tell_started(name, started, zone),
         Event::RunOutput(_) => {}
         Event::RunEnded(ended) => tell_ended(name, ended, zone),
+        Event::RunAmended(ended) => tell_amended(name, ended, zone),
         Event::RunMissed { job, first, last, count, reason, .. } => {
             let label = job.label();
             let (first, last) = (due_at(*first, zone), due_at(*last, zone));
@@ -283,6 +284,27 @@ fn tell_started(name: &str, started: &Started, zone: &Zone) {
         pid = started.pid,
         "{}",
         cron_words(fire, "CMD")
+    );
+}
+
+/// Of a run of an earlier life the command is not known.
+fn tell_amended(name: &str, ended: &Ended, zone: &Zone) {
+    let Run { id, fire, attempt } = &*ended.run;
+    let (job, run, scheduled) = (fire.job.label(), id.to_string(), due_at(fire.due, zone));
+    let outcome = escape(words_of(ended).as_bytes());
+    let reason = ended.outcome.reason().map(|reason| escape(reason.as_bytes()));
+    let (exit, signal) = (ended.outcome.exit(), ended.outcome.signal());
+    info!(
+        event = name,
+        job,
+        run,
+        scheduled,
+        attempt,
+        outcome,
+        exit,
+        signal,
+        reason,
+        "how it ended was learned later"
     );
 }
 

@@ -1,5 +1,6 @@
 //! A snapshot as it lies in a store: with when it was put there and by whom, and sealed where there is a key.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Versioned;
-use super::recovery::{BadSnapshot, Snapshot};
+use super::recovery::snapshot::SCHEMA;
+use super::recovery::{BadSnapshot, FileSnapshot, Snapshot};
 use super::seal::{BadSeal, Kind, Seal, content};
 
 /// A snapshot, with when it was put and by whom.
@@ -78,6 +80,17 @@ struct Written<'a> {
     head: Head,
 }
 
+/// As [`Written`], read back.
+#[derive(Deserialize)]
+struct Read {
+    schema: u32,
+    files: BTreeMap<String, FileSnapshot>,
+    #[serde(default)]
+    at: Option<String>,
+    #[serde(default)]
+    host: String,
+}
+
 impl Deposit {
     /// The bytes to be put under this version.
     #[must_use]
@@ -101,8 +114,16 @@ impl Deposit {
             Some(seal) => seal.open(Kind::Snapshot, found.version, &found.bytes)?,
             None => content(&found.bytes),
         };
-        let snapshot = Snapshot::from_bytes(bytes)?;
-        let Head { at, host } = serde_json::from_slice(bytes).unwrap_or_default();
+        // Read once where all is well: it may be large.
+        let (Head { at, host }, snapshot) = match serde_json::from_slice::<Read>(bytes) {
+            Ok(Read { schema, files, at, host }) if schema <= SCHEMA => {
+                (Head { at, host }, Snapshot { schema, files })
+            }
+            _ => {
+                let snapshot = Snapshot::from_bytes(bytes)?;
+                (serde_json::from_slice(bytes).unwrap_or_default(), snapshot)
+            }
+        };
         let at = at.and_then(|at| at.parse().ok());
         Ok(Deposit { at, host, snapshot })
     }

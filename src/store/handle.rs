@@ -1,16 +1,17 @@
 //! How the rooms above speak to a store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::writer::{self, Message, Question};
+use super::writer::{self, Keeping, Message, Notes, Question};
 use super::{
     Beat, Claim, Done, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted,
-    Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict, Versioned,
-    Waiting, Which, Write,
+    Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell, Verdict,
+    Versioned, Waiting, Which, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
@@ -45,9 +46,20 @@ pub enum Standing {
 #[derive(Clone)]
 pub struct Handle {
     messages: mpsc::UnboundedSender<Message>,
+    keepings: mpsc::UnboundedSender<Keeping>,
     standing: Arc<watch::Sender<Standing>>,
     doubts: Arc<watch::Sender<u64>>,
+    notes: Arc<Notes>,
     clock: Arc<dyn Clock>,
+}
+
+/// A start that is noted, and not kept yet.
+#[derive(Debug)]
+#[must_use = "a start that is noted is to be kept"]
+pub struct NotedStart {
+    number: u64,
+    start: Start,
+    replica: String,
 }
 
 /// What comes before a question.
@@ -79,18 +91,49 @@ impl Handle {
         clock: Arc<dyn Clock>,
         tell: Tell,
     ) -> std::io::Result<Self> {
-        let (messages, receiver) = mpsc::unbounded_channel();
+        let (messages, asked) = mpsc::unbounded_channel();
+        let (keepings, kept) = mpsc::unbounded_channel();
         let standing = Arc::new(watch::Sender::new(Standing::default()));
         let doubts = Arc::new(watch::Sender::new(0));
-        let told = writer::Told { standing: Arc::clone(&standing), doubts: Arc::clone(&doubts) };
-        writer::spawn(open, Arc::clone(&clock), tell, receiver, told)?;
-        Ok(Handle { messages, standing, doubts, clock })
+        let notes = Arc::<Notes>::default();
+        let told = writer::Told {
+            standing: Arc::clone(&standing),
+            doubts: Arc::clone(&doubts),
+            notes: Arc::clone(&notes),
+        };
+        writer::spawn(open, Arc::clone(&clock), tell, (asked, kept), told)?;
+        Ok(Handle { messages, keepings, standing, doubts, notes, clock })
     }
 
     /// Has something kept, as soon as that can be. Never blocks.
     pub fn write(&self, write: Write) {
+        if matches!(write, Write::Mark(..)) {
+            self.notes.moves.fetch_add(1, Ordering::AcqRel);
+        }
         // Without its thread there is no store.
-        let _ = self.messages.send(Message::Write(write));
+        let _ = self.keepings.send(Keeping::Write(write));
+    }
+
+    /// Notes that `replica` makes a start, in a place that outlives the daemon: what [`start_runs`](Handle::start_runs) does,
+    /// at once and without anybody else. What is returned is to be [kept](Handle::keep_start) after that. None: it is not
+    /// noted, since the store has no such place or is not well, or a watermark is to be moved for another reason.
+    #[must_use]
+    pub fn note_start(&self, start: Start, replica: &str) -> Option<NotedStart> {
+        let logbook = self.notes.logbook.get()?;
+        let is_up = matches!(*self.standing.borrow(), Standing::Up);
+        if !is_up || self.notes.moves.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let number = logbook.note(&start, replica)?;
+        Some(NotedStart { number, start, replica: replica.to_owned() })
+    }
+
+    /// Has a start kept that was noted, as soon as that can be.
+    pub fn keep_start(&self, NotedStart { number, start, replica }: NotedStart) {
+        let mark = start.is_due().then_some(start.mark);
+        let record = Box::new(RunRecord::starting(start, replica));
+        // Without its thread there is no store.
+        let _ = self.keepings.send(Keeping::Noted(number, record, mark));
     }
 
     /// Has nothing kept from now on, until it is [let go on](Handle::go_on): what is kept must be read first. Until then no
@@ -124,6 +167,9 @@ impl Handle {
 
     /// Has the store make ready for a start that comes in a moment. Never blocks.
     pub fn warm(&self) {
+        if let Some(logbook) = self.notes.logbook.get() {
+            return logbook.rehearse();
+        }
         // Without its thread there is no store.
         let _ = self.messages.send(Message::Warm);
     }

@@ -28,7 +28,7 @@ pub use address::Address;
 pub use claim::{Beat, Claim, Generation, Lease, Peers, Permission, Start, Verdict};
 pub use conditions::{Conditions, WhenDown};
 pub use error::StoreError;
-pub use handle::{Handle, Standing};
+pub use handle::{Handle, NotedStart, Standing};
 pub use open::open;
 pub use outbox::{Done, Posted, Room, Waiting, Which};
 pub use record::{Output, Page, Query, RunRecord};
@@ -145,9 +145,20 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// Where starts are noted before they are made, so that they need not wait until they are recorded; none where there is no
+    /// such place, and before the store was asked for anything.
+    fn logbook(&self) -> Option<Arc<sqlite::Logbook>> {
+        None
+    }
+
     /// How often it began anew while it was in use, as far as it notices itself: what was kept may be gone.
     fn rebirths(&self) -> u64 {
         0
+    }
+
+    /// Whether it holds memory that what it was just asked for has needed, and is to be let [`rest`](Store::rest).
+    fn is_swollen(&self) -> bool {
+        false
     }
 
     /// Gives back memory that only a busy store needs. Called when a while has passed without anything to do.

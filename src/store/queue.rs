@@ -91,6 +91,11 @@ impl Batch {
         self.entries.iter().any(|(_, entry)| entry.first < point)
     }
 
+    /// Since when what has waited longest in it waits; none if it is empty.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.entries.iter().map(|(_, entry)| entry.first).min()
+    }
+
     /// Whether it has a run or an output: what may be dropped, and what no store takes for done already.
     pub(super) fn has_record(&self) -> bool {
         let is_record = |write: &Write| matches!(write, Write::Run(_) | Write::Output(..));
@@ -115,14 +120,18 @@ pub(super) struct Queue {
 impl Queue {
     /// Adds a write, in the place of those that it makes void, at the end: what was pushed before it is written before it.
     pub(super) fn push(&mut self, write: Write) {
-        if let Write::Since(keys, since) = &write
-            && keys.len() > JOBS
-        {
-            for keys in keys.chunks(JOBS) {
-                self.push(Write::Since(keys.to_vec(), *since));
+        let write = match write {
+            Write::Since(mut keys, since) if keys.len() > JOBS => {
+                // Each piece is of neighbours in the table that SQLite makes of them: in any other order every piece would
+                // change nearly every page of it.
+                keys.sort_unstable_by_key(|key| (key.id.seed().cast_signed(), key.occurrence));
+                for keys in keys.chunks(JOBS) {
+                    self.push(Write::Since(keys.to_vec(), since));
+                }
+                return;
             }
-            return;
-        }
+            write => write,
+        };
         let number = self.next;
         self.next += 1;
         let entry = match Slot::of(&write).and_then(|slot| self.slots.get(&slot).copied()) {
@@ -195,6 +204,11 @@ impl Queue {
     /// Whether something waits that was pushed before that point, or stands for something that was.
     pub(super) fn has_before(&self, point: u64) -> bool {
         self.entries.values().any(|entry| entry.first < point)
+    }
+
+    /// Since when what has waited longest waits; none if nothing does.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.entries.values().map(|entry| entry.first).min()
     }
 
     /// How many writes were dropped since this was asked last.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::{Mark, Start};
 use crate::event::{Run, RunId, Trigger};
 use crate::job::JobKey;
 use crate::schedule::Due;
@@ -59,15 +60,30 @@ impl RunRecord {
     /// A run without an end, of which nothing more is known than what it is a run of.
     #[must_use]
     pub fn going(run: &Run) -> Self {
-        RunRecord {
+        let start = Start {
             run: run.id,
             attempt: run.attempt,
             key: run.fire.job.key,
             name: run.fire.job.label(),
-            due: run.fire.due,
-            range: None,
+            mark: Mark::of(run.fire.due, run.fire.generation),
             trigger: run.fire.trigger,
-            queued: Some(run.id.at()),
+            queued: run.id.at(),
+        };
+        RunRecord::starting(start, String::new())
+    }
+
+    /// A run that `replica` is about to start.
+    #[must_use]
+    pub fn starting(start: Start, replica: String) -> Self {
+        RunRecord {
+            run: start.run,
+            attempt: start.attempt,
+            key: start.key,
+            name: start.name,
+            due: start.mark.due(),
+            range: None,
+            trigger: start.trigger,
+            queued: Some(start.queued),
             started: None,
             ended: None,
             outcome: None,
@@ -77,7 +93,7 @@ impl RunRecord {
             user_cpu: Duration::ZERO,
             system_cpu: Duration::ZERO,
             max_rss_kib: 0,
-            replica: String::new(),
+            replica,
             output_bytes: 0,
             process: None,
         }

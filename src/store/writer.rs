@@ -1,7 +1,9 @@
 //! The thread that waits for a store: what is to be written is gathered, and tried again until it is.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,7 +12,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::queue::{Batch, Queue};
-use super::{Standing, Store, StoreError, Tell, Write};
+use super::sqlite::Logbook;
+use super::{Mark, RunRecord, Standing, Store, StoreError, Tell, Write};
 use crate::clock::Clock;
 use crate::job::JobKey;
 use crate::schedule::Due;
@@ -39,10 +42,16 @@ pub(super) type Question = Box<dyn FnOnce(Arc<dyn Store>) -> Call + Send>;
 /// Dues of jobs that are started.
 type Dues = Vec<(JobKey, Due)>;
 
-/// What the thread is asked for.
-pub(super) enum Message {
-    /// Keep this.
+/// What the thread is to keep, in its own time: nobody wakes it for that while it gathers.
+pub(super) enum Keeping {
+    /// This.
     Write(Write),
+    /// That this start is made, which is noted under this number: as it is recorded, and whether the job's watermark moves.
+    Noted(u64, Box<RunRecord>, Option<Mark>),
+}
+
+/// What the thread is asked for; it has taken what was to be kept before when it takes one of these.
+pub(super) enum Message {
     /// Carry this out, beside everything else.
     Call(Question),
     /// Carry this out when everything before is written, or cannot be.
@@ -62,6 +71,16 @@ pub(super) struct Told {
     pub(super) standing: Arc<watch::Sender<Standing>>,
     /// How often it may have lost what was kept.
     pub(super) doubts: Arc<watch::Sender<u64>>,
+    pub(super) notes: Arc<Notes>,
+}
+
+/// What those who note starts and the thread share.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Where starts are noted, once it is known.
+    pub(super) logbook: OnceLock<Arc<Logbook>>,
+    /// How many moves of watermarks wait that a start would move on: it must not be noted before what they stand for is kept.
+    pub(super) moves: AtomicU64,
 }
 
 /// Starts the thread.
@@ -69,8 +88,8 @@ pub(super) fn spawn(
     open: impl FnOnce() -> Arc<dyn Store> + Send + 'static,
     clock: Arc<dyn Clock>,
     tell: Tell,
-    messages: mpsc::UnboundedReceiver<Message>,
-    Told { standing, doubts }: Told,
+    (messages, keepings): (mpsc::UnboundedReceiver<Message>, mpsc::UnboundedReceiver<Keeping>),
+    Told { standing, doubts, notes }: Told,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = move || {
@@ -82,6 +101,9 @@ pub(super) fn spawn(
                 standing,
                 doubts,
                 rebirths: 0,
+                notes,
+                noted: VecDeque::new(),
+                moves: (0, 0),
                 queue: Queue::default(),
                 writing: JoinSet::new(),
                 batch: Batch::default(),
@@ -97,7 +119,7 @@ pub(super) fn spawn(
                 rows: BUSY,
                 rest: None,
             };
-            writer.run(messages).await;
+            writer.run(messages, keepings).await;
         });
     };
     std::thread::Builder::new().name("store".into()).spawn(run).map(drop)
@@ -124,6 +146,11 @@ struct Writer {
     doubts: Arc<watch::Sender<u64>>,
     /// How often the store had begun anew when it answered last.
     rebirths: u64,
+    notes: Arc<Notes>,
+    /// Starts that are noted and not kept yet: the point before which all that belongs to each stands, and its number.
+    noted: VecDeque<(u64, u64)>,
+    /// How many moves of watermarks are not kept yet, and the point before which all of them stand.
+    moves: (u64, u64),
     queue: Queue,
     /// The write under way, of which there is one at most, and what it writes.
     writing: JoinSet<Result<(), StoreError>>,
@@ -146,9 +173,15 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+    async fn run(
+        mut self,
+        mut messages: mpsc::UnboundedReceiver<Message>,
+        mut keepings: mpsc::UnboundedReceiver<Keeping>,
+    ) {
         let mut open = true;
         loop {
+            // What comes meanwhile is taken when this has passed, and need wake nobody.
+            let gathers = matches!(self.next, Next::Gathered(_)) || !self.writing.is_empty();
             let at = match self.next {
                 Next::Gathered(at) | Next::Retry(at) if self.writing.is_empty() => Some(at),
                 _ => None,
@@ -158,6 +191,9 @@ impl Writer {
                 biased;
                 Some(written) = self.writing.join_next() => self.written(written),
                 Some(answer) = self.calls.join_next() => {
+                    if self.store.is_swollen() {
+                        self.rest = Some(Instant::now() + REST);
+                    }
                     // As long as it takes no writes, it is no help that it answers questions.
                     if let Ok(error) = answer
                         && (error.is_some() || !(self.held || matches!(self.next, Next::Retry(_))))
@@ -167,17 +203,27 @@ impl Writer {
                 }
                 message = messages.recv(), if open => {
                     open = message.is_some();
+                    self.take_all(&mut keepings);
                     let mut next = message;
                     while let Some(message) = next {
                         self.take(message);
-                        next = if self.queue.len() < ROWS { messages.try_recv().ok() } else { None };
+                        next = messages.try_recv().ok();
+                        // What was to be kept before it.
+                        self.take_all(&mut keepings);
                     }
                     if !open {
                         // A last try.
                         (self.next, self.held) = (Next::Now, false);
                     }
                 }
-                () = until(at), if at.is_some() => self.next = Next::Now,
+                Some(keeping) = keepings.recv(), if open && !gathers => {
+                    self.keep(keeping);
+                    self.take_all(&mut keepings);
+                }
+                () = until(at), if at.is_some() => {
+                    self.take_all(&mut keepings);
+                    self.next = Next::Now;
+                }
                 () = until(rest), if rest.is_some() => self.give_back_memory(),
                 else => {}
             }
@@ -190,25 +236,33 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, message: Message) {
-        match message {
-            Message::Write(write) => {
-                let had_dropped = self.queue.has_dropped();
-                self.queue.push(write);
-                if self.queue.has_dropped() && !had_dropped {
-                    (self.tell)(
-                        "more waits for the store than can be kept: the oldest output is dropped, then the oldest \
-                         records of runs"
-                            .to_owned(),
-                    );
-                }
-                if self.next == Next::Whenever {
-                    self.next = Next::Gathered(Instant::now() + GATHER);
-                }
-                if self.queue.len() >= ROWS && matches!(self.next, Next::Gathered(_)) {
-                    self.next = Next::Now;
+    fn take_all(&mut self, keepings: &mut mpsc::UnboundedReceiver<Keeping>) {
+        while let Ok(keeping) = keepings.try_recv() {
+            self.keep(keeping);
+        }
+    }
+
+    fn keep(&mut self, keeping: Keeping) {
+        match keeping {
+            Keeping::Write(write) => {
+                let moves = matches!(write, Write::Mark(..));
+                self.push([write]);
+                if moves {
+                    self.moves = (self.moves.0 + 1, self.queue.now());
                 }
             }
+            Keeping::Noted(number, record, mark) => {
+                let (key, due) = (record.key, record.due);
+                let mark = mark.map(|mark| Write::Mark(key, mark));
+                let rest = [Write::Settle(key, due), Write::Run(record)];
+                self.push(mark.into_iter().chain(rest));
+                self.noted.push_back((self.queue.now(), number));
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
             Message::Call(call) => self.call(call),
             Message::CallAfter(call) => {
                 self.hurry();
@@ -236,6 +290,51 @@ impl Writer {
                 self.hurry();
                 self.flushes.push((self.queue.now(), done));
             }
+        }
+    }
+
+    fn push(&mut self, writes: impl IntoIterator<Item = Write>) {
+        let had_dropped = self.queue.has_dropped();
+        for write in writes {
+            self.queue.push(write);
+        }
+        if self.queue.has_dropped() && !had_dropped {
+            (self.tell)(
+                "more waits for the store than can be kept: the oldest output is dropped, then the oldest records of \
+                 runs"
+                    .to_owned(),
+            );
+        }
+        if self.next == Next::Whenever {
+            self.next = Next::Gathered(Instant::now() + GATHER);
+        }
+        if self.queue.len() >= ROWS && matches!(self.next, Next::Gathered(_)) {
+            self.next = Next::Now;
+        }
+    }
+
+    /// Says of starts that were noted, and of watermarks that were moved, that they are kept.
+    fn settle_notes(&mut self) {
+        if self.noted.is_empty() && self.moves.0 == 0 {
+            return;
+        }
+        let suspects = self.suspects.iter().filter_map(Batch::oldest);
+        let oldest = suspects.chain(self.queue.oldest()).min();
+        let is_kept = |point: u64| oldest.is_none_or(|oldest| point <= oldest);
+        let mut last = None;
+        while let Some(&(point, number)) = self.noted.front()
+            && is_kept(point)
+        {
+            last = Some(number);
+            self.noted.pop_front();
+        }
+        if let (Some(last), Some(logbook)) = (last, self.notes.logbook.get()) {
+            logbook.keep(last);
+        }
+        let (moves, point) = self.moves;
+        if moves > 0 && is_kept(point) {
+            self.moves.0 = 0;
+            self.notes.moves.fetch_sub(moves, Ordering::AcqRel);
         }
     }
 
@@ -349,6 +448,7 @@ impl Writer {
         if self.rows >= BUSY {
             self.rest = Some(Instant::now() + REST);
         }
+        self.settle_notes();
         self.answered(None);
     }
 
@@ -389,6 +489,13 @@ impl Writer {
         let rebirths = self.store.rebirths();
         if error.is_none() && std::mem::replace(&mut self.rebirths, rebirths) != rebirths {
             self.doubts.send_modify(|count| *count += 1);
+        }
+        if error.is_none()
+            && self.notes.logbook.get().is_none()
+            && let Some(logbook) = self.store.logbook()
+        {
+            // Set by this thread alone.
+            let _ = self.notes.logbook.set(logbook);
         }
         let (now, waiting) = (self.clock.now(), self.queue.len());
         match self.store.strain().filter(|_| error.is_none()) {

@@ -21,6 +21,9 @@ const IN_FOLDER: &str = ".cronkeep.lock";
 const WAITS: usize = 100;
 const WAIT: Duration = Duration::from_millis(20);
 
+/// How often in a row it is tried again to take a lock that nobody seems to have.
+const UNKNOWN: usize = 3;
+
 /// How often a file is opened anew that was removed before it could be locked.
 const TRIES: usize = 16;
 
@@ -108,18 +111,31 @@ impl Lock {
     ///
     /// # Errors
     /// Another process holds it.
+    pub fn of(file: File) -> Result<Self, LockError> {
+        Lock::after(file, holder)
+    }
+
+    /// Locks an open file; `holder` tells who has it locked.
     #[expect(clippy::disallowed_methods, reason = "nobody tells when a lock is let go of")]
-    pub fn of(mut file: File) -> Result<Self, LockError> {
+    fn after(
+        mut file: File,
+        mut holder: impl FnMut(&File) -> io::Result<Option<Holder>>,
+    ) -> Result<Self, LockError> {
+        let mut unknown = 0;
         for _ in 0..WAITS {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => return Ok(Lock { file }),
                 Err((busy, Errno::EAGAIN)) => file = busy,
                 Err((_, errno)) => return Err(LockError::Io(errno.into())),
             }
-            if holder(&file)?.is_none_or(|holder| exists(Pid::from_raw(holder.pid))) {
-                break;
+            match holder(&file)? {
+                Some(holder) if lives(Pid::from_raw(holder.pid)) => break,
+                // Whoever locked it is dead, and a child that it had just made has not become another program yet.
+                Some(_) => {}
+                // It may have been let go of just now.
+                None if unknown < UNKNOWN => unknown += 1,
+                None => break,
             }
-            // Whoever locked it is dead, and a child that it had just made has not become another program yet.
             thread::sleep(WAIT);
         }
         Err(LockError::Held(holder(&file)?))
@@ -139,6 +155,14 @@ fn holder(file: &File) -> io::Result<Option<Holder>> {
     let Some(pid) = pid_of(&table, inode) else { return Ok(None) };
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     Ok(Some(Holder { pid, name: name.trim_end().to_owned() }))
+}
+
+/// Whether the process is there, and no zombie: one of those holds nothing any more.
+fn lives(pid: Pid) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which may hold anything.
+    let name = stat.iter().rposition(|&byte| byte == b')').unwrap_or(0);
+    exists(pid) && !matches!(stat.get(name + 2), Some(b'Z' | b'X'))
 }
 
 /// The process in the text of `/proc/locks` that has an inode locked.
@@ -189,6 +213,33 @@ mod tests {
         );
         drop(first);
         assert!(Lock::of_directory(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_of_while_it_is_asked_who_has_it_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let mut first = Some(Lock::of_name(&path, 0o600).unwrap());
+        let asked = |_: &File| {
+            first.take();
+            Ok(None)
+        };
+        assert!(Lock::after(File::open(&path).unwrap(), asked).is_ok());
+        // One outside this container is never known.
+        let _held = Lock::of_name(&path, 0o600).unwrap();
+        let outcome = Lock::after(File::open(&path).unwrap(), |_| Ok(None));
+        assert!(matches!(outcome, Err(LockError::Held(None))));
+    }
+
+    #[test]
+    fn a_zombie_holds_nothing() {
+        use nix::sys::wait::{Id, WaitPidFlag, waitid};
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+        assert!(exists(pid) && !lives(pid));
+        child.wait().unwrap();
+        assert!(!lives(pid) && lives(Pid::this()));
     }
 
     #[test]

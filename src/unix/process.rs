@@ -1,8 +1,8 @@
 //! Processes: finding and signalling them, and what children inherit.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -35,8 +35,7 @@ pub fn all() -> Vec<Member> {
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(|pid: i32| {
-            let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-            member(Pid::from_raw(pid), &stat)
+            stat(Pid::from_raw(pid))
         })
         .collect()
 }
@@ -52,8 +51,15 @@ pub fn members(sessions: &BTreeSet<Pid>) -> Vec<Member> {
 /// When a process was started ([`Member::since`]); none if it has ended.
 #[must_use]
 pub fn since(pid: Pid) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    member(pid, &stat).map(|member| member.since)
+    stat(pid).map(|member| member.since)
+}
+
+/// What `/proc/PID/stat` says; none for a zombie, and where there is none.
+fn stat(pid: Pid) -> Option<Member> {
+    // It is shorter, and the system gives all of it at once.
+    let mut text = [0; 1024];
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
+    member(pid, &text[..length])
 }
 
 /// What the text of `/proc/PID/stat` says; none for a zombie.

@@ -1,7 +1,9 @@
 //! What tells one state of a file from another: its stamp, and the hash of its content.
-use std::hash::{DefaultHasher, Hasher as _};
+use std::hash::{BuildHasher as _, Hasher as _};
 
 use nix::sys::stat::FileStat;
+
+use crate::crontab::Seeded;
 
 /// What `stat` says of a file without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,12 +59,21 @@ pub struct Fingerprint {
     pub hash: u64,
 }
 
+/// A hash of a content, comparable within one build of the program.
+///
+/// A fast one, for a crontab may be large: it tells an edit from none, and whoever makes one gains nothing from hiding it.
+#[must_use]
+pub fn content_hash(bytes: &[u8]) -> u64 {
+    let mut hasher = Seeded::FIXED.build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 impl Fingerprint {
     /// The fingerprint of `bytes`, read from a file with `stamp`.
     pub(super) fn of(stamp: Stamp, bytes: &[u8]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(bytes);
-        Fingerprint { stamp: Stamp { size: bytes.len() as u64, ..stamp }, hash: hasher.finish() }
+        let hash = content_hash(bytes);
+        Fingerprint { stamp: Stamp { size: bytes.len() as u64, ..stamp }, hash }
     }
 
     /// Whether the text is the same, whatever became of the file around it.

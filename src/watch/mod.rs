@@ -53,7 +53,7 @@ use self::actor::Actor;
 use self::field::Field;
 use self::site::Site;
 
-pub use self::fingerprint::{Fingerprint, Stamp};
+pub use self::fingerprint::{Fingerprint, Stamp, content_hash};
 pub use self::mount::mount_points;
 pub use self::name::Passed;
 pub use self::notice::{Cause, Notice, Trouble};

@@ -1,33 +1,49 @@
 //! Attending one order: from its arrival to its acknowledgement.
 //!
 //! The order is acknowledged when its end has been reported and the report is confirmed: until then, should this worker die,
-//! the broker hands it to another one. That one does not start it, but tells the sender that it came back; only he knows
-//! whether it had been started.
+//! the broker hands it to another one. That one asks the sender, since only he knows whether it had been started; without an
+//! answer it does not start it, but tells him that it came back. The sender is asked, too, of an order that has waited: he may
+//! have withdrawn it, or have heard that it was carried out, and somebody sends it again. He may say so later as well.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::memory::Memory;
 use super::printed::Printed;
 use super::reporter::{Reporter, Telling};
 use super::{Settings, run};
 use crate::broker::{Publish, Receipt};
 use crate::clock::Clock;
-use crate::event::{Bus, Ended, Event, Run, Stream};
+use crate::event::{Bus, Cause, Ended, Event, Run, Stream};
 use crate::executor::Handle;
 use crate::message::Order;
+use crate::message::answer::Word as Verdict;
 use crate::message::report::{self, News};
 use crate::store::StoreError;
-use crate::store::sqlite::{Known, Orders, REMEMBERED};
+use crate::store::sqlite::{Known, REMEMBERED};
 
 /// How long lines may wait for others to be reported with.
 const GATHER: Duration = Duration::from_millis(100);
 
 /// The shortest time between two signs of life.
 const SHORTEST_BEAT: Duration = Duration::from_millis(100);
+
+/// How long the sender may take to answer.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// The sender is asked of orders whose run is older than this, or than the worker.
+const FRESH: SignedDuration = SignedDuration::from_secs(2);
+
+/// Why an order is refused that another worker has.
+const TAKEN: &str = "another worker has started it, says its sender";
+
+/// Why an order is refused whose run has ended.
+const WITHDRAWN: &str = "its sender has withdrawn it";
 
 /// Why an order is refused that was taken before.
 pub(super) const REPLAYED: &str =
@@ -43,7 +59,11 @@ pub(super) struct Context {
     pub executor: Handle,
     pub bus: Bus,
     pub clock: Arc<dyn Clock>,
-    pub orders: Arc<Mutex<Orders>>,
+    pub orders: Memory,
+    /// The queue where senders answer, while there is one.
+    pub answers: watch::Receiver<Option<String>>,
+    /// When the worker began: what was sent before may have been withdrawn before.
+    pub began: Timestamp,
 }
 
 /// What the one who attends an order is told.
@@ -57,6 +77,8 @@ pub(super) enum Word {
     Passed(String),
     /// The order came again, since the connection was lost: from now on it is this one that is to be acknowledged.
     Again(Receipt),
+    /// The sender has answered.
+    Answer(Verdict),
 }
 
 /// What became of an order.
@@ -98,6 +120,7 @@ impl Attendant {
             Arc::clone(&self.context.broker),
             self.context.settings.key.clone(),
             Arc::clone(&self.context.settings.name),
+            self.context.answers.clone(),
         );
         let known = match self.take(now).await {
             Ok(known) => known,
@@ -113,9 +136,13 @@ impl Attendant {
                 self.acknowledge().await;
                 return Fate::Returned;
             }
-            (Known::New | Known::Taken, true) => {
-                return self.give_back(reporter, "it had been with another worker").await;
-            }
+            (Known::New | Known::Taken, true) => match self.ask(&mut reporter).await {
+                Some(Verdict::Start) => {}
+                Some(Verdict::Withdrawn) => return self.drop_withdrawn().await,
+                Some(Verdict::Taken) | None => {
+                    return self.give_back(reporter, "it had been with another worker").await;
+                }
+            },
             (Known::Taken | Known::Ended, false) => {
                 self.refuse(REPLAYED).await;
                 return Fate::Refused;
@@ -133,9 +160,22 @@ impl Attendant {
             Ok(run) => run,
             Err(reason) => return self.not_started(reporter, &reason).await,
         };
+        let made = run.id.at();
+        let is_old = made <= self.context.began || now.duration_since(made) >= FRESH;
+        if !self.is_redelivered && is_old {
+            match self.ask(&mut reporter).await {
+                // One that cannot be asked cannot be waited for either.
+                Some(Verdict::Start) | None => {}
+                Some(Verdict::Withdrawn) => return self.drop_withdrawn().await,
+                Some(Verdict::Taken) => {
+                    self.refuse(TAKEN).await;
+                    return Fate::Refused;
+                }
+            }
+        }
         // The sender knows that it is started before it is: whatever happens then, nobody starts it again unasked.
         let mut is_heard = true;
-        match reporter.try_tell(News::Started { at: now }).await {
+        match reporter.try_tell(News::Started { at: now, expires: self.order.expires }).await {
             Some(Ok(())) => {}
             Some(Err(reason)) => {
                 self.tell_lost(&reason);
@@ -149,6 +189,26 @@ impl Attendant {
             None => "the worker is about to end".to_owned(),
         };
         self.not_started(reporter, &reason).await
+    }
+
+    /// Asks the sender whether the order is to be started; none if he does not answer.
+    async fn ask(&mut self, reporter: &mut Reporter) -> Option<Verdict> {
+        let (expires, is_again) = (self.order.expires, self.is_redelivered);
+        let restarts = if is_again { self.order.restarts } else { 0 };
+        let answered = timeout(ANSWER, async {
+            reporter.listen().await;
+            if reporter.try_tell(News::Asked { expires, restarts }).await != Some(Ok(())) {
+                return None;
+            }
+            loop {
+                match self.words.recv().await? {
+                    Word::Answer(verdict) => return Some(verdict),
+                    Word::Again(receipt) => self.receipt = Some(receipt),
+                    Word::Line(..) | Word::Ended(_) | Word::Passed(_) => {}
+                }
+            }
+        });
+        answered.await.ok().flatten()
     }
 
     /// The run, if it may be carried out here.
@@ -171,7 +231,7 @@ impl Attendant {
         let (mut gathered, mut next_beat) = (None, Instant::now() + beat);
         let mut telling: Option<Telling> = None;
         let mut end: Option<report::Ended> = None;
-        let mut is_last = false;
+        let (mut is_last, mut is_ended) = (false, false);
         loop {
             if telling.is_none() && is_heard {
                 let now = Instant::now();
@@ -205,7 +265,19 @@ impl Attendant {
                             gathered = Some(Instant::now() + GATHER);
                         }
                     }
-                    Some(Word::Ended(ended)) => end = Some(run::ending(&ended)),
+                    Some(Word::Ended(ended)) => {
+                        let mut told = run::ending(&ended);
+                        if is_ended && ended.cause == Some(Cause::Stopped) {
+                            told.cause = Some(Cause::Stopped.to_string());
+                        }
+                        end = Some(told);
+                    }
+                    Some(Word::Answer(Verdict::Start)) => {}
+                    Some(Word::Answer(verdict)) => {
+                        if !std::mem::replace(&mut is_ended, true) {
+                            self.end(verdict).await;
+                        }
+                    }
                     Some(Word::Passed(reason)) => {
                         end = Some(run::not_started(&reason, self.context.clock.now()));
                     }
@@ -231,6 +303,24 @@ impl Attendant {
         }
         self.settle().await;
         Fate::Done
+    }
+
+    /// The sender wants a run to go on no more: all its processes are ended.
+    async fn end(&self, verdict: Verdict) {
+        let reason = if verdict == Verdict::Taken { TAKEN } else { WITHDRAWN };
+        let (id, reason) = (self.order.id.clone(), format!("{reason}: it is ended"));
+        self.context.bus.publish(Event::OrderRefused { id, reason });
+        if let Ok(run) = &self.run {
+            self.context.executor.end(run.id).await;
+        }
+    }
+
+    /// The sender wants the order to be carried out no more, and waits for nothing.
+    async fn drop_withdrawn(&mut self) -> Fate {
+        let (id, reason) = (self.order.id.clone(), WITHDRAWN.to_owned());
+        self.context.bus.publish(Event::OrderRefused { id, reason });
+        self.settle().await;
+        Fate::Refused
     }
 
     /// Reports that the order is not started, and why.
@@ -266,9 +356,8 @@ impl Attendant {
                 self.receipt = Some(receipt);
             }
         }
-        let (orders, id) = (Arc::clone(&self.context.orders), self.order.id.clone());
         // What is not remembered as ended counts as taken, and is not carried out again either.
-        let _ = on_thread(orders, move |orders| orders.end(&id)).await;
+        let _ = self.context.orders.end(self.order.id.clone()).await;
         self.acknowledge().await;
     }
 
@@ -296,9 +385,7 @@ impl Attendant {
 
     /// Takes the order, unless it was taken before.
     async fn take(&self, now: Timestamp) -> Result<Known, StoreError> {
-        let (orders, expires) = (Arc::clone(&self.context.orders), self.order.expires);
-        let id = self.order.id.clone();
-        on_thread(orders, move |orders| orders.take(&id, expires, now)).await
+        self.context.orders.take(self.order.id.clone(), self.order.expires, now).await
     }
 }
 
@@ -308,16 +395,4 @@ async fn heard(telling: Option<&mut Telling>) -> Result<(), String> {
         Some(telling) => telling.await,
         None => std::future::pending().await,
     }
-}
-
-/// Has a question answered by the file, on a thread that may wait for its disk.
-async fn on_thread<T: Send + 'static>(
-    orders: Arc<Mutex<Orders>>,
-    ask: impl FnOnce(&mut Orders) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let asked = tokio::task::spawn_blocking(move || {
-        // Every change is one statement or one transaction: nothing is left half done.
-        ask(&mut orders.lock().unwrap_or_else(PoisonError::into_inner))
-    });
-    asked.await.unwrap_or_else(|error| Err(StoreError::Down(error.to_string())))
 }

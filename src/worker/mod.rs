@@ -5,13 +5,14 @@
 //! told to run as; and it keeps an order with the broker until its end has been reported.
 
 mod attend;
+mod memory;
 mod printed;
 mod reporter;
 mod run;
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -22,9 +23,10 @@ use crate::broker::{Deliveries, Publish, Received};
 use crate::clock::Clock;
 use crate::event::{Bus, Event, RunId};
 use crate::executor::{Handle, Stop, Stopped};
-use crate::message::Order;
 use crate::message::signature::Key;
-use crate::store::sqlite::Orders;
+use crate::message::{Answer, Order, refusal};
+pub use memory::Memory;
+
 use attend::{Attendant, Context, Fate, REPLAYED, Word};
 
 /// From TERM to KILL for runs that have had their time when the worker stops.
@@ -119,7 +121,8 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker that has its runs started by `executor`, whose events come through `events`.
+    /// A worker that has its runs started by `executor`, whose events come through `events`; `answers` is the name of the queue
+    /// where senders answer, while there is one.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -127,11 +130,12 @@ impl Worker {
         executor: Handle,
         (bus, events): (Bus, mpsc::UnboundedReceiver<Arc<Event>>),
         clock: Arc<dyn Clock>,
-        orders: Orders,
+        (orders, answers): (Memory, watch::Receiver<Option<String>>),
     ) -> Self {
-        let orders = Arc::new(Mutex::new(orders));
+        let began = clock.now();
+        let context = Context { settings, broker, executor, bus, clock, orders, answers, began };
         Worker {
-            context: Arc::new(Context { settings, broker, executor, bus, clock, orders }),
+            context: Arc::new(context),
             events,
             active: HashMap::new(),
             runs: HashMap::new(),
@@ -141,10 +145,12 @@ impl Worker {
         }
     }
 
-    /// Carries out what comes until it is asked to stop; what has been started by then is ended and reported.
+    /// Carries out what comes until it is asked to stop; what has been started by then is ended and reported. What senders answer
+    /// comes through `answers`.
     pub async fn follow(
         mut self,
         deliveries: Deliveries,
+        mut answers: Deliveries,
         mut urgency: watch::Receiver<Urgency>,
     ) -> Work {
         let (mut phase, mut deliveries) = (Phase::Working, Some(deliveries));
@@ -176,6 +182,7 @@ impl Worker {
                     }
                     phase = self.end(LAST_GRACE);
                 }
+                Some(received) = answers.next() => self.hear(received).await,
                 received = next(&mut deliveries), if deliveries.is_some() => {
                     if let Some(received) = received {
                         self.accept(received).await;
@@ -227,6 +234,10 @@ impl Worker {
             Ok(order) => order,
             Err(refusal) => {
                 let id = received.message.id.clone();
+                if let Some(told) = refusal::of(&received.message, &refusal) {
+                    // It is on its way from here on; it proves nothing, and is not insisted on.
+                    drop(self.context.broker.publish(Arc::new(told)));
+                }
                 return self.refuse(received, id, refusal.to_string()).await;
             }
         };
@@ -260,6 +271,26 @@ impl Worker {
         };
         let task = self.attending.spawn(attendant.attend());
         self.tasks.insert(task.id(), id);
+    }
+
+    /// Hands on what a sender has answered.
+    async fn hear(&self, received: Received) {
+        let Settings { key, name, .. } = &self.context.settings;
+        match Answer::read(&received.message, key.as_deref()) {
+            Ok(answer) if *answer.worker == **name => {
+                if let Some(active) = self.active.get(&answer.order) {
+                    // Without one who attends it nobody wants to know.
+                    let _ = active.words.send(Word::Answer(answer.word));
+                }
+            }
+            Ok(_) => {}
+            Err(refusal) => {
+                let (id, reason) =
+                    (received.message.id, format!("an answer of its sender: {refusal}"));
+                self.context.bus.publish(Event::OrderRefused { id, reason });
+            }
+        }
+        let _ = received.receipt.ack().await;
     }
 
     async fn refuse(&mut self, received: Received, id: String, reason: String) {

@@ -30,6 +30,8 @@ pub(super) struct Reporter {
     order: String,
     worker: Arc<str>,
     subject: Subject,
+    /// The queue where answers are heard, while there is one.
+    answers: watch::Receiver<Option<String>>,
     sequence: u64,
 }
 
@@ -40,11 +42,13 @@ impl Reporter {
         broker: Arc<dyn Publish>,
         key: Option<Arc<Key>>,
         worker: Arc<str>,
+        answers: watch::Receiver<Option<String>>,
     ) -> Self {
         Reporter {
             broker,
             key,
             worker,
+            answers,
             reply_to: order.reply_to.clone(),
             order: order.id.clone(),
             subject: order.subject.clone(),
@@ -71,6 +75,12 @@ impl Reporter {
         }
     }
 
+    /// Waits until answers can be heard.
+    pub(super) async fn listen(&mut self) {
+        // Without a broker there is nothing to wait for.
+        let _ = self.answers.wait_for(Option::is_some).await;
+    }
+
     fn message(&mut self, news: News) -> Result<Arc<Message>, Refusal> {
         let report = Report {
             version: VERSION,
@@ -78,6 +88,7 @@ impl Reporter {
             worker: self.worker.to_string(),
             sequence: self.sequence,
             subject: self.subject.clone(),
+            answer_to: self.answers.borrow().clone(),
             news,
         };
         self.sequence += 1;
@@ -153,6 +164,7 @@ mod tests {
             order: "o".to_owned(),
             worker: "w".into(),
             subject: crate::message::order::tests::subject(),
+            answers: watch::channel(Some("here".to_owned())).1,
             sequence: 0,
         };
         (broker, reporter)

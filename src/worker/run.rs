@@ -136,6 +136,7 @@ mod tests {
             output: true,
             beat_ms: 1,
             expires: Timestamp::MAX,
+            restarts: 0,
         }
     }
 

@@ -108,9 +108,28 @@ fn what_was_started_is_never_taken_over() {
     // It is told as lost to one, once nobody on its host has asked for long.
     assert_eq!(scene.beat(&b).lost, []);
     scene.pass(30_000, &[&b]);
-    let heard = scene.beat(&b);
-    assert_eq!(heard.lost, [], "the beats of that time have told it");
     assert_eq!(scene.told, [(run_id(7), 1)]);
+}
+
+#[test]
+fn a_run_is_told_until_its_new_owner_has_said_something_of_it() {
+    let (mut scene, a, b) = pair();
+    let c = scene.join("c");
+    for (job, run) in [(1, 7), (2, 8)] {
+        scene.claim(&a, &claim(key(job), mark(10_000)));
+        scene.start(&a, &start(key(job), mark(10_000), run));
+    }
+    // Whatever of this is heard.
+    scene.pass(EXPIRY + 30_000, &[&b, &c]);
+    let owner = if scene.beat(&b).lost.is_empty() { &c } else { &b };
+    let other = if owner == &b { &c } else { &b };
+    assert_eq!(scene.beat(owner).lost, [(run_id(7), 1), (run_id(8), 1)]);
+    assert_eq!(scene.beat(other).lost, [], "they are not its own");
+    scene.board.end(key(1), run_id(7), 1);
+    assert_eq!(scene.beat(owner).lost, [(run_id(8), 1)]);
+    scene.board.going(key(2), run_id(8), 1, &owner.replica);
+    assert_eq!(scene.beat(owner).lost, []);
+    assert_eq!(scene.beat(other).lost, []);
 }
 
 #[test]
@@ -124,7 +143,7 @@ fn a_run_that_a_dead_replica_left_goes_to_its_host_first() {
     let again = Beat { host: "a-host".into(), ..beat("a2", 0) };
     let heard = scene.board.beat(&moment, &again);
     assert_eq!(heard.lost, [(run_id(7), 1)]);
-    assert_eq!(scene.beat(&heard.lease).lost, [], "it is a2's now");
+    assert_eq!(scene.beat(&b).lost, [], "it is a2's now");
 }
 
 #[test]

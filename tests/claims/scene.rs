@@ -101,7 +101,8 @@ impl Scene {
         while self.now < end {
             self.now = end.min(self.now + EXPIRY / 3);
             for lease in living {
-                let lost = self.beat(lease).lost;
+                let mut lost = self.beat(lease).lost;
+                lost.retain(|run| !self.told.contains(run));
                 self.told.extend(lost);
             }
         }

@@ -12,6 +12,8 @@ mod control;
 mod dropin;
 mod fault;
 mod full;
+#[path = "../support/folder.rs"]
+mod folder;
 mod handed;
 mod harness;
 mod history;

@@ -106,15 +106,12 @@ fn an_edit_that_was_made_while_redis_was_down_is_put_when_it_is_back() {
     let Some(mut redis) = Redis::setup().durable().start() else { return };
     let world = world(&redis);
     let mut crond = world.start();
+    world.expect_stored(IMAGE);
     redis.kill();
     world.write(&edited());
     crond.expect("crontab.loaded");
     redis.restart();
-    let deadline = Instant::now() + crate::harness::PATIENCE;
-    while world.stored()["text"] != edited() {
-        assert!(Instant::now() < deadline, "{}", world.stored());
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
+    world.expect_stored(&edited());
     assert_eq!(world.stored()["base"], IMAGE);
     crond.stop();
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use crate::folder;
 use crate::harness::Running;
 use crate::host::{ALICE, Host, write};
 
@@ -283,7 +284,7 @@ fn row_74_without_its_directory_the_jobs_are_gone_and_the_daemon_lives() {
         .file("etc/cron.d/more", 0o644, &line("three"))
         .start();
     crond.expect_jobs(&["one", "three", "two"]);
-    fs::remove_dir_all(crond.path("etc/cron.d")).unwrap();
+    folder::remove(&crond.path("etc/cron.d"));
     crond.expect_jobs(&["one"]);
     assert_eq!(crond.count("crontab.notice"), 1, "{:#?}", crond.seen());
     assert_eq!(crond.told("cron.d", "is gone: the jobs of 2 crontabs with it"), 1);

@@ -5,11 +5,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Crond, Running};
+use crate::harness::{Crond, PATIENCE, Running};
 
 /// Two jobs that an image brings along.
 pub const IMAGE: &str = "# the image's\n0 1 1 1 * true one\n0 2 1 1 * true two\n";
@@ -108,6 +109,20 @@ impl World {
         let output = self.snapshot(&["show", "--json", "crontab"]);
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Waits until the store holds this of the crontab.
+    pub fn expect_stored(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = self.snapshot(&["show", "--json", "crontab"]);
+            let stored: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+            if stored.is_some_and(|stored| stored["text"] == text) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{output:?}");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
     }
 
     /// The files of the store as they are, while no daemon runs.

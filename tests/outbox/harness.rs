@@ -79,6 +79,7 @@ impl Bench {
             seal: None,
             bounds: Bounds::default(),
             pace: pace(),
+            gate: None,
             is_trusting: false,
         }
     }

@@ -98,6 +98,7 @@ fn send(
             seal: None,
             bounds: Bounds::default(),
             pace: Pace::default(),
+            gate: None,
             is_trusting,
         });
         let mut standing = broker.standing();

@@ -15,6 +15,7 @@ mod rabbit;
 mod backlog;
 mod broker;
 mod crash;
+mod gate;
 mod harness;
 mod killed_broker;
 mod others;

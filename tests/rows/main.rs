@@ -31,6 +31,8 @@ mod command;
 mod crond;
 mod day;
 mod field;
+#[path = "../support/folder.rs"]
+mod folder;
 mod judge;
 mod life;
 mod line;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::stat::Mode;
 
+use crate::folder;
 use crate::life::Site;
 use crate::scene::{ALWAYS, Expect, FIRST, Life, NEVER, Place, Table, row};
 
@@ -168,7 +169,7 @@ rows! {
     /// row 74: when /etc/cron.d goes, so do its jobs, and the daemon lives.
     row_74_when_a_folder_goes_so_do_its_jobs: row(|_| {
         vec![Table::cron_d().entry("* * * * * root", FIRST), Table::spool().entry("* * * * *", ALWAYS)]
-    }).in_life(Life::Disturbed).edit(|site| fs::remove_dir_all(site.path("/etc/cron.d")).unwrap());
+    }).in_life(Life::Disturbed).edit(|site| folder::remove(&site.path("/etc/cron.d")));
 
     /// row 75: a running job outlives the removal of its table.
     row_75_a_running_job_outlives_its_table: row(|_| {

@@ -94,10 +94,14 @@ pub(crate) fn start_recorded(host: Host, ledger: Option<Ledger>) -> Daemon {
 
 impl Daemon {
     pub(crate) fn fire(&self, job: Job) {
-        let due = Due { at: Timestamp::UNIX_EPOCH, civil: DateTime::ZERO };
-        self.fires
-            .send(Fire { job: Arc::new(job), due, trigger: Trigger::Schedule, generation: 0 })
-            .unwrap();
+        self.fire_at(&Arc::new(job), 0);
+    }
+
+    /// Fires for the instant so many seconds after the epoch.
+    pub(crate) fn fire_at(&self, job: &Arc<Job>, second: i64) {
+        let due = Due { at: Timestamp::from_second(second).unwrap(), civil: DateTime::ZERO };
+        let job = Arc::clone(job);
+        self.fires.send(Fire { job, due, trigger: Trigger::Schedule, generation: 0 }).unwrap();
     }
 
     pub(crate) async fn next(&mut self) -> Arc<Event> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cronkeep::crontab::directive::Overlap;
-use cronkeep::event::{Event, Outcome};
+use cronkeep::event::{Event, Outcome, Settlement};
 use cronkeep::executor::{Host, Ledger, Stop};
 use cronkeep::job::{Job, Policy};
+use cronkeep::store::record::RecordedOutcome;
 use cronkeep::store::{Mark, Owed, Permission, Standing, WhenDown, Write};
 use cronkeep::unix::Account;
 use tokio::sync::mpsc;
@@ -162,6 +163,57 @@ fn where_others_may_have_made_it_a_start_without_an_answer_is_missed() {
         daemon.fire(under(Policy { grace: SHORT, ..Policy::default() }, job("true")));
         assert_eq!(missed(&mut daemon).await, "held while the store was away");
         shelf.answer(1);
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn a_start_that_may_have_been_recorded_and_is_given_back_does_not_stay_going() {
+    alone(async {
+        let shelf = Shelf::shut();
+        shelf.permit(Permission::Fenced);
+        let (ledger, _) = shelf.ledger(SHORT, WhenDown::Hold);
+        let (told, mut settled) = mpsc::unbounded_channel();
+        let daemon = daemon(ledger.with_claims(told));
+        daemon.fire(job("true"));
+        until(|| shelf.starts().len() == 1).await;
+        let run = shelf.starts()[0][0].run;
+        // Asked again, for nobody heard an answer.
+        until(|| shelf.starts().len() == 2).await;
+        shelf.answer(1_000);
+        assert!(matches!(settled.recv().await, Some(Settlement::Returned(_))));
+        let ends = || {
+            shelf.writes().into_iter().filter_map(|write| match write {
+                Write::Run(record) => record.outcome.map(|outcome| (record.run, outcome)),
+                _ => None,
+            })
+        };
+        until(|| ends().next().is_some()).await;
+        let ends: Vec<_> = ends().collect();
+        assert_eq!(ends, [(run, RecordedOutcome::CouldNotStart)]);
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn what_is_started_without_an_answer_leaves_no_claim_behind() {
+    alone(async {
+        let shelf = Shelf::shut();
+        let (ledger, _) = shelf.ledger(SHORT, WhenDown::Run);
+        let (told, _settled) = mpsc::unbounded_channel();
+        let mut daemon = daemon(ledger.with_claims(told));
+        let job = Arc::new(job("true"));
+        daemon.fire_at(&job, 60);
+        daemon.fire_at(&job, 120);
+        for _ in 0..2 {
+            assert!(daemon.end().await.outcome.is_success());
+        }
+        // The later mark must not be all that is written of the two.
+        let given_up = || {
+            let writes = shelf.writes().into_iter();
+            writes.filter(|write| matches!(write, Write::Release(..))).count()
+        };
+        until(|| given_up() == 2).await;
         daemon.finish().await;
     });
 }

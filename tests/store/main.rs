@@ -15,6 +15,7 @@ mod harness;
 mod job;
 mod key;
 mod kill;
+mod noted;
 mod outbox;
 mod refusal;
 mod run;

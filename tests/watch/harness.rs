@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 /// By when an edit must have been reported, counted from its last write.
-pub(crate) const SOON: Duration = Duration::from_secs(2);
+pub(crate) const SOON: Duration = Duration::from_secs(8);
 
 /// The text a crontab has before it is edited.
 pub(crate) const BEFORE: &str = "* * * * * root before\n";

@@ -23,9 +23,9 @@ async fn a_request_does_not_wait_for_quiet() {
     let mut watched = Watched::new().await;
     let mut file = File::create(&watched.path).unwrap();
     file.write_all(AFTER.as_bytes()).unwrap();
-    // Still open: unasked, it would be looked at after a second.
+    // Still open: unasked, it would be looked at after a second, and told of as an edit.
     watched.watcher.reload();
-    let change = watched.change_within(Duration::from_millis(500)).await;
+    let change = watched.change_within(SOON).await;
     assert_eq!(change.occasion, Occasion::Reload);
     assert_eq!(texts(&change), [AFTER]);
     drop(file);

@@ -12,11 +12,11 @@ use crate::rabbit;
 use crate::sent::{QUEUE, Sender};
 
 /// What waits for a file, having said that it runs.
-const WAIT: &str =
+pub const WAIT: &str =
     "echo ran >> {dir}/ran; while ! test -e {dir}/go; do sleep 0.02; done; echo done";
 
 /// A daemon with one job, called far, in the folder of `sender`.
-fn daemon(sender: &Sender, options: &str, command: &str) -> Crond {
+pub fn daemon(sender: &Sender, options: &str, command: &str) -> Crond {
     let key = sender.path().join("key");
     Crond::on(sender.folder.clone())
         .crontab(&format!(
@@ -28,7 +28,7 @@ fn daemon(sender: &Sender, options: &str, command: &str) -> Crond {
         .arg(key)
 }
 
-fn client(daemon: &Running, words: &[&str]) -> Command {
+pub fn client(daemon: &Running, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
     command
         .args(words)
@@ -41,12 +41,12 @@ fn client(daemon: &Running, words: &[&str]) -> Command {
 }
 
 /// Has the job run, and waits for its end elsewhere.
-fn begin(daemon: &Running) -> Child {
+pub fn begin(daemon: &Running) -> Child {
     daemon.wait_for_socket();
     client(daemon, &["run", "--wait", "far"]).spawn().unwrap()
 }
 
-fn run(daemon: &Running) -> Output {
+pub fn run(daemon: &Running) -> Output {
     begin(daemon).wait_with_output().unwrap()
 }
 
@@ -58,7 +58,7 @@ fn history(daemon: &Running) -> Vec<Value> {
 }
 
 /// Waits until the outcomes of the job's history, newest first, are these.
-fn expect_history(daemon: &Running, outcomes: &[&str]) -> Vec<Value> {
+pub fn expect_history(daemon: &Running, outcomes: &[&str]) -> Vec<Value> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = history(daemon);
@@ -82,9 +82,10 @@ fn what_a_worker_does_is_the_daemons_run() {
     let mut crond = daemon(&sender, "", "read a; echo \"$a\"; echo no >&2; exit 3%in").start();
     let output = run(&crond);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    for line in ["in", "no"] {
-        crond.expect_where("run.output", |event| event["line"] == line);
-    }
+    // Of two pipes nobody knows which is read first.
+    let mut lines = ["one", "other"].map(|_| crond.expect("run.output")["line"].clone());
+    lines.sort_by_key(ToString::to_string);
+    assert_eq!(lines, ["in", "no"]);
     let ended = crond.expect("run.ended");
     assert_eq!((ended["exit"].as_i64(), ended["job"].as_str()), (Some(3), Some("far")));
     let runs = expect_history(&crond, &["failed"]);
@@ -151,6 +152,73 @@ fn a_run_at_a_worker_outlives_the_broker() {
     assert_eq!(sender.read("ran"), "ran\n");
 }
 
+/// The run that was started next.
+pub fn started(daemon: &mut Running) -> String {
+    daemon.expect("run.started")["run"].as_str().unwrap().to_owned()
+}
+
+/// Ends a run.
+pub fn stop(daemon: &Running, run: &str) {
+    let output = client(daemon, &["stop", run]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Waits until so many messages wait in the daemon's outbox.
+pub fn expect_backlog(daemon: &Running, count: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = client(daemon, &["status", "--json"]).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if status["outbox"]["count"] == count {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status:#}");
+        std::thread::park_timeout(Duration::from_millis(30));
+    }
+}
+
+#[test]
+fn an_order_that_waits_for_the_broker_outlives_the_daemon() {
+    let Some(rabbit) = rabbit::victim() else { return };
+    let sender = Sender::new(&rabbit);
+    rabbit.kill();
+    let command = "echo ran >> {dir}/ran; echo hello";
+    let crond = daemon(&sender, "", command).start();
+    let mut waiting = begin(&crond);
+    expect_backlog(&crond, 1);
+    drop(crond.again(Signal::SIGKILL));
+    drop(waiting.wait());
+    let crond = daemon(&sender, "", command).start();
+    expect_history(&crond, &["lost"]);
+    rabbit.restart();
+    let worker = sender.worker("worker").start();
+    let runs = expect_history(&crond, &["succeeded"]);
+    assert_eq!(runs[0]["output_bytes"], 5, "{runs:#?}");
+    expect_backlog(&crond, 0);
+    worker.stop();
+    crond.stop();
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+}
+
+#[test]
+fn an_order_for_which_the_outbox_has_no_room_could_not_start() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let crond = daemon(&sender, "max-instances=9", "echo ran >> {dir}/ran")
+        .env("CRONKEEP_TEST_FAULT", "outbox-room-2")
+        .env("CRONKEEP_AMQP", "amqp://127.0.0.1:1");
+    let mut crond = crond.start();
+    let mut waiting = [begin(&crond), begin(&crond)];
+    expect_backlog(&crond, 2);
+    assert_eq!(run(&crond).status.code(), Some(1));
+    let reason = crond.expect("run.ended")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("the outbox is full"), "{reason}");
+    crond.stop();
+    for one in &mut waiting {
+        drop(one.wait());
+    }
+}
+
 #[test]
 fn what_a_worker_reports_after_a_restart_of_the_daemon_takes_the_place_of_the_loss() {
     let Some(rabbit) = rabbit::shared() else { return };
@@ -178,9 +246,13 @@ fn a_run_that_is_not_waited_for_ends_with_the_confirmation_and_is_heard_of_all_t
     assert_eq!(run(&crond).status.code(), Some(0));
     let worker = sender.worker("worker").start();
     crond.expect_where("run.output", |event| event["line"] == "hello");
+    let amended = crond.expect("run.amended");
+    assert_eq!((amended["exit"].as_i64(), amended["job"].as_str()), (Some(5), Some("far")));
     expect_history(&crond, &["failed"]);
     worker.stop();
-    crond.stop();
+    let events = crond.stop();
+    let ends = events.iter().filter(|event| event["event"] == "run.ended").count();
+    assert_eq!(ends, 1, "a run ends once: {events:#?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
     reason = "a test stands outside: it reads clocks and waits for the worker as any parent does"
 )]
 
+mod asked;
 mod broken;
 mod carried;
 mod daemon;
@@ -16,7 +17,12 @@ mod harness;
 #[expect(dead_code, reason = "not all of it is of use here")]
 #[path = "../support/rabbit.rs"]
 mod rabbit;
+#[expect(dead_code, reason = "not all of it is of use here")]
+#[path = "../support/redis.rs"]
+mod redis;
 mod refused;
 mod sent;
 mod shared;
 mod stopped;
+mod tls;
+mod withdrawn;

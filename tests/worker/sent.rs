@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use crate::harness::{PATIENCE, Running};
-use crate::rabbit::{Rabbit, Vhost};
+use crate::rabbit::{Drained, Rabbit, Vhost};
 
 /// The queue of orders.
 pub const QUEUE: &str = "batch";
@@ -109,6 +109,7 @@ impl<'a> Sender<'a> {
             output: true,
             beat_ms: 60_000,
             expires: now + SignedDuration::from_hours(1),
+            restarts: 0,
         }
     }
 
@@ -136,21 +137,15 @@ impl<'a> Sender<'a> {
         self.vhost.put(QUEUE, &message.body, &properties);
     }
 
+    /// Takes the orders out of the queue that nobody has taken, as they are.
+    pub fn take(&self) -> Vec<Message> {
+        self.vhost.drain(QUEUE).into_iter().map(message_of).collect()
+    }
+
     /// What was reported of an order so far.
     pub fn reports(&self, order: &str) -> Vec<News> {
         for drained in self.vhost.drain(BACK) {
-            let signature = drained.properties.split("<<\"cronkeep-signature\">>,longstr,<<\"");
-            let signature = signature.last().unwrap().split('"').next().unwrap();
-            let message = Message {
-                id: drained.id,
-                exchange: drained.exchange,
-                routing_key: drained.routing_key,
-                mandatory: true,
-                persistent: true,
-                properties: cronkeep::message::Properties::default(),
-                headers: vec![("cronkeep-signature".to_owned(), signature.into())],
-                body: drained.body,
-            };
+            let message = message_of(drained);
             self.reports.borrow_mut().push(Report::read(&message, Some(&self.key)).unwrap());
         }
         let reports = self.reports.borrow();
@@ -188,6 +183,16 @@ impl<'a> Sender<'a> {
         while self.vhost.depth(queue) != depth {
             let is = self.vhost.depth(queue);
             assert!(Instant::now() < deadline, "{queue} holds {is}, not {depth}");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until workers hold so many orders that they have not answered.
+    pub fn expect_unanswered(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.vhost.unanswered(QUEUE) != count {
+            let is = self.vhost.unanswered(QUEUE);
+            assert!(Instant::now() < deadline, "{is} orders are with workers, not {count}");
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
@@ -250,6 +255,22 @@ impl<'a> Starting<'a> {
         let mut running = Running::of(child, Arc::clone(&self.sender.folder));
         running.expect("worker.started");
         running
+    }
+}
+
+/// A message as it came, with its signature.
+fn message_of(drained: Drained) -> Message {
+    let signature = drained.properties.split("<<\"cronkeep-signature\">>,longstr,<<\"");
+    let signature = signature.last().unwrap().split('"').next().unwrap();
+    Message {
+        id: drained.id,
+        exchange: drained.exchange,
+        routing_key: drained.routing_key,
+        mandatory: true,
+        persistent: true,
+        properties: cronkeep::message::Properties::default(),
+        headers: vec![("cronkeep-signature".to_owned(), signature.into())],
+        body: drained.body,
     }
 }
 

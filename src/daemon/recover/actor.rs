@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::case::{self, Outcome};
 use super::found::Ground;
@@ -33,6 +33,10 @@ const SHARED: Duration = Duration::from_secs(2);
 /// The pause before a store that did not answer is asked again, and the longest one.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long the first load may take before the store is told what was recovered all the same.
+const LOADING: Duration = Duration::from_secs(1);
+/// From so many bytes of text on it is worth to wait for that.
+const LARGE: usize = 64 << 10;
 /// How often something is tried at once where somebody else was faster.
 const TRIES: usize = 16;
 
@@ -56,6 +60,8 @@ pub(super) struct Actor {
     last: Option<Last>,
     standing: watch::Receiver<Standing>,
     doubts: watch::Receiver<u64>,
+    /// Whether crontabs are in force.
+    loaded: watch::Receiver<bool>,
 }
 
 impl Actor {
@@ -65,7 +71,7 @@ impl Actor {
         config: &Config,
         store: Handle,
         bus: Bus,
-        told: watch::Sender<Concerns>,
+        (told, loaded): (watch::Sender<Concerns>, watch::Receiver<bool>),
     ) -> anyhow::Result<Self> {
         let options = &config.store;
         let seal = options.key.as_ref().map(|path| {
@@ -100,6 +106,7 @@ impl Actor {
             last: None,
             standing,
             doubts,
+            loaded,
         })
     }
 
@@ -268,21 +275,37 @@ impl Actor {
                 self.handed_on = Some(news);
                 let _ = recovered.send(Recovered { number: self.number, ..came });
             }
-            let (version, snapshot) = match snapshot {
-                None => (stored.version, stored.snapshot.clone().unwrap_or_default()),
+            if snapshot.as_ref().map_or(stored.bytes.len(), size) >= LARGE {
+                self.wait_for_load().await;
+            }
+            let version = stored.version;
+            let (snapshot, last) = match snapshot {
+                None => {
+                    let Stored { snapshot, bytes, .. } =
+                        Arc::into_inner(stored).unwrap_or_default();
+                    let last = beside(move || Last::new(version, &bytes));
+                    (snapshot.unwrap_or_default(), last.await)
+                }
                 Some(snapshot) => {
+                    drop(stored);
                     let rows = self.seed_rows(&snapshot).await;
-                    let put = self.keep.put(stored.version, 0, snapshot.clone(), rows).await?;
-                    let Some(version) = put else { continue };
-                    (version, snapshot)
+                    let put = self.keep.put(version, 0, snapshot, rows).await?;
+                    let Some((snapshot, last)) = put else { continue };
+                    (snapshot, Some(last))
                 }
             };
             self.seen.note(&snapshot);
-            self.last = Some(Last::new(version, &snapshot));
+            self.last = last;
             self.write_kinships(kinships).await;
             return Ok(true);
         }
         Err(StoreError::Down("others keep changing the snapshot".to_owned()))
+    }
+
+    /// Waits until the crontabs are in force, for a while: what is between the store and us would only hold them up.
+    async fn wait_for_load(&mut self) {
+        // Whoever has lost interest is about to end.
+        let _ = timeout(LOADING, self.loaded.wait_for(|is_loaded| *is_loaded)).await;
     }
 
     async fn load(&mut self) -> Result<Stored, StoreError> {
@@ -315,8 +338,8 @@ impl Actor {
             };
             let Some(snapshot) = last.snapshot() else { return Ok(()) };
             let rows = self.seed_rows(&snapshot).await;
-            if let Some(version) = self.keep.put(found, after, snapshot.clone(), rows).await? {
-                self.last = Some(Last::new(version, &snapshot));
+            if let Some((_, last)) = self.keep.put(found, after, snapshot, rows).await? {
+                self.last = Some(last);
                 self.warn("the store has lost the snapshot: it is put there again".to_owned());
                 return Ok(());
             }
@@ -344,15 +367,18 @@ impl Actor {
                 return Ok(());
             };
             self.seen = seen;
-            let mut version = stored.version;
-            if stored.snapshot.as_ref() != Some(&taken.snapshot) {
+            let version = stored.version;
+            let last = if stored.snapshot.as_ref() == Some(&taken.snapshot) {
+                self.seen.note(&taken.snapshot);
+                beside(move || Last::new(version, &stored.bytes)).await
+            } else {
                 let rows = self.seed_rows(&taken.snapshot).await;
-                let put = self.keep.put(version, 0, taken.snapshot.clone(), rows).await?;
-                let Some(put) = put else { continue };
-                version = put;
-            }
-            self.seen.note(&taken.snapshot);
-            self.last = Some(Last::new(version, &taken.snapshot));
+                let put = self.keep.put(version, 0, taken.snapshot, rows).await?;
+                let Some((snapshot, last)) = put else { continue };
+                self.seen.note(&snapshot);
+                Some(last)
+            };
+            self.last = last;
             for (key, notice) in taken.notices {
                 self.tell(&key, &notice.to_string(), true);
             }
@@ -450,6 +476,11 @@ impl Ground {
     fn dialect(&self, key: &Key) -> Dialect {
         self.places.get(key.0).map_or_else(Dialect::system, |it| it.dialect(&key.1))
     }
+}
+
+/// How much text is in a snapshot, in bytes.
+fn size(snapshot: &Snapshot) -> usize {
+    snapshot.files.values().filter_map(|file| Some(file.text.as_ref()?.0.len())).sum()
 }
 
 /// The path by which a snapshot knows a crontab.

@@ -95,6 +95,9 @@ impl Outcome {
                 }
             } else {
                 self.notices.push((key.clone(), what(decision.case).to_owned(), false));
+                if self.recovered.written.is_none() {
+                    self.recovered.written = decision.text.clone().map(|text| (key.clone(), text));
+                }
             }
         } else if found.text.is_some() && decision.snapshot.is_some() {
             // Without a marker it is a new container at the next start, and nothing is lost.

@@ -14,6 +14,7 @@ use crate::store::recovery::{
 };
 use crate::store::seal::Seal;
 use crate::store::{Handle, Put, PutSnapshot, StoreError, Versioned};
+use crate::unix::beside;
 use crate::unix::identity::hostname;
 
 use super::case::concerns_of;
@@ -32,6 +33,8 @@ pub(super) struct Stored {
     pub(super) version: u64,
     /// None if there is none, or none that is taken.
     pub(super) snapshot: Option<Snapshot>,
+    /// As it lies there.
+    pub(super) bytes: Vec<u8>,
     /// What the Python service has cached, where there is no snapshot.
     pub(super) seed_rows: Option<Vec<u8>>,
     /// Why what is there is not taken.
@@ -66,8 +69,12 @@ impl Keep {
             return Ok(Stored { seed_rows, ..Stored::default() });
         };
         let version = found.version;
-        match self.read(&found) {
-            Ok(snapshot) => Ok(Stored { version, snapshot: Some(snapshot), ..Stored::default() }),
+        let (read, found) = self.read(found).await?;
+        match read {
+            Ok(snapshot) => {
+                let (snapshot, bytes) = (Some(snapshot), found.bytes);
+                Ok(Stored { version, snapshot, bytes, ..Stored::default() })
+            }
             Err(BadDeposit::Snapshot(BadSnapshot::Newer { found })) => {
                 Err(StoreError::Newer { found, known: SCHEMA })
             }
@@ -77,13 +84,21 @@ impl Keep {
         }
     }
 
-    fn read(&self, found: &Versioned) -> Result<Snapshot, BadDeposit> {
-        let seal = self.seal.as_deref();
-        let deposit = Deposit::from_bytes(found, seal)?;
-        if seal.is_some() {
-            self.newest.check(found.version)?;
-        }
-        Ok(deposit.snapshot)
+    /// Reads it, on a thread beside: it may be large.
+    async fn read(
+        &self,
+        found: Versioned,
+    ) -> Result<(Result<Snapshot, BadDeposit>, Versioned), StoreError> {
+        let (seal, newest) = (self.seal.clone(), self.newest.clone());
+        let read = move |found: &Versioned| {
+            let deposit = Deposit::from_bytes(found, seal.as_deref())?;
+            if seal.is_some() {
+                newest.check(found.version)?;
+            }
+            Ok(deposit.snapshot)
+        };
+        let done = beside(move || (read(&found), found)).await;
+        done.ok_or_else(|| StoreError::Corrupt("reading the snapshot failed".to_owned()))
     }
 
     /// What became of what the store held last.
@@ -96,7 +111,11 @@ impl Keep {
             let is_forgotten = self.store.snapshot_version(self.within).await? >= last.version;
             return Ok(if is_forgotten { Fate::Forgotten } else { Fate::Lost(0) });
         };
-        Ok(match self.read(&found) {
+        if last.is(&found) {
+            return Ok(Fate::Kept);
+        }
+        let (read, found) = self.read(found).await?;
+        Ok(match read {
             Err(BadDeposit::Older { .. }) => Fate::Lost(found.version),
             Err(_) => Fate::Refused,
             Ok(_) if found.version > last.version => Fate::Kept,
@@ -111,8 +130,8 @@ impl Keep {
         })
     }
 
-    /// Puts a snapshot, if the store still holds that version; whether it did, and the version that it has then, which is
-    /// greater than `after`, too.
+    /// Puts a snapshot, if the store still holds that version; if it did, the snapshot and what the store holds then, under a
+    /// version that is greater than `after`, too.
     ///
     /// # Errors
     /// The store does not answer.
@@ -122,12 +141,20 @@ impl Keep {
         after: u64,
         snapshot: Snapshot,
         seed_rows: Option<String>,
-    ) -> Result<Option<u64>, StoreError> {
-        let deposit = Deposit { at: Some(SystemClock.now()), host: hostname(), snapshot };
+    ) -> Result<Option<(Snapshot, Last)>, StoreError> {
+        let mut deposit = Deposit { at: Some(SystemClock.now()), host: hostname(), snapshot };
         let (mut expected, mut seed_rows) = (expected, seed_rows);
         loop {
             let next = expected.max(after) + 1;
-            let bytes = deposit.to_bytes(next, self.seal.as_deref());
+            let seal = self.seal.clone();
+            // Beside: it may be large.
+            let written = beside(move || {
+                let bytes = deposit.to_bytes(next, seal.as_deref());
+                let last = Last::new(next, &bytes);
+                (deposit, bytes, last)
+            });
+            let Some((written, bytes, last)) = written.await else { return Ok(None) };
+            deposit = written;
             let put = PutSnapshot { expected, after, bytes, seed_rows: seed_rows.take() };
             let Put::Done(version) = self.store.put_snapshot(put, self.within).await? else {
                 return Ok(None);
@@ -140,7 +167,7 @@ impl Keep {
                     continue;
                 }
             }
-            return Ok(Some(version));
+            return Ok(Some((deposit.snapshot, last.under(version))));
         }
     }
 }

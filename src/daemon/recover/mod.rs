@@ -8,7 +8,8 @@
 //! 1. The marker is made before anything else: it tells what the container brought along.
 //! 2. The crontab is replaced: before, the marker says with what. Merged again, nothing changes; what is edited meanwhile is
 //!    told from it.
-//! 3. What was accepted is put into the store: the container is one of those whose file equals it.
+//! 3. What was accepted is put into the store, if it is large once it is in force: the container is one of those whose file
+//!    equals it.
 //! 4. The marker takes it as what both last said.
 //!
 //! What the store holds and is refused stays there untouched until somebody decides; what it has lost while we live is put
@@ -27,7 +28,6 @@ mod newest;
 mod site;
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ use super::standing::Key;
 use crate::config::Config;
 use crate::event::Bus;
 use crate::store::Handle;
-use crate::watch::{Change, Occasion};
+use crate::watch::{Change, Occasion, content_hash};
 
 /// How long the start waits for a recovery, whatever holds it up.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -79,6 +79,8 @@ struct Recovered {
     from_memory: Vec<FromMemory>,
     /// Hashes of the texts that are kept already, and need not be offered.
     kept: HashMap<Key, u64>,
+    /// The first crontab that was written, with its text: it is about to be read.
+    written: Option<(Key, Vec<u8>)>,
 }
 
 /// Speaks to the task that recovers and keeps crontabs.
@@ -90,10 +92,13 @@ pub(super) struct Recovery {
     recovered: mpsc::UnboundedReceiver<Recovered>,
     /// Hashes of what was offered, or was kept before.
     offered: HashMap<Key, u64>,
+    written: Option<(Key, Vec<u8>)>,
     memory: Memory,
     /// Whether the watch has handed on its first change.
     is_watched: bool,
     concerns: watch::Receiver<Concerns>,
+    /// Whether crontabs are in force.
+    loaded: watch::Sender<bool>,
 }
 
 impl Recovery {
@@ -102,7 +107,8 @@ impl Recovery {
         let (accepted, all_accepted) = mpsc::unbounded_channel();
         let (sender, recovered) = mpsc::unbounded_channel();
         let (told, concerns) = watch::channel(Concerns::default());
-        let actor = Actor::new(config, store, bus, told)?;
+        let (loaded, is_loaded) = watch::channel(false);
+        let actor = Actor::new(config, store, bus, (told, is_loaded))?;
         let keeping = tokio::spawn(actor.run(all_accepted, sender));
         let mut recovery = Recovery {
             accepted,
@@ -110,9 +116,11 @@ impl Recovery {
             keeping,
             recovered,
             offered: HashMap::new(),
+            written: None,
             memory: Memory::new(config.sources.clone().into()),
             is_watched: false,
             concerns,
+            loaded,
         };
         if let Ok(Some(recovered)) = tokio::time::timeout(LONGEST, recovery.recovered.recv()).await
         {
@@ -121,9 +129,14 @@ impl Recovery {
         Ok(recovery)
     }
 
+    /// The first crontab that was written, with its text; once.
+    pub(super) fn take_written(&mut self) -> Option<(Key, Vec<u8>)> {
+        self.written.take()
+    }
+
     /// Waits until what was accepted is kept, for a while.
     pub(super) async fn finish(self) {
-        drop(self.accepted);
+        drop((self.accepted, self.loaded));
         // A store that is away keeps nobody.
         let _ = tokio::time::timeout(LAST_PUT, self.keeping).await;
     }
@@ -142,6 +155,7 @@ impl Recovery {
                 return std::future::pending().await;
             };
             self.take(recovered);
+            self.written = None;
             if self.is_watched {
                 let (edits, notices) = (self.memory.edits(&[]), Vec::new());
                 let change = Change { occasion: Occasion::Edit, notices, edits, reloads: 0 };
@@ -153,6 +167,7 @@ impl Recovery {
     fn take(&mut self, recovered: Recovered) {
         self.number = recovered.number;
         self.offered.extend(recovered.kept);
+        self.written = recovered.written;
         self.memory.replace(recovered.from_memory);
     }
 
@@ -169,6 +184,7 @@ impl Recovery {
 
     /// Has the texts in force kept.
     pub(super) fn offer(&mut self, reload: &Reload) {
+        self.loaded.send_if_modified(|is_loaded| !std::mem::replace(is_loaded, true));
         let mut accepted = Vec::new();
         let mut known = HashMap::with_capacity(self.offered.len());
         for (key, hash) in reload.in_force() {
@@ -205,7 +221,5 @@ impl Recovery {
 
 /// The hash by which texts are compared: that of the watch.
 fn hash_of(text: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(text);
-    hasher.finish()
+    content_hash(text)
 }

@@ -20,7 +20,7 @@ pub(crate) fn subject() -> Subject {
     }
 }
 
-fn order() -> Order {
+pub(crate) fn order() -> Order {
     Order {
         version: VERSION,
         id: "01K9ZD3F6YQ6B2N9R5T8W1X4VA-1".to_owned(),
@@ -37,6 +37,7 @@ fn order() -> Order {
         output: true,
         beat_ms: 10_000,
         expires: Timestamp::from_second(1_700_086_440).unwrap(),
+        restarts: 0,
     }
 }
 

@@ -120,7 +120,11 @@ impl Actor {
                 Posted::Kept(order) => {
                     let mut item = Item::new(letter, accepted, size);
                     let heard = item.listen();
+                    let id = item.sent.id.clone();
                     self.add(item, order);
+                    if self.withdrawn.remove(&id) {
+                        self.withdraw(id);
+                    }
                     Ok(heard)
                 }
                 Posted::Waits => Ok(self.hear(&letter.message.id).unwrap_or_else(|| {
@@ -133,6 +137,7 @@ impl Actor {
             // Whoever has gone need not be answered: it is kept, and sent.
             let _ = reply.send(answer);
         }
+        self.withdrawn.clear();
     }
 
     /// Takes in what the store has kept behind a place.

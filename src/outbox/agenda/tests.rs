@@ -38,6 +38,10 @@ enum Step {
     Bring,
     /// One is put away.
     PutAway(u64),
+    /// One goes through the gate.
+    Hold(u64),
+    /// The gate is shut, or opened.
+    Shut(bool),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -52,6 +56,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (0_u64..30).prop_map(Step::Nudge),
         2 => Just(Step::Bring),
         1 => (0_u64..30).prop_map(Step::PutAway),
+        1 => (0_u64..30).prop_map(Step::Hold),
+        1 => any::<bool>().prop_map(Step::Shut),
     ]
 }
 
@@ -66,6 +72,7 @@ struct Known {
     was_refused: bool,
     is_slow: bool,
     is_flying: bool,
+    is_gated: bool,
     end: Timestamp,
 }
 
@@ -90,7 +97,7 @@ fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let rests = Pace::default();
     let mut agenda = Agenda::default();
     let mut known: BTreeMap<u64, Known> = BTreeMap::new();
-    let (mut now, mut elapsed, mut next) = (begin(), 0, 1);
+    let (mut now, mut elapsed, mut next, mut is_shut) = (begin(), 0, 1, false);
     for (number, step) in steps.into_iter().enumerate() {
         match step {
             Step::Add(job, is_at_hand, end) => {
@@ -103,6 +110,7 @@ fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     was_refused: false,
                     is_slow: false,
                     is_flying: false,
+                    is_gated: false,
                     end,
                 };
                 known.insert(next, one);
@@ -116,7 +124,7 @@ fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     let may = may_be_sent(&known, now);
                     prop_assert!(may.contains(&place), "{place} of {may:?}: {known:?}");
                     let one = known.get_mut(&place).unwrap();
-                    prop_assert!(one.is_at_hand);
+                    prop_assert!(one.is_at_hand && !(one.is_gated && is_shut));
                     one.is_flying = true;
                 }
                 // Of a job only the first that may be sent is looked at.
@@ -126,7 +134,7 @@ fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     let job = known[place].job;
                     let is_first = job.is_none() || !seen.contains(&job);
                     seen.push(job);
-                    is_first
+                    is_first && !(known[place].is_gated && is_shut)
                 });
                 let flying = known.values().filter(|one| one.is_flying).count();
                 let (at_hand, absent): (Vec<u64>, Vec<u64>) =
@@ -186,6 +194,16 @@ fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     known.get_mut(&place).unwrap().is_at_hand = true;
                 }
             }
+            Step::Hold(place) => {
+                agenda.hold(place);
+                if let Some(one) = known.get_mut(&place) {
+                    one.is_gated = true;
+                }
+            }
+            Step::Shut(shut) => {
+                agenda.shut(shut);
+                is_shut = shut;
+            }
             Step::PutAway(place) => {
                 if let Some(one) = known.get_mut(&place)
                     && !one.is_flying
@@ -197,6 +215,7 @@ fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
         }
     }
     // In the end all can be sent.
+    agenda.shut(false);
     for place in known.iter().filter(|(_, one)| one.is_flying).map(|(place, _)| place) {
         agenda.remove(*place);
     }
@@ -215,6 +234,7 @@ fn walk(steps: Vec<Step>) -> Result<(), TestCaseError> {
     }
     prop_assert!(agenda.slots.is_empty() && agenda.lines.is_empty() && agenda.rests.is_empty());
     prop_assert!(agenda.ready.is_empty() && agenda.absent.is_empty() && agenda.ends.is_empty());
+    prop_assert!(agenda.behind.is_empty());
     prop_assert_eq!((agenda.flying, agenda.flying_bytes), (0, 0));
     Ok(())
 }

@@ -49,6 +49,8 @@ pub struct Board {
     fires: BTreeMap<JobKey, Vec<Fire>>,
     /// Runs that are recorded as ended: nothing that is said of them later makes them go on.
     ended: BTreeSet<(RunId, u32)>,
+    /// Who said last that a run goes on. Another than it is listed as has taken it over, and may not have heard that it did.
+    said: BTreeMap<(RunId, u32), String>,
     paused: BTreeSet<JobKey>,
     /// Dues that are owed, and whether they may be claimed though the job is past them: nobody had when they were owed.
     owed: BTreeMap<(JobKey, Due), bool>,
@@ -67,7 +69,7 @@ pub struct Heard {
     pub alone: bool,
     /// Fires that a dead replica claimed.
     pub orphans: Vec<(JobKey, Mark)>,
-    /// Runs that a dead replica left, now of the one that asked.
+    /// Runs that a dead replica left, now of the one that asked; told until it has said something of them.
     pub lost: Vec<(RunId, u32)>,
     /// The clock generation.
     pub generation: u64,
@@ -206,6 +208,7 @@ impl Board {
     /// A run has ended, for good: what is heard of it later came late.
     pub fn end(&mut self, key: JobKey, run: RunId, attempt: u32) {
         self.ended.insert((run, attempt));
+        self.said.remove(&(run, attempt));
         self.unlist(key, run, attempt);
     }
 
@@ -215,6 +218,7 @@ impl Board {
             return;
         }
         self.unlist(key, run, attempt);
+        self.said.insert((run, attempt), replica.to_owned());
         let started = Fire::Started { run, attempt, replica: replica.to_owned() };
         self.fires.entry(key).or_default().push(started);
     }
@@ -349,13 +353,17 @@ impl Board {
                             left = true;
                         }
                     }
-                    Fire::Started { run, attempt, replica } => {
-                        if self.lives(replica, now) {
-                            continue;
-                        }
-                        if self.replicas.get(replica).is_some_and(|life| life.host != host) {
+                    Fire::Started { run, attempt, replica } if self.lives(replica, now) => {
+                        if self.said.get(&(*run, *attempt)) != Some(replica) {
                             left = true;
-                        } else {
+                            if replica == name {
+                                lost.push((*run, *attempt));
+                            }
+                        }
+                    }
+                    Fire::Started { run, attempt, replica } => {
+                        left = true;
+                        if self.replicas.get(replica).is_none_or(|life| life.host == host) {
                             name.clone_into(replica);
                             lost.push((*run, *attempt));
                         }

@@ -35,8 +35,9 @@
 //! 5. **End**: `Write::Run` with the end. No lease is asked: a run that was started ends, whoever holds what.
 //! 6. **Orphans**: `Peers::orphans` are fires that a dead replica claimed and did not start. Claim them with their job's grace
 //!    (a job that we do not know: grace zero): `Granted` is started, `Late` recorded as missed. `Peers::lost` are runs that a
-//!    dead replica left going; they are ours from then on: if the process still lives on this host, wait for its end, else
-//!    `Write::Run` as lost. An orphan or run that we take and do not deal with before we die is found again by the next.
+//!    dead replica left going; they are ours from then on: if the process still lives on this host, `Write::Run` as
+//!    going and ours, and wait for its end, else `Write::Run` as lost. Either says that we have heard of it: until then each beat tells it again, for answers get lost. An
+//!    orphan or run that we take and do not deal with before we die is found again by the next.
 //!    `Loaded::open` holds what any replica has going: only what `Peers::lost` names is to be closed.
 //!    What is put off without being claimed (catch-up) is `Write::Owe`d *before* the `Write::Mark` that passes it: then it may
 //!    be claimed afterwards, by any replica. What is claimed and put off stays claimed; `Owe` changes nothing about it.
@@ -215,7 +216,7 @@ pub struct Peers {
     pub paused: Vec<JobKey>,
     /// Fires that a replica claimed that died before it started them.
     pub orphans: Vec<(JobKey, Mark)>,
-    /// Runs that a replica left going that died; ours from now on.
+    /// Runs that a replica left going that died; ours from now on, and told again until something is written of them.
     pub lost: Vec<RunRecord>,
     /// The clock generation.
     pub generation: u64,

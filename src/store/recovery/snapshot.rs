@@ -1,9 +1,9 @@
 //! What the store keeps of crontabs, and what lies beside each of them.
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{self, Deserializer};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::crontab::{Format, Text};
@@ -244,18 +244,35 @@ impl Serialize for Content {
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Written)
+    }
+}
+
+/// Takes either form, a string without a copy more than need be: it may hold a whole crontab.
+struct Written;
+
+impl<'de> Visitor<'de> for Written {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or an object with b64")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Content, E> {
+        Ok(text.into())
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Content, E> {
+        Ok(Content(text.into_bytes()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content, A::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written<'a> {
-            Text(#[serde(borrow)] Cow<'a, str>),
-            Coded { b64: String },
+        struct Coded {
+            b64: String,
         }
-        match Written::deserialize(deserializer)? {
-            Written::Text(text) => Ok(Content(text.into_owned().into_bytes())),
-            Written::Coded { b64 } => decode(&b64)
-                .map(Content)
-                .ok_or_else(|| de::Error::custom("the value of b64 is not base64")),
-        }
+        let Coded { b64 } = Coded::deserialize(MapAccessDeserializer::new(map))?;
+        decode(&b64).map(Content).ok_or_else(|| de::Error::custom("the value of b64 is not base64"))
     }
 }
 

@@ -3,6 +3,7 @@
 //! The library's connection manager waits and tries again on its own, seconds long, and knows no sentinels. Here one call
 //! makes one attempt, and whoever has put the question decides whether it is put again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -27,6 +28,8 @@ pub(super) struct Link {
     /// Whether the URL says that TLS is spoken.
     is_tls: bool,
     config: AsyncConnectionConfig,
+    /// Whether the connection has carried so much at once that its buffers are large.
+    is_swollen: AtomicBool,
 }
 
 struct Line {
@@ -37,6 +40,9 @@ struct Line {
     /// How many connections were made.
     count: u64,
 }
+
+/// From so many bytes on a connection that carried them at once is not kept: its buffers never get smaller.
+const LARGE: usize = 256 << 10;
 
 /// A connection to one life of a server.
 #[derive(Clone)]
@@ -55,7 +61,8 @@ impl Link {
             .set_response_timeout(Some(answer));
         let target = Target::parse(url)
             .map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
-        Link { target, is_tls: url.starts_with("rediss:"), config }
+        let (is_tls, is_swollen) = (url.starts_with("rediss:"), AtomicBool::new(false));
+        Link { target, is_tls, config, is_swollen }
     }
 
     /// The connection, made if there is none.
@@ -98,6 +105,28 @@ impl Link {
         link.open = Some(open.clone());
         link.used = Instant::now();
         Ok(open)
+    }
+
+    /// Takes note of how much was carried at once.
+    pub(super) fn carried(&self, bytes: usize) {
+        self.is_swollen.fetch_or(bytes >= LARGE, Ordering::Relaxed);
+    }
+
+    /// Whether the connection holds much more memory than it needs.
+    pub(super) fn is_swollen(&self) -> bool {
+        self.is_swollen.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of a connection that holds too much memory: it ends with what is still asked over it, and the next question
+    /// makes another one.
+    pub(super) fn rest(&self) {
+        if self.is_swollen()
+            && let Ok(link) = &self.target
+            && let Ok(mut link) = link.try_lock()
+        {
+            link.open = None;
+            self.is_swollen.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Whether there is a connection, which may have broken.

@@ -7,6 +7,7 @@ mod beat;
 mod error;
 mod form;
 mod link;
+mod orders;
 mod outbox;
 mod page;
 mod script;
@@ -39,6 +40,9 @@ const LATE: Duration = Duration::from_secs(15);
 const SEED_KEY: &str = "crond-service-cronjob-cache";
 /// The largest that the Python service's rows may be.
 const LARGEST_ROWS: usize = 64 << 20;
+
+/// What the state of a job takes on its way, about.
+const FIELD: usize = 64;
 
 /// How much is kept of what can grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,6 +234,7 @@ impl Redis {
         commands.cmd("EVAL").arg(script::LOAD).arg(1).arg(self.key("version"));
         let ((since, marks, owed, paused, open),): ((Fields, Fields, Fields, Vec<String>, Fields),) =
             self.read(&commands).await?;
+        self.rest.carried((since.len() + marks.len() + owed.len()) * FIELD);
         let mut loaded = Loaded::default();
         // Of what others wrote, what makes no sense is passed over: it is one job's, and tells nothing of others.
         let mut job = |word: &str, change: &dyn Fn(&mut JobState)| {
@@ -268,6 +273,7 @@ impl Redis {
         let mut commands = redis::pipe();
         commands.cmd("HMGET").arg(self.key("snapshot")).arg("version").arg("bytes");
         let ((version, bytes),): ((Option<u64>, Option<Vec<u8>>),) = self.read(&commands).await?;
+        self.rest.carried(bytes.as_ref().map_or(0, Vec::len));
         Ok(version.zip(bytes).map(|(version, bytes)| Versioned { version, bytes }))
     }
 
@@ -279,6 +285,7 @@ impl Redis {
     }
 
     async fn put(&self, put: PutSnapshot) -> Result<Put, StoreError> {
+        self.rest.carried(put.bytes.len() + put.seed_rows.as_ref().map_or(0, String::len));
         let answer: Vec<Vec<u8>> = self
             .call(&self.rest, &script::PUT, |call| {
                 call.key(&self.seed_key).arg(put.expected).arg(&put.bytes);
@@ -415,5 +422,13 @@ impl Store for Redis {
 
     fn seed_body(&self, job: JobId) -> Reply<'_, Option<Vec<u8>>> {
         Box::pin(self.body_of(job))
+    }
+
+    fn is_swollen(&self) -> bool {
+        self.rest.is_swollen()
+    }
+
+    fn rest(&self) {
+        self.rest.rest();
     }
 }

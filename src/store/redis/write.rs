@@ -3,7 +3,7 @@
 use redis::ScriptInvocation;
 
 use super::beat::milliseconds;
-use super::{Redis, due_word, form, job_word, replica_word, script};
+use super::{FIELD, Redis, due_word, form, job_word, replica_word, script};
 use crate::event::RunId;
 use crate::store::{Output, RunRecord, StoreError, Write};
 
@@ -12,6 +12,7 @@ impl Redis {
         if batch.is_empty() {
             return Ok(());
         }
+        self.rest.carried(batch.iter().map(size).sum());
         self.call::<i64>(&self.rest, &script::WRITE, |call| {
             self.add_bounds(call);
             call.arg(milliseconds(self.bounds.forgotten).max(1));
@@ -32,6 +33,17 @@ impl Redis {
         let key = self.key(&format!("output:{run}"));
         let (bytes,): (Option<Vec<u8>>,) = self.read(redis::pipe().get(&key)).await?;
         bytes.map(|bytes| Output::unpack(&bytes)).transpose()
+    }
+}
+
+/// What a write takes on its way, about.
+fn size(write: &Write) -> usize {
+    match write {
+        Write::Since(keys, _) => keys.len() * FIELD,
+        Write::Output(_, output) => {
+            output.head.iter().chain(&output.tail).map(|line| line.bytes.len()).sum()
+        }
+        _ => FIELD,
     }
 }
 

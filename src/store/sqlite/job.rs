@@ -81,7 +81,12 @@ pub(super) fn since(
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO jobs (job, occurrence, touched, since) VALUES (?1, ?2, ?3, ?4) \
                ON CONFLICT DO UPDATE SET since = excluded.since, touched = excluded.touched";
-    keys.iter().try_for_each(|key| touch(connection, sql, *key, now, [micros(since), 0, 0]))
+    let mut statement = connection.prepare_cached(sql).told()?;
+    let (now, since) = (now.as_second(), micros(since));
+    keys.iter().try_for_each(|key| {
+        let values = params![key.id.seed().cast_signed(), key.occurrence, now, since];
+        statement.execute(values).map(drop).told()
+    })
 }
 
 /// Moves a watermark on; one that is not later changes nothing.

@@ -5,8 +5,10 @@
 //! its versions and bounds are in `docs/store.md`.
 
 mod change;
+mod dispatched;
 mod error;
 mod job;
+mod logbook;
 mod orders;
 mod outbox;
 mod page;
@@ -20,6 +22,8 @@ mod start;
 mod trim;
 mod value;
 
+pub use dispatched::{Asking, Dispatched, Leave};
+pub use logbook::Logbook;
 pub use orders::{Known, Orders, REMEMBERED};
 pub use place::{lock, target};
 pub use schema::{VERSION_1, VERSION_2};
@@ -27,7 +31,7 @@ pub use trim::Bounds;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
@@ -72,6 +76,8 @@ pub struct Sqlite {
     bounds: Bounds,
     state: Mutex<State>,
     rebirths: AtomicU64,
+    /// Where starts are noted; none as long as the file was never opened to be written, and where there is none.
+    logbook: OnceLock<Option<Arc<Logbook>>>,
 }
 
 #[derive(Default)]
@@ -113,7 +119,8 @@ impl Sqlite {
             _ => None,
         };
         let (state, rebirths) = (Mutex::default(), AtomicU64::new(0));
-        Sqlite { path, namespace, access, clock, tell, bounds, state, rebirths }
+        let logbook = OnceLock::new();
+        Sqlite { path, namespace, access, clock, tell, bounds, state, rebirths, logbook }
     }
 
     /// Uses the connection, which is opened first if need be.
@@ -202,7 +209,46 @@ impl Sqlite {
                 path.display()
             ));
         }
-        answer.map_err(|error| of_file(error, named))
+        let mut open = answer.map_err(|error| of_file(error, named))?;
+        if self.logbook.get().is_none() {
+            let logbook = self.open_logbook(&mut open, path)?;
+            // Nobody else opens it: the state is locked.
+            let _ = self.logbook.set(logbook);
+        }
+        Ok(open)
+    }
+
+    /// Opens the file in which starts are noted, and takes over those that an earlier life of the daemon was killed before it
+    /// had recorded.
+    fn open_logbook(
+        &self,
+        open: &mut Open,
+        path: &Path,
+    ) -> Result<Option<Arc<Logbook>>, StoreError> {
+        let path = place::with_end(path, "-starts");
+        let (logbook, noted) = match Logbook::open(&path) {
+            Ok(opened) => opened,
+            Err(error) => {
+                (self.tell)(format!(
+                    "{}: {error}: each start waits until the database has it",
+                    path.display()
+                ));
+                return Ok(None);
+            }
+        };
+        if !noted.is_empty() {
+            let at = self.clock.now();
+            let transaction = open.connection.transaction().told()?;
+            let before = Tally::read(&transaction)?;
+            let mut tally = before;
+            for noted in &noted {
+                start::put(&transaction, &noted.start, &noted.replica, at, &mut tally)?;
+            }
+            tally.write(&transaction, before)?;
+            transaction.commit().told()?;
+            logbook.keep_all();
+        }
+        Ok(Some(Arc::new(logbook)))
     }
 
     fn open_memory(&self) -> Result<Open, StoreError> {
@@ -463,6 +509,10 @@ impl Store for Sqlite {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let trouble = state.space.trouble()?;
         Some(self.path.as_deref().map_or(trouble.clone(), |path| of_file(trouble, path)))
+    }
+
+    fn logbook(&self) -> Option<Arc<Logbook>> {
+        self.logbook.get().cloned().flatten()
     }
 
     fn rebirths(&self) -> u64 {

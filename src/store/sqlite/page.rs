@@ -118,29 +118,20 @@ fn walk(
     };
     let end_from = query.id_end.as_ref().map(|end| -i64::try_from(end.len()).unwrap_or(0));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut sql = "SELECT run, attempt FROM runs".to_owned();
     let mut values: Vec<(&str, &dyn ToSql)> =
         vec![(":from", &from), (":below", &below), (":attempt", &attempt), (":limit", &limit)];
     if outcome != Outcome::Any {
-        let index = if job.is_some() { "runs_by_job" } else { "runs_by_outcome" };
-        sql = format!("{sql} INDEXED BY {index}");
-    }
-    sql.push_str(" WHERE run >= :from AND (run, attempt) < (:below, :attempt)");
-    if outcome != Outcome::Any {
-        sql.push_str(" AND outcome IS :outcome");
         values.push((":outcome", &name));
     }
     if let Some((id, occurrence)) = &job {
-        sql.push_str(" AND job = :job AND occurrence = :occurrence");
         values.extend([(":job", id as &dyn ToSql), (":occurrence", occurrence)]);
     }
     if let (Some(end), Some(end_from)) = (&query.id_end, &end_from)
         && !end.is_empty()
     {
-        sql.push_str(" AND substr(run, :end_from) = :end");
         values.extend([(":end_from", end_from as &dyn ToSql), (":end", end)]);
     }
-    sql.push_str(" ORDER BY run DESC, attempt DESC LIMIT :limit");
+    let sql = sql(query, outcome);
     let mut statement = connection.prepare(&sql).told()?;
     let mut rows = statement.query(&values[..]).told()?;
     let mut places = Vec::new();
@@ -152,6 +143,27 @@ fn walk(
         }
     }
     Ok(places)
+}
+
+/// The query of a walk.
+fn sql(query: &Query, outcome: Outcome) -> String {
+    let mut sql = "SELECT run, attempt FROM runs".to_owned();
+    if outcome != Outcome::Any {
+        sql.push_str(" INDEXED BY ");
+        sql.push_str(if query.job.is_some() { "runs_by_job" } else { "runs_by_outcome" });
+    }
+    sql.push_str(" WHERE run >= :from AND (run, attempt) < (:below, :attempt)");
+    if outcome != Outcome::Any {
+        sql.push_str(" AND outcome IS :outcome");
+    }
+    if query.job.is_some() {
+        sql.push_str(" AND job = :job AND occurrence = :occurrence");
+    }
+    if query.id_end.as_ref().is_some_and(|end| !end.is_empty()) {
+        sql.push_str(" AND substr(run, :end_from) = :end");
+    }
+    sql.push_str(" ORDER BY run DESC, attempt DESC LIMIT :limit");
+    sql
 }
 
 /// The records at these places.
@@ -172,6 +184,39 @@ mod tests {
 
     fn at(nanosecond: i128) -> Timestamp {
         Timestamp::from_nanosecond(nanosecond).unwrap()
+    }
+
+    #[test]
+    fn the_end_of_an_id_is_looked_for_in_a_range_of_an_index_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&mut connection).unwrap();
+        let query = |job| Query {
+            job,
+            outcomes: Vec::new(),
+            since: None,
+            until: None,
+            id_end: Some("0123".to_owned()),
+            limit: 1,
+            cursor: None,
+        };
+        let key = "crondServiceTask-0123456789abcdef".parse().ok();
+        for (job, start) in [
+            (None, "SEARCH runs USING COVERING INDEX runs_by_outcome (outcome=? AND run>?"),
+            (
+                key,
+                "SEARCH runs USING COVERING INDEX runs_by_job (job=? AND occurrence=? AND outcome=? AND run>?",
+            ),
+        ] {
+            let sql = format!("EXPLAIN QUERY PLAN {}", sql(&query(job), Outcome::Open));
+            let mut statement = connection.prepare(&sql).unwrap();
+            // Without values: the plan is the same for all.
+            let mut rows = statement.raw_query();
+            let mut steps: Vec<String> = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                steps.push(row.get(3).unwrap());
+            }
+            assert!(steps.len() == 1 && steps[0].starts_with(start), "{steps:?}");
+        }
     }
 
     #[test]

@@ -99,6 +99,17 @@ impl Vhost<'_> {
         .expect("a number")
     }
 
+    /// How many messages of a queue somebody has taken, and has not answered.
+    pub fn unanswered(&self, queue: &str) -> usize {
+        let found = self.rabbit.ask(&format!(
+            "begin {{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r({}, queue, {})), \
+             [{{_, Count}}] = rabbit_amqqueue:info(Queue, [messages_unacknowledged]), Count end",
+            binary(&self.name),
+            binary(queue)
+        ));
+        found.parse().expect("a number")
+    }
+
     /// Puts a message into a queue; properties as Erlang writes them: `#{message_id => <<"1">>}`, headers with types.
     pub fn put(&self, queue: &str, body: &[u8], properties: &str) {
         let fields = [

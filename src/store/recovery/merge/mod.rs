@@ -6,6 +6,9 @@
 //! directives and each setting from whichever of file and snapshot changed it. Where both did, the file holds, and a
 //! [`Warning`] shows both. Where nothing was changed on one side, the result is the text of the other.
 //!
+//! Comments and directives of the snapshot that stand directly above no job, and that neither file nor ancestor has, are
+//! kept: those above all else in front, the others at the end. Those that the snapshot has no more stay.
+//!
 //! Settings are merged for each job by name. A line of the file is rewritten, or commented out, where the first job that
 //! sees it is to have something else; other jobs get lines directly above them. A variable that a job did not have
 //! cannot be taken back where it is in force: so jobs that get other settings go to the end of the file where those below
@@ -17,6 +20,7 @@
 mod ambient;
 mod pair;
 mod plan;
+mod remark;
 mod table;
 mod warning;
 mod write;
@@ -30,6 +34,7 @@ pub use warning::{MOST_WARNINGS, Part, Warning, Warnings};
 use crate::crontab::{Dialect, Format};
 use pair::{Three, pair};
 use plan::Plan;
+use remark::Remarks;
 use write::{Additions, write};
 
 /// The outcome of a merge.
@@ -68,14 +73,14 @@ pub fn merge_jobs(file: &[u8], stored: &[u8], ancestor: &[u8], dialect: &Dialect
     let mut warnings = Warnings::default();
     let pairs = pair(&three, &mut warnings);
     let plan = Plan::of(&three, pairs, &mut warnings);
-    let told = warnings.clone();
+    let (told, remarks) = (warnings.clone(), Remarks::of(&stored, &ancestor));
     let (removed, changed) = plan.counts(&file);
-    let mut written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
+    let mut written = write(&file, &stored, &plan, (Additions::Jobs, &remarks), &mut warnings);
     let mut plan = plan;
     if written.is_strained {
         warnings = told.clone();
         plan = plan.moving(&file);
-        written = write(&file, &stored, &plan, Additions::Jobs, &mut warnings);
+        written = write(&file, &stored, &plan, (Additions::Jobs, &remarks), &mut warnings);
     }
     if reads_as(&written.text, &plan, &three) {
         let added = plan.added.len();
@@ -86,13 +91,13 @@ pub fn merge_jobs(file: &[u8], stored: &[u8], ancestor: &[u8], dialect: &Dialect
     let plan = plan.additions(&file);
     let (added, removed, changed) = (plan.added.len(), 0, 0);
     warnings = told.clone();
-    let text = write(&file, &stored, &plan, Additions::Jobs, &mut warnings).text;
+    let text = write(&file, &stored, &plan, (Additions::Jobs, &remarks), &mut warnings).text;
     if reads_as(&text, &plan, &three) {
         return Merged { text, added, removed, changed, warnings };
     }
     warnings = told;
     warnings.push(Warning::Unreadable { jobs: added });
-    let text = write(&file, &stored, &plan, Additions::Comments, &mut warnings).text;
+    let text = write(&file, &stored, &plan, (Additions::Comments, &remarks), &mut warnings).text;
     Merged { text, added: 0, removed, changed, warnings }
 }
 

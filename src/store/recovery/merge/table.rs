@@ -138,9 +138,9 @@ fn description(
     })
 }
 
-/// A comment's text without the signs and blanks around it.
-fn words(comment: &[u8]) -> &[u8] {
-    let edge = |byte: &u8| matches!(byte, b' ' | b'\t' | b'#');
+/// A comment's text without the signs and blanks around it, and that of any other line.
+pub(super) fn words(comment: &[u8]) -> &[u8] {
+    let edge = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'#');
     let start = comment.iter().position(|byte| !edge(byte)).unwrap_or(comment.len());
     let end = comment.iter().rposition(|byte| !edge(byte)).map_or(start, |last| last + 1);
     &comment[start..end]

@@ -357,3 +357,91 @@ fn ten_thousand_jobs_are_merged_in_one_go() {
     let merged = merge(&table(0, 8_000), &table(2_000, 10_000), &table(0, 9_000), &dialect);
     assert_eq!((merged.added, merged.removed, merged.changed), (1_000, 2_000, 0));
 }
+
+#[test]
+fn comments_that_belong_to_no_job_are_kept() {
+    let image = "\
+# Image 7
+
+PATH=/usr/bin
+0 0 * * * root rotate
+";
+    let edited = "\
+# Image 7
+# Edited by hand: ask Ada
+
+PATH=/usr/bin
+0 0 * * * root rotate
+
+# Below: what the night does.
+# cronkeep: name=nothing
+
+# Dump the database,
+# all of it
+0 2 * * * root dump --all
+
+#30 2 * * * root dump --some
+# the end
+";
+    let new_image = "\
+# Image 8
+
+PATH=/usr/bin
+0 0 * * * root rotate
+30 4 * * * root vacuum
+";
+    assert_eq!(
+        merged(new_image, edited, image),
+        "\
+# Edited by hand: ask Ada
+
+# Image 8
+
+PATH=/usr/bin
+0 0 * * * root rotate
+30 4 * * * root vacuum
+# Dump the database,
+# all of it
+0 2 * * * root dump --all
+
+# Below: what the night does.
+# cronkeep: name=nothing
+
+#30 2 * * * root dump --some
+# the end
+"
+    );
+}
+
+#[test]
+fn a_job_that_was_commented_out_by_hand_is_there_once() {
+    let image = "0 0 * * * root rotate\n0 1 * * * root clean\n";
+    let edited = "#0 0 * * * root rotate\n\n0 1 * * * root clean\n";
+    let new_image = "0 0 * * * root rotate\n0 1 * * * root clean\n0 3 * * * root new\n";
+    assert_eq!(
+        merged(new_image, edited, image),
+        "# 0 0 * * * root rotate\n\n0 1 * * * root clean\n0 3 * * * root new\n"
+    );
+}
+
+#[test]
+fn a_comment_that_the_new_image_removed_does_not_come_back() {
+    let image = "# old\n\n0 0 * * * root rotate\n";
+    let edited = "# old\n# mine\n\n0 0 * * * root rotate\n";
+    let new_image = "0 0 * * * root rotate\n0 3 * * * root new\n";
+    assert_eq!(
+        merged(new_image, edited, image),
+        "# mine\n\n0 0 * * * root rotate\n0 3 * * * root new\n"
+    );
+}
+
+#[test]
+fn what_is_added_below_a_remark_is_not_what_it_is_about() {
+    let image = "0 0 * * * root rotate\n";
+    let edited = "0 0 * * * root rotate\n0 2 * * * root dump\n";
+    let new_image = "0 0 * * * root rotate\n\n# cronkeep: name=nothing\n# the end";
+    assert_eq!(
+        merged(new_image, edited, image),
+        "0 0 * * * root rotate\n\n# cronkeep: name=nothing\n# the end\n\n0 2 * * * root dump\n"
+    );
+}

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::ambient::{self, Ambient, Spelling};
 use super::plan::{Description, Kept, Plan};
+use super::remark::Remarks;
 use super::table::{Job, Table};
 use super::warning::{Warning, Warnings, shown};
 use crate::crontab::{LineKind, Setting, Text};
@@ -30,7 +31,7 @@ pub(super) fn write(
     file: &Table,
     stored: &Table,
     plan: &Plan<'_>,
-    additions: Additions,
+    (additions, remarks): (Additions, &Remarks<'_>),
     warnings: &mut Warnings,
 ) -> Written {
     let mut writer = Writer {
@@ -55,6 +56,7 @@ pub(super) fn write(
         Additions::Jobs => writer.append(&mut text, stored, &plan.added),
         Additions::Comments => writer.append_comments(&mut text, stored, &plan.added),
     }
+    let text = remarks.add(text, writer.ending);
     Written { text, is_strained }
 }
 
@@ -299,8 +301,7 @@ impl Writer<'_, '_> {
             let job = &stored.jobs[at];
             let above = self.settings_for(job, &job.ambient, stored.user_of(job));
             let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
-            lines.extend(job.description.map(|place| stored.text(place).trim_ascii()));
-            lines.extend(job.directives.iter().map(|&place| stored.text(place).trim_ascii()));
+            lines.extend((job.run..job.place).map(|place| stored.text(place).trim_ascii()));
             lines.push(stored.text(job.place));
             self.append_lines(text, &lines);
         }

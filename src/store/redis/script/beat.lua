@@ -44,6 +44,18 @@ if leaving then
 end
 
 local orphans, lost = {}, {}
+
+-- Has a run told to the one that asks: its line. None where nothing is known of it any more.
+local function tell(run)
+  local json = call('HGET', 'records', run)
+  if not json then
+    call('HDEL', 'open', run)
+    return nil
+  end
+  lost[#lost + 1] = json
+  return 's ' .. run .. ' ' .. me
+end
+
 local function look()
   local any_dead = false
   for replica, life in pairs(known) do
@@ -59,21 +71,26 @@ local function look()
   if not (sweep or any_dead) or now < returned + expiry then
     return
   end
-  local left, all = false, call('HGETALL', 'fires')
+  local left, taken, all = false, 0, call('HGETALL', 'fires')
   for place = 1, #all, 2 do
     local job, lines, changed = all[place], {}, false
     for line in string.gmatch(all[place + 1], '[^\n]+') do
       local run, replica = string.match(line, '^s (%S+ %S+) (.*)$')
-      if run then
-        if not lives(known, replica) then
-          if (known[replica] and known[replica].host ~= host) or #lost >= 200 then
-            left = true
-          else
-            line = 's ' .. run .. ' ' .. me
-            changed = true
-            call('HSET', 'open', run, me)
-            lost[#lost + 1] = call('HGET', 'records', run) or ''
+      if run and lives(known, replica) then
+        -- Its owner took it over, and has not dealt with it yet: it may not even have heard that it did.
+        if call('HGET', 'open', run) ~= replica then
+          left = true
+          if replica == me then
+            line = tell(run)
           end
+        end
+      elseif run then
+        left = true
+        if not (known[replica] and known[replica].host ~= host) and taken < 200 then
+          -- It stays open as the dead one's.
+          taken = taken + 1
+          line = tell(run)
+          changed = true
         end
       else
         local mark, number, owner = string.match(line, '^%a (%S+ %S+ %S+) (%d+) (.*)$')
@@ -85,9 +102,15 @@ local function look()
           end
         end
       end
-      lines[#lines + 1] = line
+      if line then
+        lines[#lines + 1] = line
+      else
+        changed = true
+      end
     end
-    if changed then
+    if changed and #lines == 0 then
+      call('HDEL', 'fires', job)
+    elseif changed then
       call('HSET', 'fires', job, table.concat(lines, '\n') .. '\n')
     end
   end

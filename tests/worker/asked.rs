@@ -1,0 +1,167 @@
+//! Orders that come again, or are sent again: the sender knows whether they were started.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::daemon::{WAIT, begin, daemon, expect_history, started, stop};
+use crate::rabbit;
+use crate::redis::Redis;
+use crate::sent::{QUEUE, Sender};
+
+#[test]
+fn an_order_whose_worker_died_before_it_started_it_is_started_by_another() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    for options in ["", "result=none"] {
+        let sender = Sender::new(rabbit);
+        let one = sender.worker("one").start();
+        let crond = daemon(&sender, options, "echo ran >> {dir}/ran").start();
+        crond.wait_for_socket();
+        // It has the order, and does nothing with it.
+        one.signal(Signal::SIGSTOP);
+        let waiting = begin(&crond);
+        sender.expect_unanswered(1);
+        let two = sender.worker("two").start();
+        one.signal(Signal::SIGKILL);
+        drop(one.wait());
+        sender.expect_file("ran", "ran\n");
+        assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+        expect_history(&crond, &["succeeded"]);
+        two.stop();
+        crond.stop();
+        assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+    }
+}
+
+#[test]
+fn a_run_that_nobody_waits_for_is_lost_with_its_worker_where_the_entry_does_not_allow_more() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let one = sender.worker("one").start();
+    let crond = daemon(&sender, "result=none", WAIT).start();
+    drop(begin(&crond).wait_with_output());
+    sender.expect_file("ran", "ran\n");
+    let mut two = sender.worker("two").start();
+    one.signal(Signal::SIGKILL);
+    drop(one.wait());
+    two.expect("order.returned");
+    expect_history(&crond, &["lost"]);
+    fs::write(sender.path().join("go"), "").unwrap();
+    two.stop();
+    crond.stop();
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+}
+
+#[test]
+fn a_run_that_nobody_waits_for_is_started_again_as_often_as_its_entry_allows() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let one = sender.worker("one").start();
+    let crond = daemon(&sender, "result=none retries=1", WAIT).start();
+    drop(begin(&crond).wait_with_output());
+    sender.expect_file("ran", "ran\n");
+    let two = sender.worker("two").start();
+    one.signal(Signal::SIGKILL);
+    drop(one.wait());
+    sender.expect_file("ran", "ran\nran\n");
+    let mut three = sender.worker("three").start();
+    two.signal(Signal::SIGKILL);
+    drop(two.wait());
+    three.expect("order.returned");
+    expect_history(&crond, &["lost"]);
+    fs::write(sender.path().join("go"), "").unwrap();
+    three.stop();
+    crond.stop();
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\nran\n", 0));
+}
+
+#[test]
+fn an_order_that_somebody_sends_again_to_another_worker_is_refused() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
+    let waiting = begin(&crond);
+    sender.expect_depth(QUEUE, 1);
+    let order = sender.take().remove(0);
+    sender.put(&order);
+    let one = sender.worker("one").start();
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+    one.stop();
+    let mut two = sender.worker("two").start();
+    sender.put(&order);
+    let refused = two.expect("order.refused");
+    assert!(refused["reason"].as_str().unwrap().contains("another worker"), "{refused}");
+    two.stop();
+    // And after a restart of the daemon.
+    drop(crond.again(Signal::SIGKILL));
+    let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
+    crond.wait_for_socket();
+    let mut three = sender.worker("three").start();
+    sender.put(&order);
+    three.expect("order.refused");
+    expect_history(&crond, &["succeeded"]);
+    three.stop();
+    crond.stop();
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+}
+
+/// Without a sender who could be asked.
+#[test]
+fn an_order_that_is_sent_again_is_refused_by_every_worker_that_shares_a_redis() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let Some(redis) = Redis::start() else { return };
+    let sender = Sender::new(rabbit);
+    let url = redis.url();
+    let worker = |state: &'static str| {
+        sender.worker(state).arg("--store").arg(&url).arg("--namespace").arg("shop").start()
+    };
+    let one = worker("one");
+    let order = sender.order("echo ran >> {dir}/ran");
+    let id = sender.send(&order);
+    assert_eq!(sender.end(&id).outcome, "succeeded");
+    one.stop();
+    let mut two = worker("two");
+    sender.send(&order);
+    let refused = two.expect("order.refused");
+    assert!(refused["reason"].as_str().unwrap().contains("taken before"), "{refused}");
+    two.stop();
+    assert_eq!(sender.read("ran"), "ran\n");
+}
+
+#[test]
+fn nothing_is_started_while_the_redis_is_away_that_knows_what_was_taken() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let worker = sender
+        .worker("one")
+        .env("CRONKEEP_STORE", "redis://127.0.0.1:1")
+        .env("CRONKEEP_NAMESPACE", "shop")
+        .start();
+    let ended = sender.end(&sender.send(&sender.order("echo ran >> {dir}/ran")));
+    assert_eq!(ended.outcome, "could not start");
+    assert!(ended.reason.unwrap().contains("cannot remember it"));
+    worker.stop();
+    assert_eq!(sender.read("ran"), "");
+}
+
+#[test]
+fn a_run_says_soon_that_a_worker_has_another_key() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let key = sender.path().join("other-key");
+    fs::write(&key, "another key, of thirty-two bytes").unwrap();
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut worker = sender.worker("worker").arg("--key").arg(key.to_str().unwrap()).start_bare();
+    let mut crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
+    let mut waiting = begin(&crond);
+    let run = started(&mut crond);
+    worker.expect("order.refused");
+    crond.expect_where("run.output", |event| {
+        event["line"].as_str().unwrap().contains("the worker's key")
+    });
+    assert!(waiting.try_wait().unwrap().is_none(), "nothing was proved");
+    stop(&crond, &run);
+    drop(waiting.wait());
+    worker.stop();
+    crond.stop();
+}
