@@ -215,3 +215,19 @@ async fn readyz(State(requests): State<Requests>) -> Answer<Response> {
 fn told(status: StatusCode, health: &Health) -> Response {
     (status, Json(health)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn clients_that_hang_do_not_keep_those_waiting_who_control_the_daemon() {
+        let _all = READING_OF_OTHERS.acquire_many(2).await.unwrap();
+        let ((requests, _daemon), lasting) = (Requests::channel(), Lasting::default());
+        let by = |user| hand_over(&requests, user, &lasting, Body::from("{}"));
+        let answer = timeout(PATIENCE, by(None)).await.expect("it is read at once");
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let waits = timeout(Duration::from_millis(50), by(Some("alice".to_owned())));
+        assert!(waits.await.is_err(), "others wait for their turn");
+    }
+}

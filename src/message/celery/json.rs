@@ -94,12 +94,12 @@ impl<'de> Deserialize<'de> for Pairs<'de> {
                 let mut pairs: Vec<(String, &RawValue)> = Vec::new();
                 let mut places = HashMap::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    match places.get(&name).and_then(|place: &usize| pairs.get_mut(*place)) {
-                        Some(pair) => pair.1 = value,
-                        None => {
-                            places.insert(name.clone(), pairs.len());
-                            pairs.push((name, value));
-                        }
+                    let known = places.get(&name).and_then(|place: &usize| pairs.get_mut(*place));
+                    if let Some(pair) = known {
+                        pair.1 = value;
+                    } else {
+                        places.insert(name.clone(), pairs.len());
+                        pairs.push((name, value));
                     }
                 }
                 Ok(Pairs(pairs))
