@@ -88,7 +88,7 @@ impl Log {
             self.flush();
             let before = last.replace(woken);
             if before.is_some_and(|before| woken.saturating_sub(before) < PAUSE) {
-                std::thread::sleep(PAUSE);
+                std::thread::park_timeout(PAUSE);
             }
         }
         Self::tell_repeats(self.repeated.drain());

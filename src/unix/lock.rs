@@ -232,6 +232,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test waits for its own child")]
     fn a_zombie_holds_nothing() {
         use nix::sys::wait::{Id, WaitPidFlag, waitid};
         let mut child = std::process::Command::new("true").spawn().unwrap();

@@ -34,9 +34,7 @@ pub fn all() -> Vec<Member> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(|pid: i32| {
-            stat(Pid::from_raw(pid))
-        })
+        .filter_map(|pid: i32| stat(Pid::from_raw(pid)))
         .collect()
 }
 

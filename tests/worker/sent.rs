@@ -19,7 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use crate::harness::{PATIENCE, Running};
-use crate::rabbit::{Drained, Rabbit, Vhost};
+use crate::rabbit::vhost::Drained;
+use crate::rabbit::{Rabbit, Vhost};
 
 /// The queue of orders.
 pub const QUEUE: &str = "batch";

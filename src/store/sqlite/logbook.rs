@@ -31,7 +31,7 @@ const SLOT: usize = 256;
 /// Bytes of what tells a slot that was written in full.
 const SUM: usize = 8;
 /// So many starts may be noted that the database does not have yet.
-pub(super) const SLOTS: u64 = 1_024;
+pub(super) const SLOTS: usize = 1_024;
 
 /// Notes starts. One thread does, while another says which the database has.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Logbook {
 struct Page {
     /// The number of the last start that was noted.
     last: u64,
-    slot: u64,
+    slot: usize,
 }
 
 /// A start that was noted, and which replica would make it.
@@ -76,7 +76,7 @@ impl Logbook {
         if !metadata.is_file() || metadata.uid() != geteuid().as_raw() {
             return Err(io::Error::new(ErrorKind::PermissionDenied, "it is not a file of ours"));
         }
-        let mut bytes = vec![0; SLOT * (SLOTS as usize + 1)];
+        let mut bytes = vec![0; SLOT * (SLOTS + 1)];
         let read = read_all(&file, &mut bytes)?;
         let (head, slots) = bytes.split_at(SLOT);
         if head.starts_with(MAGIC) {
@@ -138,8 +138,8 @@ impl Logbook {
     }
 }
 
-fn place_of(slot: u64) -> u64 {
-    (slot + 1) * SLOT as u64
+fn place_of(slot: usize) -> u64 {
+    ((slot + 1) * SLOT) as u64
 }
 
 /// Reads from the beginning until the buffer is full, or the file ends; how much there was.
@@ -284,23 +284,24 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("starts");
         let (logbook, _) = Logbook::open(&path).unwrap();
-        for number in 1..=SLOTS {
+        let most = SLOTS as u64;
+        for number in 1..=most {
             assert_eq!(logbook.note(&start(number), ""), Some(number));
         }
         assert_eq!(logbook.note(&start(0), ""), None);
-        logbook.keep(SLOTS - 1);
+        logbook.keep(most - 1);
         assert_eq!(logbook.note(&start(0), ""), None);
-        logbook.keep(SLOTS);
-        assert_eq!(logbook.note(&start(0), ""), Some(SLOTS + 1));
-        let longest = (SLOTS + 1) * SLOT as u64;
+        logbook.keep(most);
+        assert_eq!(logbook.note(&start(0), ""), Some(most + 1));
+        let longest = (most + 1) * SLOT as u64;
         assert!(fs::metadata(&path).unwrap().len() <= longest);
         // What an earlier life has left goes on to count until it is kept.
         drop(logbook);
         let (logbook, noted) = Logbook::open(&path).unwrap();
-        assert_eq!((noted.len(), noted[0].number), (1, SLOTS + 1));
+        assert_eq!((noted.len(), noted[0].number), (1, most + 1));
         assert_eq!(logbook.note(&start(0), ""), None);
         logbook.keep_all();
-        assert_eq!(logbook.note(&start(0), ""), Some(SLOTS + 2));
+        assert_eq!(logbook.note(&start(0), ""), Some(most + 2));
     }
 
     #[test]

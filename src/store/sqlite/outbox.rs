@@ -167,7 +167,8 @@ pub(super) fn unpost(
 ) -> Result<(), StoreError> {
     let mut tally = Tally::read(connection)?;
     // What was confirmed goes whosever it is; what is given up goes unless somebody else has it.
-    let sql = "DELETE FROM outbox WHERE id = ?1 AND (?2 IS NULL OR owner = ?2) RETURNING length(bytes)";
+    let sql =
+        "DELETE FROM outbox WHERE id = ?1 AND (?2 IS NULL OR owner = ?2) RETURNING length(bytes)";
     let mut statement = connection.prepare_cached(sql).told()?;
     let confirmed = done.confirmed.iter().map(|id| (id, None));
     let dropped = done.dropped.iter().map(|id| (id, Some(&done.owner)));
