@@ -165,10 +165,10 @@ async fn serve(
     told: std_mpsc::SyncSender<()>,
 ) -> anyhow::Result<ExitCode> {
     let Outside { notify, locks, output } = outside;
-    let reading = Ahead::begin(&config.sources);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
+    let reading = Ahead::begin(&config.sources);
     let mut bus = Bus::builder();
     let events = bus.subscribe_bounded();
     let hook_events = bus.subscribe();

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::standing::Key;
 use crate::config::PlaceSpec;
-use crate::crontab::{self, Crontab, Source};
+use crate::crontab::{self, Crontab, Dialect, Source};
 use crate::job::Ids;
 use crate::watch::{self, Shape, Surveyed, content_hash};
 
@@ -45,24 +45,43 @@ impl Reading {
 ///
 /// Whether it is taken, and whether recovery leaves it as it is, is known later: whoever wants it says what it has to be.
 pub(super) struct Ahead {
-    key: Key,
-    /// The hash of its text, once it has that.
-    text: Receiver<u64>,
+    /// Which it is, and the hash of its text, once it has that.
+    found: Receiver<(Key, u64)>,
+    known: Option<(Key, u64)>,
     reading: Receiver<Reading>,
 }
 
+/// A crontab that may be read ahead.
+struct Candidate {
+    key: Key,
+    name: Arc<str>,
+    dialect: Dialect,
+}
+
 impl Ahead {
-    /// Begins with the first of the places that is a large file; none if there is none.
+    /// Begins with the first of the places that is a large file, if there is one; none where no place is a file.
+    ///
+    /// Returns at once, also where a file system does not answer.
     pub(super) fn begin(places: &[PlaceSpec]) -> Option<Self> {
-        let is_large = |spec: &PlaceSpec| {
-            let found = fs::metadata(&spec.place.path);
-            spec.place.shape != Shape::Folder
-                && found.is_ok_and(|found| found.is_file() && found.len() >= LARGE as u64)
+        let files = places.iter().enumerate().filter(|(_, spec)| spec.place.shape != Shape::Folder);
+        let files: Vec<(Candidate, Surveyed)> = files
+            .filter_map(|(index, spec)| {
+                let file = Surveyed { path: spec.place.path.clone(), trust: spec.place.trust };
+                let key = (index, Arc::from(file.path.as_path()));
+                Some((Candidate::of(places, key)?, file))
+            })
+            .collect();
+        if files.is_empty() {
+            return None;
+        }
+        let is_large = |file: &Surveyed| {
+            let found = fs::metadata(&file.path);
+            found.is_ok_and(|found| found.is_file() && found.len() >= LARGE as u64)
         };
-        let (index, spec) = places.iter().enumerate().find(|(_, spec)| is_large(spec))?;
-        let file = Surveyed { path: spec.place.path.clone(), trust: spec.place.trust };
-        let key = (index, Arc::from(file.path.as_path()));
-        Ahead::of(places, key, move || watch::read_once(&file).ok())
+        Ahead::of(move || {
+            let (candidate, file) = files.into_iter().find(|(_, file)| is_large(file))?;
+            Some((candidate, watch::read_once(&file).ok()?))
+        })
     }
 
     /// Begins with a crontab that was just written and is about to be found; none if it is small.
@@ -70,40 +89,44 @@ impl Ahead {
         if text.len() < LARGE {
             return None;
         }
-        Ahead::of(places, key, move || Some(text))
+        let candidate = Candidate::of(places, key)?;
+        Ahead::of(move || Some((candidate, text)))
     }
 
-    fn of(
-        places: &[PlaceSpec],
-        key: Key,
-        bytes: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
-    ) -> Option<Self> {
-        let dialect = places.get(key.0)?.dialect(&key.1);
-        let name: Arc<str> = key.1.display().to_string().into();
-        let (told, text) = sync_channel(1);
+    fn of(find: impl FnOnce() -> Option<(Candidate, Vec<u8>)> + Send + 'static) -> Option<Self> {
+        let (told, found) = sync_channel(1);
         let (done, reading) = sync_channel(1);
         let work = move || {
-            let Some(bytes) = bytes() else { return };
+            let Some((Candidate { key, name, dialect }, bytes)) = find() else { return };
             // Where nobody asks any more, nobody is told.
-            let _ = told.send(content_hash(&bytes));
+            let _ = told.send((key, content_hash(&bytes)));
             let _ = done.send(Reading::of(Source { name, bytes, dialect }));
         };
         let thread = thread::Builder::new().name("cronkeep-ahead".to_owned());
-        thread.spawn(work).ok().map(|_| Ahead { key, text, reading })
+        thread.spawn(work).ok().map(|_| Ahead { found, known: None, reading })
     }
 
-    /// Whether it is this crontab.
-    pub(super) fn is_of(&self, key: &Key) -> bool {
-        self.key == *key
+    /// Whether it is this crontab, as far as is known by now: it is not waited for.
+    pub(super) fn is_of(&mut self, key: &Key) -> bool {
+        if self.known.is_none() {
+            self.known = self.found.try_recv().ok();
+        }
+        self.known.as_ref().is_some_and(|(known, _)| known == key)
     }
 
     /// The crontab as read, if this is its text.
-    ///
-    /// A file that is not there yet, because its file system does not answer, is not waited for.
     pub(super) fn take(self, text: &[u8]) -> Option<Reading> {
-        let is_it = self.text.try_recv() == Ok(content_hash(text));
+        let is_it = self.known.is_some_and(|(_, hash)| hash == content_hash(text));
         let reading = if is_it { self.reading.recv().ok() } else { None };
         reading.filter(|reading| reading.source.bytes == text)
+    }
+}
+
+impl Candidate {
+    fn of(places: &[PlaceSpec], key: Key) -> Option<Self> {
+        let dialect = places.get(key.0)?.dialect(&key.1);
+        let name = key.1.display().to_string().into();
+        Some(Candidate { key, name, dialect })
     }
 }
 
@@ -114,7 +137,6 @@ mod tests {
     use super::*;
     use crate::args::Cli;
     use crate::config::{Config, Host};
-    use crate::crontab::Dialect;
 
     fn read(lines: usize) -> Reading {
         let text = "0 0 * * * true\n".repeat(lines);
@@ -144,16 +166,13 @@ mod tests {
 
     /// Waits until it has the text: it is not waited for otherwise.
     fn has_text(ahead: Ahead) -> Ahead {
-        let hash = ahead.text.recv().unwrap();
-        let (told, text) = sync_channel(1);
-        told.send(hash).unwrap();
-        Ahead { text, ..ahead }
+        Ahead { known: ahead.found.recv().ok(), ..ahead }
     }
 
     #[test]
     fn a_large_file_is_read_ahead_and_taken_for_the_same_text_only() {
         let (_folder, ahead, key, text) = ahead(10_000);
-        let ahead = has_text(ahead.unwrap());
+        let mut ahead = has_text(ahead.unwrap());
         assert!(ahead.is_of(&key) && !ahead.is_of(&(1, key.1)));
         let reading = ahead.take(&text).unwrap();
         assert_eq!(reading.crontab.entries().count(), 10_000);
@@ -164,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_small_file_is_not_read_ahead() {
-        assert!(ahead(10).1.is_none());
+        let (_folder, ahead, key, _) = ahead(10);
+        assert!(!has_text(ahead.unwrap()).is_of(&key));
     }
 
     #[test]

@@ -75,6 +75,10 @@ struct Log {
 }
 
 impl Log {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whatever ends the pause sooner would be woken for each event"
+    )]
     fn run(&mut self, mut events: Bounded, progress: &SyncSender<()>) {
         let mut last = None;
         while let Some(event) = events.blocking_recv() {
@@ -88,7 +92,7 @@ impl Log {
             self.flush();
             let before = last.replace(woken);
             if before.is_some_and(|before| woken.saturating_sub(before) < PAUSE) {
-                std::thread::park_timeout(PAUSE);
+                std::thread::sleep(PAUSE);
             }
         }
         Self::tell_repeats(self.repeated.drain());

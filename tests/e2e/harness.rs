@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -91,6 +91,8 @@ impl Crond {
         let socket = socket.map(|(_, path)| PathBuf::from(path));
         let mut words = self.wrapper;
         words.push(env!("CARGO_BIN_EXE_cronkeep").into());
+        // One for both: what is told is seen in the order in which it was.
+        let (stream, told) = std::io::pipe().unwrap();
         let child = outside_cronkeep(Command::new(&words[0]))
             .args(&words[1..])
             .args(["--log-format", "json", "--log-level", "debug"])
@@ -101,11 +103,11 @@ impl Crond {
             .envs(self.environment)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(told.try_clone().unwrap())
+            .stderr(told)
             .spawn()
             .expect("the daemon starts");
-        let mut running = Running::of(child, self.folder);
+        let mut running = Running::of(child, self.folder, stream);
         if let Some(socket) = socket {
             running.socket = socket;
         }
@@ -121,26 +123,21 @@ impl Crond {
 }
 
 impl Running {
-    /// A daemon that was started, and the folder that it lives on.
-    pub fn of(mut child: Child, folder: impl Into<Arc<TempDir>>) -> Self {
+    /// A daemon that was started, the folder that it lives on, and what it tells.
+    pub fn of(child: Child, folder: impl Into<Arc<TempDir>>, stream: PipeReader) -> Self {
         let folder = folder.into();
         let (sender, events) = channel();
-        let streams: [Box<dyn std::io::Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for stream in streams {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stream).split(b'\n') {
-                    let Ok(line) = line else { break };
-                    let line = String::from_utf8_lossy(&line).into_owned();
-                    let event = serde_json::from_str(&line)
-                        .unwrap_or_else(|_| serde_json::json!({ "event": "", "raw": line }));
-                    if sender.send(event).is_err() {
-                        break;
-                    }
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n') {
+                let Ok(line) = line else { break };
+                let line = String::from_utf8_lossy(&line).into_owned();
+                let event = serde_json::from_str(&line)
+                    .unwrap_or_else(|_| serde_json::json!({ "event": "", "raw": line }));
+                if sender.send(event).is_err() {
+                    break;
                 }
-            });
-        }
+            }
+        });
         let socket = folder.path().join(SOCKET);
         Running { child, events, seen: VecDeque::new(), folder, socket }
     }

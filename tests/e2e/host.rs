@@ -91,6 +91,7 @@ impl Host {
 
     /// Starts the daemon on the host's crontabs, and waits until they are in force.
     pub fn start(self) -> Running {
+        let (stream, told) = std::io::pipe().unwrap();
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT])
@@ -104,10 +105,12 @@ impl Host {
             .args(&self.arguments)
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stdout(told.try_clone().unwrap())
+            .stderr(told);
         let child = command.spawn().expect("unshare starts");
-        let mut running = Running::of(child, self.folder);
+        // Else it would never end for us.
+        drop(command);
+        let mut running = Running::of(child, self.folder, stream);
         running.expect("crontab.loaded");
         running
     }

@@ -85,7 +85,7 @@ fn a_link_leads_to_the_database_whose_mode_stays() {
             assert_eq!(mode(&target), 0o640);
             assert!(state(&*folder.store(Access::Read), key(1)).await.paused);
             drop(store);
-            assert_eq!(names(folder), ["cronkeep.db", "elsewhere.db"]);
+            assert_eq!(names(folder), ["cronkeep.db", "elsewhere.db", "elsewhere.db-starts"]);
             let other = open(folder.opening(Address::Sqlite(target), Access::Owned));
             assert!(state(&*other, key(1)).await.paused);
         });
@@ -99,7 +99,7 @@ fn a_broken_database_behind_a_link_is_put_aside_where_it_is() {
         fs::write(&target, vec![0xff; 100_000]).unwrap();
         write(&*folder.store(Access::Owned), [Write::Pause(key(1))]).await;
         let aside = "elsewhere.db.corrupt-20270115T080000Z";
-        assert_eq!(names(folder), ["cronkeep.db", "elsewhere.db", aside]);
+        assert_eq!(names(folder), ["cronkeep.db", "elsewhere.db", "elsewhere.db-starts", aside]);
         assert!(fs::symlink_metadata(folder.path()).unwrap().is_symlink());
     });
 }
@@ -199,7 +199,7 @@ fn a_newer_schema_is_left_alone_and_told_by_its_version() {
             assert!(store.write(vec![Write::Pause(key(1))]).await.is_err());
         }
         assert_eq!(fs::read(folder.path()).unwrap(), before);
-        assert_eq!(names(folder), ["cronkeep.db"]);
+        assert_eq!(names(folder), ["cronkeep.db", "cronkeep.db-starts"]);
     });
 }
 
@@ -261,7 +261,7 @@ fn what_is_no_database_is_put_aside_and_told() {
             assert!(state(&*folder.store(Access::Owned), key(1)).await.paused);
             let [told] = &folder.told()[..] else { panic!("told once") };
             let names = names(folder);
-            let [_, aside] = &names[..] else { panic!("{names:?}") };
+            let [_, _, aside] = &names[..] else { panic!("{names:?}") };
             assert_eq!(aside, "cronkeep.db.corrupt-20270115T080000Z");
             assert!(told.contains(aside), "{told}");
             assert_eq!(fs::read(folder.folder().join(aside)).unwrap(), garbage, "nothing is lost");
