@@ -255,6 +255,7 @@ impl<'a> Starting<'a> {
                 command.env_remove(name);
             }
         }
+        let (stream, told) = std::io::pipe().unwrap();
         let child = command
             .args(["worker", "--queue", QUEUE, "--log-format", "json", "--log-level", "debug"])
             .args(self.arguments)
@@ -263,11 +264,11 @@ impl<'a> Starting<'a> {
             .envs(self.environment)
             .current_dir(self.sender.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(told.try_clone().unwrap())
+            .stderr(told)
             .spawn()
             .unwrap();
-        let mut running = Running::of(child, Arc::clone(&self.sender.folder));
+        let mut running = Running::of(child, Arc::clone(&self.sender.folder), stream);
         running.expect("worker.started");
         running
     }
