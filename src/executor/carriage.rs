@@ -217,7 +217,7 @@ impl<F: FnOnce() -> Option<Base> + Send + 'static> Attendance<F> {
 }
 
 /// Whether a job's runs are for a worker to carry out.
-fn is_for_worker(job: &Job) -> bool {
+pub(super) fn is_for_worker(job: &Job) -> bool {
     matches!(job.policy().executor, Executor::Worker(_))
 }
 

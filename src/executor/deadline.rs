@@ -28,6 +28,8 @@ pub(super) enum Deadline {
     Untold(RunId, u32),
     /// The processes that are being ended are to be looked for.
     Look,
+    /// Starts that are noted before they are made should have got on by now.
+    Notes,
 }
 
 /// A deadline that is set; give it back to [`Deadlines::cancel`].

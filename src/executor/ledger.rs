@@ -2,6 +2,7 @@
 //!
 //! Starts that are released while the store is being asked are gathered and asked for together.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +10,16 @@ use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
 
 use super::Core;
+use super::carriage::is_for_worker;
+use super::deadline::{Deadline, Set};
 use super::life::Phase;
 use super::start::Report;
-use super::ticket::Ticket;
+use super::ticket::{Note, Ticket};
 use crate::event::{Fire, Run, Settlement, Started};
 use crate::store::record::RecordedOutcome;
 use crate::store::{
-    Conditions, Handle, Mark, NotedStart, Owed, Permission, RunRecord, Standing, Start, StoreError,
-    WhenDown, Write,
+    Conditions, Handle, Mark, Owed, Permission, RunRecord, Standing, Start, StoreError, WhenDown,
+    Write,
 };
 use crate::unix::{Pid, process};
 
@@ -32,6 +35,9 @@ const HANGS: Duration = Duration::from_millis(200);
 
 /// How soon a store that has not answered is asked again for a start that is not made without it.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether notes get on. One that does not within two looks is not waited for.
+const LOOK: Duration = Duration::from_millis(125);
 
 /// Why what the store has not permitted does not start.
 const TAKEN: &str = "another replica has started it";
@@ -57,6 +63,13 @@ pub struct Ledger {
     pausing: bool,
     /// The tickets of starts that the store may have recorded without an answer.
     unheard: Vec<u64>,
+    /// The tickets of starts that are noted before they are made.
+    noting: HashSet<u64>,
+    /// When it is looked next whether notes get on, and how many were begun when it was last.
+    look: Option<Set>,
+    seen: u64,
+    /// Whether they did not: none is begun as long as one waits.
+    hangs: bool,
     /// Who learns what became of fires, where replicas share them.
     told: Option<mpsc::UnboundedSender<Settlement>>,
 }
@@ -74,6 +87,10 @@ impl Ledger {
             asking: false,
             making: Vec::new(),
             pausing: false,
+            noting: HashSet::new(),
+            look: None,
+            seen: 0,
+            hangs: false,
             unheard: Vec::new(),
             told: None,
         }
@@ -106,12 +123,18 @@ impl Ledger {
             && matches!(*self.standing.borrow(), Standing::Down { .. })
     }
 
-    /// Notes at once that a run starts; none: it is to be asked for. Where replicas share the starts it always is.
-    fn note_at_once(&self, run: &Run) -> Option<NotedStart> {
-        if self.told.is_some() || self.asking || !self.waiting.is_empty() {
+    /// How a start may be noted; none: it is to be asked for. Where replicas share the starts it always is.
+    fn note(&mut self, run: &Run) -> Option<Note> {
+        if self.told.is_some() || self.asking || !self.waiting.is_empty() || !self.store.may_note()
+        {
             return None;
         }
-        self.store.note_start(start(run), &self.conditions.borrow().lease.replica)
+        if self.hangs && self.store.notes_under_way().1 > 0 {
+            return None;
+        }
+        self.hangs = false;
+        let replica = self.conditions.borrow().lease.replica.clone();
+        Some(Note { store: self.store.clone(), start: start(run), replica })
     }
 
     /// Has it recorded later that a run starts.
@@ -161,13 +184,59 @@ impl Ledger {
 impl Core {
     /// Has a start made, once it is recorded where there is something to record it in.
     pub(super) fn submit(&mut self, ticket: Arc<Ticket>) {
+        let job = &ticket.run().fire.job;
+        // Only who makes a process notes its start.
+        let has_process = !self.is_carried(job) && !is_for_worker(job);
         let Some(ledger) = &mut self.ledger else { return self.make(ticket) };
-        let Some(noted) = ledger.note_at_once(ticket.run()) else {
+        let Some(note) = ledger.note(ticket.run()).filter(|_| has_process) else {
             return ledger.waiting.push(ticket);
         };
+        ticket.have_noted(note);
+        ledger.noting.insert(ticket.number);
+        if ledger.look.is_none() {
+            ledger.seen = ledger.store.notes_under_way().0;
+            ledger.look = Some(self.deadlines.set(Deadline::Notes, LOOK));
+        }
         self.make(ticket);
-        if let Some(ledger) = &self.ledger {
-            ledger.store.keep_start(noted);
+    }
+
+    /// A start could not be noted.
+    pub(super) fn unnoted(&mut self, number: u64) {
+        self.made(number);
+        let Some(ticket) = self.starts.ticket(number) else { return };
+        if let Some(ledger) = &mut self.ledger {
+            ledger.waiting.push(ticket);
+        }
+        self.record(false);
+    }
+
+    /// Looks whether notes get on. Where they do not, their starts are made without, and recorded when that can be.
+    pub(super) fn look_at_notes(&mut self) {
+        let Some(ledger) = &mut self.ledger else { return };
+        ledger.look = None;
+        if ledger.noting.is_empty() {
+            return;
+        }
+        let (begun, under_way) = ledger.store.notes_under_way();
+        if under_way == 0 || begun != ledger.seen {
+            ledger.seen = begun;
+            ledger.look = Some(self.deadlines.set(Deadline::Notes, LOOK));
+            return;
+        }
+        ledger.hangs = true;
+        let numbers = std::mem::take(&mut ledger.noting);
+        for number in numbers {
+            let Some(ticket) = self.starts.ticket(number) else { continue };
+            match ticket.give_up_note() {
+                Some(true) => self.start_unrecorded(std::slice::from_ref(&ticket)),
+                // The thread that takes it does not note it any more.
+                Some(false) => {
+                    if let Some(ledger) = &self.ledger {
+                        ledger.note_start(ticket.run());
+                    }
+                }
+                None => {}
+            }
         }
     }
 
@@ -228,6 +297,12 @@ impl Core {
     pub(super) fn made(&mut self, number: u64) {
         if let Some(ledger) = &mut self.ledger {
             ledger.making.retain(|making| *making != number);
+            if ledger.noting.remove(&number)
+                && ledger.noting.is_empty()
+                && let Some(look) = ledger.look.take()
+            {
+                self.deadlines.cancel(look);
+            }
         }
     }
 

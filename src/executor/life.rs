@@ -418,6 +418,7 @@ impl Core {
                     self.settle(id);
                 }
             }
+            Deadline::Notes => self.look_at_notes(),
             Deadline::Look => {
                 self.look = None;
                 self.reap();

@@ -69,6 +69,8 @@ pub(super) struct Errand {
 /// What the actor is told of starts; all of it goes to [`Core::begun`].
 #[derive(Debug)]
 pub(super) enum Report {
+    /// A start could not be noted: it is to be recorded before it is made.
+    Unnoted(u64),
     /// An errand is to be started.
     Asked(Errand),
     /// A child executes its program.
@@ -210,6 +212,11 @@ impl Starts {
         Arc::clone(&self.mailer)
     }
 
+    /// A start that was begun.
+    pub(super) fn ticket(&self, number: u64) -> Option<Arc<Ticket>> {
+        self.pending.get(&number).map(|pending| Arc::clone(&pending.ticket))
+    }
+
     /// Where reports are sent.
     pub(super) fn reports(&self) -> mpsc::UnboundedSender<Report> {
         self.reports.clone()
@@ -278,6 +285,7 @@ impl Core {
                 self.made(failure.number);
                 self.fail(failure);
             }
+            Report::Unnoted(number) => self.unnoted(number),
             Report::Hanging(last) => self.wait_no_longer(last),
             Report::Gone(run) => self.survivor_gone(run),
             Report::Carried(run, attempt, carried) => self.carried_out(run, attempt, carried),

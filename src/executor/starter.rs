@@ -20,7 +20,7 @@ use super::account::{self, Accounts, Answer, Known};
 use super::setup::{Refusal, Setup};
 use super::shell::{Base, Host};
 use super::start::{Begun, Failure, Report};
-use super::ticket::{Ticket, What};
+use super::ticket::{Noting, Ticket, What};
 use crate::clock::Clock;
 use crate::event::{Fire, Run, RunId, Trigger};
 use crate::job::Job;
@@ -249,7 +249,11 @@ impl Shared {
             };
             self.setup.make(self, &ticket, &mut spawner);
             state = self.state();
-            state.active.retain(|active| !Arc::ptr_eq(&active.ticket, &ticket));
+            // One of them: another thread may make it by now.
+            let place = state.active.iter().position(|it| Arc::ptr_eq(&it.ticket, &ticket));
+            if let Some(place) = place {
+                state.active.remove(place);
+            }
             state.ended += 1;
             if state.active.is_empty() && state.queue.is_empty() {
                 self.accounts().rest();
@@ -328,6 +332,15 @@ impl Shared {
 impl Setup {
     /// Makes a start and reports it, unless it is given up.
     fn make(&self, shared: &Arc<Shared>, ticket: &Arc<Ticket>, spawner: &mut Spawner) {
+        let kept = match ticket.note() {
+            Noting::Make(kept) => kept,
+            Noting::Unnoted => {
+                // Without an actor there is nobody to tell.
+                let _ = self.reports.send(Report::Unnoted(ticket.number));
+                return;
+            }
+            Noting::GivenUp => return,
+        };
         ticket.begin();
         let user = ticket.run().fire.job.user().to_string_lossy();
         let answer = shared.accounts().get(ticket, self.clock.monotonic());
@@ -354,6 +367,8 @@ impl Setup {
                 })
             }
         };
+        // Before the start is told: what is recorded of that comes after it.
+        drop(kept);
         // Without an actor there is nobody to tell.
         let _ = self.reports.send(report);
     }

@@ -1,12 +1,13 @@
 //! A start to be made, and how far it has come.
 
 use std::ffi::CString;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use crate::crontab::Text;
 use crate::event::Run;
+use crate::store::{Handle, NotedStart, Start};
 use crate::unix::Pid;
 
 /// A start to be made.
@@ -17,6 +18,40 @@ pub(super) struct Ticket {
     /// The child, once there is one.
     pub pid: AtomicI32,
     stage: AtomicU8,
+    /// How the start is noted before it is made; none: it is not.
+    note: OnceLock<Note>,
+    noting: AtomicU8,
+}
+
+/// How a start is noted.
+#[derive(Debug)]
+pub(super) struct Note {
+    pub store: Handle,
+    pub start: Start,
+    pub replica: String,
+}
+
+/// What has come of noting a start.
+#[derive(Debug)]
+pub(super) enum Noting {
+    /// It is to be made; what was noted is to be kept then.
+    Make(Option<Kept>),
+    /// It could not be noted, and is to be recorded in another way first.
+    Unnoted,
+    /// Another thread makes it: this one was waited for long enough.
+    GivenUp,
+}
+
+/// A start that was noted: kept when this is dropped.
+#[derive(Debug)]
+pub(super) struct Kept(Handle, Option<NotedStart>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(noted) = self.1.take() {
+            self.0.keep_start(noted);
+        }
+    }
 }
 
 /// What is to be started.
@@ -32,9 +67,56 @@ const WAITING: u8 = 0;
 const CLONING: u8 = 1;
 const CANCELLED: u8 = 2;
 
+const WANTED: u8 = 0;
+const UNDER_WAY: u8 = 1;
+const DONE: u8 = 2;
+const GIVEN_UP: u8 = 3;
+
 impl Ticket {
     pub(super) fn new(number: u64, what: What) -> Self {
-        Ticket { number, what, pid: AtomicI32::new(0), stage: AtomicU8::new(WAITING) }
+        let (pid, stage) = (AtomicI32::new(0), AtomicU8::new(WAITING));
+        let (note, noting) = (OnceLock::new(), AtomicU8::new(WANTED));
+        Ticket { number, what, pid, stage, note, noting }
+    }
+
+    /// Has its start noted before it is made, by the thread that makes it.
+    pub(super) fn have_noted(&self, note: Note) {
+        // It is asked for once.
+        let _ = self.note.set(note);
+    }
+
+    /// Notes its start, if it is to be and was not yet. It may wait for a file system.
+    pub(super) fn note(&self) -> Noting {
+        let Some(Note { store, start, replica }) = self.note.get() else {
+            return Noting::Make(None);
+        };
+        match self.go_on_noting(WANTED, UNDER_WAY) {
+            Ok(()) => {}
+            Err(UNDER_WAY) => return Noting::GivenUp,
+            Err(_) => return Noting::Make(None),
+        }
+        let noted = store.note_start(start.clone(), replica);
+        let is_noted = noted.is_some();
+        let kept = Kept(store.clone(), noted);
+        match self.go_on_noting(UNDER_WAY, DONE) {
+            Err(_) => Noting::GivenUp,
+            Ok(()) if is_noted => Noting::Make(Some(kept)),
+            Ok(()) => Noting::Unnoted,
+        }
+    }
+
+    /// Waits no longer for the note of its start, if there is to be one; whether a thread was at it, which then makes no
+    /// start. None: there is nothing to be waited for.
+    pub(super) fn give_up_note(&self) -> Option<bool> {
+        self.note.get()?;
+        match self.go_on_noting(WANTED, GIVEN_UP) {
+            Ok(()) => Some(false),
+            Err(_) => self.go_on_noting(UNDER_WAY, GIVEN_UP).ok().map(|()| true),
+        }
+    }
+
+    fn go_on_noting(&self, from: u8, to: u8) -> Result<(), u8> {
+        self.noting.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(drop)
     }
 
     /// The run that it is about.

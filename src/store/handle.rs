@@ -117,15 +117,28 @@ impl Handle {
     /// Notes that `replica` makes a start, in a place that outlives the daemon: what [`start_runs`](Handle::start_runs) does,
     /// at once and without anybody else. What is returned is to be [kept](Handle::keep_start) after that. None: it is not
     /// noted, since the store has no such place or is not well, or a watermark is to be moved for another reason.
+    /// It may wait for a file system.
     #[must_use]
     pub fn note_start(&self, start: Start, replica: &str) -> Option<NotedStart> {
-        let logbook = self.notes.logbook.get()?;
-        let is_up = matches!(*self.standing.borrow(), Standing::Up);
-        if !is_up || self.notes.moves.load(Ordering::Acquire) > 0 {
+        if !self.may_note() {
             return None;
         }
-        let number = logbook.note(&start, replica)?;
+        let number = self.notes.logbook.get()?.note(&start, replica)?;
         Some(NotedStart { number, start, replica: replica.to_owned() })
+    }
+
+    /// Whether [`note_start`](Handle::note_start) may note one now.
+    #[must_use]
+    pub fn may_note(&self) -> bool {
+        self.notes.logbook.get().is_some()
+            && matches!(*self.standing.borrow(), Standing::Up)
+            && self.notes.moves.load(Ordering::Acquire) == 0
+    }
+
+    /// How many notes were begun so far, and how many of them wait for their file system.
+    #[must_use]
+    pub fn notes_under_way(&self) -> (u64, u64) {
+        self.notes.logbook.get().map_or((0, 0), |logbook| logbook.under_way())
     }
 
     /// Has a start kept that was noted, as soon as that can be.
@@ -167,8 +180,8 @@ impl Handle {
 
     /// Has the store make ready for a start that comes in a moment. Never blocks.
     pub fn warm(&self) {
-        if let Some(logbook) = self.notes.logbook.get() {
-            return logbook.rehearse();
+        if self.may_note() {
+            return;
         }
         // Without its thread there is no store.
         let _ = self.messages.send(Message::Warm);

@@ -114,3 +114,57 @@ fn a_daemon_that_never_got_to_read_its_crontabs_ends_when_it_is_told_to() {
     crond.stop();
     assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
 }
+
+/// A disk of the daemon's that answers nothing, until this is dropped.
+struct Frozen(std::path::PathBuf);
+
+impl Frozen {
+    fn new(disk: std::path::PathBuf) -> Frozen {
+        assert!(Command::new("fsfreeze").arg("-f").arg(&disk).status().unwrap().success());
+        Frozen(disk)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = Command::new("fsfreeze").arg("-u").arg(&self.0).status();
+    }
+}
+
+/// A daemon whose state is on a disk of its own, `disk`; none where there cannot be one.
+fn on_a_disk() -> Option<(Crond, &'static str)> {
+    let crond = Crond::new();
+    std::fs::create_dir(crond.folder().join("state")).unwrap();
+    let script = "truncate -s 16M image && mkfs.ext4 -q -F image && mount -o loop image state && umount state";
+    let made = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .current_dir(crond.folder())
+        .output()
+        .unwrap();
+    if !made.status.success() {
+        println!("skipped: no disk of a test's own: {}", String::from_utf8_lossy(&made.stderr));
+        return None;
+    }
+    let mount = "mount -o loop image state && exec \"$0\" \"$@\"";
+    Some((crond.under(&["unshare", "--mount", "sh", "-c", mount]), "state"))
+}
+
+#[test]
+fn jobs_run_on_while_the_disk_with_the_state_does_not_answer() {
+    let Some((crond, state)) = on_a_disk() else { return };
+    let crond = crond.crontab("* * * * * * echo >> {dir}/ticks; echo\n");
+    let mut crond = crond.start();
+    crond.expect("run.ended");
+    // The shell has become the daemon, whose namespace has the disk.
+    let disk = format!("/proc/{}/root{}", crond.pid(), crond.path(state).display());
+    let frozen = Frozen::new(disk.into());
+    let ticks = |text: &str| text.lines().count();
+    let before = ticks(&crond.expect_file("ticks", |_| true));
+    crond.expect_file("ticks", |text| ticks(text) >= before + 4);
+    drop(frozen);
+    // What was not recorded meanwhile is, and starts are noted again.
+    crond.expect("store.up");
+    let before = ticks(&crond.expect_file("ticks", |_| true));
+    crond.expect_file("ticks", |text| ticks(text) >= before + 2);
+    crond.stop();
+}

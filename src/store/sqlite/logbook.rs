@@ -40,6 +40,9 @@ pub struct Logbook {
     page: Mutex<Page>,
     /// Up to which start the database has them.
     kept: AtomicU64,
+    /// How many notes were begun, and how many have ended: their file system may not answer.
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
 /// Where it is written next.
@@ -88,25 +91,47 @@ impl Logbook {
             // What is noted there is still to be kept: the next one takes none of its slots, until all are.
             let slot = if noted.is_empty() { 0 } else { SLOTS };
             let page = Mutex::new(Page { last, slot });
-            return Ok((Logbook { file, page, kept: AtomicU64::new(kept) }, noted));
+            return Ok((Logbook::new(file, page, kept), noted));
         }
         if read > 0 && head.iter().any(|byte| *byte != 0) {
             return Err(io::Error::other("it is no such file"));
         }
         file.write_all_at(MAGIC, 0)?;
         let page = Mutex::new(Page { last: 0, slot: 0 });
-        Ok((Logbook { file, page, kept: AtomicU64::new(0) }, Vec::new()))
+        Ok((Logbook::new(file, page, 0), Vec::new()))
+    }
+
+    fn new(file: File, page: Mutex<Page>, kept: u64) -> Self {
+        let [kept, begun, ended] = [kept, 0, 0].map(AtomicU64::new);
+        Logbook { file, page, kept, begun, ended }
     }
 
     /// Notes a start that `replica` is about to make; its number, which is greater than all before. None: it is not noted,
-    /// because there is no room, or it could not be written.
+    /// because there is no room, the file was removed, or it could not be written. It may wait for its file system.
     #[must_use]
     pub fn note(&self, start: &Start, replica: &str) -> Option<u64> {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+        let number = self.put(start, replica);
+        self.ended.fetch_add(1, Ordering::AcqRel);
+        number
+    }
+
+    /// How many notes were begun so far, and how many of them have not ended.
+    #[must_use]
+    pub fn under_way(&self) -> (u64, u64) {
+        // In this order: what ends in between is counted as under way.
+        let ended = self.ended.load(Ordering::Acquire);
+        let begun = self.begun.load(Ordering::Acquire);
+        (begun, begun.saturating_sub(ended))
+    }
+
+    fn put(&self, start: &Start, replica: &str) -> Option<u64> {
         let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         if self.kept.load(Ordering::Acquire) == page.last {
             page.slot = 0;
         }
-        if page.slot >= SLOTS {
+        // What has no name is read by nobody.
+        if page.slot >= SLOTS || self.file.metadata().ok()?.nlink() == 0 {
             return None;
         }
         let number = page.last + 1;
@@ -114,15 +139,6 @@ impl Logbook {
         self.file.write_all_at(&slot, place_of(page.slot)).ok()?;
         *page = Page { last: number, slot: page.slot + 1 };
         Some(number)
-    }
-
-    /// Goes through what a note needs, without one.
-    pub fn rehearse(&self) {
-        let page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.kept.load(Ordering::Acquire) == page.last {
-            // Nothing that counts is there.
-            let _ = self.file.write_all_at(&[0; SLOT], place_of(0));
-        }
     }
 
     /// The database has every start up to this number. Where that cannot be written down they are looked at once more.
@@ -305,17 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rehearsal_leaves_no_trace() {
+    fn nothing_is_noted_in_a_file_that_was_removed() {
         let folder = folder();
         let path = folder.path().join("starts");
         let (logbook, _) = Logbook::open(&path).unwrap();
         assert_eq!(logbook.note(&start(1), ""), Some(1));
-        logbook.rehearse();
-        assert_eq!(Logbook::open(&path).unwrap().1.len(), 1);
-        logbook.keep(1);
-        logbook.rehearse();
-        assert_eq!(logbook.note(&start(2), ""), Some(2));
-        assert_eq!(Logbook::open(&path).unwrap().1.len(), 1);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(logbook.note(&start(2), ""), None);
+        assert_eq!(logbook.under_way(), (2, 0));
     }
 
     #[test]

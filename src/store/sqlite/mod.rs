@@ -211,9 +211,22 @@ impl Sqlite {
         }
         let mut open = answer.map_err(|error| of_file(error, named))?;
         if self.logbook.get().is_none() {
-            let logbook = self.open_logbook(&mut open, path)?;
-            // Nobody else opens it: the state is locked.
-            let _ = self.logbook.set(logbook);
+            let mut logbook = self.open_logbook(&mut open, path);
+            if let Err(StoreError::Corrupt(reason)) = &logbook {
+                drop(open);
+                self.rebirths.fetch_add(1, Ordering::Relaxed);
+                open = self.begin_anew(path, reason).map_err(|error| of_file(error, named))?;
+                logbook = self.open_logbook(&mut open, path);
+            }
+            match logbook {
+                // Nobody else opens it: the state is locked.
+                Ok(logbook) => drop(self.logbook.set(logbook)),
+                // What is noted there is looked at when the database is opened next.
+                Err(error) => (self.tell)(format!(
+                    "starts that were noted cannot be recorded: {}",
+                    of_file(error, named)
+                )),
+            }
         }
         Ok(open)
     }
