@@ -164,3 +164,41 @@ fn where_starts_cannot_be_noted_that_is_told_and_they_are_recorded() {
         assert_eq!(permitted, [cronkeep::store::Permission::Granted]);
     });
 }
+
+#[test]
+fn what_is_found_broken_while_starts_are_put_in_is_put_aside_and_they_go_into_the_new_one() {
+    let (folder, next) = (Folder::new(), Folder::new());
+    block_on(async {
+        let handle = handle_of(&folder).await;
+        handle.hold();
+        let noted = handle.note_start(a_start(1, 60), "here").unwrap();
+        let from = folder.folder().join("cronkeep.db-starts");
+        fs::copy(from, folder.folder().join("noted")).unwrap();
+        handle.keep_start(noted);
+    });
+    block_on(async {
+        // Opens well, and makes no sense where runs are.
+        next.store(Access::Owned).write(vec![Write::Pause(key(2))]).await.unwrap();
+        let database = rusqlite::Connection::open(next.path()).unwrap();
+        database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let page: usize = database
+            .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'runs'", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .unwrap()
+            .try_into()
+            .unwrap();
+        drop(database);
+        let size = 4096;
+        let mut bytes = fs::read(next.path()).unwrap();
+        bytes[(page - 1) * size..page * size].fill(0xff);
+        fs::write(next.path(), bytes).unwrap();
+        let to = next.folder().join("cronkeep.db-starts");
+        fs::copy(folder.folder().join("noted"), to).unwrap();
+        let loaded = next.store(Access::Owned).load().await.unwrap();
+        assert_eq!(loaded.open.len(), 1);
+        assert_eq!(loaded.jobs[&key(1)].mark, Some(mark(60)));
+        assert!(loaded.jobs[&key(2)].paused, "what can be read is taken over");
+        assert!(next.told()[0].contains("is put aside as"));
+    });
+}
