@@ -76,9 +76,19 @@ impl Leaves {
 
     /// A worker has reported the end of an order; whether that is its end.
     pub(super) async fn end(&self, order: &str, worker: &str) -> bool {
-        self.forget(order);
         let (id, worker) = (order.to_owned(), worker.to_owned());
-        self.on_file(move |file| file.end(&id, &worker)).await.unwrap_or(true)
+        let is_its = self.on_file(move |file| file.end(&id, &worker)).await.unwrap_or(true);
+        if is_its {
+            self.forget(order);
+        }
+        is_its
+    }
+
+    /// Whether an order was withdrawn, as far as is known.
+    pub(super) async fn is_withdrawn(&self, order: &str) -> bool {
+        let id = order.to_owned();
+        self.withdrawn().contains_key(order)
+            || self.on_file(move |file| file.is_withdrawn(&id)).await.unwrap_or(false)
     }
 
     /// From now on no worker may carry out an order, or go on with it.
@@ -98,7 +108,8 @@ impl Leaves {
 
     /// Keeps it over a restart that an order is withdrawn.
     pub(super) async fn withdraw(&self, order: String, expires: Timestamp) {
-        self.on_file(move |file| file.withdraw(&order, expires)).await;
+        let now = self.clock.now();
+        self.on_file(move |file| file.withdraw(&order, expires, now)).await;
     }
 
     /// Has the file used on a thread that may wait for its disk; nothing if it cannot be.

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 
 use super::leaves::Leaves;
 use super::queue::ReportQueue;
-use super::report;
-use crate::broker::{Broker, Consuming, Deliveries, Publish as _, Queue, Received};
+use super::{order, report};
+use crate::broker::{Broker, Consuming, Deliveries, Publish as _, Queue, Receipt, Received};
 use crate::clock::{Clock as _, SystemClock};
 use crate::event::{Bus, Ended, Event, Line, Outcome, Run, Stream, Usage};
 use crate::executor::output::Count;
@@ -56,6 +56,16 @@ struct Shelf {
     /// Who waits for the reports of an order.
     open: HashMap<String, Open>,
     ended: VecDeque<String>,
+}
+
+impl Shelf {
+    /// What is reported of an order is told no more, once nobody waits for it.
+    fn end(&mut self, order: &str) {
+        self.ended.push_back(order.to_owned());
+        if self.ended.len() > ENDED {
+            self.ended.pop_front();
+        }
+    }
 }
 
 /// An order that somebody waits for.
@@ -141,15 +151,15 @@ impl Replies {
         });
     }
 
-    /// Answers a report; hands it to whoever waits for it, or tells it for lack of one.
-    async fn take(&self, report: Report) {
+    /// Answers a report, and hands it to whoever waits for it; the report, if it is to be told for lack of one.
+    async fn take(&self, report: Report) -> Option<Report> {
         let word = self.leaves.judge(&report).await;
         let is_asked = matches!(report.news, News::Asked { .. });
         if let Some(word) = word.filter(|word| is_asked || *word != Word::Start) {
             self.answer(&Answer::to(&report, word), report.answer_to.as_deref());
         }
         if is_asked {
-            return;
+            return None;
         }
         let is_end = matches!(report.news, News::Ended(_));
         let is_its = if is_end {
@@ -157,15 +167,18 @@ impl Replies {
         } else {
             word != Some(Word::Taken)
         };
+        // The end that a worker reports of what is another's is not the order's.
+        if is_end && !is_its {
+            return None;
+        }
         if is_its
+            && !matches!(report.news, News::Returned)
             && let Some(open) = self.shelf().open.get_mut(&report.order)
             && let Some(queue) = &report.answer_to
         {
             open.place = Some((report.worker.clone(), queue.clone()));
         }
-        if let Some(report) = self.hand_on(report).filter(|_| is_its) {
-            self.tell(report).await;
-        }
+        self.hand_on(report).filter(|_| is_its)
     }
 
     /// Answers a worker, if it can hear that. What it does not hear is said again when it reports again.
@@ -204,12 +217,13 @@ impl Replies {
             if unsent.await {
                 return replies.leaves.forget(&order);
             }
+            // Kept before anybody hears of it: an answer that gets lost is given again, in the next life, too.
+            replies.leaves.withdraw(order.clone(), expires).await;
             if let Some((worker, queue)) = place {
                 let (version, word) = (VERSION, Word::Withdrawn);
-                let answer = Answer { version, order: order.clone(), worker, word };
+                let answer = Answer { version, order, worker, word };
                 replies.answer(&answer, Some(&queue));
             }
-            replies.leaves.withdraw(order, expires).await;
         });
     }
 
@@ -221,10 +235,7 @@ impl Replies {
             return None;
         }
         if matches!(report.news, News::Ended(_)) {
-            kept.ended.push_back(report.order.clone());
-            if kept.ended.len() > ENDED {
-                kept.ended.pop_front();
-            }
+            kept.end(&report.order);
         }
         match kept.open.get(&report.order) {
             // Whoever waits is there as long as it is in the list.
@@ -238,8 +249,12 @@ impl Replies {
 
     /// Tells of a run of which nobody waits for anything: one that was not to be waited for, or that has outlived this
     /// daemon's interest in it.
-    async fn tell(&self, Report { subject, news, .. }: Report) {
+    async fn tell(&self, Report { order, subject, news, .. }: Report) {
         let Some(run) = report::run(&subject) else { return };
+        // Another order has taken the place of this one.
+        if self.is_awaited(&run) {
+            return;
+        }
         match news {
             News::Output { left_out, lines } => {
                 for (stream, bytes) in told(left_out, lines) {
@@ -257,9 +272,21 @@ impl Replies {
             News::Ended(ended) => {
                 self.bus.publish(Event::RunAmended(report::late(run, &ended)));
             }
+            // Of one that was withdrawn it is recorded already what became of it.
+            News::Returned if self.leaves.is_withdrawn(&order).await => {}
             News::Returned => self.tell_returned(run),
             News::Asked { .. } | News::Started { .. } | News::Running => {}
         }
+    }
+
+    /// Whether somebody waits for an order of this attempt.
+    fn is_awaited(&self, run: &Run) -> bool {
+        let first = order::id(run, 1);
+        let is_of_it = |id: &String| {
+            let rest = id.strip_prefix(&*first);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        self.shelf().open.keys().any(is_of_it)
     }
 
     /// Nobody is there who could have it carried out after all.
@@ -305,6 +332,26 @@ impl Reports {
     pub(super) fn over(&mut self) {
         self.is_over = true;
     }
+
+    /// Another order takes the place of this one, which came back: from now on nobody is to start this one, and what is reported
+    /// of it is no news of the run. Returns once that is kept.
+    pub(super) async fn supersede(&mut self) {
+        let replies = &self.replies;
+        let place = {
+            let mut shelf = replies.shelf();
+            shelf.end(&self.order);
+            shelf.open.get(&self.order).and_then(|open| open.place.clone())
+        };
+        // Asked already: a copy that was not confirmed is not sent once more.
+        drop(replies.outbox.withdraw(&self.order));
+        replies.leaves.note(&self.order, self.expires);
+        replies.leaves.withdraw(self.order.clone(), self.expires).await;
+        if let Some((worker, queue)) = place {
+            let (version, order, word) = (VERSION, self.order.clone(), Word::Withdrawn);
+            replies.answer(&Answer { version, order, worker, word }, Some(&queue));
+        }
+        self.is_over = true;
+    }
 }
 
 impl Drop for Reports {
@@ -334,12 +381,14 @@ pub(super) fn told(
 async fn follow(replies: Arc<Replies>, mut deliveries: Deliveries) {
     let mut consuming = deliveries.consuming();
     replies.leaves.load().await;
+    let (telling, told) = mpsc::unbounded_channel();
+    tokio::spawn(tell(Arc::clone(&replies), told));
     loop {
         // Orders are sent from then on: what comes of them is heard.
         replies.queue.open(*consuming.borrow_and_update() == Consuming::On);
         tokio::select! {
             received = deliveries.next() => match received {
-                Some(received) => hear(&replies, received).await,
+                Some(received) => hear(&replies, received, &telling).await,
                 None => return,
             },
             Ok(()) = consuming.changed() => {}
@@ -347,12 +396,28 @@ async fn follow(replies: Arc<Replies>, mut deliveries: Deliveries) {
     }
 }
 
-async fn hear(replies: &Replies, received: Received) {
+/// Tells what nobody waits for, one after the other: where that has to wait for whoever reads the log, workers are answered
+/// nevertheless. At most as much waits here as is fetched ahead.
+async fn tell(replies: Arc<Replies>, mut told: mpsc::UnboundedReceiver<(Report, Receipt)>) {
+    while let Some((report, receipt)) = told.recv().await {
+        replies.tell(report).await;
+        let _ = receipt.ack().await;
+    }
+}
+
+async fn hear(
+    replies: &Replies,
+    received: Received,
+    telling: &mpsc::UnboundedSender<(Report, Receipt)>,
+) {
     match Report::read(&received.message, replies.key()) {
-        Ok(report) => {
-            replies.take(report).await;
-            let _ = received.receipt.ack().await;
-        }
+        Ok(report) => match replies.take(report).await {
+            // Without whoever tells it, it comes again.
+            Some(report) => drop(telling.send((report, received.receipt))),
+            None => {
+                let _ = received.receipt.ack().await;
+            }
+        },
         Err(_) if replies.refused(&received.message) => {
             let _ = received.receipt.ack().await;
         }

@@ -226,7 +226,11 @@ impl Inner {
                 () = confirmed => followed.await,
             }
         };
-        reports.over();
+        match &turn {
+            Turn::Over(_) => reports.over(),
+            // Whoever finds this one in the queue is not to start it beside the next one.
+            Turn::Again => reports.supersede().await,
+        }
         turn
     }
 

@@ -18,7 +18,7 @@ use super::place;
 /// How long another process may have the file locked.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// So many orders are started between two looks for those to be forgotten.
+/// So many orders are started or withdrawn between two looks for those to be forgotten.
 const OFTEN: u32 = 1_000;
 
 /// What each connection is told: a kill of the process loses nothing, a power cut the last moments at most.
@@ -147,7 +147,13 @@ impl Dispatched {
     ///
     /// # Errors
     /// The file cannot be used.
-    pub fn withdraw(&mut self, id: &str, expires: Timestamp) -> Result<(), StoreError> {
+    pub fn withdraw(
+        &mut self,
+        id: &str,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.forget(now)?;
         self.connection
             .prepare_cached(
                 "INSERT INTO dispatched_1 (id, until, withdrawn) VALUES (?1, ?2, 1)
@@ -169,6 +175,19 @@ impl Dispatched {
             .told()?;
         let ids = select.query_map([], |row| row.get(0)).told()?;
         ids.collect::<Result<_, _>>().told()
+    }
+
+    /// Whether an order was withdrawn.
+    ///
+    /// # Errors
+    /// The file cannot be used: nothing is known.
+    pub fn is_withdrawn(&self, id: &str) -> Result<bool, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT withdrawn FROM dispatched_1 WHERE id = ?1")
+            .and_then(|mut select| select.query_row([id], |row| row.get(0)).optional())
+            .told()?;
+        Ok(found.unwrap_or(false))
     }
 
     /// The worker that has started an order, if one has.
@@ -251,7 +270,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/orders.db");
         let mut orders = Dispatched::open(Some(&path)).unwrap();
-        orders.withdraw("a", at(100)).unwrap();
+        orders.withdraw("a", at(100), at(1)).unwrap();
         assert_eq!(ask(&mut orders, "one", 9, false), Leave::Withdrawn);
         drop(orders);
         let mut orders = Dispatched::open(Some(&path)).unwrap();
@@ -270,7 +289,7 @@ mod tests {
     fn what_was_started_may_be_withdrawn_until_it_has_ended() {
         let mut orders = Dispatched::open(None).unwrap();
         assert_eq!(ask(&mut orders, "one", 0, true), Leave::Given);
-        orders.withdraw("a", at(100)).unwrap();
+        orders.withdraw("a", at(100), at(1)).unwrap();
         assert_eq!(ask(&mut orders, "one", 0, true), Leave::Withdrawn);
         assert_eq!(orders.end("a", "one"), Ok(true));
         assert_eq!(orders.withdrawn(), Ok(Vec::new()));
