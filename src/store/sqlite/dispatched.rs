@@ -4,7 +4,7 @@
 //! A file of its own in the state directory, by SQLite. An order is forgotten some time after it has expired, since workers
 //! refuse it for that from then on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -86,6 +86,26 @@ impl Dispatched {
         connection.busy_timeout(BUSY).told()?;
         connection.execute_batch(SETUP).told()?;
         Ok(Dispatched { connection, asked: 0 })
+    }
+
+    /// Renames a corrupt file, so that another can be made; its new name.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub fn put_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
+        let aside = place::find(path, true).and_then(|real| place::put_aside(&real.path, now));
+        aside.map_err(|error| StoreError::Down(error.to_string()))
+    }
+
+    /// Whether anything is kept of an order.
+    ///
+    /// # Errors
+    /// The file cannot be used: nothing is known.
+    pub fn is_known(&self, id: &str) -> Result<bool, StoreError> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM dispatched_1 WHERE id = ?1")
+            .and_then(|mut select| select.exists([id]))
+            .told()
     }
 
     /// Whether a worker may carry an order out; if it does, it is the one that has started it.
