@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
+use super::report::Ours;
 use crate::clock::Clock;
 use crate::event::{Bus, Event, RunId};
 use crate::message::Report;
@@ -31,8 +32,17 @@ pub(super) struct Leaves {
     /// When this life began.
     began: Timestamp,
     file: Arc<Mutex<File>>,
-    /// The orders that were withdrawn, and when they expire.
-    withdrawn: Mutex<HashMap<String, Timestamp>>,
+    /// The orders that were withdrawn.
+    withdrawn: Mutex<HashMap<String, Withdrawn>>,
+}
+
+/// That an order was withdrawn.
+#[derive(Clone, Copy)]
+struct Withdrawn {
+    /// When it expires.
+    expires: Timestamp,
+    /// How its run has ended here, as far as is known.
+    ours: Option<Ours>,
 }
 
 /// The file, and what is known of it.
@@ -60,7 +70,8 @@ impl Leaves {
         }
         let Some(ids) = self.on_file(|file| file.withdrawn()).await else { return };
         // Until when is in the file; these are forgotten when they end, or at the next start.
-        self.withdrawn().extend(ids.into_iter().map(|id| (id, Timestamp::MAX)));
+        let withdrawn = Withdrawn { expires: Timestamp::MAX, ours: None };
+        self.withdrawn().extend(ids.into_iter().map(|id| (id, withdrawn)));
     }
 
     /// What is to be said to whoever has made a report; none if nothing is, or nothing is known.
@@ -103,6 +114,11 @@ impl Leaves {
         is_its
     }
 
+    /// How the run of an order that was withdrawn has ended here.
+    pub(super) fn ours(&self, order: &str) -> Option<Ours> {
+        self.withdrawn().get(order).and_then(|withdrawn| withdrawn.ours)
+    }
+
     /// Whether an order was withdrawn, as far as is known.
     pub(super) async fn is_withdrawn(&self, order: &str) -> bool {
         let id = order.to_owned();
@@ -111,13 +127,13 @@ impl Leaves {
     }
 
     /// From now on no worker may carry out an order, or go on with it.
-    pub(super) fn note(&self, order: &str, expires: Timestamp) {
+    pub(super) fn note(&self, order: &str, expires: Timestamp, ours: Option<Ours>) {
         let mut withdrawn = self.withdrawn();
         if withdrawn.len() % OFTEN == OFTEN - 1 {
             let now = self.clock.now();
-            withdrawn.retain(|_, expires| now.duration_since(*expires) < REMEMBERED);
+            withdrawn.retain(|_, withdrawn| now.duration_since(withdrawn.expires) < REMEMBERED);
         }
-        withdrawn.insert(order.to_owned(), expires);
+        withdrawn.insert(order.to_owned(), Withdrawn { expires, ours });
     }
 
     /// Nobody has it, or it has ended.
@@ -173,7 +189,7 @@ impl Leaves {
         told.ok()
     }
 
-    fn withdrawn(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+    fn withdrawn(&self) -> MutexGuard<'_, HashMap<String, Withdrawn>> {
         // Nothing is left half done by a panic: there is none.
         self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
     }

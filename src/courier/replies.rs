@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::leaves::Leaves;
 use super::queue::ReportQueue;
+use super::report::Ours;
 use super::{order, report};
 use crate::broker::{Broker, Consuming, Deliveries, Publish as _, Queue, Receipt, Received};
 use crate::clock::{Clock as _, SystemClock};
@@ -73,6 +74,8 @@ struct Open {
     heard: mpsc::UnboundedSender<Heard>,
     /// The worker that has started it, and where it hears of what we answer.
     place: Option<(String, String)>,
+    /// How its run has ended here.
+    ours: Option<Ours>,
 }
 
 /// What is heard of an order.
@@ -137,7 +140,7 @@ impl Replies {
     pub(super) fn of(self: &Arc<Self>, order: &str, expires: Timestamp) -> Reports {
         self.read();
         let (heard, told) = mpsc::unbounded_channel();
-        self.shelf().open.insert(order.to_owned(), Open { heard, place: None });
+        self.shelf().open.insert(order.to_owned(), Open { heard, place: None, ours: None });
         let (replies, order) = (Arc::clone(self), order.to_owned());
         Reports { replies, order, expires, is_over: false, told }
     }
@@ -152,7 +155,7 @@ impl Replies {
     }
 
     /// Answers a report, and hands it to whoever waits for it; the report, if it is to be told for lack of one.
-    async fn take(&self, report: Report) -> Option<Report> {
+    async fn take(&self, mut report: Report) -> Option<Report> {
         let word = self.leaves.judge(&report).await;
         let is_asked = matches!(report.news, News::Asked { .. });
         if let Some(word) = word.filter(|word| is_asked || *word != Word::Start) {
@@ -162,6 +165,11 @@ impl Replies {
             return None;
         }
         let is_end = matches!(report.news, News::Ended(_));
+        if let News::Ended(ended) = &mut report.news
+            && let Some(ours) = self.leaves.ours(&report.order)
+        {
+            ours.explain(ended);
+        }
         let is_its = if is_end {
             self.leaves.end(&report.order, &report.worker).await
         } else {
@@ -206,10 +214,10 @@ impl Replies {
         self: &Arc<Self>,
         order: String,
         expires: Timestamp,
-        place: Option<(String, String)>,
+        (place, ours): (Option<(String, String)>, Option<Ours>),
     ) {
         let unsent = self.outbox.withdraw(&order);
-        self.leaves.note(&order, expires);
+        self.leaves.note(&order, expires, ours);
         // Without a runtime the process is about to be gone.
         let Ok(runtime) = runtime::Handle::try_current() else { return };
         let replies = Arc::clone(self);
@@ -282,11 +290,16 @@ impl Replies {
     /// Whether somebody waits for an order of this attempt.
     fn is_awaited(&self, run: &Run) -> bool {
         let first = order::id(run, 1);
-        let is_of_it = |id: &String| {
-            let rest = id.strip_prefix(&*first);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        };
-        self.shelf().open.keys().any(is_of_it)
+        self.shelf().open.keys().any(|id| is_of(id, &first))
+    }
+
+    /// An attempt has ended here, and is waited for no more from now on.
+    pub(super) fn ended(&self, end: &Ended) {
+        let first = order::id(&end.run, 1);
+        let ours = Some(Ours::of(end));
+        for (_, open) in self.shelf().open.iter_mut().filter(|(id, _)| is_of(id, &first)) {
+            open.ours = ours;
+        }
     }
 
     /// Nobody is there who could have it carried out after all.
@@ -344,7 +357,7 @@ impl Reports {
         };
         // Asked already: a copy that was not confirmed is not sent once more.
         drop(replies.outbox.withdraw(&self.order));
-        replies.leaves.note(&self.order, self.expires);
+        replies.leaves.note(&self.order, self.expires, None);
         replies.leaves.withdraw(self.order.clone(), self.expires).await;
         if let Some((worker, queue)) = place {
             let (version, order, word) = (VERSION, self.order.clone(), Word::Withdrawn);
@@ -359,9 +372,16 @@ impl Drop for Reports {
         let open = self.replies.shelf().open.remove(&self.order);
         if !self.is_over && !self.replies.is_leaving.load(Ordering::Relaxed) {
             let order = std::mem::take(&mut self.order);
-            self.replies.withdraw(order, self.expires, open.and_then(|open| open.place));
+            let known = open.map(|open| (open.place, open.ours)).unwrap_or_default();
+            self.replies.withdraw(order, self.expires, known);
         }
     }
+}
+
+/// Whether an order is of the same attempt as its first one.
+fn is_of(order: &str, first: &str) -> bool {
+    let rest = order.strip_prefix(first);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// The lines of a report as they are told, with one that says how many are missing before them.

@@ -22,7 +22,7 @@ use super::report::carried;
 use crate::broker::{Broker, Delivery, Publish as _, Standing};
 use crate::clock::Clock;
 use crate::crontab::directive::Await;
-use crate::event::{Bus, Event, Outcome, Run, Stream, Usage};
+use crate::event::{Bus, Ended, Event, Outcome, Run, Stream, Usage};
 use crate::executor::{Carried, Carrying, Lines};
 use crate::message::Report;
 use crate::message::report::News;
@@ -135,6 +135,11 @@ impl Workers {
     /// From now on workers go on with what they have, though nobody here waits for it any more; else an order is withdrawn.
     pub fn leave(&self) {
         self.0.replies.leave();
+    }
+
+    /// An attempt has ended here: what a worker reports of its end then has this cause.
+    pub fn ended(&self, end: &Ended) {
+        self.0.replies.ended(end);
     }
 
     /// Has an attempt carried out by a worker that reads `queue`.
