@@ -1,14 +1,17 @@
 //! Which orders workers may carry out: decided when one of them asks, or reports that it starts one; kept in a file.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
+use super::report::Ours;
 use crate::clock::Clock;
-use crate::event::{Bus, Event};
+use crate::event::{Bus, Event, RunId};
 use crate::message::Report;
 use crate::message::answer::Word;
 use crate::message::report::News;
@@ -26,16 +29,38 @@ pub(super) struct Leaves {
     path: PathBuf,
     bus: Bus,
     clock: Arc<dyn Clock>,
+    /// When this life began.
+    began: Timestamp,
+    file: Arc<Mutex<File>>,
+    /// The orders that were withdrawn.
+    withdrawn: Mutex<HashMap<String, Withdrawn>>,
+}
+
+/// That an order was withdrawn.
+#[derive(Clone, Copy)]
+struct Withdrawn {
+    /// When it expires.
+    expires: Timestamp,
+    /// How its run has ended here, as far as is known.
+    ours: Option<Ours>,
+}
+
+/// The file, and what is known of it.
+#[derive(Default)]
+struct File {
     /// Opened when something is to be kept, or was.
-    file: Arc<Mutex<Option<Dispatched>>>,
-    /// The orders that were withdrawn, and when they expire.
-    withdrawn: Mutex<HashMap<String, Timestamp>>,
+    dispatched: Option<Dispatched>,
+    /// Nothing is known of orders that were made before then: what is kept is no older.
+    since: Option<Timestamp>,
+    /// Whether memory stands in for it in this life.
+    is_memory: bool,
 }
 
 impl Leaves {
     /// What is kept in the file at `path`.
     pub(super) fn new(path: PathBuf, bus: Bus, clock: Arc<dyn Clock>) -> Self {
-        Leaves { path, bus, clock, file: Arc::default(), withdrawn: Mutex::default() }
+        let began = clock.now();
+        Leaves { path, bus, clock, began, file: Arc::default(), withdrawn: Mutex::default() }
     }
 
     /// Reads what an earlier life has withdrawn.
@@ -45,7 +70,8 @@ impl Leaves {
         }
         let Some(ids) = self.on_file(|file| file.withdrawn()).await else { return };
         // Until when is in the file; these are forgotten when they end, or at the next start.
-        self.withdrawn().extend(ids.into_iter().map(|id| (id, Timestamp::MAX)));
+        let withdrawn = Withdrawn { expires: Timestamp::MAX, ours: None };
+        self.withdrawn().extend(ids.into_iter().map(|id| (id, withdrawn)));
     }
 
     /// What is to be said to whoever has made a report; none if nothing is, or nothing is known.
@@ -63,11 +89,15 @@ impl Leaves {
         };
         let (id, worker) = (report.order.clone(), report.worker.clone());
         let now = self.clock.now();
-        let leave = self.on_file(move |file| {
+        let made = report.subject.run.parse::<RunId>().map(|run| run.at()).ok();
+        let leave = self.on_file_since(move |file, since| {
             let (id, worker) = (&*id, &*worker);
-            file.ask(Asking { id, worker, expires, restarts, is_start }, now)
+            if !is_start && since.is_some() && made < since && !file.is_known(id)? {
+                return Ok(None);
+            }
+            file.ask(Asking { id, worker, expires, restarts, is_start }, now).map(Some)
         });
-        match leave.await? {
+        match leave.await?? {
             Leave::Given => Some(Word::Start),
             Leave::Taken => Some(Word::Taken),
             Leave::Withdrawn => Some(Word::Withdrawn),
@@ -76,19 +106,34 @@ impl Leaves {
 
     /// A worker has reported the end of an order; whether that is its end.
     pub(super) async fn end(&self, order: &str, worker: &str) -> bool {
-        self.forget(order);
         let (id, worker) = (order.to_owned(), worker.to_owned());
-        self.on_file(move |file| file.end(&id, &worker)).await.unwrap_or(true)
+        let is_its = self.on_file(move |file| file.end(&id, &worker)).await.unwrap_or(true);
+        if is_its {
+            self.forget(order);
+        }
+        is_its
+    }
+
+    /// How the run of an order that was withdrawn has ended here.
+    pub(super) fn ours(&self, order: &str) -> Option<Ours> {
+        self.withdrawn().get(order).and_then(|withdrawn| withdrawn.ours)
+    }
+
+    /// Whether an order was withdrawn, as far as is known.
+    pub(super) async fn is_withdrawn(&self, order: &str) -> bool {
+        let id = order.to_owned();
+        self.withdrawn().contains_key(order)
+            || self.on_file(move |file| file.is_withdrawn(&id)).await.unwrap_or(false)
     }
 
     /// From now on no worker may carry out an order, or go on with it.
-    pub(super) fn note(&self, order: &str, expires: Timestamp) {
+    pub(super) fn note(&self, order: &str, expires: Timestamp, ours: Option<Ours>) {
         let mut withdrawn = self.withdrawn();
         if withdrawn.len() % OFTEN == OFTEN - 1 {
             let now = self.clock.now();
-            withdrawn.retain(|_, expires| now.duration_since(*expires) < REMEMBERED);
+            withdrawn.retain(|_, withdrawn| now.duration_since(withdrawn.expires) < REMEMBERED);
         }
-        withdrawn.insert(order.to_owned(), expires);
+        withdrawn.insert(order.to_owned(), Withdrawn { expires, ours });
     }
 
     /// Nobody has it, or it has ended.
@@ -98,48 +143,117 @@ impl Leaves {
 
     /// Keeps it over a restart that an order is withdrawn.
     pub(super) async fn withdraw(&self, order: String, expires: Timestamp) {
-        self.on_file(move |file| file.withdraw(&order, expires)).await;
+        let now = self.clock.now();
+        self.on_file(move |file| file.withdraw(&order, expires, now)).await;
     }
 
     /// Has the file used on a thread that may wait for its disk; nothing if it cannot be.
     async fn on_file<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&mut Dispatched) -> Result<T, StoreError> + Send + 'static,
+        mut ask: impl FnMut(&mut Dispatched) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        self.on_file_since(move |file, _| ask(file)).await
+    }
+
+    /// The same, for what has to know since when the file knows of all orders; always, if that is none.
+    async fn on_file_since<T: Send + 'static>(
+        &self,
+        mut ask: impl FnMut(&mut Dispatched, Option<Timestamp>) -> Result<T, StoreError>
+        + Send
+        + 'static,
     ) -> Option<T> {
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        let (began, now) = (self.began, self.clock.now());
         let asked = spawn_blocking(move || {
             // Every change is one statement or one transaction: nothing is left half done.
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            let (mut opened, mut told) = (Ok(()), None);
-            if file.is_none() {
-                match Dispatched::open(Some(&path)) {
-                    Ok(dispatched) => *file = Some(dispatched),
-                    Err(error) => {
-                        // Better for this life than not at all.
-                        *file = Dispatched::open(None).ok();
-                        opened = Err(error);
-                    }
-                }
+            let mut notices = Vec::new();
+            let mut told = file.ask(&path, began, &mut ask, &mut notices);
+            if let Err(StoreError::Corrupt(_)) = told {
+                told = file
+                    .renew(&path, now, &mut notices)
+                    .and_then(|()| file.ask(&path, began, &mut ask, &mut notices));
             }
-            if let Some(file) = file.as_mut() {
-                told = Some(ask(file));
-            }
-            (opened, told)
+            (told, notices)
         });
-        let (opened, told) = asked.await.ok()?;
-        let told = told.transpose();
-        for error in [opened.err(), told.as_ref().err().cloned()].into_iter().flatten() {
-            let text = format!(
-                "{}: {error}: which orders workers have started, and which are withdrawn, may be forgotten",
-                self.path.display()
-            );
+        let (told, mut notices) = asked.await.ok()?;
+        if let Err(error) = &told {
+            notices.push(format!(
+                "{error}: workers that ask which orders they may start are not answered"
+            ));
+        }
+        for notice in notices {
+            let text = format!("{}: {notice}", self.path.display());
             self.bus.publish(Event::Notice { file: None, text, warning: true });
         }
-        told.ok()?
+        told.ok()
     }
 
-    fn withdrawn(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+    fn withdrawn(&self) -> MutexGuard<'_, HashMap<String, Withdrawn>> {
         // Nothing is left half done by a panic: there is none.
         self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl File {
+    /// Asks the file, which is opened where it is not.
+    fn ask<T>(
+        &mut self,
+        path: &Path,
+        began: Timestamp,
+        ask: &mut impl FnMut(&mut Dispatched, Option<Timestamp>) -> Result<T, StoreError>,
+        notices: &mut Vec<String>,
+    ) -> Result<T, StoreError> {
+        let mut dispatched = match self.dispatched.take() {
+            Some(dispatched) => dispatched,
+            None => self.open(path, began, notices)?,
+        };
+        let told = ask(&mut dispatched, self.since);
+        // One that fails is opened anew at the next question.
+        if told.is_ok() || self.is_memory {
+            self.dispatched = Some(dispatched);
+        }
+        told
+    }
+
+    /// Opens the file. Memory stands in for one that is missing and cannot be made: there is nothing to be forgotten but what an
+    /// earlier life had in memory. What is there and does not open may say that an order was started: then nothing is said.
+    fn open(
+        &mut self,
+        path: &Path,
+        began: Timestamp,
+        notices: &mut Vec<String>,
+    ) -> Result<Dispatched, StoreError> {
+        let is_missing = fs::symlink_metadata(path).is_err_and(|error| {
+            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+        });
+        match Dispatched::open(Some(path)) {
+            Err(error) if is_missing => {
+                notices.push(format!(
+                    "{error}: which orders workers have started, and which are withdrawn, is forgotten at the end"
+                ));
+                self.is_memory = true;
+                self.since = Some(began);
+                Dispatched::open(None)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Puts a corrupt file aside.
+    fn renew(
+        &mut self,
+        path: &Path,
+        now: Timestamp,
+        notices: &mut Vec<String>,
+    ) -> Result<(), StoreError> {
+        self.dispatched = None;
+        let aside = Dispatched::put_aside(path, now)?;
+        self.since = Some(now);
+        notices.push(format!(
+            "it is corrupt and now called {}: workers are not told to start orders from before that came to them again",
+            aside.display()
+        ));
+        Ok(())
     }
 }

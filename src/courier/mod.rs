@@ -22,7 +22,7 @@ pub use worker::{BEAT, Signing, Workers};
 use std::sync::Arc;
 
 use crate::crontab::directive::Executor;
-use crate::event::Run;
+use crate::event::{Ended, Run};
 use crate::executor::{Carrying, Courier, Lines};
 use crate::job::Job;
 
@@ -56,5 +56,11 @@ impl Courier for Desk {
         }
         let publishing = self.publishing.clone();
         Box::pin(async move { publishing.carry(&run, &lines).await })
+    }
+
+    fn ended(&self, end: &Ended) {
+        if matches!(end.run.fire.job.policy().executor, Executor::Worker(_)) {
+            self.workers.ended(end);
+        }
     }
 }

@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 
 use super::leaves::Leaves;
 use super::queue::ReportQueue;
-use super::report;
-use crate::broker::{Broker, Consuming, Deliveries, Publish as _, Queue, Received};
+use super::report::Ours;
+use super::{order, report};
+use crate::broker::{Broker, Consuming, Deliveries, Publish as _, Queue, Receipt, Received};
 use crate::clock::{Clock as _, SystemClock};
 use crate::event::{Bus, Ended, Event, Line, Outcome, Run, Stream, Usage};
 use crate::executor::output::Count;
@@ -58,11 +59,23 @@ struct Shelf {
     ended: VecDeque<String>,
 }
 
+impl Shelf {
+    /// What is reported of an order is told no more, once nobody waits for it.
+    fn end(&mut self, order: &str) {
+        self.ended.push_back(order.to_owned());
+        if self.ended.len() > ENDED {
+            self.ended.pop_front();
+        }
+    }
+}
+
 /// An order that somebody waits for.
 struct Open {
     heard: mpsc::UnboundedSender<Heard>,
     /// The worker that has started it, and where it hears of what we answer.
     place: Option<(String, String)>,
+    /// How its run has ended here.
+    ours: Option<Ours>,
 }
 
 /// What is heard of an order.
@@ -127,7 +140,7 @@ impl Replies {
     pub(super) fn of(self: &Arc<Self>, order: &str, expires: Timestamp) -> Reports {
         self.read();
         let (heard, told) = mpsc::unbounded_channel();
-        self.shelf().open.insert(order.to_owned(), Open { heard, place: None });
+        self.shelf().open.insert(order.to_owned(), Open { heard, place: None, ours: None });
         let (replies, order) = (Arc::clone(self), order.to_owned());
         Reports { replies, order, expires, is_over: false, told }
     }
@@ -141,31 +154,39 @@ impl Replies {
         });
     }
 
-    /// Answers a report; hands it to whoever waits for it, or tells it for lack of one.
-    async fn take(&self, report: Report) {
+    /// Answers a report, and hands it to whoever waits for it; the report, if it is to be told for lack of one.
+    async fn take(&self, mut report: Report) -> Option<Report> {
         let word = self.leaves.judge(&report).await;
         let is_asked = matches!(report.news, News::Asked { .. });
         if let Some(word) = word.filter(|word| is_asked || *word != Word::Start) {
             self.answer(&Answer::to(&report, word), report.answer_to.as_deref());
         }
         if is_asked {
-            return;
+            return None;
         }
         let is_end = matches!(report.news, News::Ended(_));
+        if let News::Ended(ended) = &mut report.news
+            && let Some(ours) = self.leaves.ours(&report.order)
+        {
+            ours.explain(ended);
+        }
         let is_its = if is_end {
             self.leaves.end(&report.order, &report.worker).await
         } else {
             word != Some(Word::Taken)
         };
+        // The end that a worker reports of what is another's is not the order's.
+        if is_end && !is_its {
+            return None;
+        }
         if is_its
+            && !matches!(report.news, News::Returned)
             && let Some(open) = self.shelf().open.get_mut(&report.order)
             && let Some(queue) = &report.answer_to
         {
             open.place = Some((report.worker.clone(), queue.clone()));
         }
-        if let Some(report) = self.hand_on(report).filter(|_| is_its) {
-            self.tell(report).await;
-        }
+        self.hand_on(report).filter(|_| is_its)
     }
 
     /// Answers a worker, if it can hear that. What it does not hear is said again when it reports again.
@@ -193,10 +214,10 @@ impl Replies {
         self: &Arc<Self>,
         order: String,
         expires: Timestamp,
-        place: Option<(String, String)>,
+        (place, ours): (Option<(String, String)>, Option<Ours>),
     ) {
         let unsent = self.outbox.withdraw(&order);
-        self.leaves.note(&order, expires);
+        self.leaves.note(&order, expires, ours);
         // Without a runtime the process is about to be gone.
         let Ok(runtime) = runtime::Handle::try_current() else { return };
         let replies = Arc::clone(self);
@@ -204,12 +225,13 @@ impl Replies {
             if unsent.await {
                 return replies.leaves.forget(&order);
             }
+            // Kept before anybody hears of it: an answer that gets lost is given again, in the next life, too.
+            replies.leaves.withdraw(order.clone(), expires).await;
             if let Some((worker, queue)) = place {
                 let (version, word) = (VERSION, Word::Withdrawn);
-                let answer = Answer { version, order: order.clone(), worker, word };
+                let answer = Answer { version, order, worker, word };
                 replies.answer(&answer, Some(&queue));
             }
-            replies.leaves.withdraw(order, expires).await;
         });
     }
 
@@ -221,10 +243,7 @@ impl Replies {
             return None;
         }
         if matches!(report.news, News::Ended(_)) {
-            kept.ended.push_back(report.order.clone());
-            if kept.ended.len() > ENDED {
-                kept.ended.pop_front();
-            }
+            kept.end(&report.order);
         }
         match kept.open.get(&report.order) {
             // Whoever waits is there as long as it is in the list.
@@ -238,8 +257,12 @@ impl Replies {
 
     /// Tells of a run of which nobody waits for anything: one that was not to be waited for, or that has outlived this
     /// daemon's interest in it.
-    async fn tell(&self, Report { subject, news, .. }: Report) {
+    async fn tell(&self, Report { order, subject, news, .. }: Report) {
         let Some(run) = report::run(&subject) else { return };
+        // Another order has taken the place of this one.
+        if self.is_awaited(&run) {
+            return;
+        }
         match news {
             News::Output { left_out, lines } => {
                 for (stream, bytes) in told(left_out, lines) {
@@ -257,8 +280,25 @@ impl Replies {
             News::Ended(ended) => {
                 self.bus.publish(Event::RunAmended(report::late(run, &ended)));
             }
+            // Of one that was withdrawn it is recorded already what became of it.
+            News::Returned if self.leaves.is_withdrawn(&order).await => {}
             News::Returned => self.tell_returned(run),
             News::Asked { .. } | News::Started { .. } | News::Running => {}
+        }
+    }
+
+    /// Whether somebody waits for an order of this attempt.
+    fn is_awaited(&self, run: &Run) -> bool {
+        let first = order::id(run, 1);
+        self.shelf().open.keys().any(|id| is_of(id, &first))
+    }
+
+    /// An attempt has ended here, and is waited for no more from now on.
+    pub(super) fn ended(&self, end: &Ended) {
+        let first = order::id(&end.run, 1);
+        let ours = Some(Ours::of(end));
+        for (_, open) in self.shelf().open.iter_mut().filter(|(id, _)| is_of(id, &first)) {
+            open.ours = ours;
         }
     }
 
@@ -305,6 +345,26 @@ impl Reports {
     pub(super) fn over(&mut self) {
         self.is_over = true;
     }
+
+    /// Another order takes the place of this one, which came back: from now on nobody is to start this one, and what is reported
+    /// of it is no news of the run. Returns once that is kept.
+    pub(super) async fn supersede(&mut self) {
+        let replies = &self.replies;
+        let place = {
+            let mut shelf = replies.shelf();
+            shelf.end(&self.order);
+            shelf.open.get(&self.order).and_then(|open| open.place.clone())
+        };
+        // Asked already: a copy that was not confirmed is not sent once more.
+        drop(replies.outbox.withdraw(&self.order));
+        replies.leaves.note(&self.order, self.expires, None);
+        replies.leaves.withdraw(self.order.clone(), self.expires).await;
+        if let Some((worker, queue)) = place {
+            let (version, order, word) = (VERSION, self.order.clone(), Word::Withdrawn);
+            replies.answer(&Answer { version, order, worker, word }, Some(&queue));
+        }
+        self.is_over = true;
+    }
 }
 
 impl Drop for Reports {
@@ -312,9 +372,16 @@ impl Drop for Reports {
         let open = self.replies.shelf().open.remove(&self.order);
         if !self.is_over && !self.replies.is_leaving.load(Ordering::Relaxed) {
             let order = std::mem::take(&mut self.order);
-            self.replies.withdraw(order, self.expires, open.and_then(|open| open.place));
+            let known = open.map(|open| (open.place, open.ours)).unwrap_or_default();
+            self.replies.withdraw(order, self.expires, known);
         }
     }
+}
+
+/// Whether an order is of the same attempt as its first one.
+fn is_of(order: &str, first: &str) -> bool {
+    let rest = order.strip_prefix(first);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// The lines of a report as they are told, with one that says how many are missing before them.
@@ -334,12 +401,14 @@ pub(super) fn told(
 async fn follow(replies: Arc<Replies>, mut deliveries: Deliveries) {
     let mut consuming = deliveries.consuming();
     replies.leaves.load().await;
+    let (telling, told) = mpsc::unbounded_channel();
+    tokio::spawn(tell(Arc::clone(&replies), told));
     loop {
         // Orders are sent from then on: what comes of them is heard.
         replies.queue.open(*consuming.borrow_and_update() == Consuming::On);
         tokio::select! {
             received = deliveries.next() => match received {
-                Some(received) => hear(&replies, received).await,
+                Some(received) => hear(&replies, received, &telling).await,
                 None => return,
             },
             Ok(()) = consuming.changed() => {}
@@ -347,12 +416,28 @@ async fn follow(replies: Arc<Replies>, mut deliveries: Deliveries) {
     }
 }
 
-async fn hear(replies: &Replies, received: Received) {
+/// Tells what nobody waits for, one after the other: where that has to wait for whoever reads the log, workers are answered
+/// nevertheless. At most as much waits here as is fetched ahead.
+async fn tell(replies: Arc<Replies>, mut told: mpsc::UnboundedReceiver<(Report, Receipt)>) {
+    while let Some((report, receipt)) = told.recv().await {
+        replies.tell(report).await;
+        let _ = receipt.ack().await;
+    }
+}
+
+async fn hear(
+    replies: &Replies,
+    received: Received,
+    telling: &mpsc::UnboundedSender<(Report, Receipt)>,
+) {
     match Report::read(&received.message, replies.key()) {
-        Ok(report) => {
-            replies.take(report).await;
-            let _ = received.receipt.ack().await;
-        }
+        Ok(report) => match replies.take(report).await {
+            // Without whoever tells it, it comes again.
+            Some(report) => drop(telling.send((report, received.receipt))),
+            None => {
+                let _ = received.receipt.ack().await;
+            }
+        },
         Err(_) if replies.refused(&received.message) => {
             let _ = received.receipt.ack().await;
         }

@@ -57,6 +57,30 @@ pub(super) fn run(subject: &Subject) -> Option<Arc<Run>> {
     Some(Arc::new(Run { id: subject.run.parse().ok()?, fire, attempt: subject.attempt }))
 }
 
+/// How a run has ended here, before its worker has reported its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ours {
+    is_timed_out: bool,
+    cause: Option<Cause>,
+}
+
+impl Ours {
+    pub(super) fn of(end: &Ended) -> Self {
+        Ours { is_timed_out: matches!(end.outcome, Outcome::TimedOut { .. }), cause: end.cause }
+    }
+
+    /// Why a worker has ended a run that it was to end: it knows no more than that.
+    pub(super) fn explain(self, told: &mut report::Ended) {
+        if told.cause.as_deref().and_then(Cause::of_words) != Some(Cause::Stopped) {
+            return;
+        }
+        told.cause = self.cause.map(|cause| cause.to_string());
+        if self.is_timed_out {
+            "timed out".clone_into(&mut told.outcome);
+        }
+    }
+}
+
 /// The end of a run of which nobody is waiting any more.
 pub(super) fn late(run: Arc<Run>, ended: &report::Ended) -> Ended {
     let Carried { outcome, cause, usage } = carried(ended);

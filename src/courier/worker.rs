@@ -22,7 +22,7 @@ use super::report::carried;
 use crate::broker::{Broker, Delivery, Publish as _, Standing};
 use crate::clock::Clock;
 use crate::crontab::directive::Await;
-use crate::event::{Bus, Event, Outcome, Run, Stream, Usage};
+use crate::event::{Bus, Ended, Event, Outcome, Run, Stream, Usage};
 use crate::executor::{Carried, Carrying, Lines};
 use crate::message::Report;
 use crate::message::report::News;
@@ -137,6 +137,11 @@ impl Workers {
         self.0.replies.leave();
     }
 
+    /// An attempt has ended here: what a worker reports of its end then has this cause.
+    pub fn ended(&self, end: &Ended) {
+        self.0.replies.ended(end);
+    }
+
     /// Has an attempt carried out by a worker that reads `queue`.
     #[must_use]
     pub fn carry(&self, run: Arc<Run>, queue: Arc<str>, lines: Lines) -> Carrying {
@@ -226,7 +231,11 @@ impl Inner {
                 () = confirmed => followed.await,
             }
         };
-        reports.over();
+        match &turn {
+            Turn::Over(_) => reports.over(),
+            // Whoever finds this one in the queue is not to start it beside the next one.
+            Turn::Again => reports.supersede().await,
+        }
         turn
     }
 

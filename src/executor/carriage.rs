@@ -1,8 +1,9 @@
 //! Runs that a [`Courier`] carries out, without a process here: begun, told, ended.
 //!
 //! To all else they are runs like any other. What differs is their end: there is nothing to signal, so that whoever carries
-//! one out is dropped, at once. Its outcome is then [`Outcome::TimedOut`] without a code where it took too long, else
-//! [`Outcome::Failed`] with the code 1 and the cause: nothing was killed. One that panics ends as a program that does: with
+//! one out is dropped, at once. Its outcome is then [`Outcome::TimedOut`] without a code where it took too long; else
+//! [`Outcome::Killed`] by TERM where a worker has it, that ends it so, and [`Outcome::Failed`] with the code 1 where nothing is
+//! killed; with the cause. One that panics ends as a program that does: with
 //! the code 101, and its words on descriptor 2. Without the daemon they do not live on.
 
 use std::any::Any;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -120,6 +122,10 @@ impl Core {
     pub(super) fn end_carried(&mut self, id: RunId, cause: Option<Cause>) -> bool {
         let Some(carriage) = self.carried.remove(&id) else { return false };
         let outcome = match cause {
+            // It is ended there as it would be here.
+            Some(_) if is_for_worker(&carriage.run.fire.job) => {
+                Outcome::Killed { signal: Signal::SIGTERM as i32 }
+            }
             Some(_) => Outcome::Failed { exit: 1 },
             None => Outcome::TimedOut { exit: None, signal: None },
         };
@@ -181,7 +187,7 @@ impl<F: FnOnce() -> Option<Base> + Send + 'static> Attendance<F> {
         let (over, last) = oneshot::channel();
         let end = {
             let mut telling = pin!(tell(&mut relay, lines, last, is_heard));
-            let mut carrying = Some(carry(courier, Arc::clone(&run), Lines(sender)));
+            let mut carrying = Some(carry(Arc::clone(&courier), Arc::clone(&run), Lines(sender)));
             let mut told = false;
             let end = loop {
                 tokio::select! {
@@ -195,6 +201,9 @@ impl<F: FnOnce() -> Option<Base> + Send + 'static> Attendance<F> {
                     () = &mut telling, if !told => told = true,
                 }
             };
+            if let (Some(_), Ok(end)) = (&carrying, &end) {
+                courier.ended(end);
+            }
             drop(carrying);
             drop(over);
             if !told {

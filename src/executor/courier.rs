@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::event::{Cause, Outcome, Run, Stream, Usage};
+use crate::event::{Cause, Ended, Outcome, Run, Stream, Usage};
 use crate::job::Job;
 
 /// An attempt that is being carried out; dropping it ends the attempt, as far as that can be.
@@ -19,6 +19,9 @@ pub trait Courier: Send + Sync + fmt::Debug {
 
     /// Carries an attempt out. What it would print goes to `lines`.
     fn carry(&self, run: Arc<Run>, lines: Lines) -> Carrying;
+
+    /// An attempt has ended like this before it was carried out; its carrying is dropped next.
+    fn ended(&self, _end: &Ended) {}
 }
 
 /// What came of an attempt that was carried out.

@@ -137,13 +137,17 @@ impl Order {
         })
     }
 
-    /// The order that a message from `queue` is, if it is one. Without a key whoever could send it is believed.
+    /// The order that a message from `queue` is, if it is one. Without a key whoever could send it is believed,
+    /// but of what is signed nobody would believe our reports.
     ///
     /// Nothing of it is read before its signature was judged.
     ///
     /// # Errors
     /// It is none, or none for us.
     pub fn read(message: &Message, key: Option<&Key>, queue: &str) -> Result<Self, Refusal> {
+        if key.is_none() && message.headers.iter().any(|(name, _)| name == HEADER) {
+            return Err(BadSignature::Unwanted.into());
+        }
         let order: Order = read(message, key, Kind::Order, LARGEST)?;
         if order.queue != queue {
             return Err(Refusal::Queue(order.queue));

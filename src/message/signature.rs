@@ -49,6 +49,9 @@ pub enum BadSignature {
     /// It was made with another key, for another kind of message, or for another content.
     #[error("its signature is not that of our key")]
     Wrong,
+    /// It is signed, and there is no key here: whoever has sent it would not believe what is told him unsigned.
+    #[error("it is signed, and there is no key here")]
+    Unwanted,
 }
 
 impl Kind {

@@ -335,7 +335,9 @@ impl Attendant {
         let id = self.order.id.clone();
         self.context.bus.publish(Event::OrderReturned { id, reason: reason.to_owned() });
         self.tell(&mut reporter, News::Returned).await;
-        self.settle().await;
+        // It has not ended: another worker may be carrying it out, and share what is remembered.
+        self.catch_up();
+        self.acknowledge().await;
         Fate::Returned
     }
 
@@ -348,14 +350,19 @@ impl Attendant {
 
     /// The order needs no more attention, wherever it came from last.
     async fn settle(&mut self) {
+        self.catch_up();
+        // What is not remembered as ended counts as taken, and is not carried out again either.
+        let _ = self.context.orders.end(self.order.id.clone()).await;
+        self.acknowledge().await;
+    }
+
+    /// Finds out where the order came from last.
+    fn catch_up(&mut self) {
         while let Ok(word) = self.words.try_recv() {
             if let Word::Again(receipt) = word {
                 self.receipt = Some(receipt);
             }
         }
-        // What is not remembered as ended counts as taken, and is not carried out again either.
-        let _ = self.context.orders.end(self.order.id.clone()).await;
-        self.acknowledge().await;
     }
 
     /// The broker may forget the order.

@@ -4,7 +4,7 @@
 //! A file of its own in the state directory, by SQLite. An order is forgotten some time after it has expired, since workers
 //! refuse it for that from then on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use super::place;
 /// How long another process may have the file locked.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// So many orders are started between two looks for those to be forgotten.
+/// So many orders are started or withdrawn between two looks for those to be forgotten.
 const OFTEN: u32 = 1_000;
 
 /// What each connection is told: a kill of the process loses nothing, a power cut the last moments at most.
@@ -88,6 +88,26 @@ impl Dispatched {
         Ok(Dispatched { connection, asked: 0 })
     }
 
+    /// Renames a corrupt file, so that another can be made; its new name.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub fn put_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
+        let aside = place::find(path, true).and_then(|real| place::put_aside(&real.path, now));
+        aside.map_err(|error| StoreError::Down(error.to_string()))
+    }
+
+    /// Whether anything is kept of an order.
+    ///
+    /// # Errors
+    /// The file cannot be used: nothing is known.
+    pub fn is_known(&self, id: &str) -> Result<bool, StoreError> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM dispatched_1 WHERE id = ?1")
+            .and_then(|mut select| select.exists([id]))
+            .told()
+    }
+
     /// Whether a worker may carry an order out; if it does, it is the one that has started it.
     ///
     /// # Errors
@@ -147,7 +167,13 @@ impl Dispatched {
     ///
     /// # Errors
     /// The file cannot be used.
-    pub fn withdraw(&mut self, id: &str, expires: Timestamp) -> Result<(), StoreError> {
+    pub fn withdraw(
+        &mut self,
+        id: &str,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.forget(now)?;
         self.connection
             .prepare_cached(
                 "INSERT INTO dispatched_1 (id, until, withdrawn) VALUES (?1, ?2, 1)
@@ -169,6 +195,19 @@ impl Dispatched {
             .told()?;
         let ids = select.query_map([], |row| row.get(0)).told()?;
         ids.collect::<Result<_, _>>().told()
+    }
+
+    /// Whether an order was withdrawn.
+    ///
+    /// # Errors
+    /// The file cannot be used: nothing is known.
+    pub fn is_withdrawn(&self, id: &str) -> Result<bool, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT withdrawn FROM dispatched_1 WHERE id = ?1")
+            .and_then(|mut select| select.query_row([id], |row| row.get(0)).optional())
+            .told()?;
+        Ok(found.unwrap_or(false))
     }
 
     /// The worker that has started an order, if one has.
@@ -251,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/orders.db");
         let mut orders = Dispatched::open(Some(&path)).unwrap();
-        orders.withdraw("a", at(100)).unwrap();
+        orders.withdraw("a", at(100), at(1)).unwrap();
         assert_eq!(ask(&mut orders, "one", 9, false), Leave::Withdrawn);
         drop(orders);
         let mut orders = Dispatched::open(Some(&path)).unwrap();
@@ -270,7 +309,7 @@ mod tests {
     fn what_was_started_may_be_withdrawn_until_it_has_ended() {
         let mut orders = Dispatched::open(None).unwrap();
         assert_eq!(ask(&mut orders, "one", 0, true), Leave::Given);
-        orders.withdraw("a", at(100)).unwrap();
+        orders.withdraw("a", at(100), at(1)).unwrap();
         assert_eq!(ask(&mut orders, "one", 0, true), Leave::Withdrawn);
         assert_eq!(orders.end("a", "one"), Ok(true));
         assert_eq!(orders.withdrawn(), Ok(Vec::new()));
