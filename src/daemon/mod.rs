@@ -313,6 +313,7 @@ async fn serve(
         recent,
         pulse,
         waker: waker.clone(),
+        given: publish::Given::since(about.started),
         about,
         store: store.outlook(),
         replicas: replicas.as_ref().map(|replicas| replicas.alive.clone()),
@@ -320,7 +321,6 @@ async fn serve(
         kept: kept.clone(),
         concerns: recovery.concerns(),
         publishing,
-        given: publish::Given::default(),
         broker: mailing.as_ref().map(Mailing::outlook),
     };
     let executor = handle;
