@@ -140,6 +140,7 @@ pub(super) async fn serve(
         held: None,
         publishing: None,
         broker: None,
+        unsent: Arc::default(),
     };
     let shadow = Shadow {
         clock,
