@@ -11,14 +11,22 @@ Examples:
   date | cronkeep publish '' clock      to the queue clock
   cronkeep publish --celery app.clean '' celery '[7]'
   cronkeep publish --celery app.sum --wait '' celery '{\"a\": 1, \"b\": 2}'
-  0 2 * * *  cronkeep publish --json events backup.due    in a crontab: the daemon itself sends it
-  0 3 * * *  cronkeep publish mail digest%Good morning    what stands behind a % is the body
+  In a crontab the daemon itself sends it, and what stands behind a % is BODY:
+  0 2 * * *  cronkeep publish --json events backup.due
+  0 3 * * *  cronkeep publish mail digest%Good morning
 
-A message that no queue takes, or that is not confirmed, is a failure. Without a daemon the broker is
-that of --amqp, of CRONKEEP_AMQP, or of the file that CRONKEEP_AMQP_FILE names. In a crontab, without
-a BODY, the daemon takes it from the hash crond_service_schedule in its Redis.
+A message that no queue takes, or that is not confirmed, is a failure.
+Without a daemon the broker is that of --amqp, of CRONKEEP_AMQP, or of the
+file that CRONKEEP_AMQP_FILE names. So it is with --wait: in a script that a
+daemon runs one of them has to be set, since jobs never see the daemon's. In a
+crontab, without a BODY, the daemon takes it from the hash
+crond_service_schedule in its Redis.
 
-Exit code: 0 confirmed, and with --wait the task has succeeded; 1 not, or not known; 2 usage.";
+Exit code: 0 confirmed, and with --wait the task has succeeded; 1 not, or not
+known; 2 usage.";
+
+/// Its usage: the variable that names a socket does not make that an argument that must be there.
+pub(super) const USAGE: &str = "cronkeep publish [OPTIONS] <EXCHANGE> <ROUTING_KEY> [BODY]";
 
 /// What `--amqp` is.
 const AMQP: &str = "This broker, and no daemon: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn";

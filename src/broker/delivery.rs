@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How a reason begins where the broker is there, and refuses us.
+pub const REFUSED: &str = "the broker refused";
+
 /// What became of a message that was sent once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
@@ -99,6 +102,8 @@ impl fmt::Display for Delivery {
             Delivery::Nacked => f.write_str("the broker refused it (nack)"),
             Delivery::TimedOut => f.write_str("not confirmed in time"),
             Delivery::Blocked { reason } => write!(f, "the broker takes nothing: {reason}"),
+            // It is there, and lets us not in.
+            Delivery::Away { reason } if reason.starts_with(REFUSED) => f.write_str(reason),
             Delivery::Away { reason } => write!(f, "the broker is away: {reason}"),
             Delivery::Stopped => {
                 f.write_str("the daemon was stopped before the broker had confirmed it")
@@ -108,5 +113,18 @@ impl fmt::Display for Delivery {
             }
             Delivery::Dropped { reason } => write!(f, "the message was dropped: {reason}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_refuses_us_is_not_said_to_be_away() {
+        let words = |reason: &str| Delivery::Away { reason: reason.to_owned() }.to_string();
+        assert_eq!(words("connection refused"), "the broker is away: connection refused");
+        let refused = "the broker refused the user or its password (ACCESS_REFUSED)";
+        assert_eq!(words(refused), refused);
     }
 }

@@ -23,7 +23,7 @@ mod wire;
 pub use address::{Address, BadAddress};
 pub use client::Broker;
 pub use consume::{Consuming, Deliveries, Queue, Receipt, Received, Stale};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, REFUSED};
 pub use options::Options;
 
 use std::pin::Pin;

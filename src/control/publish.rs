@@ -16,6 +16,10 @@ pub const NO_BROKER: &str = "no broker";
 /// What the daemon's refusal is called where the same try of a run has handed over a message with this id.
 pub const TAKEN: &str = "taken";
 
+/// What the daemon's refusal is called where it does not know whether the same try of a run has handed over a message with this
+/// id: it may have done so to an earlier life of the daemon.
+pub const UNSURE: &str = "unsure";
+
 /// What a client asks to be published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
@@ -28,7 +32,8 @@ pub struct Publication {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
     /// The try of a run that hands it over, where its id is made of its content: of two that are alike the second is refused as
-    /// [`TAKEN`], and is to have another id.
+    /// [`TAKEN`], and is to have another id; one that may be a second is refused as [`UNSURE`], and is to have an id that
+    /// nothing else has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
 }

@@ -1,7 +1,7 @@
 //! The daemon's broker and the outbox before it: who speaks to them, how they stand, what was told of that.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::replica::Entrance;
-use crate::broker::{Broker, Options, Publish, Standing};
+use crate::broker::{Broker, Options, Publish, REFUSED, Standing};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::shape::{BrokerObject, OutboxObject, instant_in};
@@ -23,7 +23,7 @@ use crate::executor::output::size;
 use crate::outbox::{Backlog, Bounds, Others, Outbox, Pace, Parts};
 use crate::schedule::Zone;
 use crate::sink::publish::{self, Author, Events, Patience};
-use crate::store::{self, seal::Seal};
+use crate::store::{self, Which, seal::Seal};
 use crate::unix::Account;
 use crate::unix::identity::hostname;
 
@@ -33,6 +33,32 @@ const LAST_MESSAGES: Duration = Duration::from_secs(2);
 pub(super) const LEAVING: Duration = Duration::from_secs(1);
 /// How long a message may wait before somebody should look at it.
 const OLD: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is wrong where messages wait that nobody sends.
+pub(super) const UNSENT: &str =
+    "messages wait in the outbox, and nobody sends them: --amqp names a broker";
+/// How long the store may take to tell whether there are any.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Looks once whether an earlier life has left messages to a daemon that has no broker, and warns of them; set from then on.
+pub(super) fn unsent(config: &Config, beside: &Beside<'_>) -> Arc<OnceLock<()>> {
+    let found = Arc::new(OnceLock::new());
+    let (store, bus, owner) = (beside.store.clone(), beside.bus.clone(), beside.replica.to_owned());
+    let is_shared = config.store.address.is_shared();
+    let told = Arc::clone(&found);
+    tokio::spawn(async move {
+        // In a file everything is its owner's, whatever the host was called before.
+        if !is_shared && store.adopt(owner.clone(), Vec::new(), PATIENCE).await.is_err() {
+            return;
+        }
+        let first = Which::After { owner, order: 0, limit: 1 };
+        if store.waiting(first, PATIENCE).await.is_ok_and(|rows| !rows.is_empty()) {
+            let _ = told.set(());
+            bus.publish(Event::Notice { file: None, text: UNSENT.to_owned(), warning: true });
+        }
+    });
+    found
+}
 
 /// The way to a broker, with what waits before it.
 pub(super) struct Mailing {
@@ -253,6 +279,9 @@ impl Outlook {
     pub(super) fn troubles(&self, now: Timestamp) -> Vec<String> {
         let mut troubles = Vec::new();
         match &*self.standing.borrow() {
+            Standing::Down { reason, .. } if reason.starts_with(REFUSED) => {
+                troubles.push(format!("the broker {}{}", self.name, &reason["the broker".len()..]));
+            }
             Standing::Down { reason, .. } => {
                 troubles.push(format!("the broker {} is away: {reason}", self.name));
             }
@@ -296,6 +325,10 @@ mod tests {
         standing.send_replace(Standing::Down { since: at(1), reason: "refused".to_owned() });
         let away = "the broker amqp://host is away: refused";
         assert_eq!(outlook.troubles(at(301)), [away, waits]);
+        let reason = "the broker refused the user".to_owned();
+        standing.send_replace(Standing::Down { since: at(1), reason });
+        let refused = "the broker amqp://host refused the user";
+        assert_eq!(outlook.troubles(at(301)), [refused, waits]);
         backlog.send_replace(Backlog { count: 1, bytes: 3, oldest: Some(at(290)) });
         standing.send_replace(Standing::Blocked { since: at(1), reason: "memory".to_owned() });
         let blocked = "the broker amqp://host takes nothing: memory";

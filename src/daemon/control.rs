@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -159,6 +159,8 @@ pub(super) struct Desk {
     /// Which ids were given to messages of programs.
     pub(super) given: super::publish::Given,
     pub(super) broker: Option<broker::Outlook>,
+    /// Whether messages wait though there is no broker.
+    pub(super) unsent: Arc<OnceLock<()>>,
 }
 
 /// What does not change while the daemon runs.
@@ -434,6 +436,7 @@ impl Desk {
         reasons.extend(troubled);
         reasons.extend(self.store.trouble());
         reasons.extend(self.broker.iter().flat_map(|broker| broker.troubles(self.clock.now())));
+        reasons.extend(self.unsent.get().map(|()| broker::UNSENT.to_owned()));
         reasons.extend(self.held().map(|Held { count, reason }| match count {
             1 => format!("1 fire is held: {reason}"),
             count => format!("{count} fires are held: {reason}"),

@@ -229,6 +229,10 @@ async fn serve(
         .zip(published)
         .map(|(mailing, (exchange, events))| mailing.publish_events(exchange, &beside, events));
     let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
+    let unsent = match &mailing {
+        Some(_) => Arc::default(),
+        None => broker::unsent(&config, &beside),
+    };
     let mut workers = None;
     if let (Some(publishing), Some(mailing)) = (&publishing, &mailing) {
         let ways = (publishing.outbox.clone(), mailing.broker(), mailing.reports());
@@ -313,6 +317,7 @@ async fn serve(
         recent,
         pulse,
         waker: waker.clone(),
+        given: publish::Given::since(about.started),
         about,
         store: store.outlook(),
         replicas: replicas.as_ref().map(|replicas| replicas.alive.clone()),
@@ -320,8 +325,8 @@ async fn serve(
         kept: kept.clone(),
         concerns: recovery.concerns(),
         publishing,
-        given: publish::Given::default(),
         broker: mailing.as_ref().map(Mailing::outlook),
+        unsent,
     };
     let executor = handle;
     let daemon = Daemon {

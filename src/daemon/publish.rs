@@ -5,7 +5,7 @@
 //! that one from being sent.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -18,7 +18,7 @@ use nix::unistd::{Uid, User};
 use tokio::task::spawn_blocking;
 
 use super::control::Desk;
-use crate::control::publish::{Attempt, NO_BROKER, Publication, Published, TAKEN};
+use crate::control::publish::{Attempt, NO_BROKER, Publication, Published, TAKEN, UNSURE};
 use crate::control::route::{PUBLISH, hand_over};
 use crate::control::server::Lasting;
 use crate::control::{Peer, Refusal, Requests};
@@ -32,31 +32,76 @@ use crate::outbox::{Letter, Refused};
 const KNOWN: usize = 4096;
 
 /// The ids that the tries of runs have given their messages. A command may publish the same thing twice: these are two
-/// messages, and the second is not taken for the first one sent again.
-#[derive(Debug, Clone, Default)]
+/// messages, and the second is not taken for the first one sent again. Of runs that may have published what is not known
+/// here, those that began before this life of the daemon among them, nothing is taken for a message sent again.
+#[derive(Debug, Clone)]
 pub(super) struct Given(Arc<Mutex<Known>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
+    /// Runs that began before are not known in full.
+    since: Timestamp,
+    /// Nor are those up to this one: something of them was forgotten.
+    forgotten: Option<RunId>,
     all: HashSet<(Attempt, String)>,
     in_order: VecDeque<(Attempt, String)>,
 }
 
+/// Whether a try of a run may give a message an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Note {
+    /// It has given it to none.
+    New,
+    /// It has given it to another.
+    Taken,
+    /// It may have: that is not known.
+    Unsure,
+}
+
 impl Given {
-    /// Notes that a try of a run has given a message this id; false where it had done so before.
-    fn note(&self, attempt: Attempt, id: &str) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let one = (attempt, id.to_owned());
-        if !known.all.insert(one.clone()) {
-            return false;
+    /// Knows all that runs publish that begin after this instant, wall clock.
+    pub(super) fn since(since: Timestamp) -> Self {
+        let (all, in_order) = (HashSet::new(), VecDeque::new());
+        Given(Arc::new(Mutex::new(Known { since, forgotten: None, all, in_order })))
+    }
+
+    /// Notes that a try of a run gives a message this id, where it is certain that it has not done so before.
+    fn note(&self, attempt: &Attempt, id: &str, now: Timestamp) -> Note {
+        let mut known = self.known();
+        let one = (attempt.clone(), id.to_owned());
+        if known.all.contains(&one) {
+            return Note::Taken;
         }
+        // One that is yet to begin is of a clock that was set back, or not a run's.
+        let is_known = |run: &RunId| {
+            (known.since..=now).contains(&run.at())
+                && known.forgotten.is_none_or(|forgotten| *run > forgotten)
+        };
+        if !attempt.run.parse().is_ok_and(|run| is_known(&run)) {
+            return Note::Unsure;
+        }
+        known.all.insert(one.clone());
         known.in_order.push_back(one);
         if known.in_order.len() > KNOWN
             && let Some(oldest) = known.in_order.pop_front()
         {
+            known.forgotten = known.forgotten.max(oldest.0.run.parse().ok());
             known.all.remove(&oldest);
         }
-        true
+        Note::New
+    }
+
+    /// Takes a note back: the message was not accepted.
+    fn take_back(&self, attempt: Attempt, id: String) {
+        let mut known = self.known();
+        let one = (attempt, id);
+        if known.all.remove(&one) {
+            known.in_order.retain(|other| *other != one);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,11 +154,17 @@ impl Desk {
             let text = format!("the id {:?} is not yours to give", message.id);
             return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", text));
         }
-        if let Some(attempt) = attempt
-            && !self.given.note(attempt, &message.id)
-        {
-            let text = format!("this try of the run has published a message {:?}", message.id);
-            return Err(Refusal::new(StatusCode::CONFLICT, TAKEN, text));
+        if let Some(attempt) = &attempt {
+            let error = match self.given.note(attempt, &message.id, clock.now()) {
+                Note::New => None,
+                Note::Taken => Some((TAKEN, "has")),
+                Note::Unsure => Some((UNSURE, "may have")),
+            };
+            if let Some((error, has)) = error {
+                let text =
+                    format!("this try of the run {has} published a message {:?}", message.id);
+                return Err(Refusal::new(StatusCode::CONFLICT, error, text));
+            }
         }
         let day = clock.now().saturating_add(Policy::default().expires);
         let expires = message.properties.expires.unwrap_or(day.unwrap_or(Timestamp::MAX));
@@ -121,10 +172,15 @@ impl Desk {
         let run = run.and_then(|run| run.parse().ok());
         let message_id = message.id.clone();
         let job = job.map(|job| (job.key, job.label().into()));
-        let fate = outbox
-            .accept(Letter { message, job, run, expires })
-            .await
-            .map_err(|refused| refusal(&refused))?;
+        let fate = match outbox.accept(Letter { message, job, run, expires }).await {
+            Ok(fate) => fate,
+            Err(refused) => {
+                if let Some(attempt) = attempt {
+                    self.given.take_back(attempt, message_id);
+                }
+                return Err(refusal(&refused));
+            }
+        };
         let delivery = settled(fate.next(CONFIRM).await, expires, clock.now());
         let (result, words) = (delivery.name().to_owned(), words_of(&delivery));
         Ok(Published { result, words, message_id })
@@ -162,17 +218,47 @@ fn refusal(refused: &Refused) -> Refusal {
 mod tests {
     use super::*;
 
+    /// The first try of the run that began in this second.
+    fn attempt(second: i64) -> Attempt {
+        let run = RunId::new(at(second), 7);
+        Attempt { run: run.to_string(), number: 1 }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
     #[test]
     fn an_id_is_given_once_by_a_try_of_a_run_and_again_by_the_next() {
-        let given = Given::default();
-        let attempt = |number| Attempt { run: "r".to_owned(), number };
-        assert!(given.note(attempt(1), "a") && given.note(attempt(1), "b"));
-        assert!(!given.note(attempt(1), "a"));
-        assert!(given.note(attempt(2), "a"), "it is sent again");
-        for number in 0..KNOWN {
-            assert!(given.note(attempt(3), &number.to_string()));
+        let given = Given::since(at(10));
+        let note = |attempt: &Attempt, id: &str| given.note(attempt, id, at(20));
+        let (first, again) = (attempt(11), attempt(12));
+        assert_eq!((note(&first, "a"), note(&first, "b")), (Note::New, Note::New));
+        assert_eq!(note(&first, "a"), Note::Taken);
+        assert_eq!(note(&again, "a"), Note::New, "it is sent again");
+        assert_eq!(note(&Attempt { number: 2, ..first.clone() }, "a"), Note::New);
+        // What was not accepted was not published.
+        given.take_back(first.clone(), "a".to_owned());
+        assert_eq!((note(&first, "a"), note(&first, "a")), (Note::New, Note::Taken));
+    }
+
+    #[test]
+    fn what_a_run_has_published_unseen_is_not_guessed() {
+        let given = Given::since(at(10));
+        for run in [attempt(9), attempt(21), Attempt { run: "r".to_owned(), number: 1 }] {
+            assert_eq!(given.note(&run, "a", at(20)), Note::Unsure, "{run:?}");
         }
-        let known = given.0.lock().unwrap();
+        // The run whose oldest is forgotten, and all before it.
+        assert_eq!(given.note(&attempt(12), "a", at(20)), Note::New);
+        for number in 0..KNOWN {
+            let noted = given.note(&attempt(13), &number.to_string(), at(20));
+            assert_eq!(noted, Note::New, "{number}");
+        }
+        let wanted = [(11, Note::Unsure), (12, Note::Unsure), (13, Note::New)];
+        for (second, wanted) in wanted {
+            assert_eq!(given.note(&attempt(second), "a", at(20)), wanted, "{second}");
+        }
+        let known = given.known();
         assert_eq!((known.all.len(), known.in_order.len()), (KNOWN, KNOWN));
     }
 }

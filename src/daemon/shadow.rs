@@ -131,6 +131,7 @@ pub(super) async fn serve(
         recent,
         pulse: Pulse::default(),
         waker: alarm.waker(),
+        given: super::publish::Given::since(about.started),
         about,
         store: store.outlook(),
         kept: store.handle().clone(),
@@ -138,8 +139,8 @@ pub(super) async fn serve(
         replicas: None,
         held: None,
         publishing: None,
-        given: super::publish::Given::default(),
         broker: None,
+        unsent: Arc::default(),
     };
     let shadow = Shadow {
         clock,

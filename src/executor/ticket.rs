@@ -35,7 +35,7 @@ pub(super) struct Note {
 #[derive(Debug)]
 pub(super) enum Noting {
     /// It is to be made; what was noted is to be kept then.
-    Make(Option<Kept>),
+    Make(Option<Box<Kept>>),
     /// It could not be noted, and is to be recorded in another way first.
     Unnoted,
     /// Another thread makes it: this one was waited for long enough.
@@ -97,7 +97,7 @@ impl Ticket {
         }
         let noted = store.note_start(start.clone(), replica);
         let is_noted = noted.is_some();
-        let kept = Kept(store.clone(), noted);
+        let kept = Box::new(Kept(store.clone(), noted));
         match self.go_on_noting(UNDER_WAY, DONE) {
             Err(_) => Noting::GivenUp,
             Ok(()) if is_noted => Noting::Make(Some(kept)),

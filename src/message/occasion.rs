@@ -79,10 +79,15 @@ pub fn message_id(key: &str, at: Timestamp, made_up: Option<DateTime>) -> String
 }
 
 /// The id of one of several messages that the command of a fire may publish: that of the fire, then what tells the message
-/// from the others, its content, and from the second of those that are alike on its number. In whatever order they are sent,
-/// each has the same id whenever the fire is carried out again.
+/// from the others, its content, and from the second of those that are alike on what tells it from these, its number as a
+/// rule. In whatever order they are sent, each has the same id whenever the fire is carried out again.
 #[must_use]
-pub fn part_id(fire: &str, arguments: &Arguments, body: Option<&[u8]>, number: u32) -> String {
+pub fn part_id(
+    fire: &str,
+    arguments: &Arguments,
+    body: Option<&[u8]>,
+    which: Option<&str>,
+) -> String {
     let properties = format!("{:?}", arguments.properties);
     let parts = [
         Some(arguments.exchange.as_bytes()),
@@ -104,8 +109,8 @@ pub fn part_id(fire: &str, arguments: &Arguments, body: Option<&[u8]>, number: u
     for byte in &digest[..8] {
         let _ = write!(id, "{byte:02x}");
     }
-    if number > 1 {
-        let _ = write!(id, ":{number}");
+    if let Some(which) = which {
+        let _ = write!(id, ":{which}");
     }
     id
 }
@@ -116,22 +121,22 @@ mod tests {
 
     #[test]
     fn messages_of_one_fire_have_ids_by_what_they_are() {
-        let id = |words: &[&str], body: Option<&[u8]>, number| {
+        let id = |words: &[&str], body: Option<&[u8]>, which| {
             let words: Vec<_> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
-            part_id("k:60", &Arguments::of_words(&words).unwrap(), body, number)
+            part_id("k:60", &Arguments::of_words(&words).unwrap(), body, which)
         };
-        let first = id(&["e", "k"], Some(b"x"), 1);
-        assert_eq!(first, id(&["e", "k"], Some(b"x"), 1), "whenever it is sent");
+        let first = id(&["e", "k"], Some(b"x"), None);
+        assert_eq!(first, id(&["e", "k"], Some(b"x"), None), "whenever it is sent");
         assert!(first.starts_with("k:60:") && first.len() == 21, "{first}");
-        assert_eq!(id(&["e", "k"], Some(b"x"), 2), format!("{first}:2"));
+        assert_eq!(id(&["e", "k"], Some(b"x"), Some("2")), format!("{first}:2"));
         let others = [
-            id(&["e", "k"], Some(b"y"), 1),
-            id(&["e", "k"], Some(b""), 1),
-            id(&["e", "k"], None, 1),
-            id(&["ek", ""], Some(b"x"), 1),
-            id(&["e", "k", "--json"], Some(b"x"), 1),
-            id(&["e", "k", "--celery", "t"], Some(b"x"), 1),
-            id(&["e", "k", "--property", "priority=1"], Some(b"x"), 1),
+            id(&["e", "k"], Some(b"y"), None),
+            id(&["e", "k"], Some(b""), None),
+            id(&["e", "k"], None, None),
+            id(&["ek", ""], Some(b"x"), None),
+            id(&["e", "k", "--json"], Some(b"x"), None),
+            id(&["e", "k", "--celery", "t"], Some(b"x"), None),
+            id(&["e", "k", "--property", "priority=1"], Some(b"x"), None),
             first,
         ];
         let distinct: std::collections::HashSet<_> = others.iter().collect();

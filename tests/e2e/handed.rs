@@ -92,3 +92,27 @@ fn messages_of_one_command_have_ids_of_their_own_and_the_same_at_each_try() {
     until_depth(&vhost, "q", 3);
     assert!(vhost.drain("q").iter().all(|message| !ids.contains(&message.id)));
 }
+
+#[test]
+fn a_script_that_outlives_its_daemon_loses_none_of_the_messages_that_are_alike() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let vhost = rabbit.vhost();
+    vhost.declare_queue("q", "");
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let tick = format!("{PROGRAM} publish '' q tick");
+    let wait = format!("until [ -e {} ]; do sleep 0.05; done", go.display());
+    let text = entry("job", &format!("{tick}; {tick}; {wait}; {tick}; {tick}; {tick}"));
+    let crond = with_broker(&vhost.url(), &text);
+    told(&crond, &["run", "job"]);
+    until_depth(&vhost, "q", 2);
+    // Both are confirmed there.
+    until_kept(&crond, 0);
+    let crond = crond.again(Signal::SIGKILL).env("CRONKEEP_AMQP", vhost.url()).start();
+    crond.wait_for_socket();
+    std::fs::write(&go, "").unwrap();
+    until_depth(&vhost, "q", 5);
+    let messages = vhost.drain("q");
+    let ids: BTreeSet<_> = messages.iter().map(|message| &message.id).collect();
+    assert_eq!(ids.len(), 5, "{messages:?}");
+}

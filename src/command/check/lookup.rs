@@ -10,6 +10,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, User, access};
 
 use super::publish;
+use crate::crontab::option::Executor;
 use crate::crontab::{
     Code, Crontab, Entry, Fault, Format, Line, LineKind, Mistake, Source, percent,
 };
@@ -79,12 +80,15 @@ pub fn faults(source: &Source, crontab: &Crontab, lookup: &dyn Lookup) -> Vec<Fa
     for line in &crontab.lines {
         let LineKind::Entry(entry) = &line.kind else { continue };
         let text = &source.bytes[line.span.clone()];
-        if source.dialect.format == Format::System
+        // Its user and its command are those of the worker's host.
+        let is_here = !matches!(entry.options.executor, Some(Executor::Worker(_)));
+        if is_here
+            && source.dialect.format == Format::System
             && lookup.user_exists(entry.user.as_bytes()) == Some(false)
         {
             faults.push(unknown_user(entry, line, text).on_line(entry.line, text));
         }
-        if let Some(mistake) = missing_command(entry, line, lookup) {
+        if is_here && let Some(mistake) = missing_command(entry, line, lookup) {
             faults.push(mistake.on_line(entry.line, text));
         }
         if let Some(mistake) = publish::mistake(entry, line, text) {
@@ -194,6 +198,13 @@ mod tests {
     fn an_unknown_user_is_pointed_at() {
         assert_eq!(found("0 0 * * * bob true\n"), [(Code::W007, 1, 11, 14)]);
         assert_eq!(found("0 0 * * * root true\n"), []);
+    }
+
+    #[test]
+    fn what_a_worker_runs_is_not_sought_here() {
+        let of = |options: &str| found(&format!("# cronkeep: {options}\n0 0 * * * bob frob\n"));
+        assert_eq!(of("executor=worker:batch"), []);
+        assert_eq!(of("executor=shell"), [(Code::W007, 2, 11, 14), (Code::W008, 2, 15, 19)]);
     }
 
     #[test]

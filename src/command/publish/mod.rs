@@ -5,14 +5,16 @@ mod surroundings;
 
 use std::io::{self, IsTerminal as _, Read as _};
 
-use self::surroundings::Surroundings;
+use self::surroundings::{Surroundings, Which};
 use super::Console;
 use super::control::client;
 use super::crontab::tables;
 use crate::args::PublishArgs;
 use crate::config::addresses;
 use crate::control::client::{Client, Error};
-use crate::control::publish::{Attempt, NO_BROKER, PATIENCE, Publication, Published, TAKEN};
+use crate::control::publish::{
+    Attempt, NO_BROKER, PATIENCE, Publication, Published, TAKEN, UNSURE,
+};
 use crate::exit::{ExitCode, UsageError};
 use crate::message::{Arguments, Message, compose};
 use crate::sink::record::escape;
@@ -38,13 +40,13 @@ pub(super) fn run(args: &PublishArgs, console: &mut Console<'_>) -> anyhow::Resu
     let input = input(arguments, console)?;
     let body = arguments.body(&input);
     let user = console.host.user.clone();
-    let nth = |number| {
-        let occasion = surroundings.occasion(&user, arguments, body.as_deref(), number);
+    let message = |which| {
+        let occasion = surroundings.occasion(&user, arguments, body.as_deref(), which);
         Ok((compose(arguments, &occasion, body.clone())?, occasion.job_id))
     };
     // A result is awaited where the message was sent from: whoever waits needs a broker of its own.
     if arguments.wait || surroundings.is_for_another_broker(args) {
-        let (message, _) = nth(1)?;
+        let (message, _) = message(Which::Nth(1))?;
         anyhow::ensure!(
             !addresses.is_empty(),
             "who waits for a result asks the broker itself: --amqp, CRONKEEP_AMQP or CRONKEEP_AMQP_FILE names one"
@@ -52,14 +54,14 @@ pub(super) fn run(args: &PublishArgs, console: &mut Console<'_>) -> anyhow::Resu
         return direct::publish(addresses, message, arguments.wait, console);
     }
     let attempt = surroundings.attempt();
-    let mut answer = hand_over(&client(&args.control, console), attempt.as_ref(), nth)?;
+    let mut answer = hand_over(&client(&args.control, console), attempt.as_ref(), message)?;
     if let Err(Error::Nobody { .. } | Error::Denied { .. }) = &answer {
         // Some may publish by the socket that everybody may ask, beside the other.
         let path = match &args.control.control {
             Some(path) => path.with_file_name(tables::SOCKET),
             None => tables::socket(console.host),
         };
-        match hand_over(&Client::new(&path), attempt.as_ref(), nth)? {
+        match hand_over(&Client::new(&path), attempt.as_ref(), message)? {
             // It knows of no such thing: what was said first is what matters.
             Err(error) if is_nobody(&error) => {}
             other => answer = other,
@@ -69,7 +71,7 @@ pub(super) fn run(args: &PublishArgs, console: &mut Console<'_>) -> anyhow::Resu
         Ok(published) if published.is_confirmed() => Ok(ExitCode::Success),
         Ok(published) => anyhow::bail!(published.words),
         Err(error) if is_nobody(&error) && !addresses.is_empty() => {
-            direct::publish(addresses, nth(1)?.0, false, console)
+            direct::publish(addresses, message(Which::Nth(1))?.0, false, console)
         }
         Err(error) if is_nobody(&error) => Err(anyhow::Error::from(error).context(
             "no broker is named (--amqp, CRONKEEP_AMQP, CRONKEEP_AMQP_FILE), and no daemon sends it",
@@ -97,20 +99,22 @@ fn input(arguments: &Arguments, console: &mut Console<'_>) -> anyhow::Result<Vec
 fn hand_over(
     client: &Client,
     attempt: Option<&Attempt>,
-    nth: impl Fn(u32) -> anyhow::Result<(Message, Option<String>)>,
+    message: impl Fn(Which) -> anyhow::Result<(Message, Option<String>)>,
 ) -> anyhow::Result<Result<Published, Error>> {
-    let mut number = 1;
-    loop {
-        let (message, job_id) = nth(number)?;
-        let publication =
-            Publication { job_id, attempt: attempt.cloned(), ..Publication::new(message) };
-        match ask(client, &publication) {
-            Err(Error::Refused { refusal }) if refusal.error == TAKEN && number < MOST_ALIKE => {
-                number += 1;
-            }
+    let hand_over = |which, attempt: Option<&Attempt>| {
+        let (message, job_id) = message(which)?;
+        let attempt = attempt.cloned();
+        anyhow::Ok(ask(client, &Publication { job_id, attempt, ..Publication::new(message) }))
+    };
+    for number in 1..=MOST_ALIKE {
+        match hand_over(Which::Nth(number), attempt)? {
+            Err(Error::Refused { refusal }) if refusal.error == TAKEN => {}
+            // Better sent twice than taken for one that was sent.
+            Err(Error::Refused { refusal }) if refusal.error == UNSURE => break,
             answer => return Ok(answer),
         }
     }
+    hand_over(Which::Own, None)
 }
 
 fn ask(client: &Client, publication: &Publication) -> Result<Published, Error> {

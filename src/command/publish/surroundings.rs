@@ -26,6 +26,15 @@ pub(super) struct Surroundings {
     attempt: Option<u32>,
 }
 
+/// What tells a message from those of the same fire that are alike.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which {
+    /// Its number, from 1: another try gives it the same id.
+    Nth(u32),
+    /// Its id is one that nothing else has.
+    Own,
+}
+
 impl Surroundings {
     /// Those of this process.
     pub(super) fn of_process() -> Self {
@@ -70,18 +79,22 @@ impl Surroundings {
         Some(Attempt { run: run.to_string(), number: self.attempt.unwrap_or(1) })
     }
 
-    /// What a message of `user` is about: the fire, where a daemon of ours started us for one. Of several that are alike this
-    /// is the one with this number, from 1.
+    /// What a message of `user` is about: the fire, where a daemon of ours started us for one.
     pub(super) fn occasion(
         &self,
         user: &str,
         arguments: &Arguments,
         body: Option<&[u8]>,
-        number: u32,
+        which: Which,
     ) -> Occasion {
         let now = SystemClock.now();
         let fresh = fresh_id(now).to_string();
-        let of_fire = || Some(part_id(self.fire.as_deref()?, arguments, body, number));
+        let which = match which {
+            Which::Nth(1) => None,
+            Which::Nth(number) => Some(number.to_string()),
+            Which::Own => Some(fresh.clone()),
+        };
+        let of_fire = || Some(part_id(self.fire.as_deref()?, arguments, body, which.as_deref()));
         let id = self.message.clone().or_else(of_fire).unwrap_or_else(|| fresh.clone());
         Occasion {
             run: self.run.map_or(fresh, |run| run.to_string()),
@@ -137,7 +150,7 @@ mod tests {
             ("CRONKEEP_SCHEDULED_AT", "2026-11-20T11:38:00+02:00"),
             ("CRONKEEP_ATTEMPT", "2"),
         ])
-        .occasion("alice", &args("x e k").message, None, 1);
+        .occasion("alice", &args("x e k").message, None, Which::Nth(1));
         assert_eq!(occasion.id, "crondServiceTask-00112233445566ff#2:1795162680");
         assert_eq!(occasion.run, RUN.1);
         assert_eq!(occasion.job_id.as_deref(), Some("crondServiceTask-00112233445566ff"));
@@ -151,7 +164,7 @@ mod tests {
         let name = |name: &str| {
             let id = ("CRONKEEP_JOB_ID", "crondServiceTask-00112233445566ff");
             let surroundings = with(&[id, ("CRONKEEP_JOB_NAME", name)]);
-            surroundings.occasion("a", &args("x e k").message, None, 1).job_name
+            surroundings.occasion("a", &args("x e k").message, None, Which::Nth(1)).job_name
         };
         assert_eq!(name("00112233445566ff"), None);
         assert_eq!(name("00112233445566ff#2"), None);
@@ -161,7 +174,8 @@ mod tests {
     #[test]
     fn several_messages_of_one_command_have_ids_of_their_own() {
         let of = |surroundings: &Surroundings, body: &str, number| {
-            surroundings.occasion("a", &args("x e k").message, Some(body.as_bytes()), number)
+            let which = if number == 0 { Which::Own } else { Which::Nth(number) };
+            surroundings.occasion("a", &args("x e k").message, Some(body.as_bytes()), which)
         };
         let fire = ("CRONKEEP_FIRE_ID", "crondServiceTask-00112233445566ff:60");
         let surroundings = with(&[RUN, fire, ("CRONKEEP_ATTEMPT", "2")]);
@@ -171,6 +185,8 @@ mod tests {
         assert!(one.id.starts_with(fire.1), "{}", one.id);
         assert_eq!(one.id, of(&surroundings, "x", 1).id, "at each try of the run");
         assert_ne!(one.id, of(&surroundings, "x", 2).id);
+        let own = || of(&surroundings, "x", 0).id;
+        assert!(own().starts_with(&one.id) && own() != own(), "{}", own());
         let attempt = Attempt { run: RUN.1.to_owned(), number: 2 };
         assert_eq!(surroundings.attempt(), Some(attempt));
         // One message has the id that the daemon gives it.
@@ -192,7 +208,7 @@ mod tests {
             ("CRONKEEP_SCHEDULED_AT", "soon"),
             ("CRONKEEP_ATTEMPT", "first"),
         ])
-        .occasion("a", &args("x e k").message, None, 1);
+        .occasion("a", &args("x e k").message, None, Which::Nth(1));
         assert!(occasion.id.parse::<RunId>().is_ok() && occasion.run == occasion.id);
         assert_eq!((occasion.job_id, occasion.scheduled_at, occasion.attempt), (None, None, None));
     }
