@@ -166,7 +166,7 @@ pub enum Command {
     ///
     /// Through the daemon that runs, which keeps it until the broker has confirmed it; else straight to the broker. As the
     /// command of an entry of root or of the daemon's user it is carried out by the daemon, without a process.
-    #[command(after_help = publish::EXAMPLES, override_usage = publish::USAGE)]
+    #[command(after_help = publish::EXAMPLES, override_usage = crate::message::arguments::USAGE)]
     Publish(PublishArgs),
     /// Carry out what other daemons send to a queue
     ///

@@ -25,9 +25,6 @@ crond_service_schedule in its Redis.
 Exit code: 0 confirmed, and with --wait the task has succeeded; 1 not, or not
 known; 2 usage.";
 
-/// Its usage: the variable that names a socket does not make that an argument that must be there.
-pub(super) const USAGE: &str = "cronkeep publish [OPTIONS] <EXCHANGE> <ROUTING_KEY> [BODY]";
-
 /// What `--amqp` is.
 const AMQP: &str = "This broker, and no daemon: amqp://HOST or amqps://HOST; several, with commas between them, are tried in turn";
 

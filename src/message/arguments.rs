@@ -13,6 +13,9 @@ use clap::{Args, Parser};
 
 use super::celery;
 
+/// The usage of `publish`: a variable that names a daemon does not make that an argument that must be there.
+pub const USAGE: &str = "cronkeep publish [OPTIONS] <EXCHANGE> <ROUTING_KEY> [BODY]";
+
 /// What a `publish` is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Arguments {
@@ -53,7 +56,12 @@ pub struct UsageText {
 
 /// The program as its words see it; what names another daemon or broker is there for the words about its usage.
 #[derive(Debug, Parser)]
-#[command(name = "cronkeep publish", disable_version_flag = true, max_term_width = 100)]
+#[command(
+    name = "cronkeep publish",
+    disable_version_flag = true,
+    max_term_width = 100,
+    override_usage = USAGE
+)]
 struct Program {
     #[command(flatten)]
     arguments: Arguments,

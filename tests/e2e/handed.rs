@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::client::{client, told};
+use crate::client::{ask, client, told};
 use crate::harness::{PATIENCE, Running};
 use crate::publish::{PROGRAM, entry, last_run, run, until_depth, with_broker};
 use crate::rabbit;
@@ -115,4 +115,25 @@ fn a_script_that_outlives_its_daemon_loses_none_of_the_messages_that_are_alike()
     let messages = vhost.drain("q");
     let ids: BTreeSet<_> = messages.iter().map(|message| &message.id).collect();
     assert_eq!(ids.len(), 5, "{messages:?}");
+}
+
+#[test]
+fn a_daemon_without_a_broker_says_that_messages_wait() {
+    // Nobody listens there.
+    let crond = with_broker("amqp://127.0.0.1:1", &entry("job", "true"));
+    assert_eq!(ask(&crond, &["publish", "", "q", "x"]).status.code(), Some(1));
+    until_kept(&crond, 1);
+    let mut crond = crond.again(Signal::SIGTERM).spawn();
+    crond.expect_where("crontab.notice", |told| told.to_string().contains("nobody sends them"));
+    crond.wait_for_socket();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = ask(&crond, &["health"]);
+        let health = String::from_utf8(output.stdout).unwrap();
+        if health.starts_with("degraded") && health.contains("nobody sends them") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{health}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }
