@@ -143,6 +143,21 @@ impl<'a> Sender<'a> {
         self.vhost.drain(QUEUE).into_iter().map(message_of).collect()
     }
 
+    /// Reports of this order as a worker does that nobody has started.
+    pub fn report(&self, order: &Message, worker: &str, sequence: u64, news: News) {
+        let order = Order::read(order, Some(&self.key), QUEUE).unwrap();
+        let report = Report {
+            version: VERSION,
+            order: order.id,
+            worker: worker.to_owned(),
+            sequence,
+            subject: order.subject,
+            answer_to: None,
+            news,
+        };
+        self.put(&report.message(Some(&self.key), &order.reply_to).unwrap());
+    }
+
     /// What was reported of an order so far.
     pub fn reports(&self, order: &str) -> Vec<News> {
         for drained in self.vhost.drain(BACK) {
