@@ -120,7 +120,7 @@ fn an_order_that_came_back_is_started_by_nobody_beside_the_next_one() {
     sender.expect_depth(QUEUE, 1);
     sender.put(&order);
     sender.report(&order, "dead", 1, News::Returned);
-    let mut worker = sender.worker("worker").patient().start();
+    let mut worker = sender.worker("worker").patient().arg("--prefetch").arg("1").start();
     let refused = worker.expect("order.refused");
     assert!(refused["reason"].as_str().unwrap().contains("withdrawn"), "{refused}");
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));

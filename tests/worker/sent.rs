@@ -122,6 +122,10 @@ impl<'a> Sender<'a> {
 
     /// Puts a message into the queue as it is.
     pub fn put(&self, message: &Message) {
+        self.put_into(QUEUE, message);
+    }
+
+    fn put_into(&self, queue: &str, message: &Message) {
         let headers: Vec<String> = message
             .headers
             .iter()
@@ -135,7 +139,7 @@ impl<'a> Sender<'a> {
             message.id,
             headers.join(", ")
         );
-        self.vhost.put(QUEUE, &message.body, &properties);
+        self.vhost.put(queue, &message.body, &properties);
     }
 
     /// Takes the orders out of the queue that nobody has taken, as they are.
@@ -155,7 +159,8 @@ impl<'a> Sender<'a> {
             answer_to: None,
             news,
         };
-        self.put(&report.message(Some(&self.key), &order.reply_to).unwrap());
+        let message = report.message(Some(&self.key), &order.reply_to).unwrap();
+        self.put_into(&order.reply_to, &message);
     }
 
     /// What was reported of an order so far.
