@@ -351,9 +351,9 @@ impl Reports {
     pub(super) async fn supersede(&mut self) {
         let replies = &self.replies;
         let place = {
-            let mut shelf = replies.shelf();
-            shelf.end(&self.order);
-            shelf.open.get(&self.order).and_then(|open| open.place.clone())
+            let mut kept = replies.shelf();
+            kept.end(&self.order);
+            kept.open.get(&self.order).and_then(|open| open.place.clone())
         };
         // Asked already: a copy that was not confirmed is not sent once more.
         drop(replies.outbox.withdraw(&self.order));
