@@ -257,3 +257,77 @@ impl File {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::message::order;
+
+    fn leaves(path: &Path) -> Leaves {
+        Leaves::new(path.to_owned(), Bus::builder().build(), Arc::new(SystemClock))
+    }
+
+    /// A report of a run that was made so long ago.
+    fn report(worker: &str, ago: SignedDuration, news: News) -> Report {
+        let order = order::tests::order();
+        let mut subject = order.subject;
+        subject.run = RunId::new(SystemClock.now() - ago, 7).to_string();
+        let (version, worker) = (order::VERSION, worker.to_owned());
+        Report { version, order: order.id, worker, sequence: 0, subject, answer_to: None, news }
+    }
+
+    fn asked(worker: &str, ago: SignedDuration) -> Report {
+        report(worker, ago, News::Asked { expires: SystemClock.now(), restarts: 0 })
+    }
+
+    fn started(worker: &str) -> Report {
+        let now = SystemClock.now();
+        report(worker, SignedDuration::ZERO, News::Started { at: now, expires: now })
+    }
+
+    const AGO: SignedDuration = SignedDuration::from_secs(60);
+    const LATER: SignedDuration = SignedDuration::from_secs(-60);
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_used_answers_nothing_until_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        assert_eq!(leaves(&path).judge(&started("one")).await, Some(Word::Start));
+        // Not even its owner opens a folder for a file.
+        let hidden = folder.path().join("hidden");
+        fs::rename(&path, &hidden).unwrap();
+        fs::create_dir(&path).unwrap();
+        let leaves = leaves(&path);
+        assert_eq!(leaves.judge(&asked("two", LATER)).await, None);
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&hidden, &path).unwrap();
+        assert_eq!(leaves.judge(&asked("two", LATER)).await, Some(Word::Taken));
+    }
+
+    #[tokio::test]
+    async fn a_corrupt_file_is_put_aside_and_of_what_is_older_nothing_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        fs::write(&path, "no database at all, but something else".repeat(100)).unwrap();
+        let leaves = leaves(&path);
+        assert_eq!(leaves.judge(&asked("one", AGO)).await, None);
+        assert_eq!(leaves.judge(&asked("one", LATER)).await, Some(Word::Start));
+        let names = fs::read_dir(folder.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert!(names.into_iter().any(|name| name.starts_with("orders.db.corrupt-")));
+    }
+
+    #[tokio::test]
+    async fn memory_stands_in_for_a_file_that_cannot_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let leaves = leaves(&folder.path().join("file").join(FILE));
+        assert_eq!(leaves.judge(&asked("one", AGO)).await, None);
+        assert_eq!(leaves.judge(&asked("one", LATER)).await, Some(Word::Start));
+        assert_eq!(leaves.judge(&started("one")).await, Some(Word::Start));
+        assert_eq!(leaves.judge(&asked("two", LATER)).await, Some(Word::Taken));
+    }
+}

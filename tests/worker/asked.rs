@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use cronkeep::message::report::{Ended, News};
 use nix::sys::signal::Signal;
 
 use crate::daemon::{WAIT, begin, daemon, expect_history, started, stop};
@@ -106,6 +107,51 @@ fn an_order_that_somebody_sends_again_to_another_worker_is_refused() {
     assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
 }
 
+#[test]
+fn an_order_that_came_back_is_started_by_nobody_beside_the_next_one() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
+    let waiting = begin(&crond);
+    sender.expect_depth(QUEUE, 1);
+    let order = sender.take().remove(0);
+    // Its worker dies before the broker hears that it needs the order no more.
+    sender.report(&order, "dead", 0, News::Returned);
+    sender.expect_depth(QUEUE, 1);
+    sender.put(&order);
+    sender.report(&order, "dead", 1, News::Returned);
+    let mut worker = sender.worker("worker").patient().arg("--prefetch").arg("1").start();
+    let refused = worker.expect("order.refused");
+    assert!(refused["reason"].as_str().unwrap().contains("withdrawn"), "{refused}");
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+    expect_history(&crond, &["succeeded"]);
+    worker.stop();
+    crond.stop();
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+}
+
+#[test]
+fn the_end_that_a_worker_reports_of_what_another_has_started_is_not_the_runs() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let command = format!("{WAIT}; exit 3");
+    let crond = daemon(&sender, "result=none", &command).start();
+    let waiting = begin(&crond);
+    sender.expect_depth(QUEUE, 1);
+    let order = sender.take().remove(0);
+    sender.put(&order);
+    let worker = sender.worker("worker").patient().start();
+    drop(waiting.wait_with_output());
+    sender.expect_file("ran", "ran\n");
+    let outcome = "could not start".to_owned();
+    sender.report(&order, "other", 0, News::Ended(Ended { outcome, ..Ended::default() }));
+    fs::write(sender.path().join("go"), "").unwrap();
+    let runs = expect_history(&crond, &["failed"]);
+    assert_eq!(runs[0]["exit"], 3, "{runs:#?}");
+    worker.stop();
+    crond.stop();
+}
+
 /// Without a sender who could be asked.
 #[test]
 fn an_order_that_is_sent_again_is_refused_by_every_worker_that_shares_a_redis() {
@@ -165,4 +211,24 @@ fn a_run_says_soon_that_a_worker_has_another_key() {
     drop(waiting.wait());
     worker.stop();
     crond.stop();
+}
+
+#[test]
+fn a_run_says_soon_that_a_worker_has_no_key() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let mut worker = sender.worker("worker").arg("--insecure").start_bare();
+    let mut crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
+    let waiting = begin(&crond);
+    let run = started(&mut crond);
+    let refused = worker.expect("order.refused");
+    assert!(refused["reason"].as_str().unwrap().contains("it is signed"), "{refused}");
+    crond.expect_where("run.output", |event| {
+        event["line"].as_str().unwrap().contains("the worker's key")
+    });
+    stop(&crond, &run);
+    drop(waiting.wait_with_output());
+    worker.stop();
+    crond.stop();
+    assert_eq!(sender.read("ran"), "");
 }

@@ -122,6 +122,10 @@ impl<'a> Sender<'a> {
 
     /// Puts a message into the queue as it is.
     pub fn put(&self, message: &Message) {
+        self.put_into(QUEUE, message);
+    }
+
+    fn put_into(&self, queue: &str, message: &Message) {
         let headers: Vec<String> = message
             .headers
             .iter()
@@ -135,12 +139,28 @@ impl<'a> Sender<'a> {
             message.id,
             headers.join(", ")
         );
-        self.vhost.put(QUEUE, &message.body, &properties);
+        self.vhost.put(queue, &message.body, &properties);
     }
 
     /// Takes the orders out of the queue that nobody has taken, as they are.
     pub fn take(&self) -> Vec<Message> {
         self.vhost.drain(QUEUE).into_iter().map(message_of).collect()
+    }
+
+    /// Reports of this order as a worker does that nobody has started.
+    pub fn report(&self, order: &Message, worker: &str, sequence: u64, news: News) {
+        let order = Order::read(order, Some(&self.key), QUEUE).unwrap();
+        let report = Report {
+            version: VERSION,
+            order: order.id,
+            worker: worker.to_owned(),
+            sequence,
+            subject: order.subject,
+            answer_to: None,
+            news,
+        };
+        let message = report.message(Some(&self.key), &order.reply_to).unwrap();
+        self.put_into(&order.reply_to, &message);
     }
 
     /// What was reported of an order so far.

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cronkeep::message::report::{News, Printed};
+
 use crate::daemon::{begin, daemon, expect_backlog, expect_history, started, stop};
 use crate::harness::{PATIENCE, Running};
 use crate::rabbit;
@@ -45,7 +47,7 @@ fn what_is_stopped_here_is_ended_at_its_worker_with_all_its_processes() {
     let waiting = begin(&crond);
     expect_child(&sender);
     stop_next(&mut crond);
-    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(143));
     worker.expect("run.ended");
     expect_childless(&sender);
     let amended = crond.expect("run.amended");
@@ -65,15 +67,17 @@ fn a_run_that_another_replaces_is_ended_at_its_worker() {
     let sender = Sender::new(rabbit);
     let worker = sender.worker("worker").arg("--prefetch").arg("2").start();
     let once = "if test -e {dir}/ran; then exit 0; fi; ".to_owned() + LONG;
-    let crond = daemon(&sender, "overlap=replace", &once).start();
+    let mut crond = daemon(&sender, "overlap=replace", &once).start();
     let first = begin(&crond);
     expect_child(&sender);
     let second = begin(&crond);
-    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(1));
+    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(143));
     assert_eq!(second.wait_with_output().unwrap().status.code(), Some(0));
     expect_childless(&sender);
-    expect_history(&crond, &["succeeded", "killed"]);
     worker.stop();
+    crond.expect("run.amended");
+    let runs = expect_history(&crond, &["succeeded", "killed"]);
+    assert!(runs[1]["reason"].as_str().unwrap().contains("replaced"), "{runs:#?}");
     crond.stop();
 }
 
@@ -85,8 +89,8 @@ fn an_order_that_waits_in_its_queue_is_started_by_no_worker_once_its_run_was_sto
     let waiting = begin(&crond);
     sender.expect_depth(QUEUE, 1);
     stop_next(&mut crond);
-    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
-    expect_history(&crond, &["failed"]);
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(143));
+    expect_history(&crond, &["killed"]);
     // And the next life of the daemon remembers it.
     drop(crond.again(nix::sys::signal::Signal::SIGTERM));
     let crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
@@ -108,7 +112,7 @@ fn an_order_that_was_not_sent_leaves_the_outbox_with_its_run() {
     let waiting = begin(&crond);
     expect_backlog(&crond, 1);
     stop_next(&mut crond);
-    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(143));
     expect_backlog(&crond, 0);
     drop(crond.again(nix::sys::signal::Signal::SIGKILL));
     // What the store has kept is sent by the next life.
@@ -154,4 +158,25 @@ fn a_daemon_that_leaves_its_runs_leaves_those_at_workers_and_hears_of_them_later
     expect_history(&crond, &["succeeded"]);
     worker.stop();
     crond.stop();
+}
+
+#[test]
+fn a_run_that_was_stopped_is_not_lost_since_its_order_came_back() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let mut crond = daemon(&sender, "", "echo ran >> {dir}/ran").start();
+    let waiting = begin(&crond);
+    sender.expect_depth(QUEUE, 1);
+    let order = sender.take().remove(0);
+    stop_next(&mut crond);
+    drop(waiting.wait_with_output());
+    sender.report(&order, "away", 0, News::Returned);
+    // What is told after it.
+    let lines = vec![Printed(false, "after".into())];
+    sender.report(&order, "away", 1, News::Output { left_out: (0, 0), lines });
+    crond.expect_where("run.output", |event| event["line"] == "after");
+    let runs = expect_history(&crond, &["killed"]);
+    assert!(runs[0]["reason"].as_str().unwrap().contains("stopped"), "{runs:#?}");
+    let events = crond.stop();
+    assert!(events.iter().all(|event| event["event"] != "run.amended"), "{events:#?}");
 }
