@@ -2,6 +2,8 @@
 //!
 //! Starts that are released while the store is being asked are gathered and asked for together.
 
+mod noting;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +12,10 @@ use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
 
 use super::Core;
-use super::carriage::is_for_worker;
-use super::deadline::{Deadline, Set};
+use super::deadline::Set;
 use super::life::Phase;
 use super::start::Report;
-use super::ticket::{Note, Ticket};
+use super::ticket::Ticket;
 use crate::event::{Fire, Run, Settlement, Started};
 use crate::store::record::RecordedOutcome;
 use crate::store::{
@@ -35,9 +36,6 @@ const HANGS: Duration = Duration::from_millis(200);
 
 /// How soon a store that has not answered is asked again for a start that is not made without it.
 const AGAIN: Duration = Duration::from_millis(500);
-
-/// How often it is looked whether notes get on. One that does not within two looks is not waited for.
-const LOOK: Duration = Duration::from_millis(125);
 
 /// Why what the store has not permitted does not start.
 const TAKEN: &str = "another replica has started it";
@@ -123,20 +121,6 @@ impl Ledger {
             && matches!(*self.standing.borrow(), Standing::Down { .. })
     }
 
-    /// How a start may be noted; none: it is to be asked for. Where replicas share the starts it always is.
-    fn note(&mut self, run: &Run) -> Option<Note> {
-        if self.told.is_some() || self.asking || !self.waiting.is_empty() || !self.store.may_note()
-        {
-            return None;
-        }
-        if self.hangs && self.store.notes_under_way().1 > 0 {
-            return None;
-        }
-        self.hangs = false;
-        let replica = self.conditions.borrow().lease.replica.clone();
-        Some(Note { store: self.store.clone(), start: start(run), replica })
-    }
-
     /// Has it recorded later that a run starts.
     fn note_start(&self, run: &Run) {
         let key = run.fire.job.key;
@@ -182,64 +166,6 @@ impl Ledger {
 }
 
 impl Core {
-    /// Has a start made, once it is recorded where there is something to record it in.
-    pub(super) fn submit(&mut self, ticket: Arc<Ticket>) {
-        let job = &ticket.run().fire.job;
-        // Only who makes a process notes its start.
-        let has_process = !self.is_carried(job) && !is_for_worker(job);
-        let Some(ledger) = &mut self.ledger else { return self.make(ticket) };
-        let Some(note) = ledger.note(ticket.run()).filter(|_| has_process) else {
-            return ledger.waiting.push(ticket);
-        };
-        ticket.have_noted(note);
-        ledger.noting.insert(ticket.number);
-        if ledger.look.is_none() {
-            ledger.seen = ledger.store.notes_under_way().0;
-            ledger.look = Some(self.deadlines.set(Deadline::Notes, LOOK));
-        }
-        self.make(ticket);
-    }
-
-    /// A start could not be noted.
-    pub(super) fn unnoted(&mut self, number: u64) {
-        self.made(number);
-        let Some(ticket) = self.starts.ticket(number) else { return };
-        if let Some(ledger) = &mut self.ledger {
-            ledger.waiting.push(ticket);
-        }
-        self.record(false);
-    }
-
-    /// Looks whether notes get on. Where they do not, their starts are made without, and recorded when that can be.
-    pub(super) fn look_at_notes(&mut self) {
-        let Some(ledger) = &mut self.ledger else { return };
-        ledger.look = None;
-        if ledger.noting.is_empty() {
-            return;
-        }
-        let (begun, under_way) = ledger.store.notes_under_way();
-        if under_way == 0 || begun != ledger.seen {
-            ledger.seen = begun;
-            ledger.look = Some(self.deadlines.set(Deadline::Notes, LOOK));
-            return;
-        }
-        ledger.hangs = true;
-        let numbers = std::mem::take(&mut ledger.noting);
-        for number in numbers {
-            let Some(ticket) = self.starts.ticket(number) else { continue };
-            match ticket.give_up_note() {
-                Some(true) => self.start_unrecorded(std::slice::from_ref(&ticket)),
-                // The thread that takes it does not note it any more.
-                Some(false) => {
-                    if let Some(ledger) = &self.ledger {
-                        ledger.note_start(ticket.run());
-                    }
-                }
-                None => {}
-            }
-        }
-    }
-
     /// Asks the store for what was released; `more` says whether more is about to be. To be called after
     /// [`pump`](Core::pump).
     pub(super) fn record(&mut self, more: bool) {

@@ -1,9 +1,12 @@
 //! The thread that waits for a store: what is to be written is gathered, and tried again until it is.
 
+mod notes;
+
+pub(super) use notes::{Keeping, Notes};
+
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,8 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::queue::{Batch, Queue};
-use super::sqlite::Logbook;
-use super::{Mark, RunRecord, Standing, Store, StoreError, Tell, Write};
+use super::{Standing, Store, StoreError, Tell, Write};
 use crate::clock::Clock;
 use crate::job::JobKey;
 use crate::schedule::Due;
@@ -42,14 +44,6 @@ pub(super) type Question = Box<dyn FnOnce(Arc<dyn Store>) -> Call + Send>;
 /// Dues of jobs that are started.
 type Dues = Vec<(JobKey, Due)>;
 
-/// What the thread is to keep, in its own time: nobody wakes it for that while it gathers.
-pub(super) enum Keeping {
-    /// This.
-    Write(Write),
-    /// That this start is made, which is noted under this number: as it is recorded, and whether the job's watermark moves.
-    Noted(u64, Box<RunRecord>, Option<Mark>),
-}
-
 /// What the thread is asked for; it has taken what was to be kept before when it takes one of these.
 pub(super) enum Message {
     /// Carry this out, beside everything else.
@@ -72,15 +66,6 @@ pub(super) struct Told {
     /// How often it may have lost what was kept.
     pub(super) doubts: Arc<watch::Sender<u64>>,
     pub(super) notes: Arc<Notes>,
-}
-
-/// What those who note starts and the thread share.
-#[derive(Debug, Default)]
-pub(super) struct Notes {
-    /// Where starts are noted, once it is known.
-    pub(super) logbook: OnceLock<Arc<Logbook>>,
-    /// How many moves of watermarks wait that a start would move on: it must not be noted before what they stand for is kept.
-    pub(super) moves: AtomicU64,
 }
 
 /// Starts the thread.
@@ -236,31 +221,6 @@ impl Writer {
         }
     }
 
-    fn take_all(&mut self, keepings: &mut mpsc::UnboundedReceiver<Keeping>) {
-        while let Ok(keeping) = keepings.try_recv() {
-            self.keep(keeping);
-        }
-    }
-
-    fn keep(&mut self, keeping: Keeping) {
-        match keeping {
-            Keeping::Write(write) => {
-                let moves = matches!(write, Write::Mark(..));
-                self.push([write]);
-                if moves {
-                    self.moves = (self.moves.0 + 1, self.queue.now());
-                }
-            }
-            Keeping::Noted(number, record, mark) => {
-                let (key, due) = (record.key, record.due);
-                let mark = mark.map(|mark| Write::Mark(key, mark));
-                let rest = [Write::Settle(key, due), Write::Run(record)];
-                self.push(mark.into_iter().chain(rest));
-                self.noted.push_back((self.queue.now(), number));
-            }
-        }
-    }
-
     fn take(&mut self, message: Message) {
         match message {
             Message::Call(call) => self.call(call),
@@ -310,31 +270,6 @@ impl Writer {
         }
         if self.queue.len() >= ROWS && matches!(self.next, Next::Gathered(_)) {
             self.next = Next::Now;
-        }
-    }
-
-    /// Says of starts that were noted, and of watermarks that were moved, that they are kept.
-    fn settle_notes(&mut self) {
-        if self.noted.is_empty() && self.moves.0 == 0 {
-            return;
-        }
-        let suspects = self.suspects.iter().filter_map(Batch::oldest);
-        let oldest = suspects.chain(self.queue.oldest()).min();
-        let is_kept = |point: u64| oldest.is_none_or(|oldest| point <= oldest);
-        let mut last = None;
-        while let Some(&(point, number)) = self.noted.front()
-            && is_kept(point)
-        {
-            last = Some(number);
-            self.noted.pop_front();
-        }
-        if let (Some(last), Some(logbook)) = (last, self.notes.logbook.get()) {
-            logbook.keep(last);
-        }
-        let (moves, point) = self.moves;
-        if moves > 0 && is_kept(point) {
-            self.moves.0 = 0;
-            self.notes.moves.fetch_sub(moves, Ordering::AcqRel);
         }
     }
 

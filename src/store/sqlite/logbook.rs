@@ -11,14 +11,17 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use md5::{Digest as _, Md5};
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-use super::super::{Mark, Start};
+use super::super::{Mark, Start, StoreError};
+use super::error::SqlResult as _;
+use super::run::Tally;
 use super::value::{civil, instant, micros, micros_of_civil};
+use super::{Open, Sqlite, place, start};
 use crate::event::{RunId, Trigger};
 use crate::job::{JobId, JobKey};
 
@@ -151,6 +154,41 @@ impl Logbook {
     pub(super) fn keep_all(&self) {
         let last = self.page.lock().unwrap_or_else(PoisonError::into_inner).last;
         self.keep(last);
+    }
+}
+
+impl Sqlite {
+    /// Opens the file in which starts are noted, and takes over those that an earlier life of the daemon was killed before it
+    /// had recorded.
+    pub(super) fn open_logbook(
+        &self,
+        open: &mut Open,
+        path: &Path,
+    ) -> Result<Option<Arc<Logbook>>, StoreError> {
+        let path = place::with_end(path, "-starts");
+        let (logbook, noted) = match Logbook::open(&path) {
+            Ok(opened) => opened,
+            Err(error) => {
+                (self.tell)(format!(
+                    "{}: {error}: each start waits until the database has it",
+                    path.display()
+                ));
+                return Ok(None);
+            }
+        };
+        if !noted.is_empty() {
+            let at = self.clock.now();
+            let transaction = open.connection.transaction().told()?;
+            let before = Tally::read(&transaction)?;
+            let mut tally = before;
+            for noted in &noted {
+                start::put(&transaction, &noted.start, &noted.replica, at, &mut tally)?;
+            }
+            tally.write(&transaction, before)?;
+            transaction.commit().told()?;
+            logbook.keep_all();
+        }
+        Ok(Some(Arc::new(logbook)))
     }
 }
 

@@ -231,39 +231,6 @@ impl Sqlite {
         Ok(open)
     }
 
-    /// Opens the file in which starts are noted, and takes over those that an earlier life of the daemon was killed before it
-    /// had recorded.
-    fn open_logbook(
-        &self,
-        open: &mut Open,
-        path: &Path,
-    ) -> Result<Option<Arc<Logbook>>, StoreError> {
-        let path = place::with_end(path, "-starts");
-        let (logbook, noted) = match Logbook::open(&path) {
-            Ok(opened) => opened,
-            Err(error) => {
-                (self.tell)(format!(
-                    "{}: {error}: each start waits until the database has it",
-                    path.display()
-                ));
-                return Ok(None);
-            }
-        };
-        if !noted.is_empty() {
-            let at = self.clock.now();
-            let transaction = open.connection.transaction().told()?;
-            let before = Tally::read(&transaction)?;
-            let mut tally = before;
-            for noted in &noted {
-                start::put(&transaction, &noted.start, &noted.replica, at, &mut tally)?;
-            }
-            tally.write(&transaction, before)?;
-            transaction.commit().told()?;
-            logbook.keep_all();
-        }
-        Ok(Some(Arc::new(logbook)))
-    }
-
     fn open_memory(&self) -> Result<Open, StoreError> {
         let mut connection = Connection::open_in_memory().told()?;
         self.prepare(&mut connection)?;
