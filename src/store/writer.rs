@@ -179,9 +179,9 @@ impl Writer {
                     if self.store.is_swollen() {
                         self.rest = Some(Instant::now() + REST);
                     }
-                    // As long as it takes no writes, it is no help that it answers questions.
+                    // As long as it takes no writes, also while one is tried again, it is no help that it answers questions.
                     if let Ok(error) = answer
-                        && (error.is_some() || !(self.held || matches!(self.next, Next::Retry(_))))
+                        && (error.is_some() || !(self.held || self.pause > PAUSE))
                     {
                         self.answered(error.as_ref());
                     }
