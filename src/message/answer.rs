@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::order::{APP, Refusal, VERSION, json, read, signed};
+use super::order::{Refusal, VERSION, about, read};
 use super::signature::{Key, Kind};
-use super::{Message, Properties, Report};
+use super::{Message, Report};
 
 /// The largest content of an answer, in bytes.
 pub const LARGEST: usize = 64 << 10;
@@ -65,23 +65,9 @@ impl Answer {
     /// # Errors
     /// [`Refusal::Malformed`]: it cannot be written.
     pub fn message(&self, key: Option<&Key>, queue: &str) -> Result<Message, Refusal> {
-        let body = json(self)?;
-        Ok(Message {
-            id: format!("{}/{}/{}", self.order, self.worker, self.word.name()),
-            exchange: String::new(),
-            routing_key: queue.to_owned(),
-            mandatory: true,
-            persistent: false,
-            properties: Properties {
-                content_type: Some("application/json".to_owned()),
-                correlation_id: Some(self.order.clone()),
-                kind: Some(KIND.to_owned()),
-                app_id: Some(APP.to_owned()),
-                ..Properties::default()
-            },
-            headers: signed(key, Kind::Answer, &body),
-            body,
-        })
+        let about = about(&self.order, queue, (Kind::Answer, KIND), self, key)?;
+        let id = format!("{}/{}/{}", self.order, self.worker, self.word.name());
+        Ok(Message { id, persistent: false, ..about })
     }
 
     /// The answer that a message is, if it is one. Without a key whoever could send it is believed.

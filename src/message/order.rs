@@ -165,12 +165,39 @@ fn is_zero(number: &u32) -> bool {
 }
 
 /// The header with the signature, where there is a key.
-pub(super) fn signed(key: Option<&Key>, kind: Kind, body: &[u8]) -> Vec<(String, super::Value)> {
+fn signed(key: Option<&Key>, kind: Kind, body: &[u8]) -> Vec<(String, super::Value)> {
     key.map(|key| (HEADER.to_owned(), key.sign(kind, body).into())).into_iter().collect()
 }
 
+/// A message about an order to a queue, signed where there is a key; what it says of the order gives it its id.
+pub(super) fn about(
+    order: &str,
+    queue: &str,
+    (kind, name): (Kind, &str),
+    content: &impl Serialize,
+    key: Option<&Key>,
+) -> Result<Message, Refusal> {
+    let body = json(content)?;
+    Ok(Message {
+        id: String::new(),
+        exchange: String::new(),
+        routing_key: queue.to_owned(),
+        mandatory: true,
+        persistent: true,
+        properties: Properties {
+            content_type: Some("application/json".to_owned()),
+            correlation_id: Some(order.to_owned()),
+            kind: Some(name.to_owned()),
+            app_id: Some(APP.to_owned()),
+            ..Properties::default()
+        },
+        headers: signed(key, kind, &body),
+        body,
+    })
+}
+
 /// The content of a message.
-pub(super) fn json(content: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+fn json(content: &impl Serialize) -> Result<Vec<u8>, Refusal> {
     serde_json::to_vec(content).map_err(|error| Refusal::Malformed(error.to_string()))
 }
 

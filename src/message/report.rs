@@ -6,10 +6,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Message;
 use super::bytes::Bytes;
-use super::order::{APP, Refusal, Subject, json, read, signed};
+use super::order::{Refusal, Subject, about, read};
 use super::signature::{Key, Kind};
-use super::{Message, Properties};
 
 /// The largest content of a report, in bytes.
 pub const LARGEST: usize = 4 << 20;
@@ -106,23 +106,9 @@ impl Report {
     /// # Errors
     /// [`Refusal::Malformed`]: it cannot be written.
     pub fn message(&self, key: Option<&Key>, reply_to: &str) -> Result<Message, Refusal> {
-        let body = json(self)?;
-        Ok(Message {
-            id: format!("{}/{}/{}", self.order, self.worker, self.sequence),
-            exchange: String::new(),
-            routing_key: reply_to.to_owned(),
-            mandatory: true,
-            persistent: !matches!(self.news, News::Running),
-            properties: Properties {
-                content_type: Some("application/json".to_owned()),
-                correlation_id: Some(self.order.clone()),
-                kind: Some(KIND.to_owned()),
-                app_id: Some(APP.to_owned()),
-                ..Properties::default()
-            },
-            headers: signed(key, Kind::Report, &body),
-            body,
-        })
+        let about = about(&self.order, reply_to, (Kind::Report, KIND), self, key)?;
+        let id = format!("{}/{}/{}", self.order, self.worker, self.sequence);
+        Ok(Message { id, persistent: !matches!(self.news, News::Running), ..about })
     }
 
     /// The report that a message is, if it is one. Without a key whoever could send it is believed.

@@ -5,7 +5,6 @@
 //! refuse it for that from then on.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -14,9 +13,6 @@ use super::super::StoreError;
 use super::error::SqlResult as _;
 use super::orders::REMEMBERED;
 use super::place;
-
-/// How long another process may have the file locked.
-const BUSY: Duration = Duration::from_secs(2);
 
 /// So many orders are started or withdrawn between two looks for those to be forgotten.
 const OFTEN: u32 = 1_000;
@@ -74,17 +70,7 @@ impl Dispatched {
     /// # Errors
     /// It cannot be opened or written.
     pub fn open(path: Option<&Path>) -> Result<Self, StoreError> {
-        let connection = match path {
-            None => Connection::open_in_memory(),
-            Some(path) => {
-                let made = place::make(path, true);
-                made.map_err(|error| StoreError::Down(format!("{}: {error}", path.display())))?;
-                Connection::open(path)
-            }
-        };
-        let connection = connection.told()?;
-        connection.busy_timeout(BUSY).told()?;
-        connection.execute_batch(SETUP).told()?;
+        let connection = place::open_own(path, SETUP)?;
         Ok(Dispatched { connection, asked: 0 })
     }
 

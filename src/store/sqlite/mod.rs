@@ -286,25 +286,6 @@ impl Sqlite {
         }
     }
 
-    /// Puts a broken file aside, and takes over what can still be read of it.
-    fn begin_anew(&self, path: &Path, reason: &str) -> Result<Open, StoreError> {
-        let fails = |error: &dyn std::fmt::Display| {
-            StoreError::Corrupt(format!("{reason}; it cannot be put aside: {error}"))
-        };
-        let aside = place::put_aside(path, self.clock.now()).map_err(|error| fails(&error))?;
-        place::make(path, false).map_err(|error| fails(&error))?;
-        let mut open = self.open_file(path)?;
-        let rows = salvage::salvage(&aside, &mut open.connection)?;
-        self.kept_namespace(&open.connection)?;
-        (self.tell)(format!(
-            "{} is broken ({reason}): it is put aside as {}, and a new one begun with {rows} rows that could be read \
-             of it; history is not taken over",
-            path.display(),
-            aside.display()
-        ));
-        Ok(open)
-    }
-
     fn open_to_read(&self, path: &Path) -> Result<Open, StoreError> {
         if !path.exists() {
             return Err(StoreError::Down("nothing was kept there yet".to_owned()));

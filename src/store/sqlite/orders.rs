@@ -4,7 +4,6 @@
 //! remember. An order is forgotten some time after it has expired, since from then on it is refused for that.
 
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -12,9 +11,6 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use super::super::StoreError;
 use super::error::SqlResult as _;
 use super::place;
-
-/// How long another process may have the file locked.
-const BUSY: Duration = Duration::from_secs(2);
 
 /// How long an order is remembered after it has expired: clocks differ, and are set.
 pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
@@ -56,17 +52,7 @@ impl Orders {
     /// # Errors
     /// It cannot be opened or written.
     pub fn open(path: Option<&Path>) -> Result<Self, StoreError> {
-        let connection = match path {
-            None => Connection::open_in_memory(),
-            Some(path) => {
-                let made = place::make(path, true);
-                made.map_err(|error| StoreError::Down(format!("{}: {error}", path.display())))?;
-                Connection::open(path)
-            }
-        };
-        let connection = connection.told()?;
-        connection.busy_timeout(BUSY).told()?;
-        connection.execute_batch(SETUP).told()?;
+        let connection = place::open_own(path, SETUP)?;
         Ok(Orders { connection, taken: 0 })
     }
 

@@ -6,11 +6,18 @@ use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::unistd::{AccessFlags, access, geteuid};
+use rusqlite::Connection;
 
+use super::super::StoreError;
+use super::error::SqlResult as _;
 use crate::unix::lock::{Lock, LockError};
+
+/// How long another process may have the file locked.
+const BUSY: Duration = Duration::from_secs(2);
 
 /// What SQLite keeps beside a database, by the ends of the names.
 const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
@@ -160,6 +167,25 @@ pub(super) fn put_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
         }
     }
     Ok(aside)
+}
+
+/// Opens a database beside the daemon's, which is made if it is missing, for its owner alone; without a path it is in memory.
+///
+/// # Errors
+/// It cannot be opened or written.
+pub(super) fn open_own(path: Option<&Path>, setup: &str) -> Result<Connection, StoreError> {
+    let connection = match path {
+        None => Connection::open_in_memory(),
+        Some(path) => {
+            let made = make(path, true);
+            made.map_err(|error| StoreError::Down(format!("{}: {error}", path.display())))?;
+            Connection::open(path)
+        }
+    };
+    let connection = connection.told()?;
+    connection.busy_timeout(BUSY).told()?;
+    connection.execute_batch(setup).told()?;
+    Ok(connection)
 }
 
 pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, params_from_iter};
 use super::super::{SCHEMA, StoreError};
 use super::error::SqlResult as _;
 use super::schema::{Found, inspect};
+use super::{Open, Sqlite, place};
 
 /// What the schedule depends on, in the order of its weight, and what was promised; of runs those without an end.
 const TABLES: [(&str, &str); 7] = [
@@ -20,11 +21,32 @@ const TABLES: [(&str, &str); 7] = [
     ("runs", "WHERE outcome IS NULL"),
 ];
 
+impl Sqlite {
+    /// Puts a broken file aside, and takes over what can still be read of it.
+    pub(super) fn begin_anew(&self, path: &Path, reason: &str) -> Result<Open, StoreError> {
+        let fails = |error: &dyn std::fmt::Display| {
+            StoreError::Corrupt(format!("{reason}; it cannot be put aside: {error}"))
+        };
+        let aside = place::put_aside(path, self.clock.now()).map_err(|error| fails(&error))?;
+        place::make(path, false).map_err(|error| fails(&error))?;
+        let mut open = self.open_file(path)?;
+        let rows = salvage(&aside, &mut open.connection)?;
+        self.kept_namespace(&open.connection)?;
+        (self.tell)(format!(
+            "{} is broken ({reason}): it is put aside as {}, and a new one begun with {rows} rows that could be read \
+             of it; history is not taken over",
+            path.display(),
+            aside.display()
+        ));
+        Ok(open)
+    }
+}
+
 /// Copies what the schedule depends on from a broken database to a new one, as far as it can be read; how many rows.
 ///
 /// # Errors
 /// The new one cannot be written.
-pub(super) fn salvage(broken: &Path, into: &mut Connection) -> Result<usize, StoreError> {
+fn salvage(broken: &Path, into: &mut Connection) -> Result<usize, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let Ok(broken) = Connection::open_with_flags(broken, flags) else { return Ok(0) };
     // An older one lacks tables, which are passed over.
