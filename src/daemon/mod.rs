@@ -35,7 +35,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task;
 use tokio::time::timeout;
 
@@ -246,8 +246,9 @@ async fn serve(
     kept.hold();
     let (in_time, states) = std_mpsc::sync_channel(1);
     let (later, late) = mpsc::unbounded_channel();
-    let restoring =
-        restore::restore(Back::new(&config), kept.clone(), handle.clone(), in_time, later);
+    let (handed_out, snapshot) = oneshot::channel();
+    let back = Back::new(&config);
+    let restoring = restore::restore(back, kept.clone(), handle.clone(), in_time, later, snapshot);
     let resuming = workers.clone();
     tokio::spawn(async move {
         restoring.await;
@@ -299,7 +300,7 @@ async fn serve(
         bus.publish(Event::Notice { file: None, text: warning.clone(), warning: true });
     }
     // Before the watch reads them: each crontab is loaded once.
-    let mut recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
+    let mut recovery = Recovery::start(&config, kept.clone(), bus.clone(), handed_out).await?;
     let written = recovery.take_written();
     let hash = written.as_ref().and_then(|written| written.hash);
     let reading = written.map_or(reading, |written| written.ahead);

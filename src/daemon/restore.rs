@@ -4,7 +4,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::sleep;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use super::resume::States;
 use crate::config::Config;
@@ -16,6 +17,8 @@ use crate::store::{Handle, Loaded};
 const LOAD: Duration = Duration::from_secs(2);
 /// How long the first table may wait for that: an answer comes, if only that there is none.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
+/// How long a store on another host may take to hand out the snapshot before it is asked for more.
+const SNAPSHOT: Duration = Duration::from_millis(250);
 /// The pause before a store that did not answer is asked again, and the longest one.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -25,14 +28,20 @@ const LATE_LOAD: Duration = Duration::from_secs(30);
 /// Asks the store what it has kept. The executor gets its part, then the rest is handed on: to `in_time`, which gets nothing if
 /// the store does not answer within a span, else to `late`.
 ///
-/// Nothing is written before it has answered: what it says must be what earlier lives have left behind.
+/// Nothing is written before it has answered: what it says must be what earlier lives have left behind. The other end
+/// of `snapshot` is let go of when it has handed out that, or has not.
 pub(super) async fn restore(
     back: Back,
     store: Handle,
     executor: executor::Handle,
     in_time: mpsc::SyncSender<Option<States>>,
     late: UnboundedSender<States>,
+    snapshot: oneshot::Receiver<()>,
 ) {
+    if !back.is_ours {
+        // A server works off one question after another: the crontabs come first, and are read and written meanwhile.
+        let _ = timeout(SNAPSHOT, snapshot).await;
+    }
     if let Ok(loaded) = store.load(LOAD).await {
         let states = back.give(loaded, &executor).await;
         store.go_on();

@@ -139,7 +139,9 @@ fn what_is_spoiled_beside_the_daemon_is_not_written_over() {
     let store = format!("--store={}", redis.url());
     let world = World::new(IMAGE).with(&store).with("--namespace=default");
     let mut crond = world.start();
-    let key = redis.keys().into_iter().find(|key| key.ends_with("snapshot")).unwrap();
+    let key = || redis.keys().into_iter().find(|key| key.ends_with("snapshot"));
+    until("the snapshot is kept", || key().is_some());
+    let key = key().unwrap();
     redis.command(["HSET", &key, "bytes", "spoiled", "version", "7"]);
     world.write(&edited());
     crond.expect("crontab.loaded");

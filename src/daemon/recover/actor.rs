@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::case::{self, Outcome};
@@ -62,6 +62,8 @@ pub(super) struct Actor {
     doubts: watch::Receiver<u64>,
     /// Whether crontabs are in force.
     loaded: watch::Receiver<bool>,
+    /// Let go of when the store has answered for the first time, or has not.
+    handed_out: Option<oneshot::Sender<()>>,
 }
 
 impl Actor {
@@ -72,6 +74,7 @@ impl Actor {
         store: Handle,
         bus: Bus,
         (told, loaded): (watch::Sender<Concerns>, watch::Receiver<bool>),
+        handed_out: oneshot::Sender<()>,
     ) -> anyhow::Result<Self> {
         let options = &config.store;
         let seal = options.key.as_ref().map(|path| {
@@ -107,6 +110,7 @@ impl Actor {
             standing,
             doubts,
             loaded,
+            handed_out: Some(handed_out),
         })
     }
 
@@ -310,7 +314,9 @@ impl Actor {
     }
 
     async fn load(&mut self) -> Result<Stored, StoreError> {
-        let stored = self.keep.load().await?;
+        let stored = self.keep.load().await;
+        self.handed_out = None;
+        let stored = stored?;
         if self.refusal != stored.refusal {
             if let Some(reason) = &stored.refusal {
                 self.warn(format!(

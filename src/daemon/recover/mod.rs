@@ -32,7 +32,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::actor::Actor;
@@ -113,12 +113,18 @@ pub(super) struct Recovery {
 
 impl Recovery {
     /// Starts the task, and waits until it has recovered what it can, or cannot wait for the store any longer.
-    pub(super) async fn start(config: &Config, store: Handle, bus: Bus) -> anyhow::Result<Self> {
+    /// `handed_out` is let go of when the store has handed out the snapshot, or has not.
+    pub(super) async fn start(
+        config: &Config,
+        store: Handle,
+        bus: Bus,
+        handed_out: oneshot::Sender<()>,
+    ) -> anyhow::Result<Self> {
         let (accepted, all_accepted) = mpsc::unbounded_channel();
         let (sender, recovered) = mpsc::unbounded_channel();
         let (told, concerns) = watch::channel(Concerns::default());
         let (loaded, is_loaded) = watch::channel(false);
-        let actor = Actor::new(config, store, bus, (told, is_loaded))?;
+        let actor = Actor::new(config, store, bus, (told, is_loaded), handed_out)?;
         let keeping = tokio::spawn(actor.run(all_accepted, sender));
         let mut recovery = Recovery {
             accepted,
