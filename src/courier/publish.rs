@@ -214,9 +214,10 @@ pub fn settled(delivery: Delivery, expires: Timestamp, now: Timestamp) -> Delive
 #[must_use]
 pub fn words_of(delivery: &Delivery) -> String {
     match delivery {
-        Delivery::Confirmed | Delivery::Expired { .. } | Delivery::Dropped { .. } => {
-            delivery.to_string()
-        }
+        Delivery::Confirmed
+        | Delivery::Expired { .. }
+        | Delivery::Dropped { .. }
+        | Delivery::Discarded { .. } => delivery.to_string(),
         Delivery::Stopped => format!("{delivery}; it is kept, and sent after the next start"),
         _ => format!("{delivery}; it is kept, and sent again"),
     }
@@ -237,6 +238,7 @@ pub fn cause_of(delivery: &Delivery) -> Option<Cause> {
         Delivery::Stopped => Cause::Shutdown,
         Delivery::Expired { .. } => Cause::Expired,
         Delivery::Dropped { .. } => Cause::Dropped,
+        Delivery::Discarded { .. } => Cause::Discarded,
     })
 }
 
@@ -309,6 +311,7 @@ mod tests {
             Delivery::Stopped,
             Delivery::Expired { reason: text() },
             Delivery::Dropped { reason: text() },
+            Delivery::Discarded { by: text() },
         ];
         let causes: Vec<_> =
             deliveries.iter().filter_map(cause_of).map(|it| it.to_string()).collect();

@@ -22,7 +22,7 @@ use super::report::carried;
 use crate::broker::{Broker, Delivery, Publish as _, Standing};
 use crate::clock::Clock;
 use crate::crontab::directive::Await;
-use crate::event::{Bus, Ended, Event, Outcome, Run, Stream, Usage};
+use crate::event::{Bus, Cause, Ended, Event, Outcome, Run, Stream, Usage};
 use crate::executor::{Carried, Carrying, Lines};
 use crate::message::Report;
 use crate::message::report::News;
@@ -211,6 +211,7 @@ impl Inner {
                 return Turn::Over(not_started(&refused.to_string()));
             }
         };
+        let discarded = self.outbox.discarded(&order.id);
         let confirmed = self.confirm(fate, &letter, by, lines);
         if run.fire.job.policy().result == Await::None {
             let carried = tokio::select! {
@@ -219,6 +220,7 @@ impl Inner {
                     cause: None,
                     usage: Usage::default(),
                 },
+                by = discarded => dropped(&by),
                 () = sleep_until(by) => not_started("the broker did not confirm it before it expired"),
             };
             reports.over();
@@ -228,6 +230,8 @@ impl Inner {
             let mut followed = std::pin::pin!(self.follow(run, &mut reports, by, lines));
             tokio::select! {
                 turn = &mut followed => turn,
+                // The broker may have it all the same: it is withdrawn.
+                by = discarded => return Turn::Over(dropped(&by)),
                 () = confirmed => followed.await,
             }
         };
@@ -245,8 +249,11 @@ impl Inner {
         let (mut is_told, mut pause) = (false, SHORTEST);
         while let Some(next) = fate.take() {
             let delivery = next.next(CONFIRM).await;
-            if delivery == Delivery::Confirmed {
-                return;
+            match delivery {
+                Delivery::Confirmed => return,
+                // Whoever waits for the run is told by the outbox itself.
+                Delivery::Discarded { .. } => break,
+                _ => {}
             }
             if !is_told {
                 is_told = true;
@@ -384,6 +391,11 @@ impl Inner {
 fn not_started(reason: &str) -> Carried {
     let outcome = Outcome::CouldNotStart { reason: reason.to_owned() };
     Carried { outcome, cause: None, usage: Usage::default() }
+}
+
+fn dropped(by: &str) -> Carried {
+    let carried = not_started(&format!("its order was dropped by {by}"));
+    Carried { cause: Some(Cause::Discarded), ..carried }
 }
 
 fn is_up(standing: &watch::Receiver<Standing>) -> bool {

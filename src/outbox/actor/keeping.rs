@@ -25,7 +25,8 @@ impl Actor {
     pub(super) fn ask(&mut self) {
         let rests = self.errand.rest().is_some_and(|rest| rest > Instant::now());
         // What somebody waits for is asked all the same, so that there is an answer.
-        if !self.errand.is_free() || (rests && self.pending.is_empty()) {
+        let is_awaited = !self.pending.is_empty() || !self.looks.is_empty();
+        if !self.errand.is_free() || (rests && !is_awaited) {
             return;
         }
         if !(self.done.confirmed.is_empty() && self.done.dropped.is_empty()) {
@@ -77,11 +78,13 @@ impl Actor {
                 if self.leaving.is_empty() {
                     self.leaving = HashSet::new();
                 }
+                self.confess(None);
             }
             Told::Unposted(mut done, Err(error)) => {
                 done.confirmed.append(&mut self.done.confirmed);
                 done.dropped.append(&mut self.done.dropped);
                 self.done = done;
+                self.confess(Some(&error));
                 self.refuse(&error);
             }
             Told::Fetched(ids, Ok(rows)) => self.fetched(&ids, rows),
@@ -93,6 +96,10 @@ impl Actor {
         self.pending_bytes = 0;
         for pending in self.pending.drain(..) {
             pending.refuse(error.clone());
+        }
+        for look in self.looks.drain(..) {
+            // Whoever has gone need not be told.
+            let _ = look.send(Err(error.clone()));
         }
     }
 
@@ -190,7 +197,7 @@ impl Actor {
 }
 
 /// What is known already of a letter that is not kept again.
-fn known(delivery: Delivery) -> oneshot::Receiver<Delivery> {
+pub(super) fn known(delivery: Delivery) -> oneshot::Receiver<Delivery> {
     let (teller, heard) = oneshot::channel();
     // Its receiver is at hand.
     let _ = teller.send(delivery);
