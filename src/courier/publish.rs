@@ -14,7 +14,7 @@ use super::task::{Ending, Tasks};
 use crate::broker::Delivery;
 use crate::clock::Clock;
 use crate::crontab::directive::Await;
-use crate::event::{Cause, Outcome, Run, Stream, Usage};
+use crate::event::{Cause, Outcome, Run, Stream};
 use crate::executor::occasion::occasion;
 use crate::executor::{Carried, Lines};
 use crate::job::{Job, Policy};
@@ -86,14 +86,14 @@ impl Publishing {
         let failure = match sent {
             Ok(Delivery::Confirmed) => {
                 let outcome = Outcome::Succeeded { exit: 0 };
-                return Carried { outcome, cause: None, usage: Usage::default() };
+                return Carried::here(outcome, None);
             }
             Ok(delivery) => Failure::new(words_of(&delivery), cause_of(&delivery)),
             Err(failure) => failure,
         };
         lines.tell(Stream::Stderr, failure.text.trim_end()).await;
         let outcome = Outcome::Failed { exit: failure.exit };
-        Carried { outcome, cause: failure.cause, usage: Usage::default() }
+        Carried::here(outcome, failure.cause)
     }
 
     /// Sends a task, and waits for its result.
@@ -102,7 +102,7 @@ impl Publishing {
         for (stream, line) in printed {
             lines.tell(stream, line).await;
         }
-        Carried { outcome, cause, usage: Usage::default() }
+        Carried::here(outcome, cause)
     }
 
     /// Hands the message of a run to the outbox, and waits for what becomes of it.

@@ -257,7 +257,7 @@ impl Replies {
 
     /// Tells of a run of which nobody waits for anything: one that was not to be waited for, or that has outlived this
     /// daemon's interest in it.
-    async fn tell(&self, Report { order, subject, news, .. }: Report) {
+    async fn tell(&self, Report { order, worker, subject, news, .. }: Report) {
         let Some(run) = report::run(&subject) else { return };
         // Another order has taken the place of this one.
         if self.is_awaited(&run) {
@@ -278,7 +278,7 @@ impl Replies {
                 }
             }
             News::Ended(ended) => {
-                self.bus.publish(Event::RunAmended(report::late(run, &ended)));
+                self.bus.publish(Event::RunAmended(report::late(run, &worker, &ended)));
             }
             // Of one that was withdrawn it is recorded already what became of it.
             News::Returned if self.leaves.is_withdrawn(&order).await => {}
@@ -313,6 +313,7 @@ impl Replies {
             retry: None,
             at: SystemClock.now(),
             duration: Duration::ZERO,
+            worker: None,
             usage: Usage::default(),
         }));
     }

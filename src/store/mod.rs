@@ -43,7 +43,7 @@ use crate::event::RunId;
 use crate::job::{JobId, JobKey};
 use crate::schedule::Due;
 
-/// The version of the schema and of the keys that this program writes.
+/// The version of the keys in Redis that this program writes.
 pub const SCHEMA: u32 = 2;
 
 /// An answer that is on its way.

@@ -26,7 +26,7 @@ pub use dispatched::{Asking, Dispatched, Leave};
 pub use logbook::Logbook;
 pub use orders::{Known, Orders, REMEMBERED};
 pub use place::{lock, target};
-pub use schema::{VERSION_1, VERSION_2};
+pub use schema::{VERSION_1, VERSION_2, VERSION_3};
 pub use trim::Bounds;
 
 use std::path::{Path, PathBuf};
@@ -39,14 +39,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 use self::error::{SqlResult as _, of_file};
 use self::place::PlaceError;
 use self::run::Tally;
-use self::schema::Found;
+use self::schema::{Found, VERSION};
 use self::space::Space;
 use self::trim::Trim;
 use super::open::{Access, Opening};
 use super::{
     Address, Beat, Claim, Done, Lease, Loaded, Output, Page, Peers, Permission, Posted, Put,
-    PutSnapshot, Query, Reply, Room, SCHEMA, Start, Store, StoreError, Tell, Verdict, Versioned,
-    Waiting, Which, Write,
+    PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict, Versioned, Waiting,
+    Which, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
@@ -302,10 +302,10 @@ impl Sqlite {
             found = schema::inspect(&connection);
         }
         match found? {
-            Found::Version(SCHEMA) => {}
+            Found::Version(VERSION) => {}
             Found::Version(older) => {
                 return Err(StoreError::Refused(format!(
-                    "its schema has version {older}: the daemon makes it version {SCHEMA} when it starts"
+                    "its schema has version {older}: the daemon makes it version {VERSION} when it starts"
                 )));
             }
             Found::Empty => {

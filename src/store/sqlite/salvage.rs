@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
-use super::super::{SCHEMA, StoreError};
+use super::super::StoreError;
 use super::error::SqlResult as _;
-use super::schema::{Found, inspect};
+use super::schema::{Found, VERSION, inspect};
 use super::{Open, Sqlite, place};
 
 /// What the schedule depends on, in the order of its weight, and what was promised; of runs those without an end.
@@ -50,7 +50,7 @@ fn salvage(broken: &Path, into: &mut Connection) -> Result<usize, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let Ok(broken) = Connection::open_with_flags(broken, flags) else { return Ok(0) };
     // An older one lacks tables, which are passed over.
-    if !matches!(inspect(&broken), Ok(Found::Version(1..=SCHEMA))) {
+    if !matches!(inspect(&broken), Ok(Found::Version(1..=VERSION))) {
         return Ok(0);
     }
     let transaction = into.transaction().told()?;
@@ -78,7 +78,9 @@ fn copy(
     };
     let columns = statement.column_count();
     let marks = vec!["?"; columns].join(", ");
-    let insert = format!("INSERT OR REPLACE INTO {table} VALUES ({marks})");
+    // An older one lacks columns, which have a default.
+    let names = statement.column_names().collect::<Vec<_>>().join(", ");
+    let insert = format!("INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})");
     let mut insert = into.prepare(&insert).told()?;
     let Ok(mut rows) = statement.query([]) else { return Ok(0) };
     let mut copied = 0;
