@@ -5,7 +5,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::client::{ask, objects, refused, told};
+use crate::client::{objects, refused, told};
 use crate::harness::{Crond, PATIENCE, Running};
 use crate::publish::{entry, last_run, run, with_broker};
 
