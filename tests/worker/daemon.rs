@@ -246,6 +246,31 @@ fn what_a_worker_reports_after_a_restart_of_the_daemon_takes_the_place_of_the_lo
 }
 
 #[test]
+fn what_a_run_had_printed_before_the_daemon_was_killed_is_told_to_be_missing() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let worker = sender.worker("worker").start();
+    let command = format!("echo before; {WAIT}");
+    let mut crond = daemon(&sender, "", &command).start();
+    let mut waiting = begin(&crond);
+    crond.expect_where("run.output", |event| event["line"] == "before");
+    sender.expect_file("ran", "ran\n");
+    drop(crond.again(Signal::SIGKILL));
+    drop(waiting.wait());
+    let crond = daemon(&sender, "", &command).start();
+    expect_history(&crond, &["lost"]);
+    fs::write(sender.path().join("go"), "").unwrap();
+    expect_history(&crond, &["succeeded"]);
+    let logs = client(&crond, &["logs", "far"]).output().unwrap();
+    let logs = String::from_utf8(logs.stdout).unwrap();
+    let printed: Vec<&str> = logs.lines().filter(|line| !line.starts_with("--")).collect();
+    let missing = "… what it printed before the daemon was started is not known …";
+    assert_eq!(printed, [missing, "done"], "{logs}");
+    worker.stop();
+    crond.stop();
+}
+
+#[test]
 fn a_run_that_is_not_waited_for_ends_with_the_confirmation_and_is_heard_of_all_the_same() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
