@@ -158,11 +158,10 @@ impl Attendant {
             Ok(run) => run,
             Err(reason) => return self.not_started(reporter, &reason).await,
         };
-        let began = Instant::now();
         if !self.turn.comes().await {
             return self.not_started(reporter, ALIVE).await;
         }
-        let now = now.saturating_add(began.elapsed()).unwrap_or(Timestamp::MAX);
+        let now = self.context.clock.now();
         if now >= self.order.expires {
             return self.not_started(reporter, "it expired before a worker started it").await;
         }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::record::RecordedOutcome;
-use cronkeep::store::sqlite::{Bounds, Sqlite, VERSION_1, VERSION_2, VERSION_3, lock};
+use cronkeep::store::sqlite::{Bounds, Sqlite, VERSION, VERSION_1, VERSION_2, VERSION_3, lock};
 use cronkeep::store::{
-    Address, Done, Posted, Put, PutSnapshot, Room, RunRecord, SCHEMA, Store, StoreError, Waiting,
-    Which, Write, open,
+    Address, Done, Posted, Put, PutSnapshot, Room, RunRecord, Store, StoreError, Waiting, Which,
+    Write, open,
 };
 use cronkeep::unix::lock::LockError;
 use rusqlite::Connection;
@@ -189,12 +189,12 @@ fn a_newer_schema_is_left_alone_and_told_by_its_version() {
     with(async |folder| {
         drop(folder.store(Access::Owned).load().await.unwrap());
         let database = Connection::open(folder.path()).unwrap();
-        database.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        database.pragma_update(None, "user_version", VERSION + 1).unwrap();
         drop(database);
         let before = fs::read(folder.path()).unwrap();
         for access in [Access::Owned, Access::Default, Access::Read] {
             let store = folder.store(access);
-            let newer = StoreError::Newer { found: SCHEMA + 1, known: SCHEMA };
+            let newer = StoreError::Newer { found: VERSION + 1, known: VERSION };
             assert_eq!(store.load().await.unwrap_err(), newer, "{access:?}");
             assert!(store.write(vec![Write::Pause(key(1))]).await.is_err());
         }

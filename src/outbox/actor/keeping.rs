@@ -25,7 +25,8 @@ impl Actor {
     pub(super) fn ask(&mut self) {
         let rests = self.errand.rest().is_some_and(|rest| rest > Instant::now());
         // What somebody waits for is asked all the same, so that there is an answer.
-        let is_awaited = !self.pending.is_empty() || !self.looks.is_empty();
+        let is_awaited =
+            !self.pending.is_empty() || !self.looks.is_empty() || self.discards.is_awaited();
         if !self.errand.is_free() || (rests && !is_awaited) {
             return;
         }

@@ -43,6 +43,11 @@ impl Discards {
         }
     }
 
+    /// Whether somebody waits until the store has forgotten something.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// What is known already of a letter that was dropped.
     pub(super) fn known(&self, id: &str) -> Option<oneshot::Receiver<Delivery>> {
         let by = self.known.get(id)?.clone();

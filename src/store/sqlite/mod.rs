@@ -26,7 +26,7 @@ pub use dispatched::{Asking, Dispatched, Leave};
 pub use logbook::Logbook;
 pub use orders::{Known, Orders, REMEMBERED};
 pub use place::{lock, target};
-pub use schema::{VERSION_1, VERSION_2, VERSION_3};
+pub use schema::{VERSION, VERSION_1, VERSION_2, VERSION_3};
 pub use trim::Bounds;
 
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 use self::error::{SqlResult as _, of_file};
 use self::place::PlaceError;
 use self::run::Tally;
-use self::schema::{Found, VERSION};
+use self::schema::Found;
 use self::space::Space;
 use self::trim::Trim;
 use super::open::{Access, Opening};

@@ -96,3 +96,30 @@ fn copy(
     }
     Ok(copied)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::{APPLICATION, VERSION_1, VERSION_2, migrate};
+    use super::*;
+
+    #[test]
+    fn rows_of_an_older_version_are_copied_though_they_lack_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(VERSION_1).unwrap();
+        old.execute_batch(VERSION_2).unwrap();
+        let row = "INSERT INTO runs (run, attempt, job, occurrence, name, due_at, due_civil, trigger, user_cpu, \
+            system_cpu, max_rss_kib, replica, output_bytes) \
+            VALUES ('01MCC5TEK0F6WQYJKW2QSSSG31', 1, 7, 1, 'job', 0, 0, 'schedule', 0, 0, 0, 'here', 0)";
+        old.execute_batch(row).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION).unwrap();
+        old.pragma_update(None, "user_version", 2).unwrap();
+        drop(old);
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new).unwrap();
+        assert_eq!(salvage(&path, &mut new), Ok(1));
+        let sql = "SELECT count(*) FROM runs WHERE worker IS NULL";
+        assert_eq!(new.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    }
+}

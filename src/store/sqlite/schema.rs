@@ -105,7 +105,7 @@ ALTER TABLE runs ADD COLUMN worker TEXT;
 const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 /// The version of the tables that this program makes. That of the keys in Redis is another: there a record is JSON.
-pub(super) const VERSION: u32 = 3;
+pub const VERSION: u32 = 3;
 
 /// What a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
