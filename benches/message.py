@@ -84,7 +84,12 @@ class Rabbit:
     def __exit__(self, *_):
         os.killpg(self.process.pid, 9)
         self.process.wait()
-        subprocess.run(["epmd", "-kill"], env=self.environment, capture_output=True)
+        # It refuses as long as it has not noticed that the node is gone.
+        end = time.monotonic() + 10
+        epmd = lambda ask: subprocess.run(["epmd", ask], env=self.environment, capture_output=True).returncode
+        while epmd("-names") == 0 and time.monotonic() < end:
+            epmd("-kill")
+            time.sleep(0.1)
 
 
 def tool():
