@@ -113,6 +113,7 @@ fn ended(start: &Start, lease: &Lease) -> cronkeep::store::RunRecord {
         system_cpu: Duration::ZERO,
         max_rss_kib: 0,
         replica: lease.replica.clone(),
+        worker: None,
         output_bytes: 0,
         process: None,
     }

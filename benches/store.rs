@@ -75,6 +75,7 @@ fn record(number: u32) -> RunRecord {
         system_cpu: Duration::from_micros(400),
         max_rss_kib: 3_000,
         replica: "host-1".to_owned(),
+        worker: None,
         output_bytes: 0,
         process: None,
     }

@@ -49,6 +49,9 @@ _cronkeep() {
             cronkeep,next)
                 cmd="cronkeep__subcmd__next"
                 ;;
+            cronkeep,outbox)
+                cmd="cronkeep__subcmd__outbox"
+                ;;
             cronkeep,pause)
                 cmd="cronkeep__subcmd__pause"
                 ;;
@@ -109,6 +112,9 @@ _cronkeep() {
             cronkeep__subcmd__help,next)
                 cmd="cronkeep__subcmd__help__subcmd__next"
                 ;;
+            cronkeep__subcmd__help,outbox)
+                cmd="cronkeep__subcmd__help__subcmd__outbox"
+                ;;
             cronkeep__subcmd__help,pause)
                 cmd="cronkeep__subcmd__help__subcmd__pause"
                 ;;
@@ -143,7 +149,7 @@ _cronkeep() {
 
     case "${cmd}" in
         cronkeep)
-            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --store --store-key --namespace --recover --when-store-down --local --shadow --amqp --events --publish-users --worker-key --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help"
+            opts="-h -V --format --user --tz --compat --strict --log-format --log-level --passthrough --on-stop --stop-grace --state-dir --control --store --store-key --namespace --recover --when-store-down --local --shadow --amqp --events --publish-users --worker-key --grace --catch-up --overlap --max-instances --max-jobs --timeout --clean-env --env-allow --permissive --cron-d-names --always-shell --mail --log-to --subreaper --allow-user-hooks --help --version check next explain list status run stop pause resume reload health history logs publish outbox worker snapshot crontab completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -383,7 +389,7 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__help)
-            opts="check next explain list status run stop pause resume reload health history logs publish worker snapshot crontab completions man help"
+            opts="check next explain list status run stop pause resume reload health history logs publish outbox worker snapshot crontab completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -537,6 +543,20 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__help__subcmd__next)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cronkeep__subcmd__help__subcmd__outbox)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -828,6 +848,28 @@ _cronkeep() {
                     return 0
                     ;;
                 --batch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cronkeep__subcmd__outbox)
+            opts="-h --all --job --json --control --help list drop"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --job)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -11,6 +11,7 @@ mod crond;
 mod crontab;
 mod daemon;
 mod history;
+mod outbox;
 mod publish;
 mod store;
 mod supercronic;
@@ -38,6 +39,7 @@ pub use daemon::{
     OverlapArg, RecoverArg, WhenStoreDownArg,
 };
 pub use history::{HistoryArgs, OutcomeArg};
+pub use outbox::{OutboxArg, OutboxArgs};
 pub use publish::PublishArgs;
 pub use store::{SnapshotArg, SnapshotArgs, StoreArgs};
 pub use worker::WorkerArgs;
@@ -168,6 +170,12 @@ pub enum Command {
     /// command of an entry of root or of the daemon's user it is carried out by the daemon, without a process.
     #[command(after_help = publish::EXAMPLES, override_usage = crate::message::arguments::USAGE)]
     Publish(PublishArgs),
+    /// List what waits for the broker, or drop it
+    ///
+    /// Asks the daemon that runs: of replicas each knows what it sends itself. Also a daemon without a broker tells, and
+    /// drops, what an earlier life has left.
+    #[command(after_help = outbox::EXAMPLES)]
+    Outbox(OutboxArgs),
     /// Carry out what other daemons send to a queue
     ///
     /// Entries with the option executor=worker:NAME are sent to the queue NAME. A worker that reads it runs their commands

@@ -53,6 +53,11 @@ pub enum Delivery {
         /// What is wrong with it.
         reason: String,
     },
+    /// It was given up, since somebody asked for that: it is not sent again.
+    Discarded {
+        /// Who.
+        by: String,
+    },
 }
 
 impl Delivery {
@@ -70,14 +75,17 @@ impl Delivery {
             Delivery::Away { .. } => "broker away",
             Delivery::Stopped => "stopped",
             Delivery::Expired { .. } => "expired",
-            Delivery::Dropped { .. } => "dropped",
+            Delivery::Dropped { .. } | Delivery::Discarded { .. } => "dropped",
         }
     }
 
     /// Whether it is neither with the broker nor kept.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
-        matches!(self, Delivery::Expired { .. } | Delivery::Dropped { .. })
+        matches!(
+            self,
+            Delivery::Expired { .. } | Delivery::Dropped { .. } | Delivery::Discarded { .. }
+        )
     }
 
     /// Whether the broker has answered that it will not take it as things stand: somebody has to change something.
@@ -112,6 +120,7 @@ impl fmt::Display for Delivery {
                 write!(f, "the message has expired, and was dropped: {reason}")
             }
             Delivery::Dropped { reason } => write!(f, "the message was dropped: {reason}"),
+            Delivery::Discarded { by } => write!(f, "the message was dropped by {by}"),
         }
     }
 }

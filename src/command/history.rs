@@ -66,9 +66,9 @@ fn query(args: &HistoryArgs, zone: &Zone, now: Timestamp) -> Result<Query, Usage
     })
 }
 
-fn table(runs: &[RunRecord], zone: &TimeZone) -> Table<6> {
-    let heads = ["WHEN", "JOB", "RUN", "HOW", "TOOK", "WHY"];
-    let mut table = Table::new(heads, [19, 20, 9, 16, 12, usize::MAX]);
+fn table(runs: &[RunRecord], zone: &TimeZone) -> Table<7> {
+    let heads = ["WHEN", "JOB", "RUN", "HOW", "TOOK", "WORKER", "WHY"];
+    let mut table = Table::new(heads, [19, 20, 9, 16, 12, 30, usize::MAX]);
     for record in runs {
         let object = RunObject::recorded(record, zone);
         table.push([
@@ -77,6 +77,7 @@ fn table(runs: &[RunRecord], zone: &TimeZone) -> Table<6> {
             name_of_run(record).into(),
             how(record, &object),
             took(record).into(),
+            escape(record.worker.as_deref().unwrap_or_default().as_bytes()).into(),
             why(record, zone).into(),
         ]);
     }

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod man;
 pub mod next;
 pub mod option;
+mod outbox;
 pub mod pause;
 pub mod publish;
 pub mod run;
@@ -102,6 +103,7 @@ pub fn run_on(command: &Command, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::History(args) => history::run(args, console),
         Command::Logs(args) => logs::run(args, console),
         Command::Publish(args) => publish::run(args, console),
+        Command::Outbox(args) => outbox::run(args, console),
         Command::Worker(args) => worker::run(args, console),
         Command::Snapshot(args) => snapshot::run(args, console),
         Command::Crontab(args) => crontab::run(args, console),

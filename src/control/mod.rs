@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod find;
+pub mod outbox;
 pub mod publish;
 pub mod request;
 pub mod route;

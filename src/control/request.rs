@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::outbox::{Dropped, LetterObject, Meant};
 use super::publish::{Publication, Published};
 use super::shape::{Health, Listing, RunObject, Status};
 use super::stream::Feed;
@@ -54,6 +55,17 @@ pub enum Request {
         user: Option<String>,
         /// What became of it.
         reply: Reply<Result<Published, Refusal>>,
+    },
+    /// The messages that wait in the outbox.
+    Outbox(Meant, Reply<Result<Vec<LetterObject>, Refusal>>),
+    /// Send these messages no more.
+    Drop {
+        /// Which.
+        meant: Meant,
+        /// The number of the user who asks.
+        uid: u32,
+        /// What became of them.
+        reply: Reply<Result<Dropped, Refusal>>,
     },
     /// What a job or a run printed.
     Logs {

@@ -14,9 +14,10 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::outbox::Meant;
 use super::publish::Publication;
 use super::request::{Refusal, Request, Requests};
-use super::server::{Lasting, nothing_here};
+use super::server::{Lasting, Peer, nothing_here};
 use super::shape::{Health, Listing};
 use super::stream::{Written, lines};
 
@@ -54,6 +55,8 @@ pub fn routes(requests: Requests) -> Router {
         .route("/runs", get(runs))
         .route("/runs/{run}/stop", post(stop))
         .route("/logs/{what}", get(logs))
+        .route("/outbox", get(outbox))
+        .route("/outbox/drop", post(discard))
         .route("/status", get(status))
         .route("/reload", post(reload));
     let taken = |State(requests): State<Requests>,
@@ -141,6 +144,25 @@ fn listed(listing: Listing) -> Response {
     let places = 0..listing.table.len();
     let write = move |place, out: &mut Vec<u8>| listing.write(place, out);
     lines(Body::new(Written::new(places, write)))
+}
+
+async fn outbox(State(requests): State<Requests>, Query(meant): Query<Meant>) -> Answer<Response> {
+    let letters = requests.ask(|reply| Request::Outbox(meant, reply)).await??;
+    let write = |letter, out: &mut Vec<u8>| {
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(out, &letter);
+    };
+    Ok(lines(Body::new(Written::new(letters.into_iter(), write))))
+}
+
+async fn discard(
+    State(requests): State<Requests>,
+    Query(meant): Query<Meant>,
+    Extension(peer): Extension<Peer>,
+) -> Answer<Response> {
+    let uid = peer.uid;
+    let dropped = requests.ask(|reply| Request::Drop { meant, uid, reply }).await??;
+    Ok(Json(dropped).into_response())
 }
 
 async fn runs(State(requests): State<Requests>) -> Answer<Response> {

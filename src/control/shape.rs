@@ -102,6 +102,8 @@ pub struct RunObject {
     pub system_cpu_ms: Option<u64>,
     pub max_rss_kib: Option<u64>,
     pub replica: Option<String>,
+    /// The worker that carried it out, where one did.
+    pub worker: Option<String>,
     pub output_bytes: Option<u64>,
     /// The main process, while it lives.
     pub pid: Option<i32>,
@@ -168,6 +170,7 @@ impl RunObject {
             user_cpu_ms: milliseconds(ended.usage.user),
             system_cpu_ms: milliseconds(ended.usage.system),
             max_rss_kib: Some(ended.usage.max_rss_kib),
+            worker: ended.worker.as_deref().map(str::to_owned),
             ..RunObject::of(&ended.run)
         }
     }
@@ -202,6 +205,7 @@ impl RunObject {
             system_cpu_ms: milliseconds(record.system_cpu),
             max_rss_kib: Some(record.max_rss_kib),
             replica: Some(record.replica.clone()),
+            worker: record.worker.clone(),
             output_bytes: Some(record.output_bytes),
             pid: record.process.map(|(pid, _)| pid),
             count: unstarted.then_some(count),

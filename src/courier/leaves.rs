@@ -227,6 +227,10 @@ impl File {
         let is_missing = fs::symlink_metadata(path).is_err_and(|error| {
             matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
         });
+        if is_missing && self.since.is_none() && Dispatched::has_aside(path) {
+            // The life that has put it aside was killed before it had made another.
+            self.since = Some(began);
+        }
         match Dispatched::open(Some(path)) {
             Err(error) if is_missing => {
                 notices.push(format!(
@@ -236,7 +240,15 @@ impl File {
                 self.since = Some(began);
                 Dispatched::open(None)
             }
-            opened => opened,
+            opened => {
+                let dispatched = opened?;
+                match self.since {
+                    // So that the next life knows it, too.
+                    Some(since) => dispatched.begin(since)?,
+                    None => self.since = dispatched.since()?,
+                }
+                Ok(dispatched)
+            }
         }
     }
 
@@ -315,6 +327,19 @@ mod tests {
         let leaves = leaves(&path);
         assert_eq!(leaves.judge(&asked("one", AGO)).await, None);
         assert_eq!(leaves.judge(&asked("one", LATER)).await, Some(Word::Start));
+        // Nor does the next life, which finds a good file.
+        drop(leaves);
+        let next = self::leaves(&path);
+        assert_eq!(next.judge(&asked("one", AGO)).await, None);
+        assert_eq!(next.judge(&asked("one", LATER)).await, Some(Word::Start));
+        drop(next);
+        // One that was killed before it had made another leaves the corrupt one alone.
+        for name in ["orders.db", "orders.db-wal", "orders.db-shm"] {
+            let _ = fs::remove_file(folder.path().join(name));
+        }
+        let third = self::leaves(&path);
+        assert_eq!(third.judge(&asked("one", AGO)).await, None);
+        assert_eq!(third.judge(&asked("one", LATER)).await, Some(Word::Start));
         let names = fs::read_dir(folder.path()).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         assert!(names.into_iter().any(|name| name.starts_with("orders.db.corrupt-")));

@@ -14,7 +14,7 @@ use super::task::{Ending, Tasks};
 use crate::broker::Delivery;
 use crate::clock::Clock;
 use crate::crontab::directive::Await;
-use crate::event::{Cause, Outcome, Run, Stream, Usage};
+use crate::event::{Cause, Outcome, Run, Stream};
 use crate::executor::occasion::occasion;
 use crate::executor::{Carried, Lines};
 use crate::job::{Job, Policy};
@@ -77,7 +77,8 @@ impl Publishing {
     pub(super) async fn carry(&self, run: &Run, lines: &Lines) -> Carried {
         let sent = match arguments_of(run) {
             Ok(arguments) if arguments.wait => match self.message_of(run, &arguments).await {
-                Ok(message) => return self.wait(run, message, lines).await,
+                // Apart: what it needs is much, and no other run's.
+                Ok(message) => return Box::pin(self.wait(run, message, lines)).await,
                 Err(failure) => Err(failure),
             },
             Ok(arguments) => self.send(run, &arguments).await,
@@ -86,14 +87,14 @@ impl Publishing {
         let failure = match sent {
             Ok(Delivery::Confirmed) => {
                 let outcome = Outcome::Succeeded { exit: 0 };
-                return Carried { outcome, cause: None, usage: Usage::default() };
+                return Carried::here(outcome, None);
             }
             Ok(delivery) => Failure::new(words_of(&delivery), cause_of(&delivery)),
             Err(failure) => failure,
         };
         lines.tell(Stream::Stderr, failure.text.trim_end()).await;
         let outcome = Outcome::Failed { exit: failure.exit };
-        Carried { outcome, cause: failure.cause, usage: Usage::default() }
+        Carried::here(outcome, failure.cause)
     }
 
     /// Sends a task, and waits for its result.
@@ -102,7 +103,7 @@ impl Publishing {
         for (stream, line) in printed {
             lines.tell(stream, line).await;
         }
-        Carried { outcome, cause, usage: Usage::default() }
+        Carried::here(outcome, cause)
     }
 
     /// Hands the message of a run to the outbox, and waits for what becomes of it.
@@ -135,7 +136,7 @@ impl Publishing {
         let mut body = arguments.body(input);
         // Events and tasks mean something without one.
         if body.is_none() && !arguments.json && arguments.celery.is_none() {
-            body = Some(self.seed_body(job).await?);
+            body = Some(Box::pin(self.seed_body(job)).await?);
         }
         let mut occasion = self.occasion(run);
         if arguments.wait {
@@ -214,9 +215,10 @@ pub fn settled(delivery: Delivery, expires: Timestamp, now: Timestamp) -> Delive
 #[must_use]
 pub fn words_of(delivery: &Delivery) -> String {
     match delivery {
-        Delivery::Confirmed | Delivery::Expired { .. } | Delivery::Dropped { .. } => {
-            delivery.to_string()
-        }
+        Delivery::Confirmed
+        | Delivery::Expired { .. }
+        | Delivery::Dropped { .. }
+        | Delivery::Discarded { .. } => delivery.to_string(),
         Delivery::Stopped => format!("{delivery}; it is kept, and sent after the next start"),
         _ => format!("{delivery}; it is kept, and sent again"),
     }
@@ -237,6 +239,7 @@ pub fn cause_of(delivery: &Delivery) -> Option<Cause> {
         Delivery::Stopped => Cause::Shutdown,
         Delivery::Expired { .. } => Cause::Expired,
         Delivery::Dropped { .. } => Cause::Dropped,
+        Delivery::Discarded { .. } => Cause::Discarded,
     })
 }
 
@@ -309,6 +312,7 @@ mod tests {
             Delivery::Stopped,
             Delivery::Expired { reason: text() },
             Delivery::Dropped { reason: text() },
+            Delivery::Discarded { by: text() },
         ];
         let causes: Vec<_> =
             deliveries.iter().filter_map(cause_of).map(|it| it.to_string()).collect();

@@ -3,7 +3,7 @@
 //! Its [name](super::queue) is kept, so that after a restart what was reported meanwhile is still heard. Read from the first
 //! order on, or from the start where there may have been one before.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub(super) struct Replies {
     leaves: Leaves,
     key: Option<Arc<Key>>,
     bus: Bus,
+    /// When this life began.
+    began: Timestamp,
     shelf: Mutex<Shelf>,
     /// Whether what is not waited for any more is left to its workers.
     is_leaving: AtomicBool,
@@ -52,14 +54,28 @@ pub(super) struct Replies {
     reading: OnceLock<()>,
 }
 
+/// What stands where the lines are missing that an earlier life of the daemon had heard of.
+const CUT: &str = "… what it printed before the daemon was started is not known …";
+
 #[derive(Default)]
 struct Shelf {
     /// Who waits for the reports of an order.
     open: HashMap<String, Open>,
+    /// Orders of earlier lives whose beginning was heard in this one, or of which it was told that it was not.
+    begun: HashSet<String>,
     ended: VecDeque<String>,
 }
 
 impl Shelf {
+    /// From here on nothing is missing of what an order prints; whether that is news.
+    fn begin(&mut self, order: &str) -> bool {
+        // Of workers that have died nothing more is heard.
+        if self.begun.len() >= ENDED {
+            self.begun.clear();
+        }
+        self.begun.insert(order.to_owned())
+    }
+
     /// What is reported of an order is told no more, once nobody waits for it.
     fn end(&mut self, order: &str) {
         self.ended.push_back(order.to_owned());
@@ -106,7 +122,19 @@ impl Replies {
     ) -> Arc<Self> {
         let (shelf, is_leaving, reading) =
             (Mutex::default(), AtomicBool::new(false), OnceLock::new());
-        Arc::new(Replies { outbox, broker, queue, leaves, key, bus, shelf, is_leaving, reading })
+        let began = SystemClock.now();
+        Arc::new(Replies {
+            outbox,
+            broker,
+            queue,
+            leaves,
+            key,
+            bus,
+            began,
+            shelf,
+            is_leaving,
+            reading,
+        })
     }
 
     /// From now on nothing is withdrawn: workers go on with what they have.
@@ -257,7 +285,7 @@ impl Replies {
 
     /// Tells of a run of which nobody waits for anything: one that was not to be waited for, or that has outlived this
     /// daemon's interest in it.
-    async fn tell(&self, Report { order, subject, news, .. }: Report) {
+    async fn tell(&self, Report { order, worker, subject, news, .. }: Report) {
         let Some(run) = report::run(&subject) else { return };
         // Another order has taken the place of this one.
         if self.is_awaited(&run) {
@@ -265,7 +293,9 @@ impl Replies {
         }
         match news {
             News::Output { left_out, lines } => {
-                for (stream, bytes) in told(left_out, lines) {
+                let is_cut = run.id.at() < self.began && self.shelf().begin(&order);
+                let first = is_cut.then(|| (Stream::Stdout, CUT.into()));
+                for (stream, bytes) in first.into_iter().chain(told(left_out, lines)) {
                     let permit = self.bus.room_for(bytes.len()).await;
                     let (run, detached) = (Arc::clone(&run), false);
                     self.bus.publish(Event::RunOutput(Line {
@@ -278,11 +308,15 @@ impl Replies {
                 }
             }
             News::Ended(ended) => {
-                self.bus.publish(Event::RunAmended(report::late(run, &ended)));
+                self.shelf().begun.remove(&order);
+                self.bus.publish(Event::RunAmended(report::late(run, &worker, &ended)));
             }
             // Of one that was withdrawn it is recorded already what became of it.
             News::Returned if self.leaves.is_withdrawn(&order).await => {}
             News::Returned => self.tell_returned(run),
+            News::Started { .. } if run.id.at() < self.began => {
+                self.shelf().begin(&order);
+            }
             News::Asked { .. } | News::Started { .. } | News::Running => {}
         }
     }
@@ -313,6 +347,7 @@ impl Replies {
             retry: None,
             at: SystemClock.now(),
             duration: Duration::ZERO,
+            worker: None,
             usage: Usage::default(),
         }));
     }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::tz::{Offset, TimeZone};
 
 use crate::event::{Cause, Ended, Fire, Outcome, Run, Trigger, Usage};
-use crate::executor::Carried;
+use crate::executor::{Carried, Elsewhere};
 use crate::job::Job;
 use crate::message::order::Subject;
 use crate::message::report;
 use crate::schedule::{Due, Zone};
 
-/// What came of an order.
-pub(super) fn carried(ended: &report::Ended) -> Carried {
+/// What came of an order at a worker.
+pub(super) fn carried(worker: &str, ended: &report::Ended) -> Carried {
     Carried {
         outcome: outcome(ended),
         cause: ended.cause.as_deref().and_then(Cause::of_words),
@@ -22,6 +22,10 @@ pub(super) fn carried(ended: &report::Ended) -> Carried {
             system: Duration::from_micros(ended.system_us),
             max_rss_kib: ended.max_rss_kib,
         },
+        elsewhere: Some(Elsewhere {
+            worker: worker.into(),
+            duration: Some(Duration::from_millis(ended.duration_ms)),
+        }),
     }
 }
 
@@ -82,8 +86,8 @@ impl Ours {
 }
 
 /// The end of a run of which nobody is waiting any more.
-pub(super) fn late(run: Arc<Run>, ended: &report::Ended) -> Ended {
-    let Carried { outcome, cause, usage } = carried(ended);
+pub(super) fn late(run: Arc<Run>, worker: &str, ended: &report::Ended) -> Ended {
+    let Carried { outcome, cause, usage, .. } = carried(worker, ended);
     Ended {
         run,
         outcome,
@@ -91,6 +95,7 @@ pub(super) fn late(run: Arc<Run>, ended: &report::Ended) -> Ended {
         retry: None,
         at: ended.at,
         duration: Duration::from_millis(ended.duration_ms),
+        worker: Some(worker.into()),
         usage,
     }
 }
@@ -102,6 +107,8 @@ mod tests {
     use super::*;
     use crate::event::RunId;
     use crate::job::{JobId, JobKey};
+
+    const LASTED: Duration = Duration::from_millis(1_500);
 
     fn ended(outcome: &str, exit: Option<u8>, signal: Option<i32>) -> report::Ended {
         report::Ended { outcome: outcome.to_owned(), exit, signal, ..report::Ended::default() }
@@ -120,11 +127,14 @@ mod tests {
             let told = report::Ended {
                 reason: outcome.reason().map(str::to_owned),
                 cause: Some(Cause::OutOfMemory.to_string()),
+                duration_ms: 1_500,
                 user_us: 5,
                 max_rss_kib: 7,
                 ..ended(outcome.name(), outcome.exit(), outcome.signal())
             };
-            let carried = carried(&told);
+            let carried = carried("one", &told);
+            let elsewhere = carried.elsewhere.unwrap();
+            assert_eq!((&*elsewhere.worker, elsewhere.duration), ("one", Some(LASTED)));
             assert_eq!((carried.outcome, carried.cause), (outcome, Some(Cause::OutOfMemory)));
             let usage =
                 Usage { user: Duration::from_micros(5), max_rss_kib: 7, ..Usage::default() };
@@ -137,7 +147,7 @@ mod tests {
         for told in
             [ended("succeeded", None, None), ended("killed", Some(1), None), ended("", None, None)]
         {
-            assert!(matches!(carried(&told).outcome, Outcome::Lost { .. }), "{told:?}");
+            assert!(matches!(carried("one", &told).outcome, Outcome::Lost { .. }), "{told:?}");
         }
     }
 

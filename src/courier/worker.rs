@@ -22,8 +22,8 @@ use super::report::carried;
 use crate::broker::{Broker, Delivery, Publish as _, Standing};
 use crate::clock::Clock;
 use crate::crontab::directive::Await;
-use crate::event::{Bus, Ended, Event, Outcome, Run, Stream, Usage};
-use crate::executor::{Carried, Carrying, Lines};
+use crate::event::{Bus, Cause, Ended, Event, Outcome, Run, Stream};
+use crate::executor::{Carried, Carrying, Elsewhere, Lines};
 use crate::message::Report;
 use crate::message::report::News;
 use crate::message::signature::Key;
@@ -211,14 +211,12 @@ impl Inner {
                 return Turn::Over(not_started(&refused.to_string()));
             }
         };
+        let discarded = self.outbox.discarded(&order.id);
         let confirmed = self.confirm(fate, &letter, by, lines);
         if run.fire.job.policy().result == Await::None {
             let carried = tokio::select! {
-                () = confirmed => Carried {
-                    outcome: Outcome::Succeeded { exit: 0 },
-                    cause: None,
-                    usage: Usage::default(),
-                },
+                () = confirmed => Carried::here(Outcome::Succeeded { exit: 0 }, None),
+                by = discarded => dropped(&by),
                 () = sleep_until(by) => not_started("the broker did not confirm it before it expired"),
             };
             reports.over();
@@ -228,6 +226,8 @@ impl Inner {
             let mut followed = std::pin::pin!(self.follow(run, &mut reports, by, lines));
             tokio::select! {
                 turn = &mut followed => turn,
+                // The broker may have it all the same: it is withdrawn.
+                by = discarded => return Turn::Over(dropped(&by)),
                 () = confirmed => followed.await,
             }
         };
@@ -245,8 +245,11 @@ impl Inner {
         let (mut is_told, mut pause) = (false, SHORTEST);
         while let Some(next) = fate.take() {
             let delivery = next.next(CONFIRM).await;
-            if delivery == Delivery::Confirmed {
-                return;
+            match delivery {
+                Delivery::Confirmed => return,
+                // Whoever waits for the run is told by the outbox itself.
+                Delivery::Discarded { .. } => break,
+                _ => {}
             }
             if !is_told {
                 is_told = true;
@@ -364,7 +367,7 @@ impl Inner {
             }
             // Of an order that another has started: it has refused its copy.
             News::Ended(_) if is_other => {}
-            News::Ended(ended) => return Some(Turn::Over(carried(&ended))),
+            News::Ended(ended) => return Some(Turn::Over(carried(&worker, &ended))),
             News::Returned if is_other => {
                 // The one that has started it may be out of reach for a moment.
                 progress.is_adrift = true;
@@ -377,13 +380,19 @@ impl Inner {
 
     fn lost(worker: &str) -> Carried {
         let reason = format!("nothing more was heard of the worker {worker}");
-        Carried { outcome: Outcome::Lost { reason }, cause: None, usage: Usage::default() }
+        let elsewhere = Some(Elsewhere { worker: worker.into(), duration: None });
+        Carried { elsewhere, ..Carried::here(Outcome::Lost { reason }, None) }
     }
 }
 
 fn not_started(reason: &str) -> Carried {
     let outcome = Outcome::CouldNotStart { reason: reason.to_owned() };
-    Carried { outcome, cause: None, usage: Usage::default() }
+    Carried::here(outcome, None)
+}
+
+fn dropped(by: &str) -> Carried {
+    let carried = not_started(&format!("its order was dropped by {by}"));
+    Carried { cause: Some(Cause::Discarded), ..carried }
 }
 
 fn is_up(standing: &watch::Receiver<Standing>) -> bool {

@@ -1,7 +1,7 @@
 //! The daemon's broker and the outbox before it: who speaks to them, how they stand, what was told of that.
 
 use std::future::pending;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -23,7 +23,7 @@ use crate::executor::output::size;
 use crate::outbox::{Backlog, Bounds, Others, Outbox, Pace, Parts};
 use crate::schedule::Zone;
 use crate::sink::publish::{self, Author, Events, Patience};
-use crate::store::{self, Which, seal::Seal};
+use crate::store::{self, seal::Seal};
 use crate::unix::Account;
 use crate::unix::identity::hostname;
 
@@ -36,29 +36,7 @@ const OLD: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is wrong where messages wait that nobody sends.
 pub(super) const UNSENT: &str =
-    "messages wait in the outbox, and nobody sends them: --amqp names a broker";
-/// How long the store may take to tell whether there are any.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Looks once whether an earlier life has left messages to a daemon that has no broker, and warns of them; set from then on.
-pub(super) fn unsent(config: &Config, beside: &Beside<'_>) -> Arc<OnceLock<()>> {
-    let found = Arc::new(OnceLock::new());
-    let (store, bus, owner) = (beside.store.clone(), beside.bus.clone(), beside.replica.to_owned());
-    let is_shared = config.store.address.is_shared();
-    let told = Arc::clone(&found);
-    tokio::spawn(async move {
-        // In a file everything is its owner's, whatever the host was called before.
-        if !is_shared && store.adopt(owner.clone(), Vec::new(), PATIENCE).await.is_err() {
-            return;
-        }
-        let first = Which::After { owner, order: 0, limit: 1 };
-        if store.waiting(first, PATIENCE).await.is_ok_and(|rows| !rows.is_empty()) {
-            let _ = told.set(());
-            bus.publish(Event::Notice { file: None, text: UNSENT.to_owned(), warning: true });
-        }
-    });
-    found
-}
+    "messages wait in the outbox, and nobody sends them: --amqp names a broker, `cronkeep outbox` lists them";
 
 /// The way to a broker, with what waits before it.
 pub(super) struct Mailing {

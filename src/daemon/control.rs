@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -13,8 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::broker;
+use super::outbox::Drawer;
 use super::recover::Concerns;
-use super::standing::{Standing, Standings};
+use super::standing::{Standing, Standings, fault_text};
 use super::store::Outlook;
 use super::{Daemon, feed};
 use crate::clock::{Clock, Waker};
@@ -24,7 +25,6 @@ use crate::control::shape::{
 };
 use crate::control::{self, Access, Find, Refusal, Request, Requests, Server, Socket, Switched};
 use crate::courier::{Permission, Publishing};
-use crate::crontab::Fault;
 use crate::event::{Bus, Event, Fire, Run, Trigger};
 use crate::executor::{Handle, Place, State};
 use crate::job::{Job, JobKey, JobTable};
@@ -159,8 +159,8 @@ pub(super) struct Desk {
     /// Which ids were given to messages of programs.
     pub(super) given: super::publish::Given,
     pub(super) broker: Option<broker::Outlook>,
-    /// Whether messages wait though there is no broker.
-    pub(super) unsent: Arc<OnceLock<()>>,
+    /// What waits in the outbox.
+    pub(super) drawer: Option<Drawer>,
 }
 
 /// What does not change while the daemon runs.
@@ -254,6 +254,10 @@ impl Desk {
             }
             Request::Publish { publication, user, reply } => {
                 let _ = reply.send(self.publish(*publication, user.as_deref()).await);
+            }
+            Request::Outbox(meant, reply) => drop(reply.send(self.letters(meant).await)),
+            Request::Drop { meant, uid, reply } => {
+                let _ = reply.send(self.discard(meant, uid).await);
             }
             // The daemon's own.
             Request::Reload(_) => {}
@@ -436,7 +440,7 @@ impl Desk {
         reasons.extend(troubled);
         reasons.extend(self.store.trouble());
         reasons.extend(self.broker.iter().flat_map(|broker| broker.troubles(self.clock.now())));
-        reasons.extend(self.unsent.get().map(|()| broker::UNSENT.to_owned()));
+        reasons.extend(self.drawer.as_ref().and_then(Drawer::trouble));
         reasons.extend(self.held().map(|Held { count, reason }| match count {
             1 => format!("1 fire is held: {reason}"),
             count => format!("{count} fires are held: {reason}"),
@@ -453,6 +457,8 @@ fn refuse(request: Request) -> Option<Request> {
         .help("start it without --shadow once the Python service has ended");
     // Whoever has lost interest need not be told.
     match request {
+        Request::Outbox(_, reply) => drop(reply.send(Err(refusal))),
+        Request::Drop { reply, .. } => drop(reply.send(Err(refusal))),
         Request::Run { reply, .. } => drop(reply.send(Err(refusal))),
         Request::Pause(_, reply) | Request::Resume(_, reply) => drop(reply.send(Err(refusal))),
         Request::Stop(_, reply) => drop(reply.send(Err(refusal))),
@@ -487,8 +493,4 @@ fn waiting(state: &State) -> Vec<RunObject> {
         object(&waits.run, reason)
     });
     starting.chain(resting).chain(waiting).collect()
-}
-
-fn fault_text(fault: &Fault) -> String {
-    format!("line {}: {}", fault.line, fault.message)
 }

@@ -10,6 +10,7 @@ mod feed;
 mod last;
 mod lock;
 mod notify;
+mod outbox;
 mod publish;
 mod reading;
 mod reboot;
@@ -58,6 +59,7 @@ use crate::unix::{self, Account, Signals};
 use crate::watch::Watcher;
 use background::PidFile;
 pub use background::{Launch, PID_FILE};
+use outbox::Drawer;
 use broker::{Beside, Mailing};
 use control::{About, Control, Desk};
 use lock::Locks;
@@ -229,10 +231,8 @@ async fn serve(
         .zip(published)
         .map(|(mailing, (exchange, events))| mailing.publish_events(exchange, &beside, events));
     let publishing = mailing.as_ref().map(|mailing| mailing.publishing(&config, &account, &beside));
-    let unsent = match &mailing {
-        Some(_) => Arc::default(),
-        None => broker::unsent(&config, &beside),
-    };
+    let sending = publishing.as_ref().map(|publishing| publishing.outbox.clone());
+    let drawer = Drawer::new(&config, &beside, sending);
     let mut workers = None;
     if let (Some(publishing), Some(mailing)) = (&publishing, &mailing) {
         let ways = (publishing.outbox.clone(), mailing.broker(), mailing.reports());
@@ -328,7 +328,7 @@ async fn serve(
         concerns: recovery.concerns(),
         publishing,
         broker: mailing.as_ref().map(Mailing::outlook),
-        unsent,
+        drawer: Some(drawer),
     };
     let executor = handle;
     let daemon = Daemon {

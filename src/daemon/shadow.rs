@@ -140,7 +140,7 @@ pub(super) async fn serve(
         held: None,
         publishing: None,
         broker: None,
-        unsent: Arc::default(),
+        drawer: None,
     };
     let shadow = Shadow {
         clock,

@@ -170,6 +170,11 @@ impl Accepted {
     }
 }
 
+/// A fault in a line of text.
+pub(super) fn fault_text(fault: &Fault) -> String {
+    format!("line {}: {}", fault.line, fault.message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

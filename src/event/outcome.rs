@@ -76,6 +76,8 @@ pub enum Cause {
     Expired,
     /// Its message was given up, since what was kept of it is no good.
     Dropped,
+    /// Somebody has dropped its message.
+    Discarded,
     /// There was nothing to be its message's body.
     NoBody,
     /// The worker that carried it out has failed, not the command.
@@ -94,7 +96,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 24] = [
+    pub const ALL: [Cause; 25] = [
         Cause::NotExecutable,
         Cause::NotFound,
         Cause::OutOfMemory,
@@ -114,6 +116,7 @@ impl Cause {
         Cause::NotKept,
         Cause::Expired,
         Cause::Dropped,
+        Cause::Discarded,
         Cause::NoBody,
         Cause::Task,
         Cause::Revoked,
@@ -208,6 +211,7 @@ impl fmt::Display for Cause {
             Cause::NotKept => "the outbox did not take the message",
             Cause::Expired => "the message expired, and was dropped",
             Cause::Dropped => "the message was dropped",
+            Cause::Discarded => "somebody dropped the message",
             Cause::NoBody => "there is no body to send",
             Cause::Worker => "the worker failed",
             Cause::WorkerStopped => "the worker was stopped",

@@ -145,8 +145,10 @@ pub struct Ended {
     pub retry: Option<Duration>,
     /// Wall time of the end.
     pub at: Timestamp,
-    /// From start to end, on the monotonic clock; zero if it could not start.
+    /// From start to end, on the monotonic clock of where it ran; zero if it could not start.
     pub duration: Duration,
+    /// The worker that carried it out; none: it ran here, or nobody knows which.
+    pub worker: Option<Arc<str>>,
     /// What it used, children it waited for included.
     pub usage: Usage,
 }

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use super::Core;
-use super::courier::{Carried, Carrying, Courier, Lines};
+use super::courier::{Carried, Carrying, Courier, Elsewhere, Lines};
 use super::life::{Finish, judged};
 use super::mail::Mailer;
 use super::output::{Bounds, Relay};
@@ -28,7 +28,7 @@ use super::start::Report;
 use super::ticket::Ticket;
 use super::told::Untold;
 use crate::crontab::directive::{Executor, Output};
-use crate::event::{Bus, Cause, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
+use crate::event::{Bus, Cause, Ended, Event, Outcome, Run, RunId, Started, Stream};
 use crate::job::Job;
 
 /// Lines that may wait to be told before whoever tells them has to wait.
@@ -109,12 +109,12 @@ impl Core {
             return;
         }
         let Some(carriage) = self.carried.remove(&id) else { return };
-        let Carried { outcome, cause, usage } = carried;
+        let Carried { outcome, cause, usage, elsewhere } = carried;
         let outcome = match outcome {
             Outcome::Succeeded { exit } | Outcome::Failed { exit } => judged(&carriage.run, exit),
             other => other,
         };
-        self.unload(carriage, outcome, cause, usage);
+        self.unload(carriage, Carried { outcome, cause, usage, elsewhere });
     }
 
     /// Ends an attempt that is being carried out, as its time-out does (no `cause`) or for this cause; false if there is
@@ -129,14 +129,14 @@ impl Core {
             Some(_) => Outcome::Failed { exit: 1 },
             None => Outcome::TimedOut { exit: None, signal: None },
         };
-        self.unload(carriage, outcome, cause, Usage::default());
+        self.unload(carriage, Carried::here(outcome, cause));
         true
     }
 
     /// The attendance of an attempt has gone before its end.
     pub(super) fn carriage_lost(&mut self, id: RunId) {
         if let Some(carriage) = self.carried.remove(&id) {
-            self.unload(carriage, Outcome::Failed { exit: PANICKED }, None, Usage::default());
+            self.unload(carriage, Carried::here(Outcome::Failed { exit: PANICKED }, None));
         }
     }
 
@@ -154,10 +154,15 @@ impl Core {
         self.lives.keys().copied().filter(|id| !self.carried.contains_key(id)).collect()
     }
 
-    fn unload(&mut self, carriage: Carriage, outcome: Outcome, cause: Option<Cause>, usage: Usage) {
+    fn unload(&mut self, carriage: Carriage, carried: Carried) {
         let Carriage { run, since, ended } = carriage;
-        let duration = self.clock.monotonic().saturating_sub(since);
-        self.finish(run, Finish::Carried(outcome, cause), (duration, usage), Some(ended));
+        let Carried { outcome, cause, usage, elsewhere } = carried;
+        let (worker, measured) =
+            elsewhere.map(|Elsewhere { worker, duration }| (worker, duration)).unzip();
+        let duration =
+            measured.flatten().unwrap_or_else(|| self.clock.monotonic().saturating_sub(since));
+        let how = Finish::Carried(outcome, cause, worker);
+        self.finish(run, how, (duration, usage), Some(ended));
     }
 }
 
@@ -253,7 +258,7 @@ fn carry(courier: Arc<dyn Courier>, run: Arc<Run>, lines: Lines) -> Carrying {
         let words = format!("panicked: {}", words_of(&*panic));
         lines.tell(Stream::Stderr, words).await;
         let outcome = Outcome::Failed { exit: PANICKED };
-        Carried { outcome, cause: None, usage: Usage::default() }
+        Carried::here(outcome, None)
     })
 }
 

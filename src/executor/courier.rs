@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -24,6 +25,15 @@ pub trait Courier: Send + Sync + fmt::Debug {
     fn ended(&self, _end: &Ended) {}
 }
 
+/// Where an attempt was carried out, if not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The worker's name.
+    pub worker: Arc<str>,
+    /// From start to end, as it has measured; none: it has not told, and the time since the sending stands for it.
+    pub duration: Option<Duration>,
+}
+
 /// What came of an attempt that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carried {
@@ -33,6 +43,16 @@ pub struct Carried {
     pub cause: Option<Cause>,
     /// What it used elsewhere.
     pub usage: Usage,
+    /// Who did it; none: whoever carries it out for us has done it here, or nobody has begun.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+impl Carried {
+    /// What came of one that was carried out here.
+    #[must_use]
+    pub fn here(outcome: Outcome, cause: Option<Cause>) -> Self {
+        Carried { outcome, cause, usage: Usage::default(), elsewhere: None }
+    }
 }
 
 /// Where an attempt's lines go, without their ends.

@@ -63,7 +63,7 @@ pub(super) enum Finish {
     /// Without ever being, for this reason.
     NotStarted(String),
     /// It was carried out without a process here, and this is what came of it.
-    Carried(Outcome, Option<Cause>),
+    Carried(Outcome, Option<Cause>, Option<Arc<str>>),
 }
 
 impl Core {
@@ -242,9 +242,9 @@ impl Core {
         attendant: Option<oneshot::Sender<Ended>>,
     ) {
         let is_process = matches!(how, Finish::Exited(_));
-        let (outcome, cause) = outcome(&run, how);
-        let mut end =
-            Ended { outcome, cause, retry: None, at: self.clock.now(), run, duration, usage };
+        let (outcome, cause, worker) = outcome(&run, how);
+        let at = self.clock.now();
+        let mut end = Ended { outcome, cause, retry: None, at, run, duration, worker, usage };
         let id = end.run.id;
         let killed = matches!(end.outcome, Outcome::Killed { signal: 9 })
             // What a shell says of a command of its own.
@@ -334,6 +334,7 @@ impl Core {
             retry: None,
             at: self.clock.now(),
             duration: Duration::ZERO,
+            worker: None,
             usage: Usage::default(),
         };
         self.bus.publish(Event::RunEnded(end.clone()));
@@ -444,12 +445,12 @@ impl Life {
     }
 }
 
-fn outcome(run: &Run, how: Finish) -> (Outcome, Option<Cause>) {
+fn outcome(run: &Run, how: Finish) -> (Outcome, Option<Cause>, Option<Arc<str>>) {
     match how {
-        Finish::Exited(Status::Exited(exit)) => (judged(run, exit), None),
-        Finish::Exited(Status::Signalled(signal)) => (Outcome::Killed { signal }, None),
-        Finish::NotStarted(reason) => (Outcome::CouldNotStart { reason }, None),
-        Finish::Carried(outcome, cause) => (outcome, cause),
+        Finish::Exited(Status::Exited(exit)) => (judged(run, exit), None, None),
+        Finish::Exited(Status::Signalled(signal)) => (Outcome::Killed { signal }, None, None),
+        Finish::NotStarted(reason) => (Outcome::CouldNotStart { reason }, None, None),
+        Finish::Carried(outcome, cause, worker) => (outcome, cause, worker),
     }
 }
 

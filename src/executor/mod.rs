@@ -32,7 +32,7 @@ mod told;
 mod tree;
 
 pub use admission::{Place, Skip};
-pub use courier::{Carried, Carrying, Courier, Lines};
+pub use courier::{Carried, Carrying, Courier, Elsewhere, Lines};
 use handle::Order;
 pub use handle::{Handle, Restored};
 pub use ledger::Ledger;

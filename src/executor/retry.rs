@@ -19,7 +19,10 @@ pub fn after(
     outcome: &Outcome,
     cause: Option<Cause>,
 ) -> Option<Duration> {
-    let asked = matches!(cause, Some(Cause::Stopped | Cause::Replaced | Cause::Shutdown));
+    let asked = matches!(
+        cause,
+        Some(Cause::Stopped | Cause::Replaced | Cause::Shutdown | Cause::Discarded)
+    );
     let again = !outcome.is_success() && !asked && attempt <= policy.retries;
     again.then(|| delay(policy, attempt))
 }
@@ -75,7 +78,7 @@ mod tests {
         let not_started = Outcome::CouldNotStart { reason: "x".into() };
         for outcome in [&failed(), &timed_out, &killed, &not_started] {
             assert!(again(outcome, None), "{outcome}");
-            for cause in [Cause::Stopped, Cause::Replaced, Cause::Shutdown] {
+            for cause in [Cause::Stopped, Cause::Replaced, Cause::Shutdown, Cause::Discarded] {
                 assert!(!again(outcome, Some(cause)), "{outcome}, {cause}");
             }
             assert!(again(outcome, Some(Cause::OutOfMemory)));

@@ -1,6 +1,7 @@
 //! The outbox's task: between those who hand letters over, the store, and the broker.
 
 mod keeping;
+mod looking;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -15,11 +16,14 @@ use super::agenda::Agenda;
 use super::errand::Errand;
 use super::item::{Item, Pending, Reply};
 use super::{Backlog, Bounds, Gate, Letter, Order, Others, Pace, Parts, Refused, form};
+
 use crate::broker::{Delivery, Publish, Standing};
 use crate::clock::Clock;
 use crate::event::{Bus, Event};
 use crate::store::seal::Seal;
 use crate::store::{Beat, Done};
+use looking::{Discards, Looks};
+pub(super) use looking::{Answer, Look};
 
 /// Nobody sleeps longer than this, so that a wall clock that was set is noticed some day.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -52,6 +56,8 @@ pub(super) struct Actor {
     pending_bytes: u64,
     /// What is to be kept no longer, and the ids of that, until the store has done so.
     done: Done,
+    /// Since when the oldest of them waits to be told.
+    done_since: Option<Instant>,
     leaving: HashSet<String>,
     /// The ids of letters that are being kept, and are not to be.
     withdrawn: HashSet<String>,
@@ -66,6 +72,10 @@ pub(super) struct Actor {
     dice: (RandomState, u64),
     is_stopping: bool,
     flushes: Vec<oneshot::Sender<()>>,
+    /// Who wants to know what waits.
+    looks: Looks,
+    /// What somebody has dropped.
+    discards: Discards,
 }
 
 impl Actor {
@@ -105,6 +115,7 @@ impl Actor {
             pending: Vec::new(),
             pending_bytes: 0,
             done: Done::default(),
+            done_since: None,
             leaving: HashSet::new(),
             withdrawn: HashSet::new(),
             adopt,
@@ -115,6 +126,8 @@ impl Actor {
             dice: (RandomState::new(), 0),
             is_stopping: false,
             flushes: Vec::new(),
+            looks: Looks::new(),
+            discards: Discards::default(),
         };
         actor.hear_of_others();
         actor.look_at_gate();
@@ -137,11 +150,15 @@ impl Actor {
                 }
                 told = self.errand.answer() => self.told(told),
                 Some(landed) = self.flights.join_next_with_id(), if !self.flights.is_empty() => {
-                    let (id, delivery) = landed.unwrap_or_else(|error| {
-                        (error.id(), Delivery::Away { reason: "the sender failed".to_owned() })
-                    });
-                    if let Some(place) = self.places_of.remove(&id) {
-                        self.landed(place, &delivery);
+                    let mut next = Some(landed);
+                    while let Some(landed) = next {
+                        let (id, delivery) = landed.unwrap_or_else(|error| {
+                            (error.id(), Delivery::Away { reason: "the sender failed".to_owned() })
+                        });
+                        if let Some(place) = self.places_of.remove(&id) {
+                            self.landed(place, &delivery);
+                        }
+                        next = self.flights.try_join_next_with_id();
                     }
                 }
                 Ok(()) = self.standing.changed() => {
@@ -162,7 +179,11 @@ impl Actor {
         }
         self.agenda.wake(Instant::now());
         self.send();
+        if !self.done.is_empty() {
+            self.done_since.get_or_insert_with(Instant::now);
+        }
         self.ask();
+        self.show();
         let oldest = self.items.values().next().map(|item| item.accepted);
         let backlog = Backlog { count: self.items.len() as u64, bytes: self.bytes, oldest };
         self.backlog.send_if_modified(|told| std::mem::replace(told, backlog) != backlog);
@@ -184,7 +205,9 @@ impl Actor {
             let left = Duration::try_from(end.duration_since(self.clock.now()));
             now + left.unwrap_or_default().min(LONGEST_SLEEP)
         });
-        let store = self.errand.rest().filter(|rest| *rest > now && self.errand.is_free());
+        let store = self.errand.rest().filter(|rest| *rest > now);
+        let told = self.done_since.map(|since| since + keeping::GATHERED);
+        let store = store.or(told).filter(|_| self.errand.is_free());
         rest.into_iter().chain(end).chain(store).min()
     }
 
@@ -213,6 +236,9 @@ impl Actor {
                 // Whoever has gone need not be answered.
                 let _ = reply.send(self.withdraw(id));
             }
+            Order::Look(reply) => self.looks.push(reply),
+            Order::Discard { ids, by, reply } => self.discard(ids, &by, reply),
+            Order::Mourn(id, mourner) => self.mourn(&id, mourner),
             Order::Flush(done) => {
                 self.is_stopping = true;
                 self.flushes.push(done);
@@ -231,7 +257,8 @@ impl Actor {
             let _ = reply.send(Err(Refused::Stopping));
             return;
         }
-        if let Some(heard) = self.hear(&letter.message.id) {
+        let id = &letter.message.id;
+        if let Some(heard) = self.hear(id).or_else(|| self.discards.known(id)) {
             let _ = reply.send(Ok(heard));
             return;
         }
@@ -342,6 +369,14 @@ impl Actor {
         let reason = match why {
             Delivery::Expired { reason } => format!("expired: {reason}"),
             Delivery::Dropped { reason } => reason.clone(),
+            Delivery::Discarded { by } => {
+                for mourner in item.mourners.drain(..) {
+                    // Whoever has lost interest need not be told.
+                    let _ = mourner.send(by.clone());
+                }
+                self.discards.note(&item.sent.id, by);
+                format!("dropped by {by}")
+            }
             other => other.to_string(),
         };
         self.leaving.insert(item.sent.id.clone());
@@ -367,8 +402,9 @@ impl Actor {
     /// Takes note of what a try came to.
     fn landed(&mut self, place: u64, delivery: &Delivery) {
         let Some(item) = self.items.get_mut(&place) else { return };
-        // Of one that expired meanwhile there is more to tell, below.
-        if *delivery == Delivery::Confirmed || !self.agenda.has_expired(place) {
+        // Of one that expired or was dropped meanwhile there is more to tell, below.
+        let is_over = self.agenda.has_expired(place) || item.discarded.is_some();
+        if *delivery == Delivery::Confirmed || !is_over {
             item.tell(delivery);
         }
         if *delivery == Delivery::Confirmed {
@@ -394,8 +430,11 @@ impl Actor {
             }
             self.bus.publish(Event::MessageFailed { sent, reason, again });
         }
-        if self.items.get(&place).is_some_and(|item| item.is_withdrawn) {
+        let item = self.items.get(&place);
+        if item.is_some_and(|item| item.is_withdrawn) {
             self.let_go(place);
+        } else if let Some(by) = item.and_then(|item| item.discarded.clone()) {
+            self.give_up(place, &Delivery::Discarded { by });
         } else if self.agenda.has_expired(place) {
             self.expire(place);
         }

@@ -35,6 +35,10 @@ pub(super) struct Item {
     pub(super) last: Option<String>,
     /// Nobody wants it to be sent again.
     pub(super) is_withdrawn: bool,
+    /// Who has dropped it while it was under way.
+    pub(super) discarded: Option<String>,
+    /// Who is to hear that somebody has dropped it.
+    pub(super) mourners: Vec<oneshot::Sender<String>>,
 }
 
 impl Item {
@@ -60,6 +64,8 @@ impl Item {
             tellers: Vec::new(),
             last: None,
             is_withdrawn: false,
+            discarded: None,
+            mourners: Vec::new(),
         }
     }
 

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::broker::{Delivery, Publish, Standing};
 use crate::clock::Clock;
-use crate::event::{Bus, RunId};
+use crate::event::{Bus, RunId, Sent};
 use crate::job::JobKey;
 use crate::message::Message;
 use crate::store::seal::Seal;
@@ -130,6 +130,34 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
+/// A letter that waits, as people are told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// What it is, and how often it was sent since the daemon began.
+    pub sent: Sent,
+    /// The job whose fire it tells of.
+    pub job: Option<JobKey>,
+    /// When it was accepted, wall clock.
+    pub accepted: Timestamp,
+    /// Until when it is sent again, wall clock.
+    pub expires: Timestamp,
+    /// Its bytes, as they are kept.
+    pub bytes: u64,
+    /// Whether the broker is being asked to take it.
+    pub is_under_way: bool,
+    /// What its last try came to.
+    pub last: Option<String>,
+}
+
+/// What became of letters that were to be dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Discarded {
+    /// The ids of those that are gone.
+    pub dropped: Vec<String>,
+    /// The ids of those of which the broker has not answered yet: they are dropped unless it confirms them.
+    pub under_way: Vec<String>,
+}
+
 /// The way to the outbox. Clones lead to the same.
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -147,6 +175,12 @@ enum Order {
     Nudge(String, oneshot::Sender<Option<oneshot::Receiver<Delivery>>>),
     /// Send this one no more; whether nobody can have it.
     Withdraw(String, oneshot::Sender<bool>),
+    /// Tell what waits.
+    Look(actor::Look),
+    /// Send these no more.
+    Discard { ids: Vec<String>, by: String, reply: actor::Answer },
+    /// Tell if this one is dropped; by whom.
+    Mourn(String, oneshot::Sender<String>),
     /// Take no more, send no more, and say when what is under way was answered and that is kept.
     Flush(oneshot::Sender<()>),
     /// Tell all who wait that this is the end.
@@ -199,6 +233,45 @@ impl Outbox {
         let asked = self.orders.send(Order::Withdraw(id.to_owned(), reply));
         // Without an outbox the next life sends it.
         async move { asked.is_ok() && answer.await.unwrap_or(false) }
+    }
+
+    /// All that waits here, the oldest first, with what an earlier life has left.
+    ///
+    /// # Errors
+    /// The store does not tell what an earlier life has left; or there is no outbox any more.
+    pub async fn look(&self) -> Result<Vec<Waits>, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Look(reply)).map_err(|_| Refused::Stopping)?;
+        Ok(answer.await.map_err(|_| Refused::Stopping)??)
+    }
+
+    /// Has the letters with these ids kept and sent no more, as `by` asks for; those that wait for them are told so. What does
+    /// not wait here is passed over. The answer comes once the store has forgotten them: a kill does not bring them back.
+    ///
+    /// A letter with such an id that is accepted later is not kept either.
+    ///
+    /// # Errors
+    /// The store does not answer: nothing of them is sent until the next start. Or there is no outbox any more.
+    pub async fn discard(&self, ids: Vec<String>, by: String) -> Result<Discarded, Refused> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Discard { ids, by, reply };
+        self.orders.send(order).map_err(|_| Refused::Stopping)?;
+        Ok(answer.await.map_err(|_| Refused::Stopping)??)
+    }
+
+    /// Who has dropped the letter with this id, once somebody has; never if nobody does.
+    ///
+    /// It is asked when this is called, not when the future is first polled.
+    pub fn discarded(&self, id: &str) -> impl Future<Output = String> + Send + use<> {
+        let (mourner, told) = oneshot::channel();
+        // Without an outbox nobody drops anything.
+        let _ = self.orders.send(Order::Mourn(id.to_owned(), mourner));
+        async move {
+            match told.await {
+                Ok(by) => by,
+                Err(_) => std::future::pending().await,
+            }
+        }
     }
 
     /// What waits here, now and after each change.

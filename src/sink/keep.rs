@@ -98,6 +98,7 @@ impl Keep {
         record.user_cpu = ended.usage.user;
         record.system_cpu = ended.usage.system;
         record.max_rss_kib = ended.usage.max_rss_kib;
+        record.worker = ended.worker.as_deref().map(str::to_owned);
         let output = recent.output(ended.run.id);
         record.output_bytes = output.as_ref().map_or(0, |(_, bytes)| *bytes);
         self.store.write(Write::Run(Box::new(record)));
@@ -189,6 +190,7 @@ impl Keep {
             system_cpu: Duration::ZERO,
             max_rss_kib: 0,
             replica: self.replica.to_string(),
+            worker: None,
             output_bytes: 0,
             process: None,
         }

@@ -119,6 +119,7 @@ mod tests {
             retry: None,
             at,
             duration: Duration::ZERO,
+            worker: None,
             usage: Usage::default(),
         })
     }

@@ -294,12 +294,14 @@ fn tell_amended(name: &str, ended: &Ended, zone: &Zone) {
     let outcome = escape(words_of(ended).as_bytes());
     let reason = ended.outcome.reason().map(|reason| escape(reason.as_bytes()));
     let (exit, signal) = (ended.outcome.exit(), ended.outcome.signal());
+    let worker = ended.worker.as_deref().map(|worker| escape(worker.as_bytes()));
     info!(
         event = name,
         job,
         run,
         scheduled,
         attempt,
+        worker,
         outcome,
         exit,
         signal,
@@ -327,6 +329,7 @@ fn tell_ended(name: &str, ended: &Ended, zone: &Zone) {
     let duration_ms = was_started.then(|| milliseconds(ended.duration));
     let retry_ms = ended.retry.map(milliseconds);
     let words = cron_words(fire, "CMDEND");
+    let worker = ended.worker.as_deref().map(|worker| escape(worker.as_bytes()));
     macro_rules! tell {
         ($level:ident) => {
             $level!(
@@ -335,6 +338,7 @@ fn tell_ended(name: &str, ended: &Ended, zone: &Zone) {
                 run,
                 scheduled,
                 attempt,
+                worker,
                 outcome,
                 exit,
                 signal,

@@ -48,8 +48,10 @@ pub struct RunRecord {
     pub system_cpu: Duration,
     /// The largest resident set of any one process, KiB.
     pub max_rss_kib: u64,
-    /// Who ran it.
+    /// Who ran it, or had it run.
     pub replica: String,
+    /// The worker that carried it out, where one did.
+    pub worker: Option<String>,
     /// How much it printed, in bytes.
     pub output_bytes: u64,
     /// The main process and its start in clock ticks since boot, to find it again; only while it lives.
@@ -94,6 +96,7 @@ impl RunRecord {
             system_cpu: Duration::ZERO,
             max_rss_kib: 0,
             replica,
+            worker: None,
             output_bytes: 0,
             process: None,
         }

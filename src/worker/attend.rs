@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::memory::Memory;
 use super::printed::Printed;
 use super::reporter::{Reporter, Telling};
+use super::turn::Turn;
 use super::{Settings, run};
 use crate::broker::{Publish, Receipt};
 use crate::clock::Clock;
@@ -95,8 +96,8 @@ pub(super) struct Attendant {
     pub order: Order,
     /// What it asks for, or why that cannot be.
     pub run: Result<Arc<Run>, String>,
-    /// Whether another attempt of its run is alive here.
-    pub is_crowded: bool,
+    /// Its turn among the orders of its run that are here.
+    pub turn: Turn,
     /// What the order is answered with.
     pub receipt: Option<Receipt>,
     /// Whether somebody had it before, perhaps.
@@ -157,6 +158,13 @@ impl Attendant {
             Ok(run) => run,
             Err(reason) => return self.not_started(reporter, &reason).await,
         };
+        if !self.turn.comes().await {
+            return self.not_started(reporter, ALIVE).await;
+        }
+        let now = self.context.clock.now();
+        if now >= self.order.expires {
+            return self.not_started(reporter, "it expired before a worker started it").await;
+        }
         let made = run.id.at();
         let is_old = made <= self.context.began || now.duration_since(made) >= FRESH;
         if !self.is_redelivered && is_old {
@@ -180,6 +188,7 @@ impl Attendant {
             }
             None => return self.give_back(reporter, "its start could not be reported").await,
         }
+        self.turn.begin();
         let reason = match self.context.executor.carry_out(run).await {
             Some(Ok(_)) => return self.follow(reporter, is_heard).await,
             Some(Err(skip)) => skip.to_string(),
@@ -214,9 +223,6 @@ impl Attendant {
         let user = run.fire.job.user().to_string_lossy();
         if !self.context.settings.permits(&user) {
             return Err(format!("the worker runs nothing as {user} (--users)"));
-        }
-        if self.is_crowded {
-            return Err(ALIVE.to_owned());
         }
         Ok(run)
     }

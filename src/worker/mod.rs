@@ -9,6 +9,7 @@ mod memory;
 mod printed;
 mod reporter;
 mod run;
+mod turn;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -28,6 +29,7 @@ use crate::message::{Answer, Order, refusal};
 pub use memory::Memory;
 
 use attend::{Attendant, Context, Fate, REPLAYED, Word};
+use turn::{Turn, Turns};
 
 /// How long a sender may take to answer, as a rule.
 pub const ANSWER: Duration = Duration::from_secs(3);
@@ -94,8 +96,8 @@ pub struct Worker {
     events: mpsc::UnboundedReceiver<Arc<Event>>,
     /// By the order's id.
     active: HashMap<String, Active>,
-    /// The orders whose runs are alive.
-    runs: HashMap<RunId, String>,
+    /// The orders of each run.
+    turns: Turns,
     attending: JoinSet<(Fate, mpsc::UnboundedReceiver<Word>)>,
     /// Which order a task attends.
     tasks: HashMap<Id, String>,
@@ -143,7 +145,7 @@ impl Worker {
             context: Arc::new(context),
             events,
             active: HashMap::new(),
-            runs: HashMap::new(),
+            turns: Turns::default(),
             attending: JoinSet::new(),
             tasks: HashMap::new(),
             work: Work::default(),
@@ -256,20 +258,16 @@ impl Worker {
         }
         let run = run::of(&order, *longest).map(Arc::new);
         let of_run = run.as_ref().ok().map(|run| run.id);
-        let is_crowded = of_run.is_some_and(|run| self.runs.contains_key(&run));
-        let of_run = of_run.filter(|_| !is_crowded);
         let (words, spoken) = mpsc::unbounded_channel();
         let id = order.id.clone();
-        if let Some(run) = of_run {
-            self.runs.insert(run, id.clone());
-        }
+        let turn = of_run.map_or_else(Turn::of_nothing, |run| self.turns.take(run, &id));
         self.active.insert(id.clone(), Active { run: of_run, words });
         let context = Arc::clone(&self.context);
         let attendant = Attendant {
             context,
             order,
             run,
-            is_crowded,
+            turn,
             receipt: Some(received.receipt),
             is_redelivered: received.redelivered,
             words: spoken,
@@ -317,7 +315,7 @@ impl Worker {
             }
             _ => return,
         };
-        if let Some(active) = self.runs.get(&run).and_then(|order| self.active.get(order)) {
+        if let Some(active) = self.turns.first(run).and_then(|order| self.active.get(order)) {
             // Without one who attends it nobody wants to know.
             let _ = active.words.send(word);
         }
@@ -348,11 +346,9 @@ impl Worker {
     }
 
     fn forget(&mut self, task: Id) {
-        let order = self.tasks.remove(&task);
-        if let Some(active) = order.and_then(|order| self.active.remove(&order))
-            && let Some(run) = active.run
-        {
-            self.runs.remove(&run);
+        let Some(order) = self.tasks.remove(&task) else { return };
+        if let Some(run) = self.active.remove(&order).and_then(|active| active.run) {
+            self.turns.leave(run, &order);
         }
     }
 }

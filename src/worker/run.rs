@@ -192,6 +192,7 @@ mod tests {
             retry: None,
             at: Timestamp::UNIX_EPOCH,
             duration: Duration::from_millis(1_234),
+            worker: None,
             usage: Usage {
                 user: Duration::from_micros(5),
                 system: Duration::from_micros(6),

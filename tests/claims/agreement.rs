@@ -250,6 +250,7 @@ fn record(job: u32, run: u32, replica: &str) -> RunRecord {
         system_cpu: Duration::ZERO,
         max_rss_kib: 0,
         replica: replica.to_owned(),
+        worker: None,
         output_bytes: 0,
         process: None,
     }

@@ -28,6 +28,7 @@ fn help_is_as_in_the_transcripts() {
         "history",
         "logs",
         "publish",
+        "outbox",
         "worker",
         "snapshot",
         "completions",

@@ -20,6 +20,7 @@ mod history;
 mod hook;
 mod host;
 mod machine;
+mod outbox;
 mod pid1;
 mod policy;
 mod publish;

@@ -18,6 +18,7 @@ mod crash;
 mod gate;
 mod harness;
 mod killed_broker;
+mod looking;
 mod others;
 mod sealed;
 mod simulate;

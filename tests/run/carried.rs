@@ -11,7 +11,7 @@ use cronkeep::job::Policy;
 use cronkeep::store::{Permission, WhenDown};
 use cronkeep::unix::Account;
 
-use crate::courier::{Beside, Fake, start_carrying};
+use crate::courier::{Beside, FAR, Fake, start_carrying};
 use crate::harness::{Daemon, alone, job, job_with, under, until};
 use crate::mail::Mailbox;
 use crate::policy::{LONG, SHORT, fire, other, overlap, reason, table};
@@ -50,6 +50,19 @@ fn a_run_that_is_carried_out_starts_prints_and_ends_without_a_process() {
         assert_eq!((told.stdout(), fake.begun()), (vec!["a process"], 3));
         let counts = daemon.handle.state().await.counts;
         assert_eq!((counts.started, counts.succeeded, counts.failed), (4, 2, 2));
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn a_run_elsewhere_took_as_long_as_was_measured_there() {
+    alone(async {
+        let (_fake, mut daemon) = start();
+        let told = daemon.run(job("carry far")).await;
+        assert_eq!((told.end.worker.as_deref(), told.end.duration), (Some("one"), FAR));
+        let told = daemon.run(job("carry say x")).await;
+        assert_eq!(told.end.worker, None);
+        assert!(told.end.duration < FAR);
         daemon.finish().await;
     });
 }

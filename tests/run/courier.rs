@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use cronkeep::clock::SystemClock;
 use cronkeep::event::{Bus, Cause, Outcome, Run, Stream, Usage};
-use cronkeep::executor::{Carried, Carrying, Courier, Executor, Host, Ledger, Lines};
+use cronkeep::executor::{Carried, Carrying, Courier, Elsewhere, Executor, Host, Ledger, Lines};
 use cronkeep::job::{Job, JobTable};
 use cronkeep::unix::Account;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::harness::Daemon;
+
+/// How long a run takes that is carried out elsewhere, by the clock there.
+pub(crate) const FAR: Duration = Duration::from_secs(86_400);
 
 /// Takes every command that begins with `carry`; what follows says what comes of it.
 #[derive(Debug)]
@@ -89,6 +92,12 @@ impl Courier for Way {
                     held.0.may_end.acquire().await.unwrap().forget();
                     (exit(0), None)
                 }
+                "far" => {
+                    let worker = "one".into();
+                    let elsewhere = Elsewhere { worker, duration: Some(FAR) };
+                    let carried = Carried::here(exit(0), None);
+                    return Carried { elsewhere: Some(elsewhere), ..carried };
+                }
                 "hang" => {
                     lines.tell(Stream::Stdout, "begun").await;
                     std::future::pending().await
@@ -115,7 +124,8 @@ impl Courier for Way {
             };
             drop(held);
             let user = Duration::from_millis(3);
-            Carried { outcome, cause, usage: Usage { user, ..Usage::default() } }
+            let usage = Usage { user, ..Usage::default() };
+            Carried { usage, ..Carried::here(outcome, cause) }
         })
     }
 }

@@ -35,6 +35,7 @@ fn a_log_that_nobody_reads_costs_a_bounded_amount_of_memory_and_tells_what_is_mi
                 retry: None,
                 at,
                 duration: Duration::ZERO,
+                worker: None,
                 usage: Usage::default(),
             }));
             if number == 50_000 {

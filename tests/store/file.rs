@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::record::RecordedOutcome;
-use cronkeep::store::sqlite::{Bounds, Sqlite, VERSION_1, VERSION_2, lock};
+use cronkeep::store::sqlite::{Bounds, Sqlite, VERSION, VERSION_1, VERSION_2, VERSION_3, lock};
 use cronkeep::store::{
-    Address, Done, Posted, Put, PutSnapshot, Room, RunRecord, SCHEMA, Store, StoreError, Waiting,
-    Which, Write, open,
+    Address, Done, Posted, Put, PutSnapshot, Room, RunRecord, Store, StoreError, Waiting, Which,
+    Write, open,
 };
 use cronkeep::unix::lock::LockError;
 use rusqlite::Connection;
@@ -189,12 +189,12 @@ fn a_newer_schema_is_left_alone_and_told_by_its_version() {
     with(async |folder| {
         drop(folder.store(Access::Owned).load().await.unwrap());
         let database = Connection::open(folder.path()).unwrap();
-        database.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        database.pragma_update(None, "user_version", VERSION + 1).unwrap();
         drop(database);
         let before = fs::read(folder.path()).unwrap();
         for access in [Access::Owned, Access::Default, Access::Read] {
             let store = folder.store(access);
-            let newer = StoreError::Newer { found: SCHEMA + 1, known: SCHEMA };
+            let newer = StoreError::Newer { found: VERSION + 1, known: VERSION };
             assert_eq!(store.load().await.unwrap_err(), newer, "{access:?}");
             assert!(store.write(vec![Write::Pause(key(1))]).await.is_err());
         }
@@ -344,14 +344,14 @@ fn schema(database: &Connection) -> Vec<String> {
 fn the_tables_are_as_documented() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/store.md");
     let document = fs::read_to_string(document).unwrap();
-    for version in [VERSION_1, VERSION_2] {
+    for version in [VERSION_1, VERSION_2, VERSION_3] {
         let tables = format!("```sql\n{version}```\n");
         assert!(document.contains(&tables), "the tables stand in docs/store.md:\n{tables}");
     }
     with(async |folder| {
         drop(folder.store(Access::Owned).load().await.unwrap());
         let golden = Connection::open_in_memory().unwrap();
-        golden.execute_batch(include_str!("golden/2.sql")).unwrap();
+        golden.execute_batch(include_str!("golden/3.sql")).unwrap();
         let made = schema(&Connection::open(folder.path()).unwrap());
         assert_eq!(made, schema(&golden), "what is released stays as it is: add a version");
     });
@@ -359,7 +359,9 @@ fn the_tables_are_as_documented() {
 
 #[test]
 fn databases_of_all_versions_are_read() {
-    for golden in [include_str!("golden/1.sql"), include_str!("golden/2.sql")] {
+    let [one, two, three] =
+        [include_str!("golden/1.sql"), include_str!("golden/2.sql"), include_str!("golden/3.sql")];
+    for golden in [one, two, three] {
         read(golden);
     }
 }
@@ -379,6 +381,7 @@ fn read(golden: &str) {
         let runs = store.runs(all(9)).await.unwrap().runs;
         assert_eq!(runs.len(), 2);
         assert_eq!(runs[1].outcome, Some(RecordedOutcome::Killed));
+        assert_eq!(runs[1].worker.as_deref(), golden.contains("'far-1'").then_some("far-1"));
         let output = store.output(runs[1].run).await.unwrap().unwrap();
         assert_eq!(output.head[0].bytes, b"hello");
         let waiting = store.waiting(Which::Ids(vec!["waits".to_owned()])).await.unwrap();

@@ -96,6 +96,7 @@ pub(crate) fn record(number: u32, second: i64) -> RunRecord {
         system_cpu: Duration::ZERO,
         max_rss_kib: 0,
         replica: "here".to_owned(),
+        worker: None,
         output_bytes: 0,
         process: None,
     }

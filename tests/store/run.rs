@@ -35,6 +35,7 @@ pub(crate) async fn every_field_reads_back(place: &dyn Place) {
     let micros = SignedDuration::from_micros(123_457);
     let full = RunRecord {
         attempt: 3,
+        worker: Some("far-1".to_owned()),
         trigger: Trigger::CatchUp,
         queued: Some(at(1) + micros),
         started: Some(at(2) + micros),

@@ -2,7 +2,10 @@
 
 use std::fs;
 
+use cronkeep::event::RunId;
+use cronkeep::message::answer::Word;
 use cronkeep::message::report::{Ended, News};
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 
 use crate::daemon::{WAIT, begin, daemon, expect_history, started, stop};
@@ -128,6 +131,43 @@ fn an_order_that_came_back_is_started_by_nobody_beside_the_next_one() {
     worker.stop();
     crond.stop();
     assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+}
+
+#[test]
+fn the_next_order_of_a_run_waits_until_it_is_known_what_becomes_of_the_one_before() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let worker = sender.worker("worker").patient().arg("--prefetch").arg("2").start();
+    // It is older than the worker, so that its sender is asked.
+    let mut order = sender.order("echo ran >> {dir}/ran");
+    order.subject.run = RunId::new(Timestamp::UNIX_EPOCH, 7).to_string();
+    let first = sender.send(&order);
+    sender.expect(&first, |reports| (!reports.is_empty()).then_some(()));
+    order.id = format!("{first}-2");
+    let second = sender.send(&order);
+    sender.expect_unanswered(2);
+    sender.answer(&first, Word::Withdrawn);
+    sender.answer(&second, Word::Start);
+    assert_eq!(sender.end(&second).outcome, "succeeded");
+    worker.stop();
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
+}
+
+#[test]
+fn an_order_of_a_run_that_is_alive_could_not_start() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let worker = sender.worker("worker").arg("--prefetch").arg("2").start();
+    let mut order = sender.order(WAIT);
+    let first = sender.send(&order);
+    sender.expect_file("ran", "ran\n");
+    order.id = format!("{first}-2");
+    let ended = sender.end(&sender.send(&order));
+    assert_eq!(ended.outcome, "could not start");
+    assert!(ended.reason.unwrap().contains("still alive"));
+    fs::write(sender.path().join("go"), "").unwrap();
+    assert_eq!(sender.end(&first).outcome, "succeeded");
+    worker.stop();
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub fn expect_history(daemon: &Running, outcomes: &[&str]) -> Vec<Value> {
 fn what_a_worker_does_is_the_daemons_run() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
-    let worker = sender.worker("worker").start();
+    let mut worker = sender.worker("worker").start();
     let mut crond = daemon(&sender, "", "read a; echo \"$a\"; echo no >&2; exit 3%in").start();
     let output = run(&crond);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
@@ -88,9 +88,16 @@ fn what_a_worker_does_is_the_daemons_run() {
     assert_eq!(lines, ["in", "no"]);
     let ended = crond.expect("run.ended");
     assert_eq!((ended["exit"].as_i64(), ended["job"].as_str()), (Some(3), Some("far")));
+    // It measures itself how long the run takes.
+    let there = worker.expect("run.ended");
+    assert_eq!(ended["duration_ms"], there["duration_ms"]);
     let runs = expect_history(&crond, &["failed"]);
     assert!(runs[0]["max_rss_kib"].as_u64().unwrap() > 0, "{runs:#?}");
     assert_eq!(runs[0]["output_bytes"], 4);
+    let name = runs[0]["worker"].as_str().unwrap();
+    assert_eq!(ended["worker"], name);
+    let table = client(&crond, &["history"]).output().unwrap();
+    assert!(String::from_utf8(table.stdout).unwrap().contains(name), "{name}");
     worker.stop();
     crond.stop();
 }
@@ -236,6 +243,31 @@ fn what_a_worker_reports_after_a_restart_of_the_daemon_takes_the_place_of_the_lo
     worker.stop();
     crond.stop();
     assert_eq!(sender.read("ran"), "ran\n");
+}
+
+#[test]
+fn what_a_run_had_printed_before_the_daemon_was_killed_is_told_to_be_missing() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
+    let worker = sender.worker("worker").start();
+    let command = format!("echo before; {WAIT}");
+    let mut crond = daemon(&sender, "", &command).start();
+    let mut waiting = begin(&crond);
+    crond.expect_where("run.output", |event| event["line"] == "before");
+    sender.expect_file("ran", "ran\n");
+    drop(crond.again(Signal::SIGKILL));
+    drop(waiting.wait());
+    let crond = daemon(&sender, "", &command).start();
+    expect_history(&crond, &["lost"]);
+    fs::write(sender.path().join("go"), "").unwrap();
+    expect_history(&crond, &["succeeded"]);
+    let logs = client(&crond, &["logs", "far"]).output().unwrap();
+    let logs = String::from_utf8(logs.stdout).unwrap();
+    let printed: Vec<&str> = logs.lines().filter(|line| !line.starts_with("--")).collect();
+    let missing = "… what it printed before the daemon was started is not known …";
+    assert_eq!(printed, [missing, "done"], "{logs}");
+    worker.stop();
+    crond.stop();
 }
 
 #[test]

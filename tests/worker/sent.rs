@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use cronkeep::event::RunId;
 use cronkeep::message::order::{Subject, VERSION};
+use cronkeep::message::answer::{Answer, Word};
 use cronkeep::message::report::{Ended, News, Printed};
 use cronkeep::message::signature::Key;
 use cronkeep::message::{Message, Order, Report, Value};
@@ -161,6 +162,20 @@ impl<'a> Sender<'a> {
         };
         let message = report.message(Some(&self.key), &order.reply_to).unwrap();
         self.put_into(&order.reply_to, &message);
+    }
+
+    /// Answers whoever has asked whether to start an order.
+    pub fn answer(&self, order: &str, word: Word) {
+        self.expect(order, |reports| {
+            reports.iter().any(|news| matches!(news, News::Asked { .. })).then_some(())
+        });
+        let reports = self.reports.borrow();
+        let asks =
+            |report: &&Report| report.order == order && matches!(report.news, News::Asked { .. });
+        let asked = reports.iter().find(asks).unwrap();
+        let queue = asked.answer_to.as_deref().unwrap();
+        let message = Answer::to(asked, word).message(Some(&self.key), queue).unwrap();
+        self.put_into(queue, &message);
     }
 
     /// What was reported of an order so far.

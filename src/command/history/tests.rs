@@ -33,6 +33,7 @@ fn record(name: &str, outcome: Option<RecordedOutcome>) -> RunRecord {
         system_cpu: Duration::ZERO,
         max_rss_kib: 900,
         replica: "host".to_owned(),
+        worker: None,
         output_bytes: 12,
         process: None,
     }

@@ -127,6 +127,7 @@ impl Wired {
             retry,
             at: "2026-01-01T00:00:03.5Z".parse().unwrap(),
             duration: Duration::from_millis(2500),
+            worker: None,
             usage: Usage { user: Duration::from_millis(7), ..Usage::default() },
         }));
     }

@@ -110,6 +110,7 @@ fn ended(run: &Arc<Run>, outcome: Outcome, retry: Option<Duration>) -> Event {
         retry,
         at: at(64),
         duration: Duration::from_secs(3),
+        worker: None,
         usage: Usage { user: LONG, system: Duration::from_millis(2), max_rss_kib: 900 },
     })
 }

@@ -328,6 +328,7 @@ fn ended_object(ended: &Ended) -> Map<String, Value> {
         ("user_cpu_ms", json!(milliseconds(ended.usage.user))),
         ("system_cpu_ms", json!(milliseconds(ended.usage.system))),
         ("max_rss_kib", json!(ended.usage.max_rss_kib)),
+        ("worker", json!(ended.worker.as_deref())),
     ];
     run.extend(ends.into_iter().map(|(name, value)| (name.to_owned(), value)));
     run

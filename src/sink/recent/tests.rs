@@ -46,6 +46,7 @@ fn end(recent: &Recent, run: &Arc<Run>) {
         retry: None,
         at: Timestamp::UNIX_EPOCH,
         duration: std::time::Duration::ZERO,
+        worker: None,
         usage: Usage::default(),
     }));
 }

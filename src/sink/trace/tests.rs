@@ -92,6 +92,7 @@ fn ended(outcome: Outcome, cause: Option<Cause>, retry: Option<u64>, flags: Flag
         retry: retry.map(Duration::from_secs),
         at: Timestamp::UNIX_EPOCH,
         duration: Duration::from_millis(1500),
+        worker: None,
         usage: Usage::default(),
     })
 }

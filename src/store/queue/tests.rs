@@ -48,6 +48,7 @@ fn run(number: u32, outcome: Option<RecordedOutcome>) -> Write {
         system_cpu: Duration::ZERO,
         max_rss_kib: 0,
         replica: String::new(),
+        worker: None,
         output_bytes: 0,
         process: None,
     }))

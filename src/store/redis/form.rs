@@ -45,6 +45,8 @@ struct Form {
     #[serde(default, skip_serializing_if = "is_zero")]
     max_rss_kib: u64,
     replica: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    worker: Option<String>,
     #[serde(default, skip_serializing_if = "is_zero")]
     output_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +92,7 @@ pub(super) fn json(record: &RunRecord) -> String {
         system_cpu_us: micros(record.system_cpu),
         max_rss_kib: record.max_rss_kib,
         replica: record.replica.clone(),
+        worker: record.worker.clone(),
         output_bytes: record.output_bytes,
         pid: record.process.map(|(pid, _)| pid),
         pid_start: record.process.map(|(_, start)| start),
@@ -140,6 +143,7 @@ fn read(form: Form) -> Option<RunRecord> {
         system_cpu: Duration::from_micros(form.system_cpu_us),
         max_rss_kib: form.max_rss_kib,
         replica: form.replica,
+        worker: form.worker,
         output_bytes: form.output_bytes,
         process: form.pid.zip(form.pid_start),
     })
@@ -166,6 +170,7 @@ pub(super) fn of_start(start: &Start, replica: &str) -> RunRecord {
         system_cpu: Duration::ZERO,
         max_rss_kib: 0,
         replica: replica.to_owned(),
+        worker: None,
         output_bytes: 0,
         process: None,
     }

@@ -4,6 +4,7 @@
 //! A file of its own in the state directory, by SQLite. An order is forgotten some time after it has expired, since workers
 //! refuse it for that from then on.
 
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -25,7 +26,10 @@ const SETUP: &str =
         id TEXT PRIMARY KEY NOT NULL, until INTEGER NOT NULL, worker TEXT, starts INTEGER NOT NULL DEFAULT 0,
         ended INTEGER NOT NULL DEFAULT 0, withdrawn INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID, STRICT;
-    CREATE INDEX IF NOT EXISTS dispatched_1_until ON dispatched_1 (until);";
+    CREATE INDEX IF NOT EXISTS dispatched_1_until ON dispatched_1 (until);
+    CREATE TABLE IF NOT EXISTS dispatched_since_1 (
+        one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1), at INTEGER NOT NULL
+    ) STRICT;";
 
 /// The orders that workers have started, or that were withdrawn.
 #[derive(Debug)]
@@ -81,6 +85,39 @@ impl Dispatched {
     pub fn put_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
         let aside = place::find(path, true).and_then(|real| place::put_aside(&real.path, now));
         aside.map_err(|error| StoreError::Down(error.to_string()))
+    }
+
+    /// Whether a corrupt file that was at this path has been put aside, and is there still.
+    #[must_use]
+    pub fn has_aside(path: &Path) -> bool {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        let start = [name.as_encoded_bytes(), b".corrupt-"].concat();
+        let is_aside = |entry: DirEntry| entry.file_name().as_encoded_bytes().starts_with(&start);
+        std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(is_aside))
+    }
+
+    /// Keeps it that nothing is known of orders that were made before `at`, to the microsecond.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn begin(&self, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO dispatched_since_1 VALUES (1, ?1) \
+                   ON CONFLICT (one) DO UPDATE SET at = max(at, ?1)";
+        self.connection.execute(sql, [at.as_microsecond()]).told().map(drop)
+    }
+
+    /// Since when the file knows of all orders; always, if that is none.
+    ///
+    /// # Errors
+    /// The file cannot be used: nothing is known.
+    pub fn since(&self) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<i64> = self
+            .connection
+            .query_row("SELECT at FROM dispatched_since_1", [], |row| row.get(0))
+            .optional()
+            .told()?;
+        // What makes no sense is never: nothing is known.
+        Ok(at.map(|at| Timestamp::from_microsecond(at).unwrap_or(Timestamp::MAX)))
     }
 
     /// Whether anything is kept of an order.
@@ -289,6 +326,21 @@ mod tests {
         let mut orders = Dispatched::open(Some(&path)).unwrap();
         orders.ask(later, at(100 + 3601)).unwrap();
         assert_eq!(orders.withdrawn(), Ok(Vec::new()), "it has expired");
+    }
+
+    #[test]
+    fn since_when_it_knows_of_all_orders_is_kept_and_never_earlier_than_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("orders.db");
+        let orders = Dispatched::open(Some(&path)).unwrap();
+        assert_eq!(orders.since(), Ok(None));
+        orders.begin(at(7)).unwrap();
+        orders.begin(at(5)).unwrap();
+        drop(orders);
+        assert_eq!(Dispatched::open(Some(&path)).unwrap().since(), Ok(Some(at(7))));
+        assert!(!Dispatched::has_aside(&path));
+        Dispatched::put_aside(&path, at(9)).unwrap();
+        assert!(Dispatched::has_aside(&path));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Tally {
 /// The columns of a record, in the order in which [`record_of`] reads them.
 pub(super) const COLUMNS: &str = "run, attempt, job, occurrence, name, due_at, due_civil, last_at, last_civil, count, \
     trigger, queued, started, ended, outcome, exit, signal, reason, user_cpu, system_cpu, max_rss_kib, replica, \
-    output_bytes, pid, pid_start";
+    output_bytes, pid, pid_start, worker";
 
 /// The record of a row; none if it makes no sense.
 pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<Option<RunRecord>> {
@@ -90,6 +90,7 @@ pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<Option<RunRecord>> {
         max_rss_kib: count(get(20)?),
         replica: text(21)?,
         output_bytes: count(get(22)?),
+        worker: row.get(25)?,
         process: process.0.zip(process.1.map(|start| count(Some(start)))),
     }))
 }
@@ -120,11 +121,19 @@ pub(super) fn put(
     let update = "UPDATE runs SET name = ?5, due_at = ?6, due_civil = ?7, last_at = ?8, last_civil = ?9, count = ?10, trigger = ?11, \
         queued = ?12, started = ?13, ended = ?14, outcome = ?15, exit = ?16, signal = ?17, reason = ?18, \
         user_cpu = ?19, system_cpu = ?20, max_rss_kib = ?21, replica = ?22, output_bytes = ?23, pid = ?24, \
-        pid_start = ?25 \
+        pid_start = ?25, worker = ?26 \
         WHERE run = ?1 AND attempt = ?2 AND job = ?3 AND occurrence = ?4 \
         AND (outcome IS NULL OR ?15 IS NOT NULL)";
+    // What is in an index is left alone where it does not change.
+    let update_open = "UPDATE runs SET name = ?5, due_at = ?6, due_civil = ?7, last_at = ?8, last_civil = ?9, count = ?10, trigger = ?11, \
+        queued = ?12, started = ?13, ended = ?14, exit = ?16, signal = ?17, reason = ?18, \
+        user_cpu = ?19, system_cpu = ?20, max_rss_kib = ?21, replica = ?22, output_bytes = ?23, pid = ?24, \
+        pid_start = ?25 \
+        WHERE run = ?1 AND attempt = ?2 AND job = ?3 AND occurrence = ?4 \
+        AND outcome IS NULL AND ?15 IS NULL";
+    let update = if record.outcome.is_some() { update } else { update_open };
     let insert = "INSERT OR IGNORE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-        ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
+        ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)";
     let mut text = [0; ulid::ULID_LEN];
     let values = params![
         record.run.text(&mut text),
@@ -152,6 +161,7 @@ pub(super) fn put(
         number(record.output_bytes),
         record.process.map(|(pid, _)| pid),
         record.process.map(|(_, start)| number(start)),
+        record.worker,
     ];
     let updated = connection.prepare_cached(update).told()?.execute(values).told()?;
     if updated == 0 {

@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
-use super::super::{SCHEMA, StoreError};
+use super::super::StoreError;
 use super::error::SqlResult as _;
-use super::schema::{Found, inspect};
+use super::schema::{Found, VERSION, inspect};
 use super::{Open, Sqlite, place};
 
 /// What the schedule depends on, in the order of its weight, and what was promised; of runs those without an end.
@@ -50,7 +50,7 @@ fn salvage(broken: &Path, into: &mut Connection) -> Result<usize, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let Ok(broken) = Connection::open_with_flags(broken, flags) else { return Ok(0) };
     // An older one lacks tables, which are passed over.
-    if !matches!(inspect(&broken), Ok(Found::Version(1..=SCHEMA))) {
+    if !matches!(inspect(&broken), Ok(Found::Version(1..=VERSION))) {
         return Ok(0);
     }
     let transaction = into.transaction().told()?;
@@ -78,7 +78,9 @@ fn copy(
     };
     let columns = statement.column_count();
     let marks = vec!["?"; columns].join(", ");
-    let insert = format!("INSERT OR REPLACE INTO {table} VALUES ({marks})");
+    // An older one lacks columns, which have a default.
+    let names = statement.column_names().collect::<Vec<_>>().join(", ");
+    let insert = format!("INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})");
     let mut insert = into.prepare(&insert).told()?;
     let Ok(mut rows) = statement.query([]) else { return Ok(0) };
     let mut copied = 0;
@@ -93,4 +95,31 @@ fn copy(
         }
     }
     Ok(copied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::{APPLICATION, VERSION_1, VERSION_2, migrate};
+    use super::*;
+
+    #[test]
+    fn rows_of_an_older_version_are_copied_though_they_lack_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(VERSION_1).unwrap();
+        old.execute_batch(VERSION_2).unwrap();
+        let row = "INSERT INTO runs (run, attempt, job, occurrence, name, due_at, due_civil, trigger, user_cpu, \
+            system_cpu, max_rss_kib, replica, output_bytes) \
+            VALUES ('01MCC5TEK0F6WQYJKW2QSSSG31', 1, 7, 1, 'job', 0, 0, 'schedule', 0, 0, 0, 'here', 0)";
+        old.execute_batch(row).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION).unwrap();
+        old.pragma_update(None, "user_version", 2).unwrap();
+        drop(old);
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new).unwrap();
+        assert_eq!(salvage(&path, &mut new), Ok(1));
+        let sql = "SELECT count(*) FROM runs WHERE worker IS NULL";
+        assert_eq!(new.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    }
 }

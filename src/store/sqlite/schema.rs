@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::{SCHEMA, StoreError};
+use super::super::StoreError;
 use super::error::SqlResult;
 
 /// What marks a database as ours: `Crkp`, in `PRAGMA application_id`.
@@ -96,8 +96,16 @@ CREATE TABLE confirmed (
 INSERT INTO meta VALUES ('messages', 0), ('message_bytes', 0);
 ";
 
+/// What version 3 adds: which worker has carried a run out.
+pub const VERSION_3: &str = "\
+ALTER TABLE runs ADD COLUMN worker TEXT;
+";
+
 /// What makes each version of the one before it; the first makes version 1 of an empty database.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
+
+/// The version of the tables that this program makes. That of the keys in Redis is another: there a record is JSON.
+pub const VERSION: u32 = 3;
 
 /// What a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,8 +135,8 @@ pub(super) fn inspect(connection: &Connection) -> Result<Found, StoreError> {
             "it is another program's database: name another file".into(),
         ));
     }
-    if version > SCHEMA {
-        return Err(StoreError::Newer { found: version, known: SCHEMA });
+    if version > VERSION {
+        return Err(StoreError::Newer { found: version, known: VERSION });
     }
     Ok(Found::Version(version))
 }
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn every_version_has_what_makes_it() {
-        assert_eq!(MIGRATIONS.len(), SCHEMA as usize);
+        assert_eq!(MIGRATIONS.len(), VERSION as usize);
     }
 
     #[test]
@@ -180,7 +188,7 @@ mod tests {
         assert_eq!(inspect(&connection), Ok(Found::Empty));
         migrate(&mut connection).unwrap();
         migrate(&mut connection).unwrap();
-        assert_eq!(inspect(&connection), Ok(Found::Version(SCHEMA)));
+        assert_eq!(inspect(&connection), Ok(Found::Version(VERSION)));
     }
 
     #[test]
@@ -211,10 +219,10 @@ mod tests {
     fn a_newer_one_is_refused_and_told_by_its_version() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
-        connection.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         let error = migrate(&mut connection).unwrap_err();
-        assert_eq!(error, StoreError::Newer { found: SCHEMA + 1, known: SCHEMA });
-        assert_eq!(version(&connection), i64::from(SCHEMA) + 1);
+        assert_eq!(error, StoreError::Newer { found: VERSION + 1, known: VERSION });
+        assert_eq!(version(&connection), i64::from(VERSION) + 1);
     }
 
     #[test]
