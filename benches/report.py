@@ -206,17 +206,19 @@ def store_verdicts(results, out):
 def message_verdicts(results, out):
     """What was promised of messages."""
     found = results.get("messages") or {}
-    bare = [row for row in found.get("throughput", []) if row["what"] == "lapin alone"]
-    for row in found.get("throughput", []):
+    rates = throughputs(found)
+    bare = [row for row in rates if row["what"] == "lapin alone"]
+    for row in rates:
         if row["what"] == "cronkeep":
             best = max(other["a_second"] for other in bare)
             # A rate: what is more is better.
             met = "yes" if row["a_second"] >= 0.8 * best else "**no**"
             words = ", ".join(f"{ratio_words(row['a_second'] / other['a_second'])}× lapin alone, {other['window']} under way" for other in bare)
             out.rows.append(("confirmed messages a second, a burst", "0.8× lapin alone", number(row["a_second"]), words, met))
-    kib = median([row["pss_kib"] for row in found.get("memory", [])])
-    if kib is not None:
-        out.add("memory (PSS) with a broker connected, 1 entry", 7, "7 MiB", kib / 1024, "MiB", [])
+    kib = {what: median([row["pss_kib"] for row in found.get("memory", []) if row.get("what") == what]) for what in ("without a broker", "connected")}
+    if kib["connected"] is not None:
+        beside = [("without a broker", kib["without a broker"] / 1024)]
+        out.add("memory (PSS) with a broker connected, 1 entry", 7, "7 MiB", kib["connected"] / 1024, "MiB", beside)
 
 
 def disturbed_phases(results):
@@ -329,10 +331,27 @@ def claims(results):
     return table(("burst", "link", "claim ms", "p99", "start ms", "p99"), rows)
 
 
+def throughputs(found):
+    """One row for each program and window: the medians of its rounds."""
+    rows = found.get("throughput", [])
+    same = {(row["what"], row["window"], row["messages"]): [] for row in rows}
+    for row in rows:
+        same[row["what"], row["window"], row["messages"]].append(row)
+    return [
+        {"what": what, "window": window, "messages": count}
+        | {name: median([row[name] for row in rounds if name in row]) for name in ("a_second", "cpu_us")}
+        for (what, window, count), rounds in same.items()
+    ]
+
+
 def messages(results):
     found, rows = results.get("messages") or {}, []
-    for row in found.get("throughput", []):
-        rows.append((f"{row['messages']} confirmed messages, {row['window']} under way", row["what"], number(row["a_second"], "a second")))
+    for row in throughputs(found):
+        text = f"{number(row['a_second'], 'a second')}, {number(row['cpu_us'], 'µs')} of CPU each"
+        rows.append((f"{row['messages']} confirmed messages, {row['window']} under way", row["what"], text))
+    for what in dict.fromkeys(row.get("what") for row in found.get("memory", [])):
+        kib = median([row["pss_kib"] for row in found["memory"] if row.get("what") == what])
+        rows.append((f"memory (PSS), idle, {what or 'connected'}", "cronkeep", number(kib / 1024, "MiB")))
     for what in dict.fromkeys(row["what"] for row in found.get("latency", [])):
         same = [row["ms"] for row in found["latency"] if row["what"] == what]
         text = f"{number(median(same), 'ms')}, p99 {number(percentile(same, 0.99), 'ms')}"

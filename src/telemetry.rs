@@ -21,8 +21,8 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::LogConfig;
 use crate::schedule::Zone;
 use crate::sink::record::{Format, Level, Record, Value, escape, is_colour_welcome};
+use crate::sink::stderr;
 use crate::sink::syslog::{self, Syslog};
-use crate::unix::pipe::write_patiently;
 
 /// Another subscriber is in force already.
 #[derive(Debug, thiserror::Error)]
@@ -45,10 +45,7 @@ pub fn init(
         format: config.format,
         coloured: config.format == Format::Text && is_terminal,
         zone: zone.rules().clone(),
-        // A log that cannot be written to has nobody to tell.
-        write: Box::new(|line| {
-            let _ = write_patiently(&mut io::stderr().lock(), line);
-        }),
+        write: Box::new(stderr::write),
         syslog,
         now: || SystemClock.now(),
     };
@@ -72,6 +69,8 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
         "{}",
         words.unwrap_or("no message")
     );
+    // Whoever panics may gather what it tells, and never tell more.
+    stderr::flush();
 }
 
 /// Our own events from `level` on, other crates' only where somebody should look.

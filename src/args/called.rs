@@ -82,7 +82,7 @@ impl Called {
         let is_command = |word: &OsStr| command.find_subcommand(word).is_some() || word == "help";
         let arguments = supercronic::translated(arguments, name == "supercronic", is_command)
             .map_err(|text| Refused::with_two(command.clone().error(KIND, text)))?;
-        let mut cli = Cli::read(arguments, is_empty).map_err(refused)?;
+        let mut cli = Cli::read_by(command, arguments, is_empty).map_err(refused)?;
         if let Some(mistake) = cli.mistyped_command(exists) {
             return Err(Refused::with_two(mistake));
         }

@@ -77,7 +77,8 @@ impl Publishing {
     pub(super) async fn carry(&self, run: &Run, lines: &Lines) -> Carried {
         let sent = match arguments_of(run) {
             Ok(arguments) if arguments.wait => match self.message_of(run, &arguments).await {
-                Ok(message) => return self.wait(run, message, lines).await,
+                // Apart: what it needs is much, and no other run's.
+                Ok(message) => return Box::pin(self.wait(run, message, lines)).await,
                 Err(failure) => Err(failure),
             },
             Ok(arguments) => self.send(run, &arguments).await,
@@ -135,7 +136,7 @@ impl Publishing {
         let mut body = arguments.body(input);
         // Events and tasks mean something without one.
         if body.is_none() && !arguments.json && arguments.celery.is_none() {
-            body = Some(self.seed_body(job).await?);
+            body = Some(Box::pin(self.seed_body(job)).await?);
         }
         let mut occasion = self.occasion(run);
         if arguments.wait {

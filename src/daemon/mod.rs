@@ -95,7 +95,7 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     unix::spawn::seal_descriptors()
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
-    unix::memory::return_large_blocks();
+    unix::memory::keep_large_blocks();
     if config.subreaper {
         unix::process::adopt_orphans().context("failed to adopt orphans")?;
     }
@@ -301,9 +301,10 @@ async fn serve(
     // Before the watch reads them: each crontab is loaded once.
     let mut recovery = Recovery::start(&config, store.handle().clone(), bus.clone()).await?;
     let written = recovery.take_written();
-    let reading = written.map_or(reading, |it| Ahead::of_written(&config.sources, it));
+    let hash = written.as_ref().and_then(|written| written.hash);
+    let reading = written.map_or(reading, |written| written.ahead);
     let places = config.sources.iter().map(|source| source.place.clone());
-    let watcher = Watcher::start(places).context("failed to watch the crontabs")?;
+    let watcher = Watcher::start_after(places, hash).context("failed to watch the crontabs")?;
     let permission = publishing.as_ref().map(|publishing| publishing.permission.clone());
     let control = Control::start(&config, &account, &bus, permission).await;
     let about = Arc::new(About::new(&config, &account, &*clock));

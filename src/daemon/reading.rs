@@ -15,6 +15,7 @@ use crate::watch::{self, Shape, Surveyed, content_hash};
 const LARGE: usize = 64 << 10;
 
 /// A crontab as read.
+#[derive(Debug)]
 pub(super) struct Reading {
     pub(super) source: Source,
     pub(super) crontab: Crontab,
@@ -44,6 +45,7 @@ impl Reading {
 /// A large crontab that is read while the rest of the daemon starts.
 ///
 /// Whether it is taken, and whether recovery leaves it as it is, is known later: whoever wants it says what it has to be.
+#[derive(Debug)]
 pub(super) struct Ahead {
     /// Which it is, and the hash of its text, once it has that.
     found: Receiver<(Key, u64)>,

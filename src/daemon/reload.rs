@@ -13,6 +13,7 @@ use super::reading::{Ahead, Reading};
 use super::restore::ANSWER;
 use super::resume::{Resume, States};
 use super::standing::{Accepted, Key, Standings, Told};
+use crate::clock::Waker;
 use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
 use crate::config::{Config, PlaceSpec};
@@ -52,6 +53,11 @@ pub(super) struct Reload {
     /// What was read before the first load.
     ahead: Option<Ahead>,
 }
+
+/// Puts jobs in force; gives what wakes the scheduler for them, if there is one.
+pub(super) trait Put: FnOnce(Arc<JobTable>) -> Option<Waker> {}
+
+impl<F: FnOnce(Arc<JobTable>) -> Option<Waker>> Put for F {}
 
 /// Why the jobs in force may change.
 pub(super) enum News {
@@ -124,7 +130,7 @@ impl Reload {
     }
 
     /// Tells what the watch has noticed, and takes over what it has read.
-    pub(super) fn take(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+    pub(super) fn take(&mut self, change: Change, now: Timestamp, put: impl Put) {
         for notice in &change.notices {
             let (text, warning) = (notice.to_string(), notice.is_warning());
             let file = notice.path().map(|path| path.display().to_string().into());
@@ -134,7 +140,7 @@ impl Reload {
     }
 
     /// Takes over a change, and tells how the crontabs stand after it.
-    fn follow(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+    fn follow(&mut self, change: Change, now: Timestamp, put: impl Put) {
         self.apply(change, now, put);
         self.ahead = None;
         self.stand();
@@ -148,7 +154,7 @@ impl Reload {
     }
 
     /// Reads what changed and hands the jobs to be scheduled from now on to `put`, unless they stay as they are.
-    fn apply(&mut self, change: Change, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+    fn apply(&mut self, change: Change, now: Timestamp, put: impl Put) {
         for notice in &change.notices {
             self.heed(notice);
         }
@@ -184,6 +190,7 @@ impl Reload {
                 let unchanged = Diff { unchanged: self.table.len(), ..Diff::default() };
                 self.tell_loaded(all.collect(), &unchanged, now);
             }
+            memory::return_large_blocks();
             return;
         }
         let changed: BTreeSet<_> = read.keys().cloned().collect();
@@ -208,6 +215,8 @@ impl Reload {
                 accepted.keep(source.bytes);
             }
         }
+        // The start is over: what comes from now on comes now and then.
+        memory::return_large_blocks();
         memory::release();
         memory::unmap_program();
     }
@@ -286,7 +295,7 @@ impl Reload {
         files: Vec<Arc<str>>,
         crontabs: &[(Key, Reading)],
         now: Timestamp,
-        put: impl FnOnce(Arc<JobTable>),
+        put: impl Put,
     ) {
         let readings: Vec<_> = crontabs
             .iter()
@@ -315,20 +324,27 @@ impl Reload {
         self.tell_jobs(&diff);
         let runnable = self.runnable();
         self.runnable = runnable.len();
-        self.resume.go_on(states.as_ref(), &runnable, &diff, now);
+        self.resume.go_on(states.as_ref(), &runnable, now);
         // Before it is told: whoever hears of it and asks finds it so.
-        put(runnable);
+        let waker = put(runnable);
         self.stand();
         self.tell_loaded(files, &diff, now);
+        // Both take a core that the log would wait for.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        self.resume.keep_new(states.as_ref(), &diff, now);
     }
 
     /// Takes over what the store has told late.
-    fn look_back(&mut self, states: &States, now: Timestamp, put: impl FnOnce(Arc<JobTable>)) {
+    fn look_back(&mut self, states: &States, now: Timestamp, put: impl Put) {
         let Some(table) = self.resume.recall_late(states, &self.table) else { return };
         let runnable = Arc::new(table.only(|job| self.refusal(job).is_none()));
         self.table = table;
         self.resume.go_on_late(states, &runnable, now);
-        put(runnable);
+        if let Some(waker) = put(runnable) {
+            waker.wake();
+        }
     }
 
     fn tell_loaded(&self, files: Vec<Arc<str>>, diff: &Diff, now: Timestamp) {
@@ -460,8 +476,8 @@ impl Daemon {
                 tables.send_replace(table);
                 // Let go of first: should it be the last, the scheduler ends when it is woken.
                 drop(tables);
-                waker.wake();
             }
+            Some(waker)
         };
         Box::pin(unix::beside(move || {
             let change = match news {

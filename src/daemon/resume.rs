@@ -90,19 +90,19 @@ impl Resume {
         }
     }
 
-    /// Answers for what passed, before `runnable`, loaded at `now`, is in force; has it kept which jobs are new.
-    pub(super) fn go_on(
-        &self,
-        states: Option<&States>,
-        runnable: &JobTable,
-        diff: &Diff,
-        now: Timestamp,
-    ) {
+    /// Answers for what passed, before `runnable`, loaded at `now`, is in force.
+    pub(super) fn go_on(&self, states: Option<&States>, runnable: &JobTable, now: Timestamp) {
+        if let Some(states) = states {
+            self.answer(states, runnable, now, now);
+        }
+    }
+
+    /// Has it kept which jobs are new, once they are in force.
+    pub(super) fn keep_new(&self, states: Option<&States>, diff: &Diff, now: Timestamp) {
         match (states, &self.phase) {
             (Some(states), _) => {
                 let is_known = |job: &Job| states.get(&job.key).is_some_and(|s| s.since.is_some());
                 self.keep_since(diff.added.iter().filter(|job| !is_known(job)));
-                self.answer(states, runnable, now, now);
             }
             // The store may know them.
             (None, Phase::Asked(_) | Phase::Begun(_) | Phase::Shadow) => {}

@@ -213,6 +213,7 @@ impl Shadow {
                 reloads = change.reloads;
                 reload.take(change, now, |table| {
                     tables.send_replace(table);
+                    None
                 });
             }
             let report = cached.filter(|_| is_told).map(|cached| {

@@ -77,6 +77,10 @@ impl Arguments {
     /// # Errors
     /// What the program would say of them.
     pub fn of_words(words: &[Vec<u8>]) -> Result<Self, UsageText> {
+        // Most have no option, and each fire reads them: to make the table of options for that takes longer than to publish.
+        if let Some(plain) = Self::of_plain(words) {
+            return Ok(plain);
+        }
         let name = OsString::from("cronkeep publish");
         let words = words.iter().map(|word| OsString::from_vec(word.clone()));
         let program = Program::try_parse_from(std::iter::once(name).chain(words))?;
@@ -85,6 +89,28 @@ impl Arguments {
             None => Ok(arguments),
             Some(mistake) => Err(UsageText::of_mistake(&mistake)),
         }
+    }
+
+    /// Reads two or three words of which none could be an option, where nothing is wrong with them.
+    fn of_plain(words: &[Vec<u8>]) -> Option<Self> {
+        let (exchange_word, key_word, body) = match words {
+            [exchange, key] => (exchange, key, None),
+            [exchange, key, body] => (exchange, key, Some(body)),
+            _ => return None,
+        };
+        if words.iter().any(|word| word.first() == Some(&b'-')) {
+            return None;
+        }
+        let text = |word| std::str::from_utf8(word).ok();
+        Some(Arguments {
+            json: false,
+            celery: None,
+            wait: false,
+            properties: Vec::new(),
+            exchange: exchange(text(exchange_word)?).ok()?,
+            routing_key: routing_key(text(key_word)?).ok()?,
+            body: body.map(|body| OsString::from_vec(body.clone())),
+        })
     }
 
     /// What is wrong with them beyond what each of them alone shows; the program and [`of_words`](Self::of_words) ask for
@@ -228,6 +254,7 @@ impl From<clap::Error> for UsageText {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -238,6 +265,42 @@ mod tests {
     #[test]
     fn the_table_of_options_is_consistent() {
         Program::command().debug_assert();
+    }
+
+    /// Bytes that make words of all kinds: options, their beginnings, what is no UTF-8.
+    fn any_word() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            prop::collection::vec(prop::sample::select(&b"-=a5 \xc3\xbc\xff{"[..]), 0..5),
+            prop::collection::vec(any::<u8>().prop_filter("a NUL", |byte| *byte > 0), 0..300),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_without_the_table_of_options_is_read_so_with_it(
+            words in prop::collection::vec(any_word(), 0..5)
+        ) {
+            if let Some(plain) = Arguments::of_plain(&words) {
+                let words = words.into_iter().map(OsString::from_vec);
+                let program = Program::try_parse_from(std::iter::once("p".into()).chain(words));
+                prop_assert_eq!(plain.mistake(), None);
+                prop_assert_eq!(program.unwrap().arguments, plain);
+            }
+        }
+    }
+
+    #[test]
+    fn words_without_an_option_need_no_table_of_options() {
+        let plain = |words: &[&str]| {
+            Arguments::of_plain(
+                &words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>(),
+            )
+        };
+        assert!(plain(&["", "q"]).is_some_and(|plain| plain.body.is_none()));
+        assert_eq!(plain(&["e", "k", ""]).unwrap().body, Some(OsString::new()));
+        for words in [&["e"][..], &["e", "k", "-"], &["e", "k", "-1"], &["e", "--json", "k"]] {
+            assert_eq!(plain(words), None, "{words:?}");
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub(super) struct Actor {
     pending_bytes: u64,
     /// What is to be kept no longer, and the ids of that, until the store has done so.
     done: Done,
+    /// Since when the oldest of them waits to be told.
+    done_since: Option<Instant>,
     leaving: HashSet<String>,
     /// The ids of letters that are being kept, and are not to be.
     withdrawn: HashSet<String>,
@@ -113,6 +115,7 @@ impl Actor {
             pending: Vec::new(),
             pending_bytes: 0,
             done: Done::default(),
+            done_since: None,
             leaving: HashSet::new(),
             withdrawn: HashSet::new(),
             adopt,
@@ -147,11 +150,15 @@ impl Actor {
                 }
                 told = self.errand.answer() => self.told(told),
                 Some(landed) = self.flights.join_next_with_id(), if !self.flights.is_empty() => {
-                    let (id, delivery) = landed.unwrap_or_else(|error| {
-                        (error.id(), Delivery::Away { reason: "the sender failed".to_owned() })
-                    });
-                    if let Some(place) = self.places_of.remove(&id) {
-                        self.landed(place, &delivery);
+                    let mut next = Some(landed);
+                    while let Some(landed) = next {
+                        let (id, delivery) = landed.unwrap_or_else(|error| {
+                            (error.id(), Delivery::Away { reason: "the sender failed".to_owned() })
+                        });
+                        if let Some(place) = self.places_of.remove(&id) {
+                            self.landed(place, &delivery);
+                        }
+                        next = self.flights.try_join_next_with_id();
                     }
                 }
                 Ok(()) = self.standing.changed() => {
@@ -172,6 +179,9 @@ impl Actor {
         }
         self.agenda.wake(Instant::now());
         self.send();
+        if !self.done.is_empty() {
+            self.done_since.get_or_insert_with(Instant::now);
+        }
         self.ask();
         self.show();
         let oldest = self.items.values().next().map(|item| item.accepted);
@@ -195,7 +205,9 @@ impl Actor {
             let left = Duration::try_from(end.duration_since(self.clock.now()));
             now + left.unwrap_or_default().min(LONGEST_SLEEP)
         });
-        let store = self.errand.rest().filter(|rest| *rest > now && self.errand.is_free());
+        let store = self.errand.rest().filter(|rest| *rest > now);
+        let told = self.done_since.map(|since| since + keeping::GATHERED);
+        let store = store.or(told).filter(|_| self.errand.is_free());
         rest.into_iter().chain(end).chain(store).min()
     }
 

@@ -23,8 +23,8 @@ pub(super) enum Told {
     Adopted(Result<u64, StoreError>),
     /// The letters behind this place.
     Page(u64, Result<Vec<Waiting>, StoreError>),
-    /// What became of letters that were to be kept.
-    Posted(Vec<Pending>, Result<Vec<Posted>, StoreError>),
+    /// What became of letters that were to be kept, while these are kept no longer.
+    Posted(Vec<Pending>, Done, Result<Vec<Posted>, StoreError>),
     /// These are kept no longer.
     Unposted(Done, Result<(), StoreError>),
     /// Letters with these ids.
@@ -66,7 +66,7 @@ impl Errand {
         let error = match &told {
             Told::Adopted(answer) => answer.as_ref().err(),
             Told::Page(_, answer) | Told::Fetched(_, answer) => answer.as_ref().err(),
-            Told::Posted(_, answer) => answer.as_ref().err(),
+            Told::Posted(_, _, answer) => answer.as_ref().err(),
             Told::Unposted(_, answer) => answer.as_ref().err(),
         };
         if error.is_some() {
@@ -89,7 +89,9 @@ impl Errand {
         self.ask(async move { Told::Page(order, store.waiting(which, within).await) });
     }
 
-    pub(super) fn post(&mut self, mut pending: Vec<Pending>) {
+    /// Has letters kept, and others no longer.
+    pub(super) fn post(&mut self, mut pending: Vec<Pending>, done: Done) {
+        let done = Done { owner: self.owner.clone(), ..done };
         let rows = pending.iter_mut().map(|pending| Waiting {
             id: pending.row.id.clone(),
             bytes: std::mem::take(&mut pending.row.bytes),
@@ -99,8 +101,8 @@ impl Errand {
         let (store, owner, room, within) =
             (self.store.clone(), self.owner.clone(), self.room, self.within);
         self.ask(async move {
-            let answer = store.post(owner, rows, room, within).await;
-            Told::Posted(pending, answer)
+            let answer = store.exchange(done.clone(), owner, rows, room, within).await;
+            Told::Posted(pending, done, answer)
         });
     }
 

@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::record::{Format, Level, Record, Value, escape, is_colour_welcome};
 use super::repeat::{Repeated, Repeats};
+use super::stderr;
 use super::syslog::Syslog;
 use super::trace::trace;
 use crate::clock::Clock;
@@ -80,6 +81,7 @@ impl Log {
         reason = "whatever ends the pause sooner would be woken for each event"
     )]
     fn run(&mut self, mut events: Bounded, progress: &SyncSender<()>) {
+        stderr::gather();
         let mut last = None;
         while let Some(event) = events.blocking_recv() {
             let woken = self.clock.monotonic();
@@ -90,6 +92,7 @@ impl Log {
                 let _ = progress.try_send(());
             }
             self.flush();
+            stderr::flush();
             let before = last.replace(woken);
             if before.is_some_and(|before| woken.saturating_sub(before) < PAUSE) {
                 std::thread::sleep(PAUSE);
@@ -113,10 +116,11 @@ impl Log {
     }
 
     fn tell(&mut self, event: &Event) {
+        // Both streams often end in one place: what was told before stands before.
         if let Event::RunOutput(line) = event {
+            stderr::flush();
             return self.tell_output(line);
         }
-        // Both streams often end in one place: what was printed before stands before.
         self.flush();
         let (told, repeats) = self.repeated.judge(event, self.clock.monotonic());
         Self::tell_repeats(repeats);

@@ -11,5 +11,6 @@ pub mod recent;
 pub mod record;
 mod repeat;
 pub mod seen;
+pub mod stderr;
 pub mod syslog;
 pub mod trace;

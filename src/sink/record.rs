@@ -4,6 +4,8 @@
 
 use std::io::IsTerminal;
 
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -129,23 +131,31 @@ impl Record<'_> {
     }
 
     fn write_json(&self, out: &mut String) {
-        let mut object = serde_json::Map::with_capacity(self.fields.len() + 4);
-        object.insert("time".into(), self.time.into());
-        object.insert("level".into(), self.level.name().into());
+        let mut bytes = std::mem::take(out).into_bytes();
+        // Keys are strings, and writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut bytes, self);
+        *out = String::from_utf8(bytes).unwrap_or_default();
+    }
+}
+
+impl Serialize for Record<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("time", self.time)?;
+        object.serialize_entry("level", self.level.name())?;
         for (name, part) in [("event", self.event), ("message", self.message)] {
             if !part.is_empty() {
-                object.insert(name.into(), part.into());
+                object.serialize_entry(name, part)?;
             }
         }
         for (name, value) in self.fields {
-            let value = match value {
-                Value::Integer(number) => (*number).into(),
-                Value::Bool(truth) => (*truth).into(),
-                Value::Text(text) => text.as_str().into(),
-            };
-            object.insert((*name).into(), value);
+            match value {
+                Value::Integer(number) => object.serialize_entry(name, number)?,
+                Value::Bool(truth) => object.serialize_entry(name, truth)?,
+                Value::Text(text) => object.serialize_entry(name, text)?,
+            }
         }
-        out.push_str(&serde_json::Value::Object(object).to_string());
+        object.end()
     }
 }
 
@@ -180,6 +190,10 @@ fn push_pair(out: &mut String, name: &str, value: &str) {
 /// UTF-8 become `\377`, as do C1 controls and marks that turn the direction of text.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
+    // Most is as it should be.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for letter in chunk.valid().chars() {

@@ -261,15 +261,23 @@ impl Handle {
         }
     }
 
-    /// [`Store::post`], within a span.
-    pub async fn post(
+    /// [`Store::exchange`], within a span.
+    pub async fn exchange(
         &self,
+        done: Done,
         owner: String,
         messages: Vec<Waiting>,
         room: Room,
         within: Duration,
     ) -> Result<Vec<Posted>, StoreError> {
-        self.ask(Kind::Call, within, move |store| store.post(owner, messages, room)).await
+        self.ask(Kind::Call, within, move |store| {
+            if done.is_empty() {
+                store.post(owner, messages, room)
+            } else {
+                store.exchange(done, owner, messages, room)
+            }
+        })
+        .await
     }
 
     /// [`Store::adopt`], within a span.

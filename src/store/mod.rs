@@ -131,6 +131,21 @@ pub trait Store: Send + Sync {
     /// Keeps these messages no longer, whoever's they are.
     fn unpost(&self, done: Done) -> Reply<'_, ()>;
 
+    /// Keeps these messages no longer ([`unpost`](Store::unpost)), then those of `owner` ([`post`](Store::post)); in one go,
+    /// where that is cheaper. Where it fails, either may have been done.
+    fn exchange(
+        &self,
+        done: Done,
+        owner: String,
+        messages: Vec<Waiting>,
+        room: Room,
+    ) -> Reply<'_, Vec<Posted>> {
+        Box::pin(async move {
+            self.unpost(done).await?;
+            self.post(owner, messages, room).await
+        })
+    }
+
     /// What the Python service keeps for this job to be published; none where it has nothing.
     ///
     /// # Errors

@@ -91,3 +91,17 @@ pub struct Done {
     /// Who gives them up: those that others keep under the same ids stay.
     pub owner: String,
 }
+
+impl Done {
+    /// How many messages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.confirmed.len() + self.dropped.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

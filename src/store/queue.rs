@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Output, RunRecord, Write};
 use crate::event::RunId;
@@ -55,6 +55,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     entries: Vec<(u64, Entry)>,
+    slots: HashSet<Slot>,
 }
 
 impl Batch {
@@ -73,17 +74,14 @@ impl Batch {
         self.entries.iter().map(|(_, entry)| rows(&entry.write)).sum()
     }
 
-    /// Whether this due of a job is said to be owed in it.
+    /// Whether it says of this due of a job whether it is owed.
     pub(super) fn owes(&self, key: JobKey, due: Due) -> bool {
-        let owes =
-            |write: &Write| matches!(write, Write::Owe(of, owed) if *of == key && owed.due == due);
-        self.entries.iter().any(|(_, entry)| owes(&entry.write))
+        self.slots.contains(&Slot::Owed(key, due))
     }
 
     /// Whether it moves the watermark of a job.
     pub(super) fn marks(&self, key: JobKey) -> bool {
-        let marks = |write: &Write| matches!(write, Write::Mark(of, _) if *of == key);
-        self.entries.iter().any(|(_, entry)| marks(&entry.write))
+        self.slots.contains(&Slot::Mark(key))
     }
 
     /// Whether it has something that was pushed before that point, or stands for something that was.
@@ -167,7 +165,9 @@ impl Queue {
             if taken > limit && batch.len() > 0 {
                 break;
             }
-            batch.entries.extend(self.remove(number).map(|entry| (number, entry)));
+            let Some(entry) = self.remove(number) else { continue };
+            batch.slots.extend(Slot::of(&entry.write));
+            batch.entries.push((number, entry));
         }
         batch
     }

@@ -34,6 +34,9 @@ const SUSPECTS: usize = 3;
 /// After so many rows memory is given back, once nothing was asked for a while.
 const BUSY: usize = 256;
 const REST: Duration = Duration::from_secs(1);
+/// For so long after the start it is given back sooner: what that has needed is not needed again.
+const START: Duration = Duration::from_secs(10);
+const REST_AT_START: Duration = Duration::from_millis(500);
 
 /// A call under way; what was wrong, in the end.
 pub(super) type Call = Pin<Box<dyn Future<Output = Option<StoreError>> + Send>>;
@@ -103,6 +106,7 @@ pub(super) fn spawn(
                 // The start of the daemon is no idle time.
                 rows: BUSY,
                 rest: None,
+                begun: Instant::now(),
             };
             writer.run(messages, keepings).await;
         });
@@ -155,6 +159,7 @@ struct Writer {
     /// Rows written since memory was given back.
     rows: usize,
     rest: Option<Instant>,
+    begun: Instant,
 }
 
 impl Writer {
@@ -177,7 +182,7 @@ impl Writer {
                 Some(written) = self.writing.join_next() => self.written(written),
                 Some(answer) = self.calls.join_next() => {
                     if self.store.is_swollen() {
-                        self.rest = Some(Instant::now() + REST);
+                        self.rest = Some(self.rests_at());
                     }
                     // As long as it takes no writes, also while one is tried again, it is no help that it answers questions.
                     if let Ok(error) = answer
@@ -381,7 +386,7 @@ impl Writer {
             (false, false) => Next::Gathered(Instant::now() + GATHER),
         };
         if self.rows >= BUSY {
-            self.rest = Some(Instant::now() + REST);
+            self.rest = Some(self.rests_at());
         }
         self.settle_notes();
         self.answered(None);
@@ -408,6 +413,12 @@ impl Writer {
         for (_, dues, call) in ready.collect::<Vec<_>>() {
             self.start(dues, call);
         }
+    }
+
+    /// When memory is given back, if nothing is asked until then.
+    fn rests_at(&self) -> Instant {
+        let now = Instant::now();
+        now + if now - self.begun < START { REST_AT_START } else { REST }
     }
 
     fn give_back_memory(&mut self) {

@@ -6,16 +6,38 @@ use std::ffi::{c_int, c_void};
 #[cfg(target_env = "gnu")]
 const LARGE: libc::c_int = 128 << 10;
 
-/// Has large blocks go back to the system whenever they are dropped; does nothing where the C library cannot.
+/// The largest block that the C library is willing to keep.
+#[cfg(target_env = "gnu")]
+const LARGEST: libc::c_int = 32 << 20;
+
+/// Has the C library keep blocks that are dropped, for those that follow, until [`return_large_blocks`]; does nothing where
+/// it cannot.
 ///
-/// Left alone, the C library takes the first large block that is dropped as a reason to keep all that follow, and gives
-/// each thread a heap of its own, of which it keeps the free parts. Call it once, before anything large is made.
+/// A start makes and drops large blocks one after another, and the system takes longer to make each page of them than it
+/// takes to fill it. Call it once, before anything large is made: left alone, the C library gives each thread a heap of its
+/// own, of which it keeps the free parts.
+pub fn keep_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    set_sizes(LARGEST, libc::c_int::MAX);
+}
+
+/// Has large blocks go back to the system whenever they are dropped from now on; does nothing where the C library cannot.
+///
+/// Left alone, the C library takes the first large block that is dropped as a reason to keep all that follow. What was kept
+/// before goes back with the next [`release`].
 pub fn return_large_blocks() {
     #[cfg(target_env = "gnu")]
+    set_sizes(LARGE, LARGE);
+}
+
+/// From which size on blocks are mapped by themselves, and how much may be free at the end of the heap.
+#[cfg(target_env = "gnu")]
+fn set_sizes(mapped: libc::c_int, free: libc::c_int) {
     // SAFETY: mallopt changes how later blocks are made, and no block that there is.
     #[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, mapped);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, free);
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }

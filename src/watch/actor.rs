@@ -15,7 +15,7 @@ use super::inotify::Signal;
 use super::poll::{Poll, Turn};
 use super::site::{Found, Scan, Suspect};
 use super::timer::Timer;
-use super::{Change, Occasion, Shared};
+use super::{Change, Edit, Occasion, Shared};
 use crate::clock::{Clock as _, SystemClock};
 use crate::unix::beside::{self, beside};
 
@@ -58,6 +58,28 @@ struct News {
     falls_short: Option<bool>,
 }
 
+/// What a first look came to.
+enum Looked {
+    /// All was settled by it: what is to be handed on, and when an empty or missing file starts to count as such.
+    Once(Vec<Edit>, Option<Duration>),
+    /// What must be looked at again.
+    Open(Vec<Vec<Suspect>>),
+}
+
+impl Looked {
+    /// Looks; with it whether inotify falls short.
+    fn of(field: &mut Field, scan: Scan, first: bool, now: Duration) -> (Self, bool) {
+        let suspects = field.scan(scan);
+        let falls_short = field.falls_short();
+        if suspects.iter().flatten().any(Suspect::is_open) {
+            return (Looked::Open(suspects), falls_short);
+        }
+        let found = field.confirm(suspects);
+        let edits = field.judge(found, first, now);
+        (Looked::Once(edits, field.deadline()), falls_short)
+    }
+}
+
 pub(super) struct Actor {
     /// Away while something is done with it beside.
     field: Option<Field>,
@@ -77,6 +99,8 @@ pub(super) struct Actor {
     blind: bool,
     /// When an empty or missing file starts to count as such.
     settles: Option<Duration>,
+    /// The hash of a whole text that was just put into a file.
+    written: Option<u64>,
     origin: Instant,
 }
 
@@ -86,6 +110,7 @@ impl Actor {
         signal: Arc<Signal>,
         shared: Arc<Shared>,
         slow: Duration,
+        written: Option<u64>,
     ) -> Self {
         Actor {
             field: Some(field),
@@ -99,6 +124,7 @@ impl Actor {
             reloads: 0,
             blind: false,
             settles: None,
+            written,
             origin: Instant::now(),
         }
     }
@@ -239,24 +265,30 @@ impl Actor {
         let before = (self.occasion == Occasion::Start)
             .then(|| SystemClock.now() - LEFT_ALONE)
             .map(Timestamp::as_nanosecond);
-        let (suspects, falls_short) = self
-            .with(move |field| (field.scan(Scan { thorough, before }), field.falls_short()))
-            .await?;
-        self.poll.pace(falls_short, self.now());
-        if suspects.iter().flatten().any(Suspect::is_open) {
-            let blind = !thorough && (self.blind || falls_short);
-            sleep(if blind { BETWEEN_BLIND } else { BETWEEN }).await;
-        }
-        let found = self.with(|field| field.confirm(suspects)).await?;
-        if found.iter().all(Found::is_settled) {
-            self.debounce.settled();
-        } else if self.debounce.unsettled(self.now()) {
-            return Ok(None);
-        }
-        self.blind = false;
+        let scan = Scan { thorough, before, written: self.written.take() };
         let (first, now) = (self.occasion == Occasion::Start, self.now());
-        let (edits, settles) =
-            self.with(move |field| (field.judge(found, first, now), field.deadline())).await?;
+        let looked = self.with(move |field| Looked::of(field, scan, first, now));
+        let (looked, falls_short) = looked.await?;
+        self.poll.pace(falls_short, self.now());
+        let (edits, settles) = match looked {
+            Looked::Once(edits, settles) => {
+                self.debounce.settled();
+                (edits, settles)
+            }
+            Looked::Open(suspects) => {
+                let blind = !thorough && (self.blind || falls_short);
+                sleep(if blind { BETWEEN_BLIND } else { BETWEEN }).await;
+                let found = self.with(|field| field.confirm(suspects)).await?;
+                if found.iter().all(Found::is_settled) {
+                    self.debounce.settled();
+                } else if self.debounce.unsettled(self.now()) {
+                    return Ok(None);
+                }
+                let now = self.now();
+                self.with(move |field| (field.judge(found, first, now), field.deadline())).await?
+            }
+        };
+        self.blind = false;
         self.settles = settles;
         self.shared.looks.fetch_add(1, Ordering::Relaxed);
         let occasion = mem::replace(&mut self.occasion, Occasion::Edit);
@@ -282,7 +314,7 @@ mod tests {
     fn actor() -> Actor {
         let signal = Arc::new(Signal::default());
         let field = Field::new(Vec::new(), Arc::clone(&signal));
-        Actor::new(field, signal, Arc::default(), Duration::from_secs(1))
+        Actor::new(field, signal, Arc::default(), Duration::from_secs(1), None)
     }
 
     /// Takes a turn to its end, and tells whether it would have woken the actor.

@@ -161,11 +161,28 @@ impl Watcher {
         Watcher::start_with(places, poll::SLOW)
     }
 
+    /// Like [`start`](Self::start), just after a text was put into a file as a whole, whose [`content_hash`] this is: a file
+    /// that holds it need not be read twice before it is handed on.
+    pub fn start_after<P: Into<Place>>(
+        places: impl IntoIterator<Item = P>,
+        written: Option<u64>,
+    ) -> Result<Watcher, Error> {
+        Watcher::begin(places, poll::SLOW, written)
+    }
+
     /// Like [`start`](Self::start), with another interval than 20 s at which the files are looked at unasked, and
     /// inotify is tried again where it failed.
     pub fn start_with<P: Into<Place>>(
         places: impl IntoIterator<Item = P>,
         interval: Duration,
+    ) -> Result<Watcher, Error> {
+        Watcher::begin(places, interval, None)
+    }
+
+    fn begin<P: Into<Place>>(
+        places: impl IntoIterator<Item = P>,
+        interval: Duration,
+        written: Option<u64>,
     ) -> Result<Watcher, Error> {
         let us = geteuid().as_raw();
         let site = |(index, place): (usize, P)| {
@@ -179,7 +196,7 @@ impl Watcher {
         let shared = Arc::<Shared>::default();
         let signal = Arc::default();
         let field = Field::new(sites?, Arc::clone(&signal));
-        let actor = Actor::new(field, signal, Arc::clone(&shared), interval);
+        let actor = Actor::new(field, signal, Arc::clone(&shared), interval, written);
         // One is enough: while it waits to be taken, what happens gathers in the files.
         let (sender, changes) = mpsc::channel(1);
         tokio::spawn(actor.run(sender));

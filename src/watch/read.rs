@@ -26,6 +26,18 @@ pub(super) struct Text {
     pub(super) remark: Remark,
     /// Whether the file was the same before and after it was read.
     pub(super) is_whole: bool,
+    /// Whether a write of this very moment may leave the same stamp, so that the file is to be looked at again.
+    pub(super) is_passing: bool,
+}
+
+impl Text {
+    /// Whether one look tells what two would: the file was left alone since `before`, in nanoseconds since 1970, or holds
+    /// the text with the hash `written`, which was just put there as a whole.
+    pub(super) fn is_enough(&mut self, before: Option<i128>, written: Option<u64>) -> bool {
+        let is_old = before.is_some_and(|before| self.fingerprint.stamp.is_older(before));
+        self.is_passing = !is_old && written == Some(self.fingerprint.hash);
+        self.is_whole && (is_old || self.is_passing)
+    }
 }
 
 /// Why there is no content.
@@ -91,7 +103,7 @@ pub(super) fn look(at: At<'_>, guard: &Guard) -> Look {
     }
     let fingerprint = Fingerprint::of(stamp, &bytes);
     let is_whole = read == stamp.size && fstat(&file).is_ok_and(|now| Stamp::of(&now) == stamp);
-    Ok(Text { bytes, fingerprint, remark, is_whole })
+    Ok(Text { bytes, fingerprint, remark, is_whole, is_passing: false })
 }
 
 fn refused(refusal: Refusal, stamp: Stamp) -> Failure {
@@ -151,6 +163,20 @@ mod tests {
         let text = look(&path).unwrap();
         assert_eq!(text.bytes, b"* * * * * true\n");
         assert_eq!(Some(text.fingerprint.stamp), At::Path(&path).stamp());
+    }
+
+    #[test]
+    fn a_text_that_was_just_put_there_as_a_whole_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("crontab");
+        fs::write(&path, "* * * * * true\n").unwrap();
+        let mut text = look(&path).unwrap();
+        let (hash, changed) = (text.fingerprint.hash, text.fingerprint.stamp.ctime_ns);
+        assert!(!text.is_enough(Some(changed), None));
+        assert!(!text.is_enough(Some(changed), Some(hash ^ 1)));
+        assert!(text.is_enough(Some(changed), Some(hash)) && text.is_passing);
+        text.is_whole = false;
+        assert!(!text.is_enough(Some(changed), Some(hash)));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(super) struct Scan {
     pub(super) thorough: bool,
     /// A file that was left alone since is read once; nanoseconds since 1970, wall clock.
     pub(super) before: Option<i128>,
+    /// The hash of a text that was just put into a file as a whole: a file that holds it is read once, too.
+    pub(super) written: Option<u64>,
 }
 
 /// A file that was looked at for the first time of two.
@@ -448,11 +450,11 @@ impl Site {
 }
 
 impl Suspect {
-    fn new(name: OsString, look: Look, scan: Scan) -> Self {
-        let is_settled = scan.before.is_some_and(|before| match &look {
-            Ok(text) => text.is_whole && text.fingerprint.stamp.is_older(before),
-            Err(failure) => failure.trouble == Trouble::Missing,
-        });
+    fn new(name: OsString, mut look: Look, scan: Scan) -> Self {
+        let is_settled = match &mut look {
+            Ok(text) => text.is_enough(scan.before, scan.written),
+            Err(failure) => scan.before.is_some() && failure.trouble == Trouble::Missing,
+        };
         let first = if is_settled { First::Settled(look) } else { First::Summary(summary(&look)) };
         Suspect { name, first }
     }

@@ -137,7 +137,7 @@ impl Source {
                 notices.push(Notice::Remark { place: self.place, path, remark: text.remark });
             }
         }
-        self.judged = Some(text.fingerprint.stamp);
+        self.judged = Some(text.fingerprint.stamp).filter(|_| !text.is_passing);
         if self.accepted.is_some_and(|last| last.same_content(&text.fingerprint)) {
             self.empty_since = None;
             self.accepted = Some(text.fingerprint);
@@ -218,7 +218,19 @@ mod tests {
     #[expect(clippy::unnecessary_wraps, reason = "a look that succeeded")]
     fn text(bytes: &str) -> Look {
         let fingerprint = Fingerprint::of(STAMP, bytes.as_bytes());
-        Ok(Text { bytes: bytes.into(), fingerprint, remark: Remark::default(), is_whole: true })
+        let (remark, is_whole, is_passing) = (Remark::default(), true, false);
+        Ok(Text { bytes: bytes.into(), fingerprint, remark, is_whole, is_passing })
+    }
+
+    #[test]
+    fn a_file_in_which_a_write_may_hide_is_looked_at_again() {
+        for is_passing in [false, true] {
+            let mut source = source();
+            let look = text("x").map(|text| Text { is_passing, ..text });
+            let stamp = look.as_ref().unwrap().fingerprint.stamp;
+            judge(&mut source, look, 0);
+            assert_eq!(source.is_stale(Some(stamp)), is_passing);
+        }
     }
 
     fn ms(count: u64) -> Duration {

@@ -35,6 +35,48 @@ fn what_is_under_way_is_bounded_in_number_and_bytes() {
 }
 
 #[test]
+fn what_is_confirmed_leaves_the_store_though_another_is_under_way() {
+    block_on(async {
+        let bench = Bench::new(Broker::answering(|message| match &*message.id {
+            "stays" => Plan::Never,
+            _ => Plan::Now(Delivery::Confirmed),
+        }));
+        let (outbox, _task) = bench.start();
+        outbox.accept(letter("stays", None)).await.unwrap();
+        for number in 0..10 {
+            let fate = outbox.accept(letter(&format!("{number}"), None)).await.unwrap();
+            assert_eq!(fate.next(LONG).await, Delivery::Confirmed);
+        }
+        eventually(async || bench.kept().await.iter().map(|kept| &*kept.id).eq(["stays"])).await;
+        // Of what is known to be confirmed nothing is sent again.
+        let fate = outbox.accept(letter("3", None)).await.unwrap();
+        assert_eq!(fate.next(LONG).await, Delivery::Confirmed);
+        assert_eq!(bench.broker.ids().len(), 11);
+    });
+}
+
+#[test]
+fn what_was_confirmed_just_now_takes_no_room_and_is_not_sent_again() {
+    block_on(async {
+        let bench = Bench::new(Broker::answering(|message| match &*message.id {
+            "stays" => Plan::Never,
+            _ => Plan::Now(Delivery::Confirmed),
+        }));
+        let bounds = Bounds { room: Room { count: 2, bytes: 1 << 20 }, ..Bounds::default() };
+        let (outbox, _task) = Outbox::start(Parts { bounds, ..bench.parts() });
+        outbox.accept(letter("stays", None)).await.unwrap();
+        // Each comes at once after the one before was confirmed: that leaves as this one comes.
+        for number in 0..50 {
+            for _ in 0..2 {
+                let fate = outbox.accept(letter(&format!("{number}"), None)).await.unwrap();
+                assert_eq!(fate.next(LONG).await, Delivery::Confirmed);
+            }
+        }
+        assert_eq!(bench.broker.ids().len(), 51);
+    });
+}
+
+#[test]
 fn what_does_not_fit_into_memory_is_read_when_its_turn_comes() {
     block_on(async {
         let bench = Bench::new(Broker::new());

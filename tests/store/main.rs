@@ -55,6 +55,7 @@ macro_rules! suite {
                 outbox: what_is_posted_waits_in_order_until_it_is_done,
                 outbox: of_one_id_one_message_is_kept,
                 outbox: what_was_confirmed_is_known_and_what_was_dropped_is_not,
+                outbox: what_is_done_makes_room_for_what_comes_with_it,
                 outbox: what_waits_is_bounded_in_number_and_bytes,
                 outbox: what_somebody_else_keeps_is_not_given_up,
                 outbox: what_the_dead_left_becomes_ours,

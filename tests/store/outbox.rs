@@ -117,6 +117,24 @@ pub(crate) async fn what_somebody_else_keeps_is_not_given_up(place: &dyn Place) 
     assert_eq!(ids(&*store, "me").await, [""; 0]);
 }
 
+pub(crate) async fn what_is_done_makes_room_for_what_comes_with_it(place: &dyn Place) {
+    let store = place.open();
+    let room = Room { count: 2, bytes: 100 };
+    let exchange = async |done: Done, numbers: [u32; 3]| {
+        let messages = numbers.map(|number| message(number, 10)).to_vec();
+        store.exchange(done, "me".to_owned(), messages, room).await.unwrap()
+    };
+    let kept = exchange(Done::default(), [1, 2, 3]).await;
+    assert!(matches!(kept[..2], [Posted::Kept(_), Posted::Kept(_)]));
+    assert_eq!(kept[2], Posted::Full { count: 2, bytes: 20 });
+    let done = Done { confirmed: vec![id(1)], dropped: vec![id(2)], owner: "me".to_owned() };
+    assert_eq!((done.len(), done.is_empty()), (2, false));
+    let kept = exchange(done, [1, 2, 4]).await;
+    assert_eq!(kept[0], Posted::Confirmed);
+    assert!(matches!(kept[1..], [Posted::Kept(_), Posted::Kept(_)]), "{kept:?}");
+    assert_eq!(ids(&*store, "me").await, [id(2), id(4)]);
+}
+
 pub(crate) async fn what_waits_is_bounded_in_number_and_bytes(place: &dyn Place) {
     let store = place.open();
     let room = Room { count: 3, bytes: 100 };

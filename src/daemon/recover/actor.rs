@@ -238,7 +238,7 @@ impl Actor {
                 if let (None, Some(text), Some(spot)) =
                     (&found.kinship, &found.text, ground.spot(&found.key))
                 {
-                    let first = text.as_slice().into();
+                    let first = text[..].into();
                     // Without a marker it is a new container each time.
                     let _ = spot.write(&Kinship { instance: new_instance(), first, common: None });
                 }
@@ -260,7 +260,7 @@ impl Actor {
             let (ground, mode, theirs) = (self.ground.clone(), self.mode, Arc::clone(&stored));
             let outcome = beside(move || case::carry_out(&ground, &theirs, mode)).await;
             let Some(outcome) = outcome else { return Ok(true) };
-            let Outcome { snapshot, kinships, recovered: came, notices, concerns } = outcome;
+            let Outcome { snapshot, marks, kinships, recovered: came, notices, concerns } = outcome;
             self.pending.clear();
             // Where only the store did not take what came of it, all has been said and is in force.
             let news = (came.from_memory.clone(), came.kept.clone());
@@ -278,6 +278,7 @@ impl Actor {
             if snapshot.as_ref().map_or(stored.bytes.len(), size) >= LARGE {
                 self.wait_for_load().await;
             }
+            self.write_kinships(marks).await;
             let version = stored.version;
             let (snapshot, last) = match snapshot {
                 None => {
@@ -399,7 +400,7 @@ impl Actor {
             if is_all {
                 let others = ground.find(&[], &mut Vec::new()).into_iter();
                 edits.extend(others.filter(|it| !pending.contains_key(&it.key)).filter_map(|it| {
-                    let text = Some(it.kinship.as_ref()?.common.as_ref()?.0.clone());
+                    let text = Some(it.kinship.as_ref()?.common.as_ref()?.to_vec());
                     let accepted = Accepted { text, before: None, is_from_memory: false };
                     let dialect = ground.dialect(&it.key);
                     Some(Edit {
@@ -423,6 +424,9 @@ impl Actor {
     }
 
     async fn write_kinships(&self, kinships: Vec<(Key, Kinship)>) {
+        if kinships.is_empty() {
+            return;
+        }
         let ground = self.ground.clone();
         beside(move || {
             for (key, kinship) in kinships {

@@ -9,8 +9,9 @@ use super::found::{Found, Ground};
 use super::keep::Stored;
 use super::marker::new_instance;
 use super::memory::FromMemory;
-use super::{Recovered, hash_of};
+use super::{Recovered, Written, hash_of};
 use crate::crontab::{self, Origin, Source};
+use crate::daemon::reading::Ahead;
 use crate::daemon::standing::Key;
 use crate::store::legacy::{self, Unreadable, dumps, loads};
 use crate::store::recovery::table::{Legacy, recover, snapshot_after};
@@ -23,6 +24,8 @@ const MOST_TOLD: usize = 100;
 pub(super) struct Outcome {
     /// What the store is to hold, if that is not what it holds already.
     pub(super) snapshot: Option<Snapshot>,
+    /// What markers are to say before the store is told anything: what a new container brought along.
+    pub(super) marks: Vec<(Key, Kinship)>,
     /// What the markers are to say once it does, where that is something new.
     pub(super) kinships: Vec<(Key, Kinship)>,
     pub(super) recovered: Recovered,
@@ -46,6 +49,7 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
     let mut decisions = recover(&findings, before, legacy, mode, &mut new_instance);
     let mut outcome = Outcome {
         snapshot: None,
+        marks: Vec::new(),
         kinships: Vec::new(),
         recovered: Recovered::default(),
         notices: told.into_iter().map(|(key, text)| (key, text, true)).collect(),
@@ -85,23 +89,28 @@ impl Outcome {
     ) {
         let key = &found.key;
         if decision.write {
+            if let (None, Some(text)) = (&self.recovered.written, &decision.text) {
+                // Whether it can be written or not, it is in force: it is read while the disk is waited for.
+                let ahead = Ahead::of_written(&ground.places, (key.clone(), text.to_vec()));
+                self.recovered.written = Some(Written { hash: None, ahead });
+            }
             if let Err(error) = ground.write(found, decision, stored) {
                 *decision = decision.clone().unwritten();
                 let text = format!("not written, the recovered jobs run from memory: {error}");
                 self.notices.push((key.clone(), text, true));
-                if let Some(text) = decision.text.clone() {
+                if let Some(text) = decision.text.as_deref().map(<[u8]>::to_vec) {
                     let memory = FromMemory { key: key.clone(), found: found.text.clone(), text };
                     self.recovered.from_memory.push(memory);
                 }
             } else {
                 self.notices.push((key.clone(), what(decision.case).to_owned(), false));
-                if self.recovered.written.is_none() {
-                    self.recovered.written = decision.text.clone().map(|text| (key.clone(), text));
+                if let Some(written @ Written { hash: None, .. }) = &mut self.recovered.written {
+                    written.hash = decision.text.as_deref().map(hash_of);
                 }
             }
-        } else if found.text.is_some() && decision.snapshot.is_some() {
-            // Without a marker it is a new container at the next start, and nothing is lost.
-            let _ = ground.mark(found, decision);
+        } else if found.text.is_some() && found.kinship.is_none() && decision.snapshot.is_some() {
+            let kinship = Kinship { common: None, ..decision.kinship.clone() };
+            self.marks.push((key.clone(), kinship));
         }
         for notice in &decision.notices {
             // That was told with its reason.
@@ -113,9 +122,7 @@ impl Outcome {
         self.concern(key, decision);
         // What the file says is no edit where it is left as it is.
         let is_kept = decision.case == Case::Left
-            || decision.snapshot.as_ref().is_some_and(|snapshot| {
-                snapshot.text.as_ref().map(|text| &text.0) == decision.text.as_ref()
-            });
+            || decision.snapshot.as_ref().is_some_and(|snapshot| snapshot.text == decision.text);
         if let (true, Some(text)) = (is_kept, &decision.text) {
             self.recovered.kept.insert(key.clone(), hash_of(text));
         }
@@ -188,7 +195,7 @@ pub(super) fn seed_rows(ground: &Ground, snapshot: &Snapshot) -> Option<String> 
         let dialect = spec.dialect(Path::new(path));
         (dialect.origin != Origin::Spool).then_some((path, dialect))
     })?;
-    let bytes = snapshot.files.get(path)?.text.clone()?.0;
+    let bytes = snapshot.files.get(path)?.text.as_deref()?.to_vec();
     let source = Source { name: path.as_str().into(), bytes, dialect };
     let crontab = crontab::parse(&source);
     let rows = legacy::rows(&[(&source, &crontab)]);

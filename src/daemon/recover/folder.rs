@@ -110,10 +110,11 @@ impl Folder {
         new: New<'_>,
         fill: impl FnOnce(&File) -> io::Result<Vec<u8>>,
     ) -> io::Result<()> {
-        self.replace_after(name, new, fill, || Ok(()))
+        self.replace_when(name, new, fill, || Ok(()))
     }
 
-    /// As [`replace`](Self::replace); does something when the new file is there under its draft's name.
+    /// As [`replace`](Self::replace); does something when the new file is there under its draft's name, which outlives a
+    /// failure of the power by then.
     ///
     /// # Errors
     /// As [`replace`](Self::replace), and what that says.
@@ -124,10 +125,19 @@ impl Folder {
         fill: impl FnOnce(&File) -> io::Result<Vec<u8>>,
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
+        self.replace_when(name, new, fill, || self.sync().and_then(|()| ready()))
+    }
+
+    fn replace_when(
+        &self,
+        name: &OsStr,
+        new: New<'_>,
+        fill: impl FnOnce(&File) -> io::Result<Vec<u8>>,
+        ready: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         step();
         let draft = self.draft(new.draft)?;
         let outcome = write(&draft, new.access, fill).and_then(|()| {
-            self.sync()?;
             ready()?;
             step();
             Ok(renameat(&self.0, new.draft, &self.0, name)?)

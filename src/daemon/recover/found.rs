@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -134,17 +133,6 @@ impl Ground {
         Site::open(&key.1, trust).ok()?.access()
     }
 
-    /// Takes note of what the container brought along, before anything else is done with the crontab.
-    ///
-    /// # Errors
-    /// It cannot be noted where it could be.
-    pub(super) fn mark(&self, found: &Found, decision: &Decision) -> io::Result<()> {
-        match self.spot(&found.key).filter(|_| found.kinship.is_none()) {
-            Some(spot) => spot.write(&Kinship { common: None, ..decision.kinship.clone() }),
-            None => Ok(()),
-        }
-    }
-
     /// Does what was decided, of what the snapshot said: what that was is noted before it is part of the crontab.
     pub(super) fn write(
         &self,
@@ -155,7 +143,6 @@ impl Ground {
         let Some(text) = &decision.text else { return Ok(()) };
         let site = Site::open(&found.file.path, found.file.trust)?;
         site.check(found.is_fixed)?;
-        self.mark(found, decision)?;
         let spot = Spot::of(&site, &found.file.path, &self.state_dir);
         let wanted = decision.snapshot.as_ref().and_then(|snapshot| snapshot.access);
         let common = found.kinship.as_ref().and_then(|kinship| kinship.common.clone());

@@ -10,7 +10,7 @@ use crate::daemon::standing::Key;
 use crate::store::deposit::{BadDeposit, Deposit};
 use crate::store::recovery::snapshot::SCHEMA;
 use crate::store::recovery::{
-    BadSnapshot, Content, Edited, FileSnapshot, Instance, Kinship, Mode, Notice, Snapshot, accept,
+    BadSnapshot, Edited, FileSnapshot, Instance, Kinship, Mode, Notice, Snapshot, accept,
 };
 use crate::store::seal::Seal;
 use crate::store::{Handle, Put, PutSnapshot, StoreError, Versioned};
@@ -250,9 +250,8 @@ impl Seen {
             let accepted = accept(&edited, file, seen.as_ref());
             notices.extend(accepted.notices.into_iter().map(|notice| (key.clone(), notice)));
             // Of what runs from memory the lines are in the snapshot.
-            let kept =
-                accepted.snapshot.text.as_ref().map(|text| &text.0).filter(|_| is_from_memory);
-            let lines = kept.or(text.as_ref());
+            let kept = accepted.snapshot.text.as_deref().filter(|_| is_from_memory);
+            let lines = kept.or(text.as_deref());
             let lines = lines.map_or(0, |text| accepted.snapshot.undecided_in(text).count());
             concerns.push((key.clone(), concerns_of(&key, is_from_memory, lines)));
             snapshot.files.insert(path, accepted.snapshot);
@@ -274,7 +273,7 @@ impl Seen {
         let now = file.text.as_ref().map(|text| hash_of(&text.0));
         let is_same = || self.texts.get(path).is_none_or(|then| *then == now);
         let text = match (before, kinship) {
-            (Some(before), _) => Some(Content(before)),
+            (Some(before), _) => Some(before.into()),
             // It is the file's as it was before.
             (None, Some(kinship)) if file.is_held_by(&kinship.instance) => file.text.clone(),
             // The file as it was before is part of it.

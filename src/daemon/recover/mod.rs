@@ -5,7 +5,8 @@
 //! from the files, and this is done when it does.
 //!
 //! What may be cut off at any point, and what is found then:
-//! 1. The marker is made before anything else: it tells what the container brought along.
+//! 1. The marker is made before a store is told anything: it tells what the container brought along. The crontab is in force
+//!    by then if nothing is to be written into it.
 //! 2. The crontab is replaced: before, the marker says with what. Merged again, nothing changes; what is edited meanwhile is
 //!    told from it.
 //! 3. What was accepted is put into the store, if it is large once it is in force: the container is one of those whose file
@@ -36,6 +37,7 @@ use tokio::task::JoinHandle;
 
 use self::actor::Actor;
 use self::memory::{FromMemory, Memory};
+use super::reading::Ahead;
 use super::reload::Reload;
 use super::standing::Key;
 use crate::config::Config;
@@ -79,8 +81,16 @@ struct Recovered {
     from_memory: Vec<FromMemory>,
     /// Hashes of the texts that are kept already, and need not be offered.
     kept: HashMap<Key, u64>,
-    /// The first crontab that was written, with its text: it is about to be read.
-    written: Option<(Key, Vec<u8>)>,
+    written: Option<Written>,
+}
+
+/// The first crontab that was written, or was to be: its text is about to be in force.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The hash of the text, if it was written.
+    pub(super) hash: Option<u64>,
+    /// The crontab, being read; none if it is small.
+    pub(super) ahead: Option<Ahead>,
 }
 
 /// Speaks to the task that recovers and keeps crontabs.
@@ -92,7 +102,7 @@ pub(super) struct Recovery {
     recovered: mpsc::UnboundedReceiver<Recovered>,
     /// Hashes of what was offered, or was kept before.
     offered: HashMap<Key, u64>,
-    written: Option<(Key, Vec<u8>)>,
+    written: Option<Written>,
     memory: Memory,
     /// Whether the watch has handed on its first change.
     is_watched: bool,
@@ -129,8 +139,8 @@ impl Recovery {
         Ok(recovery)
     }
 
-    /// The first crontab that was written, with its text; once.
-    pub(super) fn take_written(&mut self) -> Option<(Key, Vec<u8>)> {
+    /// The first crontab that was written; once.
+    pub(super) fn take_written(&mut self) -> Option<Written> {
         self.written.take()
     }
 

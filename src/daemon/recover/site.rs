@@ -181,7 +181,7 @@ impl Site {
     /// Writes into the file that is there; what lies beside it meanwhile tells both texts, should that be cut off.
     fn write_in_place(&self, text: &[u8]) -> io::Result<()> {
         let old = self.folder.read(&self.name, MOST_BYTES)?.unwrap_or_default();
-        let texts = Pending { old: Content(old), new: text.into() };
+        let texts = Pending { old: old.into(), new: text.into() };
         let bytes = serde_json::to_vec(&texts)?;
         let pending = self.beside(".pending");
         let draft = draft_of(&pending);
@@ -282,7 +282,7 @@ fn is_busy(error: &io::Error) -> bool {
 impl Pending {
     /// Whether the file holds a beginning of the new text and the rest of the old one.
     fn is_cut(&self, found: &[u8]) -> bool {
-        let (old, new) = (&self.old.0, &self.new.0);
+        let (old, new) = (&*self.old, &*self.new);
         let same = found.iter().zip(new).take_while(|(one, other)| one == other).count();
         found != old && found != new && found[same..] == old[same.min(old.len())..]
     }

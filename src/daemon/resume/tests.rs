@@ -114,7 +114,8 @@ fn an_answer_in_time_puts_each_job_where_it_was_left() {
     let known = scene.resume.recall(now, WITHIN);
     let (table, diff) = load(now, known.as_ref());
     assert!(table.jobs().iter().all(|job| job.since == at("00:00:00")));
-    scene.resume.go_on(known.as_ref(), &table, &diff, now);
+    scene.resume.go_on(known.as_ref(), &table, now);
+    scene.resume.keep_new(known.as_ref(), &diff, now);
     assert_eq!(scene.came(), answered());
     let origin = scene.resume.going.get().unwrap();
     assert_eq!((origin.from, origin.generation), (now, 4));
@@ -128,7 +129,8 @@ fn jobs_that_the_store_does_not_know_begin_with_the_load() {
     let now = at("05:31:00");
     let known = scene.resume.recall(now, WITHIN);
     let (table, diff) = load(now, known.as_ref());
-    scene.resume.go_on(known.as_ref(), &table, &diff, now);
+    scene.resume.go_on(known.as_ref(), &table, now);
+    scene.resume.keep_new(known.as_ref(), &diff, now);
     assert_eq!(scene.came(), (vec![], vec![]));
     assert_eq!(scene.kept(), [now, now]);
 }
@@ -140,7 +142,8 @@ fn an_answer_that_comes_late_is_judged_then() {
     let known = scene.resume.recall(began, WITHIN);
     assert!(known.is_none());
     let (table, diff) = load(began, None);
-    scene.resume.go_on(None, &table, &diff, began);
+    scene.resume.go_on(None, &table, began);
+    scene.resume.keep_new(None, &diff, began);
     assert_eq!(scene.came(), (vec![], vec![]));
     assert_eq!(scene.kept(), [], "that would hide what the store knows");
     let states = states();
@@ -159,7 +162,8 @@ fn a_job_that_is_new_or_changed_later_begins_then() {
     let now = at("06:10:00");
     assert!(scene.resume.recall(now, WITHIN).is_none());
     let (table, diff) = load(now, None);
-    scene.resume.go_on(None, &table, &diff, now);
+    scene.resume.go_on(None, &table, now);
+    scene.resume.keep_new(None, &diff, now);
     assert_eq!(scene.came(), (vec![], vec![]));
     assert_eq!(scene.kept(), [now, now]);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -12,13 +13,17 @@ use super::super::{Refused, form};
 use super::Actor;
 use crate::broker::Delivery;
 use crate::event::Event;
-use crate::store::{Posted, StoreError, Waiting};
+use crate::store::{Done, Posted, StoreError, Waiting};
 
 /// Letters that are read from the store at once because their turn has come.
 const FETCH: usize = 64;
 /// Letters that are handed to the store at once, and their bytes unless a single one has more.
-const POST: usize = 500;
+const POST: usize = 1_000;
 const POST_BYTES: u64 = 8 << 20;
+/// So many letters that are done, or for so long, are gathered before the store is told, while more are under way: of these
+/// some may be sent once more after a kill.
+const GATHER: usize = 512;
+pub(super) const GATHERED: Duration = Duration::from_millis(20);
 
 impl Actor {
     /// Asks the store for what is needed most, if it is not being asked.
@@ -30,16 +35,18 @@ impl Actor {
         if !self.errand.is_free() || (rests && !is_awaited) {
             return;
         }
-        if !(self.done.confirmed.is_empty() && self.done.dropped.is_empty()) {
-            self.errand.unpost(std::mem::take(&mut self.done));
-        } else if self.is_loaded && !self.pending.is_empty() {
+        if self.is_loaded && !self.pending.is_empty() {
             let mut bytes = 0;
             let fits = |pending: &&Pending| {
                 bytes += pending.size;
                 bytes <= POST_BYTES
             };
             let count = self.pending.iter().take(POST).take_while(fits).count().max(1);
-            self.errand.post(self.pending.drain(..count).collect());
+            let done = self.take_done();
+            self.errand.post(self.pending.drain(..count).collect(), done);
+        } else if self.is_to_be_told() {
+            let done = self.take_done();
+            self.errand.unpost(done);
         } else if let Some(alive) = self.adopt.take() {
             self.errand.adopt(alive);
         } else if let Some(order) = self.page {
@@ -54,6 +61,37 @@ impl Actor {
                 self.errand.fetch(ids);
             }
         }
+    }
+
+    /// Whether the store is to be told what is done.
+    fn is_to_be_told(&self) -> bool {
+        let is_late = self.done_since.is_some_and(|since| since.elapsed() >= GATHERED);
+        let is_awaited = is_late || self.discards.is_awaited() || self.agenda.flying() == 0;
+        !self.done.is_empty() && (is_awaited || self.done.len() >= GATHER)
+    }
+
+    fn take_done(&mut self) -> Done {
+        self.done_since = None;
+        std::mem::take(&mut self.done)
+    }
+
+    /// The store was told that these are done.
+    fn left(&mut self, done: &Done) {
+        for id in done.confirmed.iter().chain(&done.dropped) {
+            self.leaving.remove(id);
+        }
+        if self.leaving.is_empty() {
+            self.leaving = HashSet::new();
+        }
+        self.confess(None);
+    }
+
+    /// The store is to be told once more that these are done.
+    fn stays(&mut self, mut done: Done, error: &StoreError) {
+        done.confirmed.append(&mut self.done.confirmed);
+        done.dropped.append(&mut self.done.dropped);
+        self.done = done;
+        self.confess(Some(error));
     }
 
     pub(super) fn told(&mut self, told: Told) {
@@ -71,21 +109,16 @@ impl Actor {
             }
             Told::Page(behind, Ok(rows)) => self.read(behind, rows),
             Told::Page(_, Err(error)) | Told::Fetched(_, Err(error)) => self.refuse(&error),
-            Told::Posted(pending, answer) => self.posted(pending, answer),
-            Told::Unposted(done, Ok(())) => {
-                for id in done.confirmed.iter().chain(&done.dropped) {
-                    self.leaving.remove(id);
+            Told::Posted(pending, done, answer) => {
+                match &answer {
+                    Ok(_) => self.left(&done),
+                    Err(error) => self.stays(done, error),
                 }
-                if self.leaving.is_empty() {
-                    self.leaving = HashSet::new();
-                }
-                self.confess(None);
+                self.posted(pending, answer);
             }
-            Told::Unposted(mut done, Err(error)) => {
-                done.confirmed.append(&mut self.done.confirmed);
-                done.dropped.append(&mut self.done.dropped);
-                self.done = done;
-                self.confess(Some(&error));
+            Told::Unposted(done, Ok(())) => self.left(&done),
+            Told::Unposted(done, Err(error)) => {
+                self.stays(done, &error);
                 self.refuse(&error);
             }
             Told::Fetched(ids, Ok(rows)) => self.fetched(&ids, rows),

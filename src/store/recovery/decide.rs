@@ -110,7 +110,7 @@ pub struct Decision {
     /// Which case it was.
     pub case: Case,
     /// What the file is to say, and what is in force also if it cannot be written; none: it is missing, and stays so.
-    pub text: Option<Vec<u8>>,
+    pub text: Option<Content>,
     /// Whether the file says something else now.
     pub write: bool,
     /// What the snapshot is to say about this path; none: nothing.
@@ -142,12 +142,13 @@ impl Decision {
 /// Decides about one crontab; `fresh` is the name that this container gets if it has none.
 #[must_use]
 pub fn decide(finding: &Finding<'_>, past: Past<'_>, mode: Mode, fresh: &Instance) -> Decision {
+    let file = finding.file.map(Content::from);
     let kinship = finding.kinship.cloned().unwrap_or_else(|| Kinship {
         instance: fresh.clone(),
-        first: finding.file.unwrap_or_default().into(),
+        first: file.clone().unwrap_or_default(),
         common: None,
     });
-    let desk = Desk { finding, kinship, mode };
+    let desk = Desk { finding, file, kinship, mode };
     match past {
         Past::Nothing => desk.first(),
         Past::Rows(rows, is_user) => desk.rows(rows, is_user),
@@ -158,6 +159,8 @@ pub fn decide(finding: &Finding<'_>, past: Past<'_>, mode: Mode, fresh: &Instanc
 /// One case on the table.
 struct Desk<'a> {
     finding: &'a Finding<'a>,
+    /// What the file says, to be shared by all that is to say the same.
+    file: Option<Content>,
     kinship: Kinship,
     mode: Mode,
 }
@@ -165,12 +168,12 @@ struct Desk<'a> {
 impl Desk<'_> {
     /// Case 0: nothing is known.
     fn first(self) -> Decision {
-        let Some(file) = self.finding.file else {
+        let Some(file) = self.file.clone() else {
             let case = Case::Unchanged;
             return self.settled(case, None, None, Vec::new());
         };
-        let blank = self.blank(Some(file.into()));
-        self.settled(Case::First, Some(file.to_vec()), Some(blank), Vec::new())
+        let blank = self.blank(Some(file.clone()));
+        self.settled(Case::First, Some(file), Some(blank), Vec::new())
     }
 
     /// Case 5: the Python service was here.
@@ -186,10 +189,11 @@ impl Desk<'_> {
             decision.notices = Notice::of_rows(&seeded);
             return decision;
         }
-        let mut snapshot = self.blank(Some(Content(seeded.text.clone())));
-        snapshot.undecided = seeded.disabled.iter().map(|row| row.line[..].into()).collect();
         let notices = Notice::of_rows(&seeded);
-        self.settled(Case::Rows, Some(seeded.text), Some(snapshot), notices)
+        let text = Content::from(seeded.text);
+        let mut snapshot = self.blank(Some(text.clone()));
+        snapshot.undecided = seeded.disabled.iter().map(|row| row.line[..].into()).collect();
+        self.settled(Case::Rows, Some(text), Some(snapshot), notices)
     }
 
     /// Cases 1 to 4: there is a snapshot.
@@ -213,14 +217,14 @@ impl Desk<'_> {
             return self.accepted(stored);
         };
         if let Some(common) = self.kinship.common.clone() {
-            let merged = merged(file, stored, &common.0, dialect);
+            let merged = merged(file, stored, &common, dialect);
             let base = if self.finding.cut { &self.kinship.first } else { &stored.base }.clone();
             return self.merged(stored, merged, base);
         }
-        if file == stored.base.0 {
+        if *file == *stored.base {
             return self.restored(stored);
         }
-        let merged = merged(file, stored, &stored.base.0, dialect);
+        let merged = merged(file, stored, &stored.base, dialect);
         let base = self.kinship.first.clone();
         self.merged(stored, merged, base)
     }
@@ -236,12 +240,11 @@ impl Desk<'_> {
 
     /// The file holds, and the snapshot stays.
     fn left(self, stored: &FileSnapshot) -> Decision {
-        let file = self.finding.file;
-        if file == stored.text.as_ref().map(|text| &text.0[..]) {
+        if self.file == stored.text {
             return self.accepted(stored);
         }
-        let snapshot = Some(stored.clone());
-        let left = self.settled(Case::Left, file.map(<[u8]>::to_vec), None, Vec::new());
+        let (snapshot, file) = (Some(stored.clone()), self.file.clone());
+        let left = self.settled(Case::Left, file, None, Vec::new());
         Decision { snapshot, ..left }
     }
 
@@ -257,34 +260,33 @@ impl Desk<'_> {
                 }
             };
         };
-        let same = self.finding.file == Some(&text.0[..]);
+        let same = self.file.as_ref() == Some(text);
         let case = if same { Case::Unchanged } else { Case::Restored };
-        self.settled(case, Some(text.0.clone()), Some(stored.clone()), Vec::new())
+        self.settled(case, Some(text.clone()), Some(stored.clone()), Vec::new())
     }
 
     /// The snapshot gets the file's text.
     fn accepted(self, stored: &FileSnapshot) -> Decision {
-        let text: Option<Content> = self.finding.file.map(Content::from);
+        let text = self.file.clone();
         let case = if stored.text == text { Case::Unchanged } else { Case::Accepted };
-        let bytes = text.as_ref().map(|text| text.0.clone());
-        let snapshot = FileSnapshot { text, ..stored.clone() };
-        self.settled_over(case, bytes, snapshot, stored.text.as_ref(), Vec::new())
+        let snapshot = FileSnapshot { text: text.clone(), ..stored.clone() };
+        self.settled_over(case, text, snapshot, stored.text.as_ref(), Vec::new())
     }
 
     /// Both get what was merged.
     fn merged(self, stored: &FileSnapshot, merged: Merged, base: Content) -> Decision {
-        let text = Content(merged.text.clone());
-        let same = stored.text.as_ref() == Some(&text) && self.finding.file == Some(&text.0[..]);
-        let case = if same { Case::Unchanged } else { Case::Merged };
         let notices = Notice::of_merge(&merged);
-        let snapshot = FileSnapshot { text: Some(text), base, ..stored.clone() };
-        self.settled_over(case, Some(merged.text), snapshot, stored.text.as_ref(), notices)
+        let text = Some(Content::from(merged.text));
+        let same = stored.text == text && self.file == text;
+        let case = if same { Case::Unchanged } else { Case::Merged };
+        let snapshot = FileSnapshot { text: text.clone(), base, ..stored.clone() };
+        self.settled_over(case, text, snapshot, stored.text.as_ref(), notices)
     }
 
     fn settled(
         self,
         case: Case,
-        text: Option<Vec<u8>>,
+        text: Option<Content>,
         snapshot: Option<FileSnapshot>,
         notices: Vec<Notice>,
     ) -> Decision {
@@ -309,7 +311,7 @@ impl Desk<'_> {
     fn settled_over(
         self,
         case: Case,
-        text: Option<Vec<u8>>,
+        text: Option<Content>,
         mut snapshot: FileSnapshot,
         before: Option<&Content>,
         notices: Vec<Notice>,
@@ -317,17 +319,16 @@ impl Desk<'_> {
         if before != snapshot.text.as_ref() {
             snapshot.instances.clear();
         }
-        let common_unwritten =
-            self.finding.file.map(Content::from).or_else(|| self.kinship.common.clone());
+        let common_unwritten = self.file.clone().or_else(|| self.kinship.common.clone());
         let mut kinship = self.kinship;
-        if snapshot.text.as_ref().map(|text| &text.0) == text.as_ref() {
+        if snapshot.text == text {
             snapshot.note(&kinship.instance);
-            kinship.common = Some(Content(text.clone().unwrap_or_default()));
+            kinship.common = Some(text.clone().unwrap_or_default());
         }
         snapshot.access = self.finding.access.or(snapshot.access);
         snapshot.columns = self.finding.dialect.format.into();
         snapshot.user = self.finding.dialect.user.to_string();
-        let write = text.is_some() && text.as_deref() != self.finding.file;
+        let write = text.is_some() && text != self.file;
         Decision {
             path: self.finding.path.to_owned(),
             case,
@@ -357,7 +358,7 @@ impl Desk<'_> {
 /// Merges the snapshot into the file. A file that is gone from its directory takes its jobs out of this one.
 fn merged(file: &[u8], stored: &FileSnapshot, ancestor: &[u8], dialect: &Dialect) -> Merged {
     match &stored.text {
-        Some(text) => merge(file, &text.0, ancestor, dialect),
+        Some(text) => merge(file, text, ancestor, dialect),
         None => merge_jobs(file, b"", ancestor, dialect),
     }
 }

@@ -56,7 +56,7 @@ pub fn accept(
             None => merge_jobs(&ours, b"", &ancestor, dialect),
         };
         notices = Notice::of_merge(&merged);
-        Some(Content(merged.text)).filter(|text| file.is_some() || !text.0.is_empty())
+        Some(Content::from(merged.text)).filter(|text| file.is_some() || !text.0.is_empty())
     };
     let mut snapshot = stored.cloned().unwrap_or_else(|| FileSnapshot {
         text: None,

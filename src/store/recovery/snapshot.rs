@@ -1,6 +1,8 @@
 //! What the store keeps of crontabs, and what lies beside each of them.
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -101,8 +103,10 @@ pub struct Marker {
 }
 
 /// Bytes that are text as a rule: a JSON string where they are UTF-8, else `{"b64": …}`.
+///
+/// Cloning it shares them: the text of a large crontab is in snapshot, base and marker, and need not be there three times.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Content(pub Vec<u8>);
+pub struct Content(pub Arc<Vec<u8>>);
 
 /// Why the bytes are no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -170,12 +174,13 @@ impl FileSnapshot {
     /// The lines of a file, by number from 1, that still wait for somebody to decide: until then they stand there as they
     /// were added.
     pub fn undecided_in<'a>(&'a self, file: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
-        let lines = (1..).zip(file.split(|&byte| byte == b'\n'));
-        let lines = lines.filter(|_| !self.undecided.is_empty());
-        lines
+        // A large file is not gone through for nothing.
+        let file = if self.undecided.is_empty() { &[] } else { file };
+        (1..)
+            .zip(file.split(|&byte| byte == b'\n'))
             .filter(|(_, line)| {
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
-                self.undecided.iter().any(|waits| waits.0 == line)
+                self.undecided.iter().any(|waits| **waits == *line)
             })
             .map(|(number, _)| number)
     }
@@ -218,15 +223,29 @@ impl From<Columns> for Format {
     }
 }
 
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Content(Arc::new(bytes))
+    }
+}
+
 impl From<&[u8]> for Content {
     fn from(bytes: &[u8]) -> Self {
-        Content(bytes.to_vec())
+        bytes.to_vec().into()
     }
 }
 
 impl From<&str> for Content {
     fn from(text: &str) -> Self {
-        Content(text.as_bytes().to_vec())
+        text.as_bytes().into()
+    }
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -238,7 +257,10 @@ impl fmt::Debug for Content {
 
 impl Serialize for Content {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Text::from(self.0.as_slice()).serialize(serializer)
+        match std::str::from_utf8(self) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => Text::from(&**self).serialize(serializer),
+        }
     }
 }
 
@@ -263,7 +285,7 @@ impl<'de> Visitor<'de> for Written {
     }
 
     fn visit_string<E: de::Error>(self, text: String) -> Result<Content, E> {
-        Ok(Content(text.into_bytes()))
+        Ok(text.into_bytes().into())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content, A::Error> {
@@ -272,7 +294,9 @@ impl<'de> Visitor<'de> for Written {
             b64: String,
         }
         let Coded { b64 } = Coded::deserialize(MapAccessDeserializer::new(map))?;
-        decode(&b64).map(Content).ok_or_else(|| de::Error::custom("the value of b64 is not base64"))
+        decode(&b64)
+            .map(Content::from)
+            .ok_or_else(|| de::Error::custom("the value of b64 is not base64"))
     }
 }
 
@@ -313,7 +337,7 @@ mod tests {
     fn file() -> FileSnapshot {
         FileSnapshot {
             text: Some("0 2 * * * root x\n".into()),
-            base: Content(b"# caf\xe9\n".to_vec()),
+            base: Content::from(&b"# caf\xe9\n"[..]),
             instances: vec![Instance("a1".to_owned())],
             undecided: Vec::new(),
             access: Some(Access { mode: 0o644, uid: 0, gid: 0 }),
@@ -360,7 +384,8 @@ mod tests {
     #[test]
     fn bytes_of_every_length_survive() {
         for length in 0..40u8 {
-            let content = Content((0..length).map(|byte| byte.wrapping_mul(37) | 0x80).collect());
+            let bytes: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(37) | 0x80).collect();
+            let content = Content::from(bytes);
             let json = serde_json::to_string(&content).unwrap();
             assert_eq!(serde_json::from_str::<Content>(&json).unwrap(), content, "{json}");
         }

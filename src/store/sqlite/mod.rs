@@ -64,6 +64,8 @@ const EACH: &str = "PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY; PRAGMA
 /// What the owner's is told: a kill of the process loses nothing, a power cut the last moments at most.
 const OWNER: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;";
+/// What a burst of runs and messages changes fits into the owner's cache, which is given back after it.
+const BURST: &str = "PRAGMA cache_size = -4096;";
 
 /// A store in a file or in memory.
 pub struct Sqlite {
@@ -258,6 +260,7 @@ impl Sqlite {
         }
         connection.execute_batch(OWNER).told()?;
         self.prepare(&mut connection)?;
+        connection.execute_batch(BURST).told()?;
         Ok(Open { connection, identity: place::identity(path) })
     }
 
@@ -298,7 +301,7 @@ impl Sqlite {
         let mut found = schema::inspect(&connection);
         if matches!(found, Err(StoreError::Down(_))) && !place::with_end(path, "-wal").exists() {
             // Where nothing can be made beside it, nobody else can write it either.
-            connection = open_immutable(path).told()?;
+            connection = place::open_immutable(path).told()?;
             found = schema::inspect(&connection);
         }
         match found? {
@@ -316,24 +319,6 @@ impl Sqlite {
         self.kept_namespace(&connection)?;
         Ok(Open { connection, identity: place::identity(path) })
     }
-}
-
-/// Opens a file that nobody changes.
-fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
-    let mut uri = "file:".to_owned();
-    for &byte in path.as_os_str().as_encoded_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-            uri.extend(['%', digit(byte >> 4), digit(byte & 0xf)]);
-        }
-    }
-    uri.push_str("?immutable=1");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(uri, flags)
 }
 
 /// An answer that is there already.
@@ -439,6 +424,20 @@ impl Store for Sqlite {
     fn unpost(&self, done: Done) -> Reply<'_, ()> {
         let at = self.clock.now();
         now(self.change(|connection, _| outbox::unpost(connection, &done, at)))
+    }
+
+    fn exchange(
+        &self,
+        done: Done,
+        owner: String,
+        messages: Vec<Waiting>,
+        room: Room,
+    ) -> Reply<'_, Vec<Posted>> {
+        let at = self.clock.now();
+        now(self.change(|connection, _| {
+            outbox::unpost(connection, &done, at)?;
+            outbox::post(connection, &owner, &messages, room, at)
+        }))
     }
 
     fn seed_body(&self, _: JobId) -> Reply<'_, Option<Vec<u8>>> {

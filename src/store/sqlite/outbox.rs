@@ -49,9 +49,9 @@ pub(super) fn post(
     let mut tally = Tally::read(connection)?;
     let mut posted = Vec::with_capacity(messages.len());
     for message in messages {
-        let answer = if has(connection, "outbox", &message.id)? {
+        let answer = if has(connection, OUTBOX, &message.id)? {
             Posted::Waits
-        } else if has(connection, "confirmed", &message.id)? {
+        } else if has(connection, CONFIRMED, &message.id)? {
             Posted::Confirmed
         } else {
             put(connection, owner, message, room, &mut tally)?
@@ -62,9 +62,12 @@ pub(super) fn post(
     Ok(posted)
 }
 
-fn has(connection: &Connection, table: &str, id: &str) -> Result<bool, StoreError> {
-    let sql = format!("SELECT 1 FROM {table} WHERE id = ?1");
-    let mut statement = connection.prepare_cached(&sql).told()?;
+/// Whether there is a row with this id.
+const OUTBOX: &str = "SELECT 1 FROM outbox WHERE id = ?1";
+const CONFIRMED: &str = "SELECT 1 FROM confirmed WHERE id = ?1";
+
+fn has(connection: &Connection, sql: &str, id: &str) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(sql).told()?;
     statement.exists([id]).told()
 }
 
@@ -82,12 +85,13 @@ fn put(
     let sql = "INSERT INTO outbox (id, owner, job, occurrence, run, expires, bytes) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING place";
     let mut statement = connection.prepare_cached(sql).told()?;
+    let mut text = [0; ulid::ULID_LEN];
     let values = params![
         message.id,
         owner,
         message.job.map(|key| key.id.seed().cast_signed()),
         message.job.map(|key| key.occurrence),
-        message.run.map(|run| run.to_string()),
+        message.run.as_ref().map(|run| run.text(&mut text)),
         micros(message.expires),
         message.bytes,
     ];
@@ -191,10 +195,20 @@ pub(super) fn unpost(
 
 /// Forgets ids that were confirmed too long ago, or are too many.
 fn forget(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "DELETE FROM confirmed WHERE place <= (SELECT max(place) FROM confirmed) - ?1";
+    connection.prepare_cached(sql).told()?.execute([MOST_KNOWN]).told()?;
     let known = SignedDuration::try_from(KNOWN).unwrap_or(SignedDuration::MAX);
-    let since = now.saturating_sub(known).unwrap_or(Timestamp::MIN);
-    let sql = "DELETE FROM confirmed WHERE place <= (SELECT max(place) FROM confirmed) - ?1 OR place IN \
-               (SELECT place FROM (SELECT place, at FROM confirmed ORDER BY place LIMIT 1000) WHERE at < ?2)";
-    let mut statement = connection.prepare_cached(sql).told()?;
-    statement.execute(params![MOST_KNOWN, micros(since)]).told().map(drop)
+    let since = micros(now.saturating_sub(known).unwrap_or(Timestamp::MIN));
+    // As a rule there is none: the oldest few say so. They are not in order where the clock was set back.
+    let among =
+        |count: u32| format!("(SELECT place, at FROM confirmed ORDER BY place LIMIT {count})");
+    let sql = format!("SELECT 1 FROM {} WHERE at < ?1", among(16));
+    if connection.prepare_cached(&sql).told()?.exists([since]).told()? {
+        let sql = format!(
+            "DELETE FROM confirmed WHERE place IN (SELECT place FROM {} WHERE at < ?1)",
+            among(1_000)
+        );
+        connection.prepare_cached(&sql).told()?.execute([since]).told()?;
+    }
+    Ok(())
 }

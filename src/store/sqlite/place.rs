@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::unistd::{AccessFlags, access, geteuid};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::super::StoreError;
 use super::error::SqlResult as _;
@@ -186,6 +186,24 @@ pub(super) fn open_own(path: Option<&Path>, setup: &str) -> Result<Connection, S
     connection.busy_timeout(BUSY).told()?;
     connection.execute_batch(setup).told()?;
     Ok(connection)
+}
+
+/// Opens a file that nobody changes.
+pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+            uri.extend(['%', digit(byte >> 4), digit(byte & 0xf)]);
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags)
 }
 
 pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {

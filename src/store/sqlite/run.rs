@@ -124,6 +124,14 @@ pub(super) fn put(
         pid_start = ?25, worker = ?26 \
         WHERE run = ?1 AND attempt = ?2 AND job = ?3 AND occurrence = ?4 \
         AND (outcome IS NULL OR ?15 IS NOT NULL)";
+    // What is in an index is left alone where it does not change.
+    let update_open = "UPDATE runs SET name = ?5, due_at = ?6, due_civil = ?7, last_at = ?8, last_civil = ?9, count = ?10, trigger = ?11, \
+        queued = ?12, started = ?13, ended = ?14, exit = ?16, signal = ?17, reason = ?18, \
+        user_cpu = ?19, system_cpu = ?20, max_rss_kib = ?21, replica = ?22, output_bytes = ?23, pid = ?24, \
+        pid_start = ?25 \
+        WHERE run = ?1 AND attempt = ?2 AND job = ?3 AND occurrence = ?4 \
+        AND outcome IS NULL AND ?15 IS NULL";
+    let update = if record.outcome.is_some() { update } else { update_open };
     let insert = "INSERT OR IGNORE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
         ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)";
     let mut text = [0; ulid::ULID_LEN];

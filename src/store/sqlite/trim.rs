@@ -114,6 +114,12 @@ impl Trim {
         if self.looked_at > u64::from(bounds.runs) || has_aged {
             (self.runs, self.looked_at, self.began) = (None, 0, Some(now));
         }
+        // As a rule there is nothing to do, and one record tells.
+        if tally.runs <= bound
+            && self.oldest(connection, 1)?.first().is_none_or(|old| old.run >= too_old)
+        {
+            return Ok(());
+        }
         for old in self.oldest(connection, budget)? {
             if tally.runs <= bound && old.run >= too_old {
                 return Ok(());

@@ -93,7 +93,7 @@ fn says(
     assert_eq!(decision.case, case);
     assert_eq!(decision.write, write.is_some());
     if write.is_some() {
-        assert_eq!(decision.text, write.map(|text| text.as_bytes().to_vec()));
+        assert_eq!(decision.text, write.map(Content::from));
     }
     assert_eq!(decision.snapshot, Some(snapshot(text, base, instances)));
     assert_eq!(decision.kinship.common, common.map(Content::from));
@@ -205,7 +205,7 @@ fn case_5_the_python_services_rows_are_added_once() {
     ];
     let past = Past::Rows(&rows, &|_| true);
     let decision = found(Some(IMAGE)).with(past);
-    let text = String::from_utf8(decision.text.clone().unwrap()).unwrap();
+    let text = String::from_utf8(decision.text.clone().unwrap().to_vec()).unwrap();
     let y = "0 2 * * * root y # crond service crondServiceTask-3ee0add581e74196\n";
     assert!(
         text.starts_with(&format!("{IMAGE}{y}# * * * * * root boot # crond service ")),
@@ -335,7 +335,7 @@ impl World {
         let fresh = name(&self.containers.to_string());
         let decision = decide(&finding, past, Mode::Auto, &fresh);
         if decision.write {
-            self.file.clone_from(&decision.text);
+            self.file = decision.text.as_deref().map(<[u8]>::to_vec);
         }
         self.kinship = Some(decision.kinship.clone());
         if decision.snapshot.is_some() {
@@ -429,5 +429,15 @@ proptest! {
             prop_assert!(!again.write);
             prop_assert_eq!((&world.file, &world.stored), (&file, &stored));
         }
+    }
+}
+
+#[test]
+fn the_text_of_a_crontab_is_there_once_however_many_say_it() {
+    let decision = found(Some(IMAGE)).with(Past::Nothing);
+    let snapshot = decision.snapshot.unwrap();
+    let all = [decision.text, snapshot.text, Some(snapshot.base), decision.kinship.common];
+    for other in all.into_iter().map(Option::unwrap) {
+        assert!(std::sync::Arc::ptr_eq(&other.0, &decision.kinship.first.0));
     }
 }

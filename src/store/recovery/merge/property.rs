@@ -184,9 +184,9 @@ fn histories() -> impl Strategy<Value = [Content; 3]> {
         .prop_map(|(base, ours, theirs, returns, is_ended)| {
             let ending = if returns { "\r\n" } else { "\n" };
             [
-                Content(text(&apply(&base, &ours), ending, is_ended)),
-                Content(text(&apply(&base, &theirs), "\n", true)),
-                Content(text(&base, "\n", true)),
+                Content::from(text(&apply(&base, &ours), ending, is_ended)),
+                Content::from(text(&apply(&base, &theirs), "\n", true)),
+                Content::from(text(&base, "\n", true)),
             ]
         })
 }
@@ -369,7 +369,7 @@ proptest! {
 
     #[test]
     fn a_side_without_edits_changes_nothing(texts in histories()) {
-        let [file, stored, _] = texts.each_ref().map(|text| &text.0);
+        let [file, stored, _] = texts.each_ref().map(|text| &*text.0);
         let dialect = Dialect::system();
         for ancestor in [stored, file] {
             let result = merge_jobs(file, ancestor, ancestor, &dialect);
