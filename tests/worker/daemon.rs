@@ -255,6 +255,13 @@ fn what_a_run_had_printed_before_the_daemon_was_killed_is_told_to_be_missing() {
     let mut waiting = begin(&crond);
     crond.expect_where("run.output", |event| event["line"] == "before");
     sender.expect_file("ran", "ran\n");
+    // What the broker has not heard to be told comes again.
+    let queue = fs::read_to_string(crond.path("state").join("reply-queue")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while sender.vhost.count(queue.trim(), "messages") != 0 {
+        assert!(Instant::now() < deadline, "reports are told");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
     drop(crond.again(Signal::SIGKILL));
     drop(waiting.wait());
     let crond = daemon(&sender, "", &command).start();
