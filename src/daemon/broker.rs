@@ -35,8 +35,7 @@ pub(super) const LEAVING: Duration = Duration::from_secs(1);
 const OLD: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is wrong where messages wait that nobody sends.
-pub(super) const UNSENT: &str =
-    "messages wait in the outbox, and nobody sends them: --amqp names a broker, `cronkeep outbox` lists them";
+pub(super) const UNSENT: &str = "messages wait in the outbox, and nobody sends them: --amqp names a broker, `cronkeep outbox` lists them";
 
 /// The way to a broker, with what waits before it.
 pub(super) struct Mailing {

@@ -22,8 +22,8 @@ use crate::clock::Clock;
 use crate::event::{Bus, Event};
 use crate::store::seal::Seal;
 use crate::store::{Beat, Done};
-use looking::{Discards, Looks};
 pub(super) use looking::{Answer, Look};
+use looking::{Discards, Looks};
 
 /// Nobody sleeps longer than this, so that a wall clock that was set is noticed some day.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);

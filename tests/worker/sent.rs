@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cronkeep::event::RunId;
-use cronkeep::message::order::{Subject, VERSION};
 use cronkeep::message::answer::{Answer, Word};
+use cronkeep::message::order::{Subject, VERSION};
 use cronkeep::message::report::{Ended, News, Printed};
 use cronkeep::message::signature::Key;
 use cronkeep::message::{Message, Order, Report, Value};
