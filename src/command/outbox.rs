@@ -24,6 +24,7 @@ pub(super) fn run(args: &OutboxArgs, console: &mut Console<'_>) -> anyhow::Resul
     let client = client(&args.control, console);
     let wishes: Vec<String> = match &args.job {
         Some(job) => vec![format!("?job={}", segment(job))],
+        None if args.all => vec!["?all=true".to_owned()],
         None if args.ids.is_empty() => vec![String::new()],
         None => args.ids.iter().map(|id| format!("?id={}", segment(id))).collect(),
     };

@@ -41,12 +41,14 @@ pub struct LetterObject {
 
 /// Which messages are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Meant {
     /// The one with this id.
     pub id: Option<String>,
     /// Those of this job: its name, its id, or the first of its digits.
     pub job: Option<String>,
+    /// All, where no other is named: nothing is dropped that nobody has named.
+    pub all: bool,
 }
 
 /// What was dropped.
@@ -59,6 +61,19 @@ pub struct Dropped {
 }
 
 impl Meant {
+    /// The same, if it says what to drop.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn to_drop(self) -> Result<Self, Refusal> {
+        if self.all || self.id.is_some() || self.job.is_some() {
+            return Ok(self);
+        }
+        let message = "which messages to drop is not said".to_owned();
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "nothing_meant", message);
+        Err(refusal.help("name id=, job=, or all=true"))
+    }
+
     /// Those of `letters` that are meant.
     ///
     /// # Errors
@@ -122,9 +137,21 @@ mod tests {
     }
 
     fn meant(id: Option<&str>, job: Option<&str>) -> Result<String, String> {
-        let meant = Meant { id: id.map(str::to_owned), job: job.map(str::to_owned) };
+        let (id, job) = (id.map(str::to_owned), job.map(str::to_owned));
+        let meant = Meant { id, job, all: false };
         let found = meant.of(letters()).map_err(|refusal| refusal.error)?;
         Ok(found.into_iter().map(|letter| letter.id).collect())
+    }
+
+    #[test]
+    fn nothing_is_dropped_that_nobody_has_named() {
+        assert_eq!(Meant::default().to_drop().unwrap_err().error, "nothing_meant");
+        let named = [
+            Meant { all: true, ..Meant::default() },
+            Meant { id: Some("a".into()), ..Meant::default() },
+            Meant { job: Some("a".into()), ..Meant::default() },
+        ];
+        assert!(named.into_iter().all(|meant| meant.to_drop().is_ok()));
     }
 
     #[test]

@@ -160,7 +160,7 @@ async fn discard(
     Query(meant): Query<Meant>,
     Extension(peer): Extension<Peer>,
 ) -> Answer<Response> {
-    let uid = peer.uid;
+    let (uid, meant) = (peer.uid, meant.to_drop()?);
     let dropped = requests.ask(|reply| Request::Drop { meant, uid, reply }).await??;
     Ok(Json(dropped).into_response())
 }

@@ -20,7 +20,7 @@ use crate::courier::task::Tasks;
 use crate::courier::{Permission, Publishing, ReportQueue};
 use crate::event::{Bus, Event};
 use crate::executor::output::size;
-use crate::outbox::{Backlog, Bounds, Others, Outbox, Pace, Parts};
+use crate::outbox::{Backlog, Bounds, Others, Outbox, Pace, Parts, Unread};
 use crate::schedule::Zone;
 use crate::sink::publish::{self, Author, Events, Patience};
 use crate::store::{self, seal::Seal};
@@ -104,6 +104,7 @@ impl Mailing {
             bus: beside.bus.clone(),
             replica: beside.replica.to_owned(),
             others,
+            unread: Unread::Dropped,
             seal: seal.transpose()?,
             bounds: bounds(),
             pace: Pace::default(),

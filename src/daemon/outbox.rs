@@ -21,7 +21,7 @@ use crate::control::outbox::{Dropped, LetterObject, Meant};
 use crate::control::shape::instant_in;
 use crate::event::{Bus, Event};
 use crate::message::Message;
-use crate::outbox::{Bounds, Others, Outbox, Pace, Parts, Refused, Waits};
+use crate::outbox::{Bounds, Others, Outbox, Pace, Parts, Refused, Unread, Waits};
 use crate::schedule::Zone;
 use crate::store::{self, Which, seal::Seal};
 
@@ -160,6 +160,7 @@ impl Drawer {
             replica: self.replica.to_string(),
             others: if address.is_shared() { Others::Unheard } else { Others::Nobody },
             seal,
+            unread: Unread::Spared,
             bounds: Bounds::default(),
             pace: Pace::default(),
             gate: None,

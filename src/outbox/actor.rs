@@ -15,13 +15,14 @@ use tokio::time::Instant;
 use super::agenda::Agenda;
 use super::errand::Errand;
 use super::item::{Item, Pending, Reply};
-use super::{Backlog, Bounds, Gate, Letter, Order, Others, Pace, Parts, Refused, form};
+use super::{Backlog, Bounds, Gate, Letter, Order, Others, Pace, Parts, Refused, Unread, form};
 
 use crate::broker::{Delivery, Publish, Standing};
 use crate::clock::Clock;
 use crate::event::{Bus, Event};
 use crate::store::seal::Seal;
 use crate::store::{Beat, Done};
+use keeping::Telling;
 pub(super) use looking::{Answer, Look};
 use looking::{Discards, Looks};
 
@@ -33,6 +34,7 @@ pub(super) struct Actor {
     clock: Arc<dyn Clock>,
     bus: Bus,
     seal: Option<Seal>,
+    unread: Unread,
     bounds: Bounds,
     pace: Pace,
     is_trusting: bool,
@@ -56,8 +58,8 @@ pub(super) struct Actor {
     pending_bytes: u64,
     /// What is to be kept no longer, and the ids of that, until the store has done so.
     done: Done,
-    /// Since when the oldest of them waits to be told.
-    done_since: Option<Instant>,
+    /// When that is told.
+    telling: Telling,
     leaving: HashSet<String>,
     /// The ids of letters that are being kept, and are not to be.
     withdrawn: HashSet<String>,
@@ -96,6 +98,7 @@ impl Actor {
             clock: parts.clock,
             bus: parts.bus,
             seal: parts.seal,
+            unread: parts.unread,
             bounds: parts.bounds,
             pace: parts.pace,
             is_trusting: parts.is_trusting,
@@ -115,7 +118,7 @@ impl Actor {
             pending: Vec::new(),
             pending_bytes: 0,
             done: Done::default(),
-            done_since: None,
+            telling: Telling::default(),
             leaving: HashSet::new(),
             withdrawn: HashSet::new(),
             adopt,
@@ -179,8 +182,8 @@ impl Actor {
         }
         self.agenda.wake(Instant::now());
         self.send();
-        if !self.done.is_empty() {
-            self.done_since.get_or_insert_with(Instant::now);
+        if !self.done.is_empty() && self.telling == Telling::Gathered(None) {
+            self.telling = Telling::Gathered(Some(Instant::now()));
         }
         self.ask();
         self.show();
@@ -206,7 +209,7 @@ impl Actor {
             now + left.unwrap_or_default().min(LONGEST_SLEEP)
         });
         let store = self.errand.rest().filter(|rest| *rest > now);
-        let told = self.done_since.map(|since| since + keeping::GATHERED);
+        let told = self.telling.since().map(|since| since + keeping::GATHERED);
         let store = store.or(told).filter(|_| self.errand.is_free());
         rest.into_iter().chain(end).chain(store).min()
     }

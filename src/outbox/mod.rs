@@ -88,6 +88,8 @@ pub struct Parts {
     pub others: Others,
     /// Signs what is kept, and judges it.
     pub seal: Option<Seal>,
+    /// What becomes of letters in the store that cannot be read.
+    pub unread: Unread,
     /// How much.
     pub bounds: Bounds,
     /// How often.
@@ -96,6 +98,15 @@ pub struct Parts {
     pub gate: Option<Gate>,
     /// Takes everything that was sent as confirmed: a fault that tests must find.
     pub is_trusting: bool,
+}
+
+/// What becomes of letters that cannot be read: they are not signed, as they should be, or another version has written them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// They are dropped, and told.
+    Dropped,
+    /// They stay: whoever is to send them may have the key.
+    Spared,
 }
 
 /// Holds letters back until their answers can be heard.

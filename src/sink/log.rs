@@ -99,6 +99,8 @@ impl Log {
             }
         }
         Self::tell_repeats(self.repeated.drain());
+        // The process may end before the thread does.
+        stderr::flush();
     }
 
     /// Writes the lines that wait. Standard output may be closed; then there is nobody to tell.

@@ -5,8 +5,8 @@ use std::io;
 
 use crate::unix::pipe::write_patiently;
 
-/// Bytes of records that are written at once.
-const ENOUGH: usize = 16 << 10;
+/// Bytes of records that are written at once, at most, unless a single one has more: what a pipe takes as a whole.
+const ENOUGH: usize = 4 << 10;
 
 thread_local! {
     /// What waits to be written; none on a thread that does not gather.
@@ -34,7 +34,7 @@ impl Drop for Waiting {
     }
 }
 
-/// From now on the calling thread's lines are gathered: until 16 KiB of them wait, it calls [`flush`], or ends.
+/// From now on the calling thread's lines are gathered: until 4 KiB of them wait, it calls [`flush`], or ends.
 pub fn gather() {
     gather_for(write_now);
 }
@@ -49,6 +49,9 @@ fn gather_for(write: fn(&[u8])) {
 /// nobody to tell.
 pub fn write(lines: &[u8]) {
     let is_gathered = with_waiting(|waiting| {
+        if waiting.lines.len() + lines.len() > ENOUGH {
+            waiting.write();
+        }
         waiting.lines.extend_from_slice(lines);
         if waiting.lines.len() >= ENOUGH {
             waiting.write();

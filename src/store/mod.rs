@@ -141,8 +141,9 @@ pub trait Store: Send + Sync {
         room: Room,
     ) -> Reply<'_, Vec<Posted>> {
         Box::pin(async move {
-            self.unpost(done).await?;
-            self.post(owner, messages, room).await
+            // Both are on their way at once: nothing that is asked for later, once nobody waits for this, comes between them.
+            let (left, posted) = tokio::join!(self.unpost(done), self.post(owner, messages, room));
+            left.and(posted)
         })
     }
 

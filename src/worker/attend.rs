@@ -188,9 +188,11 @@ impl Attendant {
             }
             None => return self.give_back(reporter, "its start could not be reported").await,
         }
-        self.turn.begin();
         let reason = match self.context.executor.carry_out(run).await {
-            Some(Ok(_)) => return self.follow(reporter, is_heard).await,
+            Some(Ok(_)) => {
+                self.turn.begin();
+                return self.follow(reporter, is_heard).await;
+            }
             Some(Err(skip)) => skip.to_string(),
             None => "the worker is about to end".to_owned(),
         };

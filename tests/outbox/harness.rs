@@ -7,7 +7,7 @@ use cronkeep::clock::{Clock as _, SystemClock};
 use cronkeep::event::{Bus, Event, RunId};
 use cronkeep::job::{JobId, JobKey};
 use cronkeep::message::{Message, Properties};
-use cronkeep::outbox::{Bounds, Letter, Others, Outbox, Pace, Parts};
+use cronkeep::outbox::{Bounds, Letter, Others, Outbox, Pace, Parts, Unread};
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::{Address, Handle, Store, Waiting, Which, open};
 use jiff::Timestamp;
@@ -77,6 +77,7 @@ impl Bench {
             replica: "me".to_owned(),
             others: Others::Nobody,
             seal: None,
+            unread: Unread::Dropped,
             bounds: Bounds::default(),
             pace: pace(),
             gate: None,

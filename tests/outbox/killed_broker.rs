@@ -9,7 +9,7 @@ use cronkeep::broker::{Address, Broker, Options, Publish as _, Standing};
 use cronkeep::clock::SystemClock;
 use cronkeep::event::{Bus, Event};
 use cronkeep::message::Message;
-use cronkeep::outbox::{Bounds, Letter, Others, Outbox, Pace, Parts};
+use cronkeep::outbox::{Bounds, Letter, Others, Outbox, Pace, Parts, Unread};
 use cronkeep::store::open::{Access, Opening};
 use cronkeep::store::{Address as StoreAddress, Handle, open};
 use tokio::task::JoinSet;
@@ -96,6 +96,7 @@ fn send(
             replica: "me".to_owned(),
             others: Others::Nobody,
             seal: None,
+            unread: Unread::Dropped,
             bounds: Bounds::default(),
             pace: Pace::default(),
             gate: None,

@@ -1,7 +1,7 @@
 //! What the store returns is believed only as far as it is signed, where there is a key.
 
 use cronkeep::broker::Delivery;
-use cronkeep::outbox::{Others, Outbox, Parts};
+use cronkeep::outbox::{Others, Outbox, Parts, Unread};
 use cronkeep::store::seal::Seal;
 use cronkeep::store::{Done, Room, Waiting, Which};
 
@@ -71,5 +71,25 @@ fn what_was_put_there_by_somebody_else_is_told_once_and_never_sent() {
         let mut ids = bench.broker.ids();
         ids.sort();
         assert_eq!(ids, ["good", "new"]);
+    });
+}
+
+#[test]
+fn whoever_sends_nothing_leaves_alone_what_he_cannot_read() {
+    block_on(async {
+        let mut bench = Bench::new(Broker::new());
+        bench.broker.stand(down());
+        let (outbox, task) = Outbox::start(bench.parts());
+        outbox.accept(letter("unsigned", None)).await.unwrap();
+        task.abort();
+        let _ = task.await;
+        bench.events();
+        let seal = Some(seal(b"0123456789abcdef"));
+        let parts = Parts { seal, unread: Unread::Spared, ..bench.parts() };
+        let (outbox, _task) = Outbox::start(parts);
+        assert!(outbox.look().await.unwrap().is_empty());
+        assert!(outbox.flush(LONG).await);
+        assert_eq!(bench.kept().await.len(), 1);
+        assert_eq!(bench.events(), Vec::<String>::new());
     });
 }

@@ -279,10 +279,11 @@ impl Actor {
                 self.handed_on = Some(news);
                 let _ = recovered.send(Recovered { number: self.number, ..came });
             }
+            // At once: an edit that comes before it would be taken for what the image has brought along.
+            self.write_kinships(marks).await;
             if snapshot.as_ref().map_or(stored.bytes.len(), size) >= LARGE {
                 self.wait_for_load().await;
             }
-            self.write_kinships(marks).await;
             let version = stored.version;
             let (snapshot, last) = match snapshot {
                 None => {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::errand::Told;
 use super::super::item::{self, Item, Pending};
-use super::super::{Refused, form};
+use super::super::{Refused, Unread, form};
 use super::Actor;
 use crate::broker::Delivery;
 use crate::event::Event;
@@ -25,6 +25,31 @@ const POST_BYTES: u64 = 8 << 20;
 const GATHER: usize = 512;
 pub(super) const GATHERED: Duration = Duration::from_millis(20);
 
+/// When the store is told what it is to keep no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// With what it is to keep, or once much has gathered, or enough time has passed since the first of it.
+    Gathered(Option<Instant>),
+    /// Before all else: it took neither when it was asked for both.
+    First,
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Telling::Gathered(None)
+    }
+}
+
+impl Telling {
+    /// Since when the oldest waits.
+    pub(super) fn since(self) -> Option<Instant> {
+        match self {
+            Telling::Gathered(since) => since,
+            Telling::First => None,
+        }
+    }
+}
+
 impl Actor {
     /// Asks the store for what is needed most, if it is not being asked.
     pub(super) fn ask(&mut self) {
@@ -35,7 +60,11 @@ impl Actor {
         if !self.errand.is_free() || (rests && !is_awaited) {
             return;
         }
-        if self.is_loaded && !self.pending.is_empty() {
+        // Where there is no room for both, what goes makes some.
+        if self.telling == Telling::First && !self.done.is_empty() {
+            let done = self.take_done();
+            self.errand.unpost(done);
+        } else if self.is_loaded && !self.pending.is_empty() {
             let mut bytes = 0;
             let fits = |pending: &&Pending| {
                 bytes += pending.size;
@@ -65,13 +94,13 @@ impl Actor {
 
     /// Whether the store is to be told what is done.
     fn is_to_be_told(&self) -> bool {
-        let is_late = self.done_since.is_some_and(|since| since.elapsed() >= GATHERED);
+        let is_late = self.telling.since().is_some_and(|since| since.elapsed() >= GATHERED);
         let is_awaited = is_late || self.discards.is_awaited() || self.agenda.flying() == 0;
         !self.done.is_empty() && (is_awaited || self.done.len() >= GATHER)
     }
 
     fn take_done(&mut self) -> Done {
-        self.done_since = None;
+        self.telling = Telling::default();
         std::mem::take(&mut self.done)
     }
 
@@ -112,7 +141,12 @@ impl Actor {
             Told::Posted(pending, done, answer) => {
                 match &answer {
                     Ok(_) => self.left(&done),
-                    Err(error) => self.stays(done, error),
+                    Err(error) => {
+                        if !done.is_empty() {
+                            self.telling = Telling::First;
+                        }
+                        self.stays(done, error);
+                    }
                 }
                 self.posted(pending, answer);
             }
@@ -196,6 +230,7 @@ impl Actor {
                     let size = row.bytes.len() as u64;
                     self.add(Item::new(letter, accepted, size), row.order);
                 }
+                Err(_) if self.unread == Unread::Spared => {}
                 Err(reason) => {
                     self.leaving.insert(row.id.clone());
                     self.done.dropped.push(row.id.clone());

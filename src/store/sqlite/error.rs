@@ -19,7 +19,17 @@ impl<T> SqlResult<T> for rusqlite::Result<T> {
             };
             let Some(code) = error.sqlite_error_code() else {
                 // A value of a type that no version of ours has put there.
-                return StoreError::Corrupt(text);
+                return match error {
+                    // A statement of ours that is wrong says nothing about the file.
+                    rusqlite::Error::InvalidParameterCount(..)
+                    | rusqlite::Error::InvalidParameterName(_)
+                    | rusqlite::Error::InvalidColumnIndex(_)
+                    | rusqlite::Error::InvalidColumnName(_)
+                    | rusqlite::Error::ToSqlConversionFailure(_)
+                    | rusqlite::Error::ExecuteReturnedResults
+                    | rusqlite::Error::MultipleStatement => StoreError::Refused(text),
+                    _ => StoreError::Corrupt(text),
+                };
             };
             match code {
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt(text),
@@ -48,5 +58,21 @@ pub(super) fn of_file(error: StoreError, path: &std::path::Path) -> StoreError {
         StoreError::Refused(text) => StoreError::Refused(named(text)),
         StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
         newer @ StoreError::Newer { .. } => newer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, params};
+
+    use super::*;
+
+    #[test]
+    fn a_statement_that_is_wrong_says_nothing_about_the_file() {
+        let connection = Connection::open_in_memory().unwrap();
+        let too_many = connection.execute("SELECT ?1", params![1, 2]).told();
+        assert!(matches!(too_many, Err(StoreError::Refused(_))), "{too_many:?}");
+        let rows = connection.query_row("SELECT 'text'", [], |row| row.get::<_, i64>(0)).told();
+        assert!(matches!(rows, Err(StoreError::Corrupt(_))), "{rows:?}");
     }
 }

@@ -128,7 +128,7 @@ pub(super) fn put(
     let update_open = "UPDATE runs SET name = ?5, due_at = ?6, due_civil = ?7, last_at = ?8, last_civil = ?9, count = ?10, trigger = ?11, \
         queued = ?12, started = ?13, ended = ?14, exit = ?16, signal = ?17, reason = ?18, \
         user_cpu = ?19, system_cpu = ?20, max_rss_kib = ?21, replica = ?22, output_bytes = ?23, pid = ?24, \
-        pid_start = ?25 \
+        pid_start = ?25, worker = ?26 \
         WHERE run = ?1 AND attempt = ?2 AND job = ?3 AND occurrence = ?4 \
         AND outcome IS NULL AND ?15 IS NULL";
     let update = if record.outcome.is_some() { update } else { update_open };
