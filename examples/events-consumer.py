@@ -39,8 +39,9 @@ def main():
     asked = parser.parse_args()
 
     channel = pika.BlockingConnection(pika.URLParameters(asked.url)).channel()
-    channel.exchange_declare(asked.exchange, exchange_type="topic", durable=True)
     channel.queue_declare(asked.queue, durable=True)
+    # What is published between this and the bindings is nobody's.
+    channel.exchange_declare(asked.exchange, exchange_type="topic", durable=True)
     for binding in asked.bindings or ["#"]:
         channel.queue_bind(asked.queue, asked.exchange, binding)
     channel.basic_qos(prefetch_count=100)

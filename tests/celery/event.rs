@@ -4,12 +4,14 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::client::{ask, told};
-use crate::harness::Crond;
+use crate::harness::{Crond, PATIENCE};
 use crate::worker::{python, root, stage};
 
 /// Validates each JSON text of its standard input, one a line, with the schema in its first argument.
@@ -35,11 +37,11 @@ const CRONTAB: &str = "\
 /// The consumer of events among the examples, as it runs.
 struct Consumer {
     child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    lines: Receiver<String>,
 }
 
 impl Consumer {
-    /// Consumes these events, and waits until its queue is bound.
+    /// Consumes these events.
     fn start(python: &Path, url: &str, exchange: &str, words: &[&str]) -> Self {
         let mut child = Command::new(python)
             .arg(root().join("examples/events-consumer.py"))
@@ -49,12 +51,14 @@ impl Consumer {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let printed = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (line, lines) = mpsc::channel();
+        std::thread::spawn(move || printed.map_while(Result::ok).try_for_each(|it| line.send(it)));
         Consumer { child, lines }
     }
 
     fn line(&mut self) -> String {
-        self.lines.next().expect("the consumer goes on").unwrap()
+        self.lines.recv_timeout(PATIENCE).expect("the consumer prints a line")
     }
 
     /// Events as they are, up to and including one of this name.
@@ -178,17 +182,20 @@ fn a_consumer_hears_of_the_life_of_jobs_and_the_schema_allows_all_of_it() {
 #[test]
 fn a_binding_chooses_events_and_the_consumer_prints_them_in_words() {
     let Some(stage) = stage() else { return };
-    let url = stage.rabbit.url();
-    let mut consumer = Consumer::start(
-        &python().unwrap(),
-        &url,
-        "chosen",
-        &["job.failed.#", "job.executed.greet"],
-    );
+    let vhost = stage.rabbit.vhost();
+    let url = vhost.url();
+    vhost.declare_queue("chosen", "");
+    let bindings = ["job.failed.#", "job.executed.greet"];
+    let mut consumer = Consumer::start(&python().unwrap(), &url, "chosen", &bindings);
+    // What comes between the exchange and its bindings is nobody's.
+    let deadline = Instant::now() + PATIENCE;
+    while vhost.count("chosen", "consumers") == 0 {
+        assert!(Instant::now() < deadline, "the consumer consumes");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
     let crond = Crond::new().env("CRONKEEP_AMQP", &url).arg("--events").arg("chosen");
     let crond = crond.crontab(CRONTAB).start();
     crond.wait_for_socket();
-    // Until the consumer has declared it the exchange is missing; nothing is lost meanwhile.
     told(&crond, &["run", "greet"]);
     let line = consumer.line();
     assert!(line.contains(" job.executed greet ") && line.ends_with("succeeded"), "{line}");
