@@ -18,7 +18,6 @@ use super::newest::Newest;
 use super::{Accepted, Batch, Concerns, FromMemory, Recovered};
 use crate::args::RecoverArg;
 use crate::config::Config;
-use crate::crontab::Dialect;
 use crate::daemon::standing::Key;
 use crate::event::{Bus, Event};
 use crate::store::recovery::{Kinship, Mode, Snapshot};
@@ -479,13 +478,6 @@ impl Actor {
             *told = concerns;
             changed
         });
-    }
-}
-
-impl Ground {
-    /// The rules by which a crontab is read.
-    fn dialect(&self, key: &Key) -> Dialect {
-        self.places.get(key.0).map_or_else(Dialect::system, |it| it.dialect(&key.1))
     }
 }
 

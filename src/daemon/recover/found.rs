@@ -72,6 +72,11 @@ impl Ground {
         all
     }
 
+    /// The rules by which a crontab is read.
+    pub(super) fn dialect(&self, key: &Key) -> Dialect {
+        self.places.get(key.0).map_or_else(Dialect::system, |it| it.dialect(&key.1))
+    }
+
     fn look(
         &self,
         key: Key,
