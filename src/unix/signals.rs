@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use signal_hook::iterator::backend::{Pending, SignalDelivery};
 use signal_hook::iterator::exfiltrator::SignalOnly;
 use tokio::net::UnixStream as Readable;
@@ -31,7 +31,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to receive `signals`. Needs to be called inside a tokio runtime.
+    /// Begins to receive `signals`. Needs to be called inside a tokio runtime, and while no other thread runs that could
+    /// be sent them: one that comes meanwhile is held back on this thread only.
     ///
     /// # Errors
     /// No descriptor is left, or one of the signals cannot be received (`SIGKILL`, `SIGSTOP`).
@@ -45,7 +46,12 @@ impl Signals {
         read.set_nonblocking(true)?;
         let readable = Readable::from_std(read.try_clone()?)?;
         let numbers = signals.iter().map(|&signal| signal as i32);
-        let mut delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers)?;
+        // Between the kernel's knowing a handler and the handler's knowing what to do, a signal would be lost.
+        let before =
+            SigSet::from_iter(signals.iter().copied()).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers);
+        before.thread_set_mask()?;
+        let mut delivery = delivery?;
         super::spawn::handlers_changed();
         let pending = delivery.pending();
         Ok(Signals { delivery, pending, readable })

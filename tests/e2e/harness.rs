@@ -276,7 +276,12 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("the daemon is ours") {
                 break status;
             }
-            assert!(Instant::now() < deadline, "still running; seen: {:#?}", self.tail());
+            assert!(
+                Instant::now() < deadline,
+                "still running: {:#?}; seen: {:#?}",
+                threads(self.pid()),
+                self.seen()
+            );
             std::thread::park_timeout(Duration::from_millis(5));
         };
         while let Ok(event) = self.events.recv_timeout(Duration::from_millis(200)) {
@@ -304,6 +309,28 @@ impl Running {
         let skip = self.seen.len().saturating_sub(30);
         self.seen.iter().skip(skip).map(Value::to_string).collect()
     }
+}
+
+/// What each thread of a process and of its children waits for in the kernel, for whoever reads why a test failed.
+fn threads(process: Pid) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut told = Vec::new();
+    for task in tasks.map(|task| task.path()) {
+        let read = |name| fs::read_to_string(task.join(name)).unwrap_or_default();
+        let of = |name: &str| read("status").lines().filter(|it| it.starts_with(name)).collect();
+        let (signals, pending): (String, String) = (of("SigCgt"), of("ShdPnd"));
+        let (name, at, call) = (read("comm"), read("wchan"), read("syscall"));
+        told.push(format!(
+            "{} {}: {at}, system call {}; {signals}; {pending}",
+            task.display(),
+            name.trim(),
+            call.trim()
+        ));
+        for child in read("children").split_whitespace() {
+            told.extend(child.parse().map(Pid::from_raw).iter().flat_map(|&child| threads(child)));
+        }
+    }
+    told
 }
 
 impl Drop for Running {

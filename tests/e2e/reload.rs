@@ -136,7 +136,8 @@ fn a_mebibyte_of_comments_is_read() {
     let before = most_memory(&crond);
     crond.write(&format!("{comments}* * * * * * echo last\n"));
     crond.expect_where("run.output", |event| event["line"] == "last");
-    let grown = most_memory(&crond) - before;
+    // The kernel counts in batches: the most may be told lower than it was told before.
+    let grown = most_memory(&crond).saturating_sub(before);
     assert!(grown < 16 * 1024, "it took {grown} KiB more");
     crond.stop();
 }
