@@ -4,8 +4,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::store::{SCHEMA, StoreError};
 
-const WRONG_PASSWORD: &str = "it does not know this user and password, or asks for none: the URL is redis://USER:PASSWORD@HOST, with \
-     characters such as @ and / written as %40 and %2F";
+const WRONG_PASSWORD: &str = "it does not know this user and password, or asks for none (in the URL @ and / are written as %40 and %2F)";
 
 /// What is wrong, for an error of the library.
 pub(super) fn told(error: &RedisError) -> StoreError {
