@@ -190,8 +190,11 @@ def store_verdicts(results, out):
             out.add(f"recovery of {jobs} jobs from {store}, to in force", target, words, ours, "ms",
                     [("Python service", service)], phase="recovery")
     micro = results.get("micro", {})
-    if recorded := micro.get("store / live_1000"):
-        out.add("1 000 runs recorded: start, process, end, output", 1, "1 s", recorded / 1e9, "s", [])
+    # The whole life of a run is measured since later.
+    for name, words in (("live_1000", "runs recorded: start, process, end, output"), ("record_1000", "ended runs recorded")):
+        if recorded := micro.get(f"store / {name}"):
+            out.add(f"1 000 {words}", 1, "1 s", recorded / 1e9, "s", [])
+            break
     for row in results.get("claim", []):
         if row["burst"] == 1000 and "end_us" in row:
             spent = sum(row[what]["median"] for what in ("claim_us", "start_us", "end_us")) / 1e6
