@@ -1,4 +1,5 @@
 //! The ways to a Redis: what a URL may say leads where it says, and a burst goes there and back once.
+#![expect(clippy::disallowed_methods, reason = "a test waits for its sentinel as any parent does")]
 
 use std::fs;
 use std::net::TcpListener;
