@@ -63,6 +63,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS seconds (nightly toolchain and cargo-
 bench: ## measure, beside Debian's cron, busybox's crond and the Python service, and write docs/performance.md: as root, 40 minutes
 	tests/tools.sh bench
 	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --bench claim --bench message --no-run
 	mkdir -p target/bench
 	$(CARGO) bench --locked --bench language --bench calendar --bench table --bench store > target/bench/micro.txt
 	benches/end_to_end.py --micro target/bench/micro.txt

@@ -1,4 +1,4 @@
-//! How long a burst waits for its claims, and for its starts, on a Redis of the bench's own.
+//! How long a burst waits for its claims and for its starts, and how long its ends take, on a Redis of the bench's own.
 //!
 //! For people and for `benches/report.py`: one line of JSON. Run with `cargo bench --bench claim`.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up cannot go on")]
@@ -30,11 +30,12 @@ fn main() {
     for (link, url) in [("tcp", server.url()), ("socket", server.unix_url())] {
         let store = Scripts::new(&url, link);
         for burst in [1, 100, 1_000] {
-            let [claims, starts] = runtime.block_on(measure(&store, burst));
+            let [claims, starts, ends] = runtime.block_on(measure(&store, burst));
             println!(
-                "{{\"bench\":\"claim\",\"link\":\"{link}\",\"burst\":{burst},{},{}}}",
+                "{{\"bench\":\"claim\",\"link\":\"{link}\",\"burst\":{burst},{},{},{}}}",
                 numbers("claim", claims),
-                numbers("start", starts)
+                numbers("start", starts),
+                numbers("end", ends)
             );
         }
     }
@@ -47,12 +48,12 @@ fn numbers(name: &str, mut spans: Vec<Duration>) -> String {
     format!("\"{name}_us\":{{\"median\":{},\"p99\":{},\"max\":{}}}", at(50), at(99), at(100))
 }
 
-async fn measure(store: &Scripts, burst: u32) -> [Vec<Duration>; 2] {
+async fn measure(store: &Scripts, burst: u32) -> [Vec<Duration>; 3] {
     let lease = Lease { replica: format!("bench-{burst}"), fencing: 0 };
     let expiry = Duration::from_secs(3600);
     let beat = Beat { lease, expiry, alone: true, ..Beat::default() };
     let lease = store.beat(beat).await.unwrap().lease;
-    let (mut claiming, mut starting) = (Vec::new(), Vec::new());
+    let [mut claiming, mut starting, mut ending] = [const { Vec::new() }; 3];
     for round in 0..ROUNDS {
         let at = Timestamp::now() + Duration::from_secs(60 * round as u64);
         let mark = Mark { generation: 0, at, civil: TimeZone::UTC.to_datetime(at) };
@@ -86,11 +87,14 @@ async fn measure(store: &Scripts, burst: u32) -> [Vec<Duration>; 2] {
         // They end, so that lists stay as short as those of a daemon.
         let ends =
             starts.iter().map(|start| cronkeep::store::Write::Run(Box::new(ended(start, &lease))));
-        store.write(ends.collect()).await.unwrap();
+        let ends = ends.collect();
+        let began = Instant::now();
+        store.write(ends).await.unwrap();
+        ending.push(began.elapsed());
     }
     // The next burst is alone again.
     store.beat(Beat { lease, expiry, leaving: true, ..Beat::default() }).await.unwrap();
-    [claiming, starting]
+    [claiming, starting, ending]
 }
 
 fn ended(start: &Start, lease: &Lease) -> cronkeep::store::RunRecord {

@@ -15,7 +15,7 @@ MS = 1e6
 # A page of the history, as `cronkeep history` prints it when nothing is said.
 PAGE = 50
 # Where benches/store.rs leaves a store with many runs.
-LARGE = daemon.REPOSITORY / "target" / "tmp" / "bench-store" / "cronkeep.db"
+LARGE = daemon.TARGET / "tmp" / "bench-store" / "cronkeep.db"
 PYTHON = daemon.REPOSITORY / "target" / "tools" / "python" / "bin" / "python"
 # The service is described in a document that is not ours to hand on.
 SERVICE = Path(os.environ.get("CRONKEEP_SEED", daemon.REPOSITORY.parent / "shared" / "seed"))
@@ -160,7 +160,8 @@ def recovery(quick, folder):
     for turn in range(1 if quick else 7):
         with Redis(folder / "redis") as redis:
             for name, options in stores(folder, redis).items():
-                (folder / "kept.db").unlink(missing_ok=True)
+                for file in folder.glob("kept.db*"):
+                    file.unlink()
                 with Kept(folder / "recovery", text_of(lines), *options) as first:
                     first.loaded()
                     first.settle()
@@ -203,7 +204,10 @@ def claim(_quick, _folder):
     """How long bursts wait for their claims and starts: benches/claim.rs, one line of JSON each."""
     command = ["cargo", "bench", "--quiet", "--locked", "--bench", "claim"]
     out = subprocess.run(command, cwd=daemon.REPOSITORY, capture_output=True, text=True, check=True).stdout
-    return [json.loads(line) for line in out.splitlines() if line.startswith('{"bench":"claim"')]
+    rows = [json.loads(line) for line in out.splitlines() if line.startswith('{"bench":"claim"')]
+    if not rows:
+        print(f"claims are not measured: {out.strip()}", flush=True)
+    return rows
 
 
 def redis_memory(quick, folder):

@@ -13,7 +13,7 @@ use cronkeep::event::{RunId, Trigger};
 use cronkeep::job::{JobId, JobKey};
 use cronkeep::schedule::Due;
 use cronkeep::store::open::{Access, Opening};
-use cronkeep::store::record::RecordedOutcome;
+use cronkeep::store::record::{Output, OutputLine, RecordedOutcome};
 use cronkeep::store::sqlite::{Bounds, Sqlite};
 use cronkeep::store::{Address, Lease, Mark, Query, RunRecord, Start, Store, Write};
 use divan::Bencher;
@@ -85,6 +85,29 @@ fn write(number: u32) -> Write {
     Write::Run(Box::new(record(number)))
 }
 
+fn start(number: u32) -> Start {
+    let RunRecord { run, key, name, due, .. } = record(number);
+    let (mark, trigger) = (Mark::of(due, 0), Trigger::Schedule);
+    Start { run, attempt: 1, key, name, mark, trigger, queued: due.at }
+}
+
+/// The record of a run that goes on, with its process.
+fn begun(number: u32) -> Write {
+    let record = RunRecord { ended: None, outcome: None, exit: None, ..record(number) };
+    Write::Run(Box::new(RunRecord { process: Some((4_711, 17)), ..record }))
+}
+
+/// Three lines that a run printed.
+fn output(number: u32) -> Write {
+    let line = |part: u32| OutputLine {
+        is_error: false,
+        detached: false,
+        bytes: format!("part {part} of {number} is done").into_bytes(),
+    };
+    let output = Output { head: (0..3).map(line).collect(), ..Output::default() };
+    Write::Output(record(number).run, output)
+}
+
 /// A thousand starts in one transaction, in the way of a burst.
 #[divan::bench(max_time = 3)]
 fn start_1000(bencher: Bencher) {
@@ -95,11 +118,6 @@ fn start_1000(bencher: Bencher) {
         .counter(ItemsCount::new(1_000_u32))
         .with_inputs(|| {
             number += 1_000;
-            let start = |number| {
-                let RunRecord { run, key, name, due, .. } = record(number);
-                let (mark, trigger) = (Mark::of(due, 0), Trigger::Schedule);
-                Start { run, attempt: 1, key, name, mark, trigger, queued: due.at }
-            };
             (number..number + 1_000).map(start).collect::<Vec<_>>()
         })
         .bench_local_values(|starts| done(store.start(Lease::default(), starts)));
@@ -124,6 +142,36 @@ fn record_1000(bencher: Bencher) {
         .bench_local_values(|halves: [Vec<Write>; 2]| {
             for half in halves {
                 done(store.write(half));
+            }
+        });
+}
+
+/// The lives of a thousand runs that print something, from the start to the end, in batches as the daemon writes them, at the
+/// bound of what is kept.
+#[divan::bench(max_time = 3)]
+fn live_1000(bencher: Bencher) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), 20_000);
+    for first in (0..20_000).step_by(1_000) {
+        done(store.write((first..first + 1_000).map(write).collect()));
+    }
+    let mut number = 20_000;
+    bencher
+        .counter(ItemsCount::new(1_000_u32))
+        .with_inputs(|| {
+            number += 1_000;
+            [number..number + 500, number + 500..number + 1_000].map(|half| {
+                let starts: Vec<Start> = half.clone().map(start).collect();
+                let begun = half.clone().map(begun).collect::<Vec<Write>>();
+                let ended = half.flat_map(|number| [write(number), output(number)]);
+                (starts, begun, ended.collect::<Vec<Write>>())
+            })
+        })
+        .bench_local_values(|halves| {
+            for (starts, begun, ended) in halves {
+                done(store.start(Lease::default(), starts));
+                done(store.write(begun));
+                done(store.write(ended));
             }
         });
 }

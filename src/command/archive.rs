@@ -25,8 +25,10 @@ const PAGE: usize = 1_000;
 const LOOKED_AT: usize = 20_000;
 /// Letters of the end of a run's id that are enough to name it.
 const ENOUGH: usize = 4;
-/// So many digits of the end of an id are no other's: of what 40 bits can be.
-const ALONE: usize = 8;
+/// Digits of an id; what is longer is none.
+const LONGEST: usize = 26;
+/// The hours in which a run is looked for by the end of its id before it is looked for among all.
+const LATELY: [i64; 2] = [1, 24];
 
 /// A store that is only read.
 pub(super) struct Archive {
@@ -121,18 +123,23 @@ impl Archive {
         let mut named: BTreeSet<JobKey> = named.collect();
         if named.is_empty() {
             let loaded = self.ask(|store| store.load())?;
-            let all = runs.iter().map(|record| record.key).chain(loaded.jobs.into_keys());
+            let late: BTreeSet<JobKey> = runs.iter().map(|record| record.key).collect();
+            let all: BTreeSet<JobKey> =
+                late.iter().copied().chain(loaded.jobs.into_keys()).collect();
             let exact: Option<JobKey> = text.parse().ok();
-            let begins = |key: &JobKey| {
-                exact.map_or_else(|| key.digits().starts_with(text), |exact| exact == *key)
+            let begins = |key: &&JobKey| {
+                exact.map_or_else(|| key.digits().starts_with(text), |exact| exact == **key)
             };
-            named = all.filter(begins).collect();
+            named = all.iter().filter(begins).copied().collect();
             anyhow::ensure!(
                 named.len() <= 1,
                 "{:?} may be any of {} jobs; give more digits of the id",
                 escape(text.as_bytes()),
                 named.len()
             );
+            if named.is_empty() && exact.is_none() {
+                named = self.called(text, all.difference(&late))?;
+            }
         }
         anyhow::ensure!(
             !named.is_empty(),
@@ -143,33 +150,45 @@ impl Archive {
         Ok(named.into_iter().collect())
     }
 
+    /// Those of some jobs whose last run was of one of this name: jobs that have not run for long.
+    fn called<'a>(
+        &self,
+        name: &str,
+        jobs: impl Iterator<Item = &'a JobKey>,
+    ) -> anyhow::Result<BTreeSet<JobKey>> {
+        let mut called = BTreeSet::new();
+        for &key in jobs {
+            let (last, _) = self.runs_of(&Query { job: Some(key), ..everything(1) })?;
+            called
+                .extend(last.iter().filter(|record| record.name == name).map(|record| record.key));
+        }
+        Ok(called)
+    }
+
     /// The attempts of the run that `text` means, newest first: its id, or the end of it; none if there is no such run.
     ///
+    /// Most ask for a late one: of several whose ids end so it is one of the last hour, else of the last day; so it is found
+    /// without a look at all that is kept.
+    ///
     /// # Errors
-    /// Several may be meant.
+    /// Several of that time may be meant.
     pub(super) fn run(&self, text: &str) -> anyhow::Result<Vec<RunRecord>> {
         let end = text.to_ascii_uppercase();
-        if end.len() < ENOUGH || !end.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if !(ENOUGH..=LONGEST).contains(&end.len()) || !end.bytes().all(is_digit) {
             return Ok(Vec::new());
         }
-        // So much of an id is one run's alone: the first that is found is it, and most ask for a late one.
-        let spans: &[Option<i64>] =
-            if end.len() >= ALONE { &[Some(1), Some(24), None] } else { &[None] };
-        let mut found = Vec::new();
-        for hours in spans {
-            let since = hours.and_then(|hours| {
-                SystemClock.now().checked_sub(SignedDuration::from_hours(hours)).ok()
-            });
+        let now = SystemClock.now();
+        let lately = LATELY.map(|hours| now.checked_sub(SignedDuration::from_hours(hours)).ok());
+        for since in lately.into_iter().chain([None]) {
             let query = Query { id_end: Some(end.clone()), since, ..everything(PAGE) };
-            (found, _) = self.runs_of(&query)?;
+            let (mut found, _) = self.runs_of(&query)?;
             found.retain(|record| record.attempt > 0);
-            if !found.is_empty() {
-                break;
-            }
+            let Some(first) = found.first().map(|record| record.run) else { continue };
+            let is_one = found.iter().all(|record| record.run == first);
+            anyhow::ensure!(is_one, "several runs end in {text:?}: give more of the id");
+            return Ok(found);
         }
-        let is_one = found.iter().all(|record| record.run == found[0].run);
-        anyhow::ensure!(is_one, "several runs end in {text:?}: give more of the id");
-        Ok(found)
+        Ok(Vec::new())
     }
 
     fn ask<'a, T>(
@@ -186,6 +205,11 @@ impl Archive {
             }
         }
     }
+}
+
+/// Whether ids of runs may have it: a digit or capital letter but I, L, O and U.
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_digit() || byte.is_ascii_uppercase() && !b"ILOU".contains(&byte)
 }
 
 /// All runs, at most so many.

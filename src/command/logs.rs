@@ -15,7 +15,7 @@ use crate::control::shape::RunObject;
 use crate::exit::{ExitCode, UsageError};
 use crate::schedule::Zone;
 use crate::sink::record::escape;
-use crate::store::record::OutputLine;
+use crate::store::record::{OutputLine, RecordedOutcome};
 use crate::store::{Output, RunRecord};
 
 /// One thing that the daemon tells of a run.
@@ -27,6 +27,7 @@ struct Told {
     name: Option<String>,
     line: Option<String>,
     left_out: Option<u64>,
+    unknown: bool,
     ended: Option<RunObject>,
 }
 
@@ -63,27 +64,25 @@ pub(super) fn run(args: &LogsArgs, console: &mut Console<'_>) -> anyhow::Result<
 fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyhow::Result<()> {
     let archive = Archive::open(&args.store, console.host)?;
     let zone = default_zone(None, console.host).map_err(UsageError::from)?.zone;
-    let mut runs = match archive.jobs(&args.what) {
-        Ok(jobs) => {
-            let (runs, _) = archive.runs(&jobs, &everything(LOOKED_AT))?;
-            runs
-        }
+    let (mut runs, is_run) = match archive.jobs(&args.what) {
+        Ok(jobs) => (archive.runs(&jobs, &everything(LOOKED_AT))?.0, false),
         Err(error) => {
             let attempts = archive.run(&args.what)?;
             anyhow::ensure!(!attempts.is_empty(), error);
-            attempts
+            (attempts, true)
         }
     };
     // The last attempt of each run tells how it ended.
-    runs.retain(|record| record.attempt > 0 && record.started.is_some());
+    runs.retain(|record| record.attempt > 0 && (is_run || record.started.is_some()));
     runs.dedup_by_key(|record| record.run);
     let mut found = Vec::new();
     for record in runs {
         if found.len() == RUNS {
             break;
         }
-        if let Some(output) = archive.output(record.run)? {
-            found.push((record, output));
+        let output = archive.output(record.run)?;
+        if output.is_some() || is_run || is_unknown(&record) {
+            found.push((record, output.unwrap_or_default()));
         }
     }
     for (record, output) in found.iter().rev() {
@@ -92,6 +91,11 @@ fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyh
         }
     }
     Ok(())
+}
+
+/// Whether a run may have printed what nobody has kept: it had started, and its daemon died.
+fn is_unknown(record: &RunRecord) -> bool {
+    record.outcome == Some(RecordedOutcome::Lost) && record.started.is_some()
 }
 
 /// What a daemon would tell of a run.
@@ -113,6 +117,10 @@ fn told(record: &RunRecord, output: &Output, zone: &Zone) -> Vec<Value> {
         told.push(json!({ "run": run, "key": key, "name": name, "left_out": output.left_out }));
     }
     told.extend(output.tail.iter().map(line));
+    if told.is_empty() && is_unknown(record) {
+        let (key, name) = (record.key.to_string(), record.job_name());
+        told.push(json!({ "run": run, "key": key, "name": name, "unknown": true }));
+    }
     if record.outcome.is_some() {
         told.push(json!({ "run": run, "ended": RunObject::recorded(record, zone.rules()) }));
     }
@@ -140,7 +148,7 @@ impl Reader {
 
     fn write(&mut self, told: &Told, out: &mut dyn Write) -> io::Result<()> {
         if let Some(run) = &told.run
-            && (told.line.is_some() || told.left_out.is_some())
+            && (told.line.is_some() || told.left_out.is_some() || told.unknown)
             && self.run.as_deref() != Some(run)
         {
             let label = label(told.name.as_deref(), &told.key);
@@ -155,10 +163,16 @@ impl Reader {
             let lines = counted(usize::try_from(count).unwrap_or(usize::MAX), "line", "lines");
             self.remark(out, &format!("{lines} left out"))?;
         }
+        if told.unknown {
+            self.remark(out, "what it printed was not kept")?;
+        }
         if let Some(ended) = &told.ended {
             let words = escape(ended.reason.as_deref().unwrap_or("ended").as_bytes());
+            let is_lost = ended.outcome.as_deref() == Some(RecordedOutcome::Lost.name());
+            // Its record has the reason alone.
+            let before = if is_lost && !words.starts_with("lost") { "lost: " } else { "" };
             let label = label(ended.name.as_deref(), &ended.key);
-            self.remark(out, &format!("{label} run {} {words}", ended.run))?;
+            self.remark(out, &format!("{label} run {} {before}{words}", ended.run))?;
         }
         Ok(())
     }
@@ -183,6 +197,8 @@ mod tests {
             r#"{"run":"01A","ended":{"run":"01A","name":"job","reason":"succeeded"}}"#,
             r#"{"run":"01B","key":"k","name":"job","line":"\u001b[2J"}"#,
             r#"{"run":"01C","key":"k","name":"job","left_out":1}"#,
+            r#"{"run":"01D","key":"k","name":"job","unknown":true}"#,
+            r#"{"run":"01D","ended":{"run":"01D","name":"job","outcome":"lost","reason":"ended unobserved"}}"#,
         ];
         let (mut reader, mut out) = (Reader::default(), Vec::new());
         for line in told {
@@ -198,6 +214,9 @@ two
 ^[[2J
 -- job run 01C
 -- 1 line left out
+-- job run 01D
+-- what it printed was not kept
+-- job run 01D lost: ended unobserved
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -55,7 +55,7 @@ pub(super) fn run(args: &SnapshotArgs, console: &mut Console<'_>) -> anyhow::Res
     let handle = open(located, is_forget)?;
     let found = runtime
         .block_on(handle.snapshot(WITHIN))
-        .with_context(|| format!("the store {name} does not answer"))?;
+        .with_context(|| format!("failed to read the store {name}"))?;
     let Some(found) = found else {
         writeln!(console.err, "the store {name} has no snapshot for {namespace}")?;
         return Ok(ExitCode::Failure);

@@ -293,22 +293,20 @@ impl Replies {
         }
         match news {
             News::Output { left_out, lines } => {
-                let is_cut = run.id.at() < self.began && self.shelf().begin(&order);
-                let first = is_cut.then(|| (Stream::Stdout, CUT.into()));
-                for (stream, bytes) in first.into_iter().chain(told(left_out, lines)) {
-                    let permit = self.bus.room_for(bytes.len()).await;
-                    let (run, detached) = (Arc::clone(&run), false);
-                    self.bus.publish(Event::RunOutput(Line {
-                        run,
-                        stream,
-                        bytes,
-                        detached,
-                        permit,
-                    }));
+                if run.id.at() < self.began && self.shelf().begin(&order) {
+                    self.print(&run, Stream::Stdout, CUT.into()).await;
+                }
+                for (stream, bytes) in told(left_out, lines) {
+                    self.print(&run, stream, bytes).await;
                 }
             }
             News::Ended(ended) => {
-                self.shelf().begun.remove(&order);
+                let has_begun = self.shelf().begun.remove(&order);
+                // Nobody has lines that were all told to an earlier life, unless that has ended the run.
+                let is_cut = run.id.at() < self.began && !has_begun && ended.printed != Some(false);
+                if is_cut && !self.leaves.is_withdrawn(&order).await {
+                    self.print(&run, Stream::Stdout, CUT.into()).await;
+                }
                 self.bus.publish(Event::RunAmended(report::late(run, &worker, &ended)));
             }
             // Of one that was withdrawn it is recorded already what became of it.
@@ -319,6 +317,13 @@ impl Replies {
             }
             News::Asked { .. } | News::Started { .. } | News::Running => {}
         }
+    }
+
+    /// Tells a line of a run of which nobody waits for anything.
+    async fn print(&self, run: &Arc<Run>, stream: Stream, bytes: Vec<u8>) {
+        let permit = self.bus.room_for(bytes.len()).await;
+        let (run, detached) = (Arc::clone(run), false);
+        self.bus.publish(Event::RunOutput(Line { run, stream, bytes, detached, permit }));
     }
 
     /// Whether somebody waits for an order of this attempt.

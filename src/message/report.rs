@@ -98,6 +98,9 @@ pub struct Ended {
     pub system_us: u64,
     /// The largest resident set of any one process, KiB.
     pub max_rss_kib: u64,
+    /// Whether it has printed anything that was to be sent; none: the worker does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<bool>,
 }
 
 impl Report {
@@ -149,6 +152,7 @@ mod tests {
             News::Ended(Ended {
                 outcome: "killed".to_owned(),
                 signal: Some(9),
+                printed: Some(true),
                 ..Ended::default()
             }),
             News::Returned,
@@ -180,7 +184,7 @@ mod tests {
         assert!(text(running.clone()).ends_with(r#","news":{"kind":"running"}}"#));
         let lines = r#""news":{"kind":"output","left_out":[1,2],"lines":[[true,[97,255]]]}}"#;
         assert!(text(output.clone()).ends_with(lines), "{}", text(output));
-        let end = r#""news":{"kind":"ended","outcome":"killed","exit":null,"signal":9,"reason":null,"cause":null,"at":"1970-01-01T00:00:00Z","duration_ms":0,"user_us":0,"system_us":0,"max_rss_kib":0}}"#;
+        let end = r#""news":{"kind":"ended","outcome":"killed","exit":null,"signal":9,"reason":null,"cause":null,"at":"1970-01-01T00:00:00Z","duration_ms":0,"user_us":0,"system_us":0,"max_rss_kib":0,"printed":true}}"#;
         assert!(text(ended.clone()).ends_with(end), "{}", text(ended));
         let ask = r#""news":{"kind":"asked","expires":"1970-01-01T00:00:00Z","restarts":2}}"#;
         assert!(text(asked.clone()).ends_with(ask), "{}", text(asked));

@@ -37,7 +37,9 @@ impl Address {
         if REDIS.iter().any(|scheme| text.starts_with(scheme)) {
             return Ok(Address::Redis(text.to_owned()));
         }
-        Err("a store is sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET or memory:".into())
+        Err("a store is sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, \
+             redis+sentinel://HOST,HOST/MASTER or memory:"
+            .into())
     }
 
     /// Whether others may write to it whom nothing keeps out: a server without a password and without TLS.
@@ -63,18 +65,23 @@ impl Address {
 }
 
 impl fmt::Display for Address {
-    /// Without user and password.
+    /// Without user and password, and without the host where it is not certain which part that is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Address::Memory => f.write_str("memory:"),
             Address::Redis(url) => match url.split_once("://") {
                 Some((scheme, rest)) => {
-                    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-                    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-                    let slash = if rest.contains('/') { "/" } else { "" };
-                    let path = path.split(['?', '#']).next().unwrap_or_default();
-                    write!(f, "{scheme}://{host}{slash}{path}")
+                    let (place, more) =
+                        rest.find(['?', '#']).map_or((rest, ""), |at| rest.split_at(at));
+                    // A slash or a question mark in a password should be written otherwise, and is not always.
+                    let shown = match place.rsplit_once('@') {
+                        _ if scheme == "unix" => place,
+                        _ if more.contains('@') => "…",
+                        Some((_, place)) => place,
+                        None => place,
+                    };
+                    write!(f, "{scheme}://{shown}")
                 }
                 None => f.write_str("redis"),
             },
@@ -127,5 +134,17 @@ mod tests {
         let address = Address::parse("rediss://me:se@cret@host:6380/2?x=se#y").unwrap();
         assert_eq!(address.to_string(), "rediss://host:6380/2");
         assert_eq!(format!("{address:?}"), "rediss://host:6380/2");
+        for (text, shown) in [
+            // Characters that should have been written as % and two digits.
+            ("redis://:se/cret@host/0", "redis://host/0"),
+            ("redis://me:se?cret@host/0", "redis://…"),
+            ("redis://me:s@e#cret@host/0", "redis://…"),
+            ("redis://host/0?pass=se@cret", "redis://…"),
+            ("unix:///run/s?db=1&pass=se@cret", "unix:///run/s"),
+            ("redis+sentinel://:se/cret@a,b/m/0", "redis+sentinel://a,b/m/0"),
+            ("redis://host", "redis://host"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().to_string(), shown, "{text}");
+        }
     }
 }

@@ -236,7 +236,7 @@ impl Attendant {
         let (mut gathered, mut next_beat) = (None, Instant::now() + beat);
         let mut telling: Option<Telling> = None;
         let mut end: Option<report::Ended> = None;
-        let (mut is_last, mut is_ended) = (false, false);
+        let (mut is_last, mut is_ended, mut has_printed) = (false, false, false);
         loop {
             if telling.is_none() && is_heard {
                 let now = Instant::now();
@@ -265,6 +265,7 @@ impl Attendant {
                 biased;
                 word = self.words.recv() => match word {
                     Some(Word::Line(stream, bytes)) => {
+                        has_printed = true;
                         printed.push(stream, &bytes);
                         if printed.is_waiting() && gathered.is_none() {
                             gathered = Some(Instant::now() + GATHER);
@@ -272,6 +273,7 @@ impl Attendant {
                     }
                     Some(Word::Ended(ended)) => {
                         let mut told = run::ending(&ended);
+                        told.printed = Some(has_printed);
                         if is_ended && ended.cause == Some(Cause::Stopped) {
                             told.cause = Some(Cause::Stopped.to_string());
                         }

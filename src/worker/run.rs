@@ -82,6 +82,7 @@ pub(super) fn ending(ended: &Ended) -> report::Ended {
         user_us: whole(ended.usage.user.as_micros()),
         system_us: whole(ended.usage.system.as_micros()),
         max_rss_kib: ended.usage.max_rss_kib,
+        printed: None,
     }
 }
 
@@ -92,6 +93,7 @@ pub(super) fn not_started(reason: &str, at: Timestamp) -> report::Ended {
         outcome: outcome.name().to_owned(),
         reason: Some(reason.to_owned()),
         at,
+        printed: Some(false),
         ..report::Ended::default()
     }
 }

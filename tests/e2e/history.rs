@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::client::{ask, client, objects, refused, told};
 use crate::harness::{Crond, PATIENCE, Running};
+use crate::redis::Redis;
 
 /// Jobs that never come by themselves.
 const JOBS: &str = "\
@@ -22,6 +23,8 @@ const JOBS: &str = "\
 0 0 1 1 * seq 1 20000
 # cronkeep: name=again retries=1 retry-delay=10ms
 0 0 1 1 * exit 9
+# cronkeep: name=busy
+0 0 1 1 * i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; kill -9 $$
 ";
 
 /// The program as a reader of the store in a folder, where no daemon listens.
@@ -151,6 +154,75 @@ fn what_a_daemon_does_not_hold_any_more_is_read_from_the_store() {
     crond.stop();
 }
 
+/// Has the store of a daemon that has ended hold a run once more, under another id.
+fn copy(folder: &Path, run: &str, other: &str) {
+    let store = Connection::open(folder.join("state/cronkeep.db")).unwrap();
+    let sql = "CREATE TEMP TABLE one AS SELECT * FROM runs WHERE run = ?1";
+    store.execute(sql, [run]).unwrap();
+    store.execute("UPDATE one SET run = ?1", [other]).unwrap();
+    assert_eq!(store.execute("INSERT INTO runs SELECT * FROM one", []).unwrap(), 1);
+}
+
+#[test]
+fn of_runs_whose_ids_end_alike_a_late_one_is_meant_and_one_of_two_is_not_guessed() {
+    let crond = Crond::new().crontab(JOBS).start();
+    crond.wait_for_socket();
+    ask(&crond, &["run", "--wait", "backup"]);
+    let runs = history(&crond, &[], |runs| runs.len() == 1 && has_ended(runs));
+    let run = runs[0]["run"].as_str().unwrap();
+    let folder = crond.keep_folder();
+    crond.stop();
+    let logs = |what: &str| reader(folder.path(), &["logs", what]).output().unwrap();
+    // One of another year.
+    let older = format!("01ARZ3NDEK{}", &run[10..]);
+    copy(folder.path(), run, &older);
+    for length in [4, 6, 16, 26] {
+        let output = logs(&run[26 - length..].to_lowercase());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(run) && text.contains("saved\n"), "{length}: {text}");
+    }
+    let text = String::from_utf8(logs(&older).stdout).unwrap();
+    assert_eq!(text, format!("-- backup run {older} failed with exit code 3\n"));
+    // One of the same millisecond.
+    let other = if run.as_bytes()[19] == b'0' { '1' } else { '0' };
+    copy(folder.path(), run, &format!("{}{other}{}", &run[..19], &run[20..]));
+    let output = logs(&run[20..]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("give more of the id"), "{text}");
+    assert_eq!(logs(&run[19..]).status.code(), Some(0));
+    // What no id has is nothing that is looked for among runs.
+    assert_eq!(logs("bill").status.code(), Some(1));
+}
+
+#[test]
+fn a_job_that_has_not_run_for_long_is_found_by_its_name() {
+    let crond = Crond::new().crontab(JOBS).start();
+    crond.wait_for_socket();
+    ask(&crond, &["run", "--wait", "backup"]);
+    ask(&crond, &["run", "--wait", "quiet"]);
+    let runs = history(&crond, &[], |runs| runs.len() == 2 && has_ended(runs));
+    let folder = crond.keep_folder();
+    crond.stop();
+    let store = Connection::open(folder.path().join("state/cronkeep.db")).unwrap();
+    let sql = "CREATE TEMP TABLE one AS SELECT * FROM runs WHERE run = ?1";
+    store.execute(sql, [runs[0]["run"].as_str().unwrap()]).unwrap();
+    store.execute_batch("BEGIN").unwrap();
+    // More than the last runs in which names are looked for at first.
+    for number in 0..20_001_u32 {
+        let at = jiff::Timestamp::from_millisecond(4_000_000_000_000 + i64::from(number)).unwrap();
+        let run = cronkeep::event::RunId::new(at, u128::from(number)).to_string();
+        store.execute("UPDATE one SET run = ?1", [run]).unwrap();
+        store.execute("INSERT INTO runs SELECT * FROM one", []).unwrap();
+    }
+    store.execute_batch("COMMIT").unwrap();
+    let found = history_in(folder.path(), &["backup"], |_| true);
+    assert_eq!(found, runs[1..]);
+    let nobody = reader(folder.path(), &["history", "nobody"]).output().unwrap();
+    let text = String::from_utf8(nobody.stderr).unwrap();
+    assert!(text.contains("knows no job \"nobody\""), "{text}");
+}
+
 #[test]
 fn each_attempt_is_recorded() {
     let crond = Crond::new().crontab(JOBS).start();
@@ -160,6 +232,57 @@ fn each_attempt_is_recorded() {
     assert_eq!(runs[0]["run"], runs[1]["run"]);
     assert_eq!((&runs[0]["attempt"], &runs[1]["attempt"]), (&2.into(), &1.into()));
     crond.stop();
+}
+
+/// Of each store: as another process reads it while the daemon runs, after a kill of it, and after its next start.
+fn a_run_is_recorded_with_all_that_is_known_of_it(store: &[&str]) {
+    let start = |crond: Crond| {
+        let crond = store.iter().fold(crond.crontab(JOBS), |crond, word| crond.arg(*word)).start();
+        crond.wait_for_socket();
+        crond
+    };
+    let crond = start(Crond::new());
+    assert_eq!(ask(&crond, &["run", "--wait", "backup"]).status.code(), Some(3));
+    assert_eq!(ask(&crond, &["run", "--wait", "busy"]).status.code(), Some(128 + 9));
+    let read = |folder: &Path, fits: &dyn Fn(&[Value]) -> bool| history_in(folder, store, fits);
+    let runs = read(crond.folder(), &|runs| runs.len() == 2 && has_ended(runs));
+    let (busy, backup) = (&runs[0], &runs[1]);
+    assert_eq!((&busy["outcome"], &busy["signal"]), (&"killed".into(), &9.into()), "{busy}");
+    assert!(busy["exit"].is_null() && backup["signal"].is_null(), "{runs:?}");
+    assert!(busy["user_cpu_ms"].as_u64().unwrap() >= 5, "{busy}");
+    for run in &runs {
+        assert!(run["max_rss_kib"].as_u64().unwrap() > 100, "{run}");
+        assert!(run["system_cpu_ms"].is_u64(), "{run}");
+        let replica = run["replica"].as_str().unwrap();
+        assert!(replica.starts_with(&cronkeep::unix::identity::hostname()), "{run}");
+    }
+    let crond = crond.again(Signal::SIGKILL);
+    assert_eq!(read(crond.folder(), &|_| true), runs, "after a kill");
+    let crond = start(crond);
+    assert_eq!(read(crond.folder(), &|_| true), runs, "after a restart");
+    let arguments = [&["logs", "backup"], store].concat();
+    let output = reader(crond.folder(), &arguments).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let run = backup["run"].as_str().unwrap();
+    // Of two streams either may be read first.
+    let of = |first: &str, second: &str| {
+        let end = format!("-- backup run {run} failed with exit code 3");
+        format!("-- backup run {run}\n{first}\n{second}\n{end}\n")
+    };
+    assert!([of("saved", "oops"), of("oops", "saved")].contains(&text), "{text}");
+    crond.stop();
+}
+
+#[test]
+fn a_file_has_all_that_is_known_of_a_run() {
+    a_run_is_recorded_with_all_that_is_known_of_it(&[]);
+}
+
+#[test]
+fn a_redis_has_all_that_is_known_of_a_run() {
+    let Some(redis) = Redis::start() else { return };
+    let store = format!("--store={}", redis.url());
+    a_run_is_recorded_with_all_that_is_known_of_it(&[&store, "--namespace=history"]);
 }
 
 #[test]

@@ -82,6 +82,30 @@ fn where_only_the_python_service_was_its_rows_are_added_once() {
     assert_eq!(world.text(), text);
 }
 
+/// The Python service adds what it has cached once more with each start.
+#[test]
+fn three_restarts_and_three_new_containers_leave_every_byte_of_what_was_recovered() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    redis.set(
+        ROWS,
+        r#"[["0", "1", "1", "1", "*", "root", "true one"], ["5", "4", "1", "1", "*", "root", "date +%F"]]"#,
+    );
+    world.live();
+    let (text, cached) = (world.text(), redis.get(ROWS));
+    assert!(text.starts_with(IMAGE) && text.contains("date +\\%F # crond service "), "{text}");
+    for number in 0..6 {
+        if number >= 3 {
+            // Nothing but Redis is left.
+            let _ = fs::remove_dir_all(world.path("state"));
+            world.renew(IMAGE);
+        }
+        let events = world.live();
+        assert_eq!((world.text(), jobs(&events)), (text.clone(), 3), "{number}");
+        assert_eq!(redis.get(ROWS), cached, "{number}");
+    }
+}
+
 #[test]
 fn a_silent_redis_holds_up_the_start_for_two_seconds_and_is_recovered_from_when_it_is_back() {
     let Some(redis) = Redis::start() else { return };

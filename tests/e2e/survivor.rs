@@ -125,6 +125,16 @@ fn a_run_that_died_with_its_daemon_is_closed_as_lost() {
     until(|| loaded(&crond).open.is_empty());
     let kept = history(&crond);
     assert_eq!((&kept[0]["run"], &kept[0]["outcome"]), (&run.as_str().into(), &"lost".into()));
+    // That what it printed is missing is told where it would stand.
+    for what in ["sleeper", &run[20..]] {
+        let mut command = crate::client::client(&crond, &["logs", what]);
+        let output = command.env("CRONKEEP_STATE_DIR", crond.path("state")).output().unwrap();
+        let expected = format!(
+            "-- sleeper run {run}\n-- what it printed was not kept\n\
+             -- sleeper run {run} lost: the daemon died while it ran\n"
+        );
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
     let crond = crond.again(Signal::SIGTERM).start();
     let events = crond.stop();
     assert!(events.iter().all(|event| event["event"] != "run.lost"), "it is told once");

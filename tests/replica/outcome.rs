@@ -21,6 +21,8 @@ pub struct Outcome {
     pub missed: usize,
     /// Neither started nor listed.
     pub unlisted: Vec<Fire>,
+    /// Started, and listed as missed all the same.
+    pub both: Vec<Fire>,
     /// What a replica had claimed when it was struck, and another one started.
     pub take_overs: usize,
     /// Take-overs that the daemons told of.
@@ -79,14 +81,14 @@ fn records(service: &Service) -> Vec<RunRecord> {
     }
 }
 
-/// The outcome that is listed of each instant.
-fn listed(records: Vec<RunRecord>) -> BTreeMap<Fire, RecordedOutcome> {
-    let mut listed = BTreeMap::new();
+/// The outcomes that are listed of each instant.
+fn listed(records: Vec<RunRecord>) -> BTreeMap<Fire, Vec<RecordedOutcome>> {
+    let mut listed: BTreeMap<Fire, Vec<RecordedOutcome>> = BTreeMap::new();
     for record in records {
         let Some(outcome) = record.outcome else { continue };
         let job = record.key.id.to_string();
         let Some((end, count)) = record.range else {
-            listed.insert((job, record.due.at), outcome);
+            listed.entry((job, record.due.at)).or_default().push(outcome);
             continue;
         };
         // Only the job of each second has ranges here, or one of each minute has.
@@ -94,7 +96,7 @@ fn listed(records: Vec<RunRecord>) -> BTreeMap<Fire, RecordedOutcome> {
         let step = if count > 1 { span / i64::try_from(count - 1).unwrap() } else { 1 };
         for number in 0..i64::try_from(count).unwrap() {
             let at = record.due.at + SignedDuration::from_secs(number * step);
-            listed.insert((job.clone(), at), outcome);
+            listed.entry((job.clone(), at)).or_default().push(outcome);
         }
     }
     listed
@@ -125,10 +127,10 @@ impl Outcome {
                     .map(|at| ((*job).clone(), Timestamp::from_second(at).unwrap()))
             })
             .collect();
-        let is = |fire: &Fire, wanted| listed.get(fire) == Some(&wanted);
+        let is = |fire: &Fire, wanted| listed.get(fire).is_some_and(|all| all.contains(&wanted));
         let unstarted = || due.iter().filter(|fire| !starts.contains_key(*fire));
         let accounted = |fire: &&Fire| {
-            [RecordedOutcome::Lost, RecordedOutcome::Missed, RecordedOutcome::Skipped]
+            [RecordedOutcome::Lost, RecordedOutcome::Missed]
                 .into_iter()
                 .any(|outcome| is(fire, outcome))
         };
@@ -138,7 +140,16 @@ impl Outcome {
             started: due.iter().filter(|fire| starts.contains_key(*fire)).count(),
             twice: doubles(service),
             lost: unstarted().filter(|fire| is(fire, RecordedOutcome::Lost)).count(),
-            missed: unstarted().filter(|fire| is(fire, RecordedOutcome::Missed)).count(),
+            missed: unstarted()
+                .filter(|fire| {
+                    is(fire, RecordedOutcome::Missed) && !is(fire, RecordedOutcome::Lost)
+                })
+                .count(),
+            both: due
+                .iter()
+                .filter(|fire| starts.contains_key(*fire) && is(fire, RecordedOutcome::Missed))
+                .cloned()
+                .collect(),
             unlisted: unstarted().filter(|fire| !accounted(fire)).cloned().collect(),
             take_overs,
             told,

@@ -180,7 +180,7 @@ fn tell(seed: u64, soak: &Soak, outcome: &Outcome) {
         "{}",
         json!({
             "seed": seed, "due": outcome.due, "started": outcome.started, "twice": outcome.twice,
-            "lost": outcome.lost, "missed": outcome.missed, "unlisted": outcome.unlisted.len(),
+            "lost": outcome.lost, "missed": outcome.missed, "unlisted": outcome.unlisted.len(), "both": outcome.both.len(),
             "kills": counts.kills, "stops": counts.stops, "restarts": counts.restarts,
             "redis_restarts": counts.redis_restarts, "left": soak.service.left.len(),
             "take_overs": outcome.take_overs, "take_overs_told": outcome.told,
@@ -199,14 +199,17 @@ fn whatever_goes_wrong_nothing_is_started_twice_or_lost_unseen() {
     soak.settle();
     let outcome = Outcome::of(&soak.service, first, last);
     tell(seed, &soak, &outcome);
-    if !outcome.unlisted.is_empty() || outcome.twice > 0 {
+    if !outcome.unlisted.is_empty() || !outcome.both.is_empty() || outcome.twice > 0 {
         println!("unlisted: {:?}", outcome.unlisted.iter().take(20).collect::<Vec<_>>());
+        println!("both: {:?}", outcome.both.iter().take(20).collect::<Vec<_>>());
         keep(&soak);
     }
     assert!(outcome.started > 0);
     assert!(outcome.due > MANY, "{} instants are judged, and no full minute", outcome.due);
     assert_eq!(outcome.twice, 0, "started twice");
     assert_eq!(outcome.unlisted, [], "neither started nor listed");
+    assert_eq!(outcome.both, [], "started, and listed as missed");
+    assert_eq!(outcome.started + outcome.lost + outcome.missed, outcome.due);
     let counts = soak.service.counts;
     assert!(counts.kills > 0 && counts.stops > 0, "{counts:?}");
     assert!(outcome.take_overs > 0, "nothing was taken over");

@@ -22,6 +22,7 @@ mod run;
 mod server;
 mod snapshot;
 mod start;
+mod way;
 mod writer;
 
 /// The suite for one kind of store, as a module of its own.

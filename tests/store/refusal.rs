@@ -21,8 +21,9 @@ fn a_wrong_password_is_told() {
             format!("redis://nobody:wrong-secret@127.0.0.1:{port}"),
         ] {
             let error = told(&Scripts::new(&url, "default")).await;
-            let expected = "it does not know this user and password";
-            assert_eq!(error, StoreError::Refused(expected.to_owned()));
+            let StoreError::Refused(text) = error else { panic!("{error:?}") };
+            assert!(text.starts_with("it does not know this user and password"), "{text}");
+            assert!(!text.contains("secret"), "{text}");
         }
         let error = told(&Scripts::new(&format!("redis://127.0.0.1:{port}"), "default")).await;
         assert!(error.to_string().starts_with("it asks for a password"), "{error}");
@@ -35,8 +36,9 @@ fn a_password_where_none_is_asked_for_is_told() {
     with(server(), async |server| {
         let url = format!("redis://:secret@127.0.0.1:{}", server.redis.port());
         let error = told(&Scripts::new(&url, "default")).await;
-        assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
-        assert!(!error.to_string().contains("secret"), "{error}");
+        let StoreError::Refused(text) = error else { panic!("{error:?}") };
+        assert!(text.contains("or asks for none"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     });
 }
 

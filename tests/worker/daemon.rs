@@ -245,15 +245,16 @@ fn what_a_worker_reports_after_a_restart_of_the_daemon_takes_the_place_of_the_lo
     assert_eq!(sender.read("ran"), "ran\n");
 }
 
-#[test]
-fn what_a_run_had_printed_before_the_daemon_was_killed_is_told_to_be_missing() {
-    let Some(rabbit) = rabbit::shared() else { return };
-    let sender = Sender::new(rabbit);
+/// What `logs` has of a run at a worker once the daemon was killed beside it, lines about it left out. What it prints before the
+/// kill is `before`, and told.
+fn over_a_kill(command: &str, before: Option<&str>) -> Option<Vec<String>> {
+    let sender = Sender::new(rabbit::shared()?);
     let worker = sender.worker("worker").start();
-    let command = format!("echo before; {WAIT}");
-    let mut crond = daemon(&sender, "", &command).start();
+    let mut crond = daemon(&sender, "", command).start();
     let mut waiting = begin(&crond);
-    crond.expect_where("run.output", |event| event["line"] == "before");
+    if let Some(before) = before {
+        crond.expect_where("run.output", |event| event["line"] == before);
+    }
     sender.expect_file("ran", "ran\n");
     // What the broker has not heard to be told comes again.
     let queue = fs::read_to_string(crond.path("state").join("reply-queue")).unwrap();
@@ -264,17 +265,36 @@ fn what_a_run_had_printed_before_the_daemon_was_killed_is_told_to_be_missing() {
     }
     drop(crond.again(Signal::SIGKILL));
     drop(waiting.wait());
-    let crond = daemon(&sender, "", &command).start();
+    let crond = daemon(&sender, "", command).start();
     expect_history(&crond, &["lost"]);
     fs::write(sender.path().join("go"), "").unwrap();
     expect_history(&crond, &["succeeded"]);
     let logs = client(&crond, &["logs", "far"]).output().unwrap();
     let logs = String::from_utf8(logs.stdout).unwrap();
-    let printed: Vec<&str> = logs.lines().filter(|line| !line.starts_with("--")).collect();
-    let missing = "… what it printed before the daemon was started is not known …";
-    assert_eq!(printed, [missing, "done"], "{logs}");
     worker.stop();
     crond.stop();
+    Some(logs.lines().filter(|line| !line.starts_with("--")).map(str::to_owned).collect())
+}
+
+/// What stands where lines are missing.
+const CUT: &str = "… what it printed before the daemon was started is not known …";
+
+#[test]
+fn what_a_run_had_printed_before_the_daemon_was_killed_is_told_to_be_missing() {
+    let Some(printed) = over_a_kill(&format!("echo before; {WAIT}"), Some("before")) else {
+        return;
+    };
+    assert_eq!(printed, [CUT, "done"]);
+}
+
+#[test]
+fn it_is_told_of_a_run_that_prints_nothing_more_and_not_of_one_that_never_did() {
+    let silent = WAIT.replace("; echo done", "");
+    let command = format!("echo before; {silent}");
+    let Some(printed) = over_a_kill(&command, Some("before")) else { return };
+    assert_eq!(printed, [CUT]);
+    let Some(printed) = over_a_kill(&silent, None) else { return };
+    assert_eq!(printed, [""; 0]);
 }
 
 #[test]

@@ -43,10 +43,13 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
     let found = ground.find(&paths, &mut told);
     let rows = stored.seed_rows.as_deref().map(rows);
     let legacy = rows.as_ref().and_then(|rows| rows.as_ref().ok());
-    let legacy = legacy.map(|(rows, _)| Legacy { rows, is_user: &is_user });
+    let legacy = legacy.map(|cached| Legacy { rows: &cached.rows, is_user: &is_user });
     let findings: Vec<_> = found.iter().map(Found::finding).collect();
     let before = stored.snapshot.as_ref();
     let mut decisions = recover(&findings, before, legacy, mode, &mut new_instance);
+    if let Some(Ok(cached)) = &rows {
+        cached.number(decisions.iter_mut().flat_map(|decision| &mut decision.notices));
+    }
     let mut outcome = Outcome {
         snapshot: None,
         marks: Vec::new(),
@@ -57,7 +60,7 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
     };
     if let (Some(rows), Some(first)) = (&rows, found.first()) {
         let refused = match rows {
-            Ok((_, refused)) => refused.clone(),
+            Ok(cached) => cached.refused.clone(),
             Err(reason) => {
                 vec![format!("the jobs that the Python service cached are not recovered: {reason}")]
             }
@@ -169,16 +172,44 @@ fn what(case: Case) -> &'static str {
     }
 }
 
-/// The rows that are taken, and why others are not.
-fn rows(bytes: &[u8]) -> Result<(Vec<Row>, Vec<String>), Unreadable> {
-    let (mut rows, mut refused) = (Vec::new(), Vec::new());
-    for (number, row) in (1..).zip(loads(bytes)?) {
-        match row {
-            Ok(row) => rows.push(row.0),
-            Err(reason) => refused.push(format!("row {number} of the cached jobs: {reason}")),
+/// What the Python service has cached.
+#[derive(Default)]
+struct Cached {
+    /// The rows that are taken.
+    rows: Vec<Row>,
+    /// Where each of them stands in the cache, from 1.
+    numbers: Vec<usize>,
+    /// Why others are not.
+    refused: Vec<String>,
+}
+
+impl Cached {
+    /// Has notices name rows by their places in the cache instead of those among the rows that are taken.
+    fn number<'a>(&self, notices: impl Iterator<Item = &'a mut Notice>) {
+        for notice in notices {
+            if let Notice::Refused { row, .. } = notice
+                && let Some(number) = self.numbers.get(*row - 1)
+            {
+                *row = *number;
+            }
         }
     }
-    Ok((rows, refused))
+}
+
+fn rows(bytes: &[u8]) -> Result<Cached, Unreadable> {
+    let mut cached = Cached::default();
+    for (number, row) in (1..).zip(loads(bytes)?) {
+        match row {
+            Ok(row) => {
+                cached.rows.push(row.0);
+                cached.numbers.push(number);
+            }
+            Err(reason) => {
+                cached.refused.push(format!("row {number} of the cached jobs: {reason}"));
+            }
+        }
+    }
+    Ok(cached)
 }
 
 /// The rows by which the Python service would recover the first system or named crontab of a snapshot.

@@ -4,6 +4,8 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::store::{SCHEMA, StoreError};
 
+const WRONG_PASSWORD: &str = "it does not know this user and password, or asks for none (in the URL @ and / are written as %40 and %2F)";
+
 /// What is wrong, for an error of the library.
 pub(super) fn told(error: &RedisError) -> StoreError {
     // What one command of several was answered.
@@ -28,7 +30,7 @@ pub(super) fn told(error: &RedisError) -> StoreError {
         "NOAUTH" => {
             return refused("it asks for a password: give one in the URL, redis://:PASSWORD@HOST");
         }
-        "WRONGPASS" => return refused("it does not know this user and password"),
+        "WRONGPASS" => return refused(WRONG_PASSWORD),
         "OOM" => {
             return refused(
                 "it has no memory left: raise its maxmemory, or remove what is not needed",
@@ -39,14 +41,18 @@ pub(super) fn told(error: &RedisError) -> StoreError {
                 "it is a replica that only reads: name the master, or sentinels (redis+sentinel://)",
             );
         }
-        "MISCONF" => return refused("it takes no writes, for it cannot save them to its disk"),
+        "MISCONF" => {
+            return refused(
+                "it takes no writes, for it cannot save them to its disk: its log says why",
+            );
+        }
         "NOREPLICAS" => {
             return refused("it takes no writes, for too few of its replicas are there");
         }
         _ => {}
     }
     match error.kind() {
-        ErrorKind::AuthenticationFailed => refused("it does not know this user and password"),
+        ErrorKind::AuthenticationFailed => refused(WRONG_PASSWORD),
         ErrorKind::Server(ServerErrorKind::NoPerm) => {
             StoreError::Refused(format!("its user may not do what is needed: {detail}"))
         }

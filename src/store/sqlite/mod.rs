@@ -56,6 +56,8 @@ use crate::job::JobId;
 const BUSY: Duration = Duration::from_millis(250);
 /// Statements that are kept prepared.
 const STATEMENTS: usize = 32;
+/// What a reader is told who comes before any daemon.
+const NOTHING: &str = "nothing was kept there yet; --store or --state-dir name another place";
 /// No database is shorter, unless it is empty.
 const HEADER: u64 = 512;
 /// What every connection is told: a small cache, no temporary files, nothing in the schema is trusted.
@@ -291,7 +293,7 @@ impl Sqlite {
 
     fn open_to_read(&self, path: &Path) -> Result<Open, StoreError> {
         if !path.exists() {
-            return Err(StoreError::Down("nothing was kept there yet".to_owned()));
+            return Err(StoreError::Down(NOTHING.to_owned()));
         }
         let real = place::find(path, false).map_err(|error| StoreError::Down(error.to_string()))?;
         let path = &*real.path;
@@ -312,7 +314,7 @@ impl Sqlite {
                 )));
             }
             Found::Empty => {
-                return Err(StoreError::Down("nothing was kept there yet".to_owned()));
+                return Err(StoreError::Down(NOTHING.to_owned()));
             }
         }
         connection.execute_batch(EACH).told()?;

@@ -1,0 +1,176 @@
+//! The ways to a Redis: what a URL may say leads where it says, and a burst goes there and back once.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cronkeep::store::redis::Redis as Scripts;
+use cronkeep::store::{Claim, Permission, Store as _, StoreError, Verdict, Write};
+use tempfile::TempDir;
+
+use super::harness::{a_start, block_on, key, lease, mark, write};
+use super::redis::{Redis, Reply};
+
+/// How long a failover may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says which databases hold something.
+fn databases(redis: &Redis) -> Vec<String> {
+    let Reply::Bytes(text) = redis.command(["INFO", "keyspace"]) else { panic!("no text") };
+    let text = String::from_utf8(text).unwrap();
+    text.lines().filter_map(|line| Some(line.split_once(":keys=")?.0.to_owned())).collect()
+}
+
+#[test]
+fn a_url_leads_to_its_database_over_a_port_or_a_socket_with_its_password() {
+    let Some(redis) = Redis::setup().password("pass/word").start() else { return };
+    let socket = redis.socket().display().to_string();
+    let urls = [
+        (format!("redis://:pass%2Fword@127.0.0.1:{}/5", redis.port()), "db5"),
+        (format!("redis://default:pass%2Fword@localhost:{}/6", redis.port()), "db6"),
+        (format!("unix://{socket}?db=7&pass=pass%2Fword"), "db7"),
+        (format!("unix://{socket}?pass=pass%2Fword"), "db0"),
+    ];
+    block_on(async {
+        for (url, _) in &urls {
+            write(&Scripts::new(url, "default"), [Write::Mark(key(1), mark(0))]).await;
+        }
+    });
+    let mut expected = urls.map(|(_, database)| database);
+    expected.sort_unstable();
+    assert_eq!(databases(&redis), expected);
+}
+
+/// Each script is one command of the server's, whatever calls are within.
+fn scripts(redis: &Redis) -> i64 {
+    let Reply::Bytes(text) = redis.command(["INFO", "commandstats"]) else { panic!("no text") };
+    let text = String::from_utf8(text).unwrap();
+    let calls = |line: &str| {
+        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        let count: i64 = rest.split(',').next()?.parse().ok()?;
+        ["eval", "evalsha", "fcall"].contains(&name).then_some(count)
+    };
+    text.lines().filter_map(calls).sum()
+}
+
+#[test]
+fn a_burst_is_claimed_in_one_round_trip_and_started_in_another() {
+    let Some(redis) = Redis::start() else { return };
+    block_on(async {
+        let store = Scripts::new(&redis.url(), "default");
+        let lease = lease(&store).await;
+        let starts: Vec<_> = (0..1_000).map(|number| a_start(number, 60)).collect();
+        let claim = |number| Claim {
+            key: a_start(number, 60).key,
+            mark: mark(60),
+            trigger: a_start(number, 60).trigger,
+            grace: Duration::from_secs(60),
+            instances: None,
+        };
+        // The first time the server is told what the scripts are.
+        for number in [2_000, 2_001] {
+            assert_eq!(
+                store.claim(lease.clone(), vec![claim(number)]).await.unwrap(),
+                [Verdict::Granted]
+            );
+            let granted = store.start(lease.clone(), vec![a_start(number, 60)]).await.unwrap();
+            assert_eq!(granted, [Permission::Granted]);
+        }
+        let before = scripts(&redis);
+        let verdicts = store.claim(lease.clone(), (0..1_000).map(claim).collect()).await.unwrap();
+        assert_eq!(verdicts, vec![Verdict::Granted; 1_000]);
+        assert_eq!(scripts(&redis), before + 1);
+        let granted = store.start(lease, starts).await.unwrap();
+        assert_eq!(granted, vec![Permission::Granted; 1_000]);
+        assert_eq!(scripts(&redis), before + 2);
+    });
+}
+
+/// A sentinel of its own for a master; ended when dropped.
+struct Sentinel {
+    child: Child,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Sentinel {
+    fn start(master: &Redis, name: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        // One that was free may be taken until the sentinel has it: it then ends, and the test says so.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let path = folder.path().join("sentinel.conf");
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nlogfile {}\n\
+             sentinel monitor {name} 127.0.0.1 {} 1\nsentinel down-after-milliseconds {name} 500\n\
+             sentinel failover-timeout {name} 5000\n",
+            folder.path().display(),
+            folder.path().join("log").display(),
+            master.port(),
+        );
+        fs::write(&path, text).unwrap();
+        let child = Command::new("redis-server")
+            .arg(&path)
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Sentinel { child, folder, port }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until its log says this.
+    fn expect(&self, what: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(what) {
+            assert!(Instant::now() < deadline, "{what}: {}", self.log());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_sentinel_leads_to_the_master_and_to_the_next_one_after_a_failover() {
+    let Some(mut master) = Redis::start() else { return };
+    let Some(replica) = Redis::setup().replica_of(&master).start() else { return };
+    let sentinel = Sentinel::start(&master, "ours");
+    sentinel.expect("+slave slave");
+    block_on(async {
+        let nobody = format!("redis+sentinel://127.0.0.1:{}/theirs/2", sentinel.port);
+        let answer = Scripts::new(&nobody, "default").load().await;
+        assert!(matches!(answer, Err(StoreError::Down(_) | StoreError::Refused(_))), "{answer:?}");
+        // The first of the sentinels is not there.
+        let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/ours/2", sentinel.port);
+        let store = Scripts::new(&url, "default");
+        write(&store, [Write::Mark(key(1), mark(0))]).await;
+        assert_eq!(databases(&master), ["db2"]);
+        let deadline = Instant::now() + PATIENCE;
+        while databases(&replica) != ["db2"] {
+            assert!(Instant::now() < deadline, "it is not replicated");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        master.kill();
+        sentinel.expect("+switch-master ours");
+        // A call may still meet the connection that broke.
+        let mut answer = store.load().await;
+        while let Err(StoreError::Down(_)) = answer {
+            assert!(Instant::now() < deadline + PATIENCE, "{answer:?}: {}", sentinel.log());
+            answer = store.load().await;
+        }
+        assert_eq!(answer.unwrap().jobs[&key(1)].mark, Some(mark(0)));
+        write(&store, [Write::Mark(key(1), mark(60))]).await;
+        assert_eq!(store.load().await.unwrap().jobs[&key(1)].mark, Some(mark(60)));
+    });
+}
