@@ -13,7 +13,7 @@ Examples:
 
 Without a daemon the store is read, of replicas what waits for all of them; only a daemon drops.
 
-Exit code: 0 done; 1 no such message waits, or nobody says so; 2 usage.";
+Exit code: 0 done; 1 no such message waits, or neither daemon nor store answers; 2 usage.";
 
 /// What `outbox` is asked.
 #[derive(Debug, Clone, Args)]
