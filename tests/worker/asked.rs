@@ -96,7 +96,8 @@ fn a_worker_that_has_lost_its_connection_ends_its_run_once_it_hears_that_another
     sender.expect_file("ran", "ran\nran\n");
     one.signal(Signal::SIGCONT);
     one.expect_where("order.refused", |event| event.to_string().contains("another worker"));
-    assert_eq!(one.expect("run.ended")["outcome"], "killed");
+    let ended = one.expect("run.ended");
+    assert!(ended["outcome"].as_str().unwrap().starts_with("killed"), "{ended}");
     fs::write(sender.path().join("go"), "").unwrap();
     expect_history(&crond, &["succeeded"]);
     one.stop();
