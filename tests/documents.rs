@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use cronkeep::event::Cause;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -144,6 +145,35 @@ fn every_link_between_documents_leads_somewhere() {
             assert!(path.exists(), "{} leads to {target}", document.display());
         }
     }
+}
+
+/// Why runs fail that are not messages, or are tasks whose result is waited for.
+const NOT_OF_MESSAGES: [Cause; 12] = [
+    Cause::NotExecutable,
+    Cause::NotFound,
+    Cause::OutOfMemory,
+    Cause::NoSpace,
+    Cause::Stopped,
+    Cause::Replaced,
+    Cause::Worker,
+    Cause::WorkerStopped,
+    Cause::Task,
+    Cause::Revoked,
+    Cause::NoResult,
+    Cause::ResultLost,
+];
+
+#[test]
+fn each_reason_why_a_message_is_not_sent_stands_in_the_table_of_reasons_as_it_is_told() {
+    let text = read("docs/messaging.md");
+    let (_, text) = text.split_once("| reason | what to do |\n|---|---|\n").unwrap();
+    let rows = text.lines().take_while(|line| line.starts_with("| "));
+    let mut told: Vec<&str> = rows.map(|row| row.split(" | ").next().unwrap()).collect();
+    let of_messages = Cause::ALL.into_iter().filter(|cause| !NOT_OF_MESSAGES.contains(cause));
+    let mut expected: Vec<String> = of_messages.map(|cause| format!("| {cause}")).collect();
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
 }
 
 #[test]

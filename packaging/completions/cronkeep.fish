@@ -42,7 +42,7 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -l on-stop -d 'What happ
 leave\t'Let them run on'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l stop-grace -d 'How long jobs may take to end before they are killed, such as 8s or 1m30s' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
-complete -c cronkeep -n "__fish_cronkeep_needs_command" -l control -d 'The control socket [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l control -d 'The control socket; crontab\'s is beside it (of x.sock x.crontab.sock) [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store -d 'Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory:' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store-key -d 'A file with the key that signs what is kept; what is not signed with it is refused' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l namespace -d 'Whose schedule it is, in a store that several share: replicas of one service say the same' -r
@@ -190,6 +190,9 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -l wait -d 'W
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand outbox" -l job -d 'Only those of this job: a name, an id, or the first of its digits' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand outbox" -l control -d 'The daemon\'s control socket [default: /run/cronkeep/control.sock for root, else the caller\'s own]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand outbox" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand outbox" -l store -d 'The store, as the daemon was told [default: cronkeep.db in the state directory]' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand outbox" -l namespace -d 'Whose schedule it is, as the daemon was told' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand outbox" -l all -d 'drop: all that wait, or all of one job'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand outbox" -l json -d 'list: one JSON object per message; drop: one object of what was dropped'
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand outbox" -s h -l help -d 'Print help (see more with \'--help\')'

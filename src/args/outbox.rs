@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::ControlArgs;
+use super::{ControlArgs, StoreArgs};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -11,7 +11,9 @@ Examples:
   cronkeep outbox drop 01K9ZD3F6YQ6B2N9R5T8W1X4VA
   cronkeep outbox drop --all --job report
 
-Exit code: 0 done; 1 no such message waits, or no daemon answers; 2 usage.";
+Without a daemon the store is read, of replicas what waits for all of them; only a daemon drops.
+
+Exit code: 0 done; 1 no such message waits, or neither daemon nor store answers; 2 usage.";
 
 /// What `outbox` is asked.
 #[derive(Debug, Clone, Args)]
@@ -34,6 +36,9 @@ pub struct OutboxArgs {
     /// How the daemon is reached.
     #[command(flatten)]
     pub control: ControlArgs,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// What is done with what waits.

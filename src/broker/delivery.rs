@@ -117,7 +117,7 @@ impl fmt::Display for Delivery {
                 f.write_str("the daemon was stopped before the broker had confirmed it")
             }
             Delivery::Expired { reason } => {
-                write!(f, "the message has expired, and was dropped: {reason}")
+                write!(f, "the message expired, and was dropped: {reason}")
             }
             Delivery::Dropped { reason } => write!(f, "the message was dropped: {reason}"),
             Delivery::Discarded { by } => write!(f, "the message was dropped by {by}"),

@@ -50,6 +50,8 @@ impl Executor for Kit {
         &self,
         future: F,
     ) -> Task<Self::Task<T>> {
+        // Boxed: the runtime's side of a task is then in the program once for each outcome, not once for each future.
+        let future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future);
         Running(self.0.spawn(future)).into()
     }
 

@@ -15,7 +15,7 @@ use crate::event::RunId;
 use crate::job::JobKey;
 use crate::sink::record::escape;
 use crate::store::open::{Access, Opening};
-use crate::store::{self, Output, Query, Reply, RunRecord, Store};
+use crate::store::{self, Output, Owned, Query, Reply, RunRecord, Store};
 
 /// How long the store may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -104,6 +104,22 @@ impl Archive {
                 None => return Ok((found, false)),
                 cursor => query.cursor = cursor,
             }
+        }
+    }
+
+    /// Which store it is, without secrets.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Hands on each message that waits for the broker, the oldest first, and whose it is.
+    pub(super) fn letters(&self, mut each: impl FnMut(Owned)) -> anyhow::Result<()> {
+        let mut after = 0;
+        loop {
+            let page = self.ask(|store| store.everyones(after))?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.waiting.order;
+            page.into_iter().for_each(&mut each);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the commands share that speak to a daemon: its socket, its jobs' names, its times.
 
+use std::path::PathBuf;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Console, span_text};
@@ -11,8 +13,12 @@ use crate::sink::record::escape;
 
 /// The client for the daemon that `args` mean.
 pub(super) fn client(args: &ControlArgs, console: &Console<'_>) -> Client {
-    let path = args.control.clone().unwrap_or_else(|| default_control(console.host));
-    Client::new(&path)
+    Client::new(&path(args, console))
+}
+
+/// The socket of the daemon that `args` mean.
+pub(super) fn path(args: &ControlArgs, console: &Console<'_>) -> PathBuf {
+    args.control.clone().unwrap_or_else(|| default_control(console.host))
 }
 
 /// What people call a job: its name, or the digits of its id.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
-use similar::TextDiff;
+use similar::algorithms::{Capture, Compact, Replace, myers};
+use similar::udiff::UnifiedHunkHeader;
+use similar::{DiffOp, group_diff_ops};
 
 use super::{Console, MAX_CRONTAB, counted};
 use crate::args::{SnapshotArg, SnapshotArgs};
@@ -25,6 +27,9 @@ use crate::store::{self, Handle, Tell, Versioned};
 
 /// How long the store may take to answer.
 const WITHIN: Duration = Duration::from_secs(5);
+
+/// How many lines beside a change are shown.
+const CONTEXT: usize = 3;
 
 /// What the store holds.
 struct Held {
@@ -217,14 +222,31 @@ fn unified(path: &str, then: Option<&[u8]>, now: Option<&[u8]>) -> String {
     let text = |side: Option<&[u8]>| String::from_utf8_lossy(side.unwrap_or_default()).into_owned();
     let name = |side: Option<&[u8]>, name: String| side.map_or("/dev/null".to_owned(), |_| name);
     let (old, new) = (text(then), text(now));
+    let old: Vec<_> = old.split_inclusive('\n').collect();
+    let new: Vec<_> = new.split_inclusive('\n').collect();
     let names = (name(then, format!("snapshot:{path}")), name(now, path.to_owned()));
-    let diff =
-        TextDiff::from_lines(&old, &new).unified_diff().header(&names.0, &names.1).to_string();
-    if diff.is_empty() {
-        // One of them is empty, and the other is gone.
-        return format!("--- {}\n+++ {}\n", names.0, names.1);
+    // Without hunks one of them is empty, and the other is gone.
+    let mut shown = format!("--- {}\n+++ {}\n", names.0, names.1);
+    for hunk in group_diff_ops(edits(&old, &new), CONTEXT) {
+        shown.push_str(&UnifiedHunkHeader::new(&hunk).to_string());
+        shown.push('\n');
+        for change in hunk.iter().flat_map(|edit| edit.iter_changes(&old[..], &new[..])) {
+            shown.push_str(&change.tag().to_string());
+            shown.push_str(change.value());
+            if !change.value().ends_with('\n') {
+                shown.push_str("\n\\ No newline at end of file\n");
+            }
+        }
     }
-    diff
+    shown
+}
+
+/// What makes the old lines the new ones.
+fn edits(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
+    // The one algorithm by its name: the library's own choice among them would bring six, many times each.
+    let mut edits = Compact::new(Replace::new(Capture::new()), old, new);
+    let Ok(()) = myers::diff(&mut edits, old, 0..old.len(), new, 0..new.len());
+    edits.into_inner().into_inner().into_ops()
 }
 
 fn heading(path: &str, file: &FileSnapshot) -> String {
@@ -270,6 +292,20 @@ mod tests {
         assert_eq!(
             diff,
             "--- snapshot:/etc/crontab\n+++ /etc/crontab\n@@ -1,3 +1,3 @@\n a\n-b\n-c\n+x\n+c\n\\ No newline at end of file\n"
+        );
+    }
+
+    #[test]
+    fn changes_far_from_each_other_are_shown_apart() {
+        let numbered = |changed: &[usize]| {
+            let line = |n| if changed.contains(&n) { format!("x{n}\n") } else { format!("{n}\n") };
+            (1..=20).map(line).collect::<String>()
+        };
+        let (old, new) = (numbered(&[]), numbered(&[2, 18]));
+        let diff = unified("/c", Some(old.as_bytes()), Some(new.as_bytes()));
+        assert_eq!(
+            diff,
+            "--- snapshot:/c\n+++ /c\n@@ -1,5 +1,5 @@\n 1\n-2\n+x2\n 3\n 4\n 5\n@@ -15,6 +15,6 @@\n 15\n 16\n 17\n-18\n+x18\n 19\n 20\n"
         );
     }
 

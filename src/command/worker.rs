@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
-use std::sync::{Arc, Mutex, mpsc as std_mpsc};
+use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -147,7 +147,7 @@ fn orders(config: &mut WorkerConfig) -> anyhow::Result<Memory> {
         ));
         Orders::open(None).context("failed to keep in memory which orders were taken")
     });
-    Ok(Memory::File(Arc::new(Mutex::new(opened?))))
+    Ok(Memory::of_file(opened?))
 }
 
 /// How long senders may take to answer; a test may have more patience, where builds have debug assertions.

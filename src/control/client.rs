@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -129,9 +129,9 @@ impl Client {
     pub fn get_lines(
         &self,
         target: &str,
-        each: impl FnMut(&[u8]) -> io::Result<()>,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
-        block_on(self.lines(Method::GET, target, each))
+        block_on(self.lines(Method::GET, target, &mut each))
     }
 
     /// Hands on the lines that a POST without a body returns, as they come.
@@ -141,9 +141,9 @@ impl Client {
     pub fn post_lines(
         &self,
         target: &str,
-        each: impl FnMut(&[u8]) -> io::Result<()>,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
-        block_on(self.lines(Method::POST, target, each))
+        block_on(self.lines(Method::POST, target, &mut each))
     }
 
     /// Sends a body, and returns that of the answer.
@@ -152,15 +152,7 @@ impl Client {
     /// As [`get`](Client::get).
     pub fn send(&self, method: &str, target: &str, body: Vec<u8>) -> Result<Vec<u8>, Error> {
         let method = method.parse().map_err(|error| self.broken(&error))?;
-        let answer = async {
-            let answer = self.ask_with(method, target, body.into()).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
-            Ok((status, body.to_bytes()))
-        };
-        let (status, body) = block_on(async {
-            timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
-        })?;
+        let (status, body) = self.answer(method, target, body.into())?;
         if status.is_success() { Ok(body.to_vec()) } else { Err(self.refused(status, &body)) }
     }
 
@@ -170,15 +162,7 @@ impl Client {
         target: &str,
         taken: Taken,
     ) -> Result<T, Error> {
-        let answer = async {
-            let answer = self.ask(method, target).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
-            Ok((status, body.to_bytes()))
-        };
-        let (status, body) = block_on(async {
-            timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
-        })?;
+        let (status, body) = self.answer(method, target, Body::empty())?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| self.broken(&error));
         }
@@ -188,13 +172,32 @@ impl Client {
         health.flatten().ok_or_else(|| self.refused(status, &body))
     }
 
+    /// An answer's status and whole body. No generic function, nor is [`lines`](Client::lines): the client side of HTTP
+    /// is in the program once.
+    fn answer(
+        &self,
+        method: Method,
+        target: &str,
+        body: Body,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let answer = async {
+            let answer = self.ask(method, target, body).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
+            Ok((status, body.to_bytes()))
+        };
+        block_on(async {
+            timeout(self.patience, answer).await.unwrap_or_else(|_| Err(self.silent()))
+        })
+    }
+
     async fn lines(
         &self,
         method: Method,
         target: &str,
-        mut each: impl FnMut(&[u8]) -> io::Result<()>,
+        each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
-        let ask = self.ask(method, target);
+        let ask = self.ask(method, target, Body::empty());
         let answer = timeout(self.patience, ask).await.unwrap_or_else(|_| Err(self.silent()))?;
         let status = answer.status();
         let mut body = answer.into_body();
@@ -221,11 +224,7 @@ impl Client {
         Ok(())
     }
 
-    async fn ask(&self, method: Method, target: &str) -> Result<Response<Incoming>, Error> {
-        self.ask_with(method, target, Body::empty()).await
-    }
-
-    async fn ask_with(
+    async fn ask(
         &self,
         method: Method,
         target: &str,

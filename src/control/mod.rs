@@ -4,7 +4,7 @@
 //! decides who may ask, never what is done.
 //!
 //! There are two sockets, beside each other: `control.sock` is root's and the daemon's own user's, `crontab.sock` serves
-//! everybody's own table and nothing else. A client that hangs, floods or sends garbage costs a connection, which has a
+//! everybody's own table, and publishes for those who may; its name follows the first one's ([`socket::for_everybody`]). A client that hangs, floods or sends garbage costs a connection, which has a
 //! deadline; nothing of it reaches the schedule.
 
 pub mod client;

@@ -1,10 +1,13 @@
 //! What waits in the outbox, and what is dropped of it, as a client sees it.
 
 use axum::http::StatusCode;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
+use super::shape::instant_in;
 use crate::job::JobKey;
+use crate::outbox::Waits;
 
 /// Where it is asked for.
 pub const OUTBOX: &str = "/api/v1/outbox";
@@ -27,8 +30,8 @@ pub struct LetterObject {
     pub routing_key: String,
     /// Its bytes, as they are kept.
     pub bytes: u64,
-    /// When it was accepted.
-    pub accepted: String,
+    /// When it was accepted; none where that cannot be read.
+    pub accepted: Option<String>,
     /// Until when it is sent again.
     pub expires: String,
     /// How often it was sent since the daemon began.
@@ -37,6 +40,31 @@ pub struct LetterObject {
     pub under_way: bool,
     /// What its last try came to.
     pub last: Option<String>,
+    /// The replica that sends it.
+    pub replica: String,
+}
+
+impl LetterObject {
+    /// A message that this replica sends, with the offsets of a zone.
+    #[must_use]
+    pub fn of(waits: Waits, replica: &str, zone: &TimeZone) -> Self {
+        let Waits { sent, job, accepted, expires, bytes, is_under_way, last } = waits;
+        LetterObject {
+            id: sent.id,
+            job: sent.job.map(|job| job.to_string()),
+            key: job.map(|key| key.to_string()),
+            run: sent.run.map(|run| run.to_string()),
+            exchange: sent.exchange,
+            routing_key: sent.routing_key,
+            bytes,
+            accepted: accepted.map(|at| instant_in(at, zone)),
+            expires: instant_in(expires, zone),
+            tries: sent.tries,
+            under_way: is_under_way,
+            last,
+            replica: replica.to_owned(),
+        }
+    }
 }
 
 /// Which messages are meant.

@@ -1,7 +1,9 @@
 //! A socket's place in the file system: made safely, taken from the dead, given back.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,19 @@ use crate::unix::lock::{Lock, LockError};
 
 /// How long a daemon may take to accept a connection before it counts as alive, though busy.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The socket for everybody that belongs to a control socket, in the same folder: `crontab.sock` beside `control.sock`, else
+/// one whose name begins as the control socket's, so that daemons whose control sockets lie in one folder have one each.
+#[must_use]
+pub fn for_everybody(control: &Path) -> PathBuf {
+    let name = control.file_name().unwrap_or_default().as_bytes();
+    let (start, end) = match name.strip_suffix(b".sock") {
+        Some(b"control") => return control.with_file_name("crontab.sock"),
+        Some(start) => (start, ".crontab.sock"),
+        None => (name, ".crontab"),
+    };
+    control.with_file_name(OsStr::from_bytes(&[start, end.as_bytes()].concat()))
+}
 
 /// A socket that listens; its name is gone when this is dropped, unless another socket has taken it.
 #[derive(Debug)]
@@ -175,6 +190,18 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn each_control_socket_has_another_one_for_everybody_beside_it() {
+        let names = ["control.sock", "a.sock", "a", "a.crontab", "crontab.sock", ".sock"];
+        let paths = names.map(|name| for_everybody(&Path::new("/run/x").join(name)));
+        assert_eq!(paths[0], Path::new("/run/x/crontab.sock"));
+        assert_eq!(paths[1], Path::new("/run/x/a.crontab.sock"));
+        assert_eq!(paths[2], Path::new("/run/x/a.crontab"));
+        let distinct: std::collections::HashSet<_> = paths.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{paths:?}");
+        assert_eq!(for_everybody(Path::new("a.sock")), Path::new("a.crontab.sock"));
     }
 
     #[tokio::test]

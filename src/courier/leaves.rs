@@ -1,14 +1,15 @@
 //! Which orders workers may carry out: decided when one of them asks, or reports that it starts one; kept in a file.
 
+mod file;
+
 use std::collections::HashMap;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
+use self::file::{Fact, File};
 use super::report::Ours;
 use crate::clock::Clock;
 use crate::event::{Bus, Event, RunId};
@@ -24,6 +25,9 @@ pub(super) const FILE: &str = "orders.db";
 /// So many orders are withdrawn between two looks for those to be forgotten.
 const OFTEN: usize = 1_024;
 
+/// So many orders are remembered that were started again.
+const REPLACED: usize = 4_096;
+
 /// What workers may do.
 pub(super) struct Leaves {
     path: PathBuf,
@@ -31,9 +35,12 @@ pub(super) struct Leaves {
     clock: Arc<dyn Clock>,
     /// When this life began.
     began: Timestamp,
-    file: Arc<Mutex<File>>,
+    file: Arc<tokio::sync::Mutex<File>>,
     /// The orders that were withdrawn.
     withdrawn: Mutex<HashMap<String, Withdrawn>>,
+    /// The orders that were started again, with the worker that has them now: the one before may have lost no more than its
+    /// connection.
+    replaced: Mutex<HashMap<String, String>>,
 }
 
 /// That an order was withdrawn.
@@ -45,22 +52,12 @@ struct Withdrawn {
     ours: Option<Ours>,
 }
 
-/// The file, and what is known of it.
-#[derive(Default)]
-struct File {
-    /// Opened when something is to be kept, or was.
-    dispatched: Option<Dispatched>,
-    /// Nothing is known of orders that were made before then: what is kept is no older.
-    since: Option<Timestamp>,
-    /// Whether memory stands in for it in this life.
-    is_memory: bool,
-}
-
 impl Leaves {
     /// What is kept in the file at `path`.
     pub(super) fn new(path: PathBuf, bus: Bus, clock: Arc<dyn Clock>) -> Self {
         let began = clock.now();
-        Leaves { path, bus, clock, began, file: Arc::default(), withdrawn: Mutex::default() }
+        let (withdrawn, replaced) = (Mutex::default(), Mutex::default());
+        Leaves { path, bus, clock, began, file: Arc::default(), withdrawn, replaced }
     }
 
     /// Reads what an earlier life has withdrawn.
@@ -68,7 +65,7 @@ impl Leaves {
         if !self.path.exists() {
             return;
         }
-        let Some(ids) = self.on_file(|file| file.withdrawn()).await else { return };
+        let Some(ids) = self.on_file(None, |file, _| file.withdrawn()).await else { return };
         // Until when is in the file; these are forgotten when they end, or at the next start.
         let withdrawn = Withdrawn { expires: Timestamp::MAX, ours: None };
         self.withdrawn().extend(ids.into_iter().map(|id| (id, withdrawn)));
@@ -85,12 +82,18 @@ impl Leaves {
         let (expires, restarts, is_start) = match report.news {
             News::Asked { expires, restarts } => (expires, restarts, false),
             News::Started { expires, .. } => (expires, 0, true),
-            _ => return None,
+            _ => {
+                let replaced = self.replaced();
+                let worker = replaced.get(&report.order)?;
+                return (*worker != report.worker).then_some(Word::Taken);
+            }
         };
         let (id, worker) = (report.order.clone(), report.worker.clone());
         let now = self.clock.now();
         let made = report.subject.run.parse::<RunId>().map(|run| run.at()).ok();
-        let leave = self.on_file_since(move |file, since| {
+        let started =
+            is_start.then(|| Fact::Started { id: id.clone(), worker: worker.clone(), expires });
+        let leave = self.on_file(started, move |file, since| {
             let (id, worker) = (&*id, &*worker);
             if !is_start && since.is_some() && made < since && !file.is_known(id)? {
                 return Ok(None);
@@ -99,6 +102,14 @@ impl Leaves {
         });
         match leave.await?? {
             Leave::Given => Some(Word::Start),
+            Leave::Again => {
+                let mut replaced = self.replaced();
+                if replaced.len() >= REPLACED {
+                    replaced.clear();
+                }
+                replaced.insert(report.order.clone(), report.worker.clone());
+                Some(Word::Start)
+            }
             Leave::Taken => Some(Word::Taken),
             Leave::Withdrawn => Some(Word::Withdrawn),
         }
@@ -107,7 +118,9 @@ impl Leaves {
     /// A worker has reported the end of an order; whether that is its end.
     pub(super) async fn end(&self, order: &str, worker: &str) -> bool {
         let (id, worker) = (order.to_owned(), worker.to_owned());
-        let is_its = self.on_file(move |file| file.end(&id, &worker)).await.unwrap_or(true);
+        let ended = Fact::Ended { id: id.clone(), worker: worker.clone() };
+        let is_its = self.on_file(Some(ended), move |file, _| file.end(&id, &worker)).await;
+        let is_its = is_its.unwrap_or(true);
         if is_its {
             self.forget(order);
         }
@@ -123,7 +136,7 @@ impl Leaves {
     pub(super) async fn is_withdrawn(&self, order: &str) -> bool {
         let id = order.to_owned();
         self.withdrawn().contains_key(order)
-            || self.on_file(move |file| file.is_withdrawn(&id)).await.unwrap_or(false)
+            || self.on_file(None, move |file, _| file.is_withdrawn(&id)).await.unwrap_or(false)
     }
 
     /// From now on no worker may carry out an order, or go on with it.
@@ -144,49 +157,39 @@ impl Leaves {
     /// Keeps it over a restart that an order is withdrawn.
     pub(super) async fn withdraw(&self, order: String, expires: Timestamp) {
         let now = self.clock.now();
-        self.on_file(move |file| file.withdraw(&order, expires, now)).await;
+        let withdrawn = Fact::Withdrawn { id: order.clone(), expires };
+        self.on_file(Some(withdrawn), move |file, _| file.withdraw(&order, expires, now)).await;
     }
 
-    /// Has the file used on a thread that may wait for its disk; nothing if it cannot be.
+    /// Has the file used on a thread that may wait for its disk, by one at a time; nothing if it cannot be. What is asked is told
+    /// since when the file knows of all orders; always, if that is none. A `fact` is what it would keep: where it cannot, that
+    /// is kept as soon as it can be.
     async fn on_file<T: Send + 'static>(
         &self,
-        mut ask: impl FnMut(&mut Dispatched) -> Result<T, StoreError> + Send + 'static,
-    ) -> Option<T> {
-        self.on_file_since(move |file, _| ask(file)).await
-    }
-
-    /// The same, for what has to know since when the file knows of all orders; always, if that is none.
-    async fn on_file_since<T: Send + 'static>(
-        &self,
+        fact: Option<Fact>,
         mut ask: impl FnMut(&mut Dispatched, Option<Timestamp>) -> Result<T, StoreError>
         + Send
         + 'static,
     ) -> Option<T> {
-        let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        let (began, now) = (self.began, self.clock.now());
+        let (path, began, now) = (self.path.clone(), self.began, self.clock.now());
+        let mut file = Arc::clone(&self.file).lock_owned().await;
         let asked = spawn_blocking(move || {
             // Every change is one statement or one transaction: nothing is left half done.
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             let mut notices = Vec::new();
-            let mut told = file.ask(&path, began, &mut ask, &mut notices);
-            if let Err(StoreError::Corrupt(_)) = told {
-                told = file
-                    .renew(&path, now, &mut notices)
-                    .and_then(|()| file.ask(&path, began, &mut ask, &mut notices));
-            }
-            (told, notices)
+            let told = file.ask(&path, (began, now), fact, &mut ask, &mut notices);
+            (told.ok(), notices)
         });
-        let (told, mut notices) = asked.await.ok()?;
-        if let Err(error) = &told {
-            notices.push(format!(
-                "{error}: workers that ask which orders they may start are not answered"
-            ));
-        }
+        let (told, notices) = asked.await.ok()?;
         for notice in notices {
             let text = format!("{}: {notice}", self.path.display());
             self.bus.publish(Event::Notice { file: None, text, warning: true });
         }
-        told.ok()
+        told
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        // Nothing is left half done by a panic: there is none.
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn withdrawn(&self) -> MutexGuard<'_, HashMap<String, Withdrawn>> {
@@ -195,84 +198,13 @@ impl Leaves {
     }
 }
 
-impl File {
-    /// Asks the file, which is opened where it is not.
-    fn ask<T>(
-        &mut self,
-        path: &Path,
-        began: Timestamp,
-        ask: &mut impl FnMut(&mut Dispatched, Option<Timestamp>) -> Result<T, StoreError>,
-        notices: &mut Vec<String>,
-    ) -> Result<T, StoreError> {
-        let mut dispatched = match self.dispatched.take() {
-            Some(dispatched) => dispatched,
-            None => self.open(path, began, notices)?,
-        };
-        let told = ask(&mut dispatched, self.since);
-        // One that fails is opened anew at the next question.
-        if told.is_ok() || self.is_memory {
-            self.dispatched = Some(dispatched);
-        }
-        told
-    }
-
-    /// Opens the file. Memory stands in for one that is missing and cannot be made: there is nothing to be forgotten but what an
-    /// earlier life had in memory. What is there and does not open may say that an order was started: then nothing is said.
-    fn open(
-        &mut self,
-        path: &Path,
-        began: Timestamp,
-        notices: &mut Vec<String>,
-    ) -> Result<Dispatched, StoreError> {
-        let is_missing = fs::symlink_metadata(path).is_err_and(|error| {
-            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-        });
-        if is_missing && self.since.is_none() && Dispatched::has_aside(path) {
-            // The life that has put it aside was killed before it had made another.
-            self.since = Some(began);
-        }
-        match Dispatched::open(Some(path)) {
-            Err(error) if is_missing => {
-                notices.push(format!(
-                    "{error}: which orders workers have started, and which are withdrawn, is forgotten at the end"
-                ));
-                self.is_memory = true;
-                self.since = Some(began);
-                Dispatched::open(None)
-            }
-            opened => {
-                let dispatched = opened?;
-                match self.since {
-                    // So that the next life knows it, too.
-                    Some(since) => dispatched.begin(since)?,
-                    None => self.since = dispatched.since()?,
-                }
-                Ok(dispatched)
-            }
-        }
-    }
-
-    /// Puts a corrupt file aside.
-    fn renew(
-        &mut self,
-        path: &Path,
-        now: Timestamp,
-        notices: &mut Vec<String>,
-    ) -> Result<(), StoreError> {
-        self.dispatched = None;
-        let aside = Dispatched::put_aside(path, now)?;
-        self.since = Some(now);
-        notices.push(format!(
-            "it is corrupt and now called {}: workers are not told to start orders from before that came to them again",
-            aside.display()
-        ));
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use jiff::SignedDuration;
+    use rusqlite::Connection;
 
     use super::*;
     use crate::clock::SystemClock;
@@ -354,5 +286,66 @@ mod tests {
         assert_eq!(leaves.judge(&asked("one", LATER)).await, Some(Word::Start));
         assert_eq!(leaves.judge(&started("one")).await, Some(Word::Start));
         assert_eq!(leaves.judge(&asked("two", LATER)).await, Some(Word::Taken));
+    }
+
+    /// Locks a database as another process may.
+    fn lock(path: &Path) -> Connection {
+        let other = Connection::open(path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other
+    }
+
+    #[tokio::test]
+    async fn what_is_reported_while_the_file_is_locked_is_kept_once_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let leaves = leaves(&path);
+        assert_eq!(leaves.judge(&asked("one", LATER)).await, Some(Word::Start));
+        let other = lock(&path);
+        assert_eq!(leaves.judge(&started("one")).await, None);
+        drop(other);
+        assert_eq!(leaves.judge(&asked("two", LATER)).await, Some(Word::Taken));
+        let other = lock(&path);
+        let id = started("one").order;
+        leaves.withdraw(id.clone(), SystemClock.now()).await;
+        drop(other);
+        assert!(leaves.is_withdrawn(&id).await);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_stays_locked_is_waited_for_once_and_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let mut bus = Bus::builder();
+        let mut events = bus.subscribe();
+        let leaves = Leaves::new(path.clone(), bus.build(), Arc::new(SystemClock));
+        assert_eq!(leaves.judge(&asked("one", LATER)).await, Some(Word::Start));
+        let other = lock(&path);
+        let begun = SystemClock.monotonic();
+        for _ in 0..30 {
+            assert_eq!(leaves.judge(&asked("one", LATER)).await, None);
+        }
+        // Each time it would be a minute.
+        let took = SystemClock.monotonic().saturating_sub(begun);
+        assert!(took < std::time::Duration::from_secs(30), "{took:?}");
+        drop(other);
+        assert_eq!(leaves.judge(&asked("one", LATER)).await, Some(Word::Start));
+        let mut told = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            told.push(event);
+        }
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn the_worker_that_had_an_order_before_another_one_is_told_so_when_it_is_heard_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let leaves = leaves(&folder.path().join(FILE));
+        assert_eq!(leaves.judge(&started("one")).await, Some(Word::Start));
+        let news = News::Asked { expires: SystemClock.now(), restarts: 1 };
+        assert_eq!(leaves.judge(&report("one", LATER, News::Running)).await, None);
+        assert_eq!(leaves.judge(&report("two", LATER, news)).await, Some(Word::Start));
+        assert_eq!(leaves.judge(&report("one", LATER, News::Running)).await, Some(Word::Taken));
+        assert_eq!(leaves.judge(&report("two", LATER, News::Running)).await, None);
     }
 }

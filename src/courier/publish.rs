@@ -293,7 +293,7 @@ mod tests {
         let expired = settled(Delivery::TimedOut, now, later);
         assert_eq!(
             words_of(&expired),
-            "the message has expired, and was dropped: not confirmed in time"
+            "the message expired, and was dropped: not confirmed in time"
         );
         assert_eq!(settled(expired.clone(), now, later), expired, "it is said once");
     }

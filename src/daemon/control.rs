@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::config::Config;
 use crate::control::shape::{
     Health, JobCounts, Listing, RunObject, SourceObject, Status, instant_in,
 };
+use crate::control::socket::for_everybody;
 use crate::control::{self, Access, Find, Refusal, Request, Requests, Server, Socket, Switched};
 use crate::courier::{Permission, Publishing};
 use crate::event::{Bus, Event, Fire, Run, Trigger};
@@ -81,7 +81,7 @@ impl Control {
                 serving.spawn(Server::new(socket, Access::Owner(account.uid), routes).run());
                 // Only root can put a table into the spool for somebody else.
                 if account.uid == 0 {
-                    match Socket::bind(&beside(config), 0o666).await {
+                    match Socket::bind(&for_everybody(&config.control), 0o666).await {
                         Err(error) => {
                             let text = format!(
                                 "users other than root do not reach this daemon, neither by crontab nor to publish: {error}"
@@ -128,11 +128,6 @@ impl Control {
     pub(super) async fn answered(&mut self) {
         let _ = timeout(LAST_ANSWERS, self.under_way.wait_for(|count| *count == 0)).await;
     }
-}
-
-/// The second socket's path.
-fn beside(config: &Config) -> PathBuf {
-    config.control.with_file_name("crontab.sock")
 }
 
 /// What answers are made of; a clone answers on its own, so that no client holds up the daemon.

@@ -85,6 +85,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// # Errors
 /// Something that it cannot do without is not to be had: a thread, a descriptor.
 pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
+    if std::process::id() == 1 {
+        unix::signals::hold_back().context("failed to hold back signals")?;
+    }
     // Who runs nothing and writes nothing is in nobody's way.
     let locks = if config.shadow { Locks::default() } else { Locks::take(&mut config)? };
     let Launch { pending, output, pid_file, warnings } = launch;

@@ -18,7 +18,6 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreConfig};
 use crate::control::Refusal;
 use crate::control::outbox::{Dropped, LetterObject, Meant};
-use crate::control::shape::instant_in;
 use crate::event::{Bus, Event};
 use crate::message::Message;
 use crate::outbox::{Bounds, Others, Outbox, Pace, Parts, Refused, Unread, Waits};
@@ -104,6 +103,11 @@ impl Drawer {
         self.store.waiting(first, PATIENCE).await.ok().map(|rows| !rows.is_empty())
     }
 
+    /// A message as a client sees it.
+    fn object(&self, waits: Waits, zone: &Zone) -> LetterObject {
+        LetterObject::of(waits, &self.replica, zone.rules())
+    }
+
     /// The messages that wait.
     async fn list(&self, meant: Meant, zone: &Zone) -> Result<Vec<LetterObject>, Refusal> {
         let (outbox, is_lent) = self.open()?;
@@ -111,7 +115,7 @@ impl Drawer {
         if is_lent {
             outbox.flush(LAST_ANSWERS).await;
         }
-        let objects = waits.map_err(unanswered)?.into_iter().map(|waits| object(waits, zone));
+        let objects = waits.map_err(unanswered)?.into_iter().map(|waits| self.object(waits, zone));
         meant.of(objects.collect())
     }
 
@@ -120,7 +124,7 @@ impl Drawer {
         let (outbox, is_lent) = self.open()?;
         let done = async {
             let waits = outbox.look().await.map_err(unanswered)?;
-            let objects = waits.into_iter().map(|waits| object(waits, zone));
+            let objects = waits.into_iter().map(|waits| self.object(waits, zone));
             let ids = meant.of(objects.collect())?.into_iter().map(|letter| letter.id);
             let done = outbox.discard(ids.collect(), name_of(uid).await).await;
             let done = done.map_err(unanswered)?;
@@ -185,25 +189,6 @@ impl Publish for Nobody {
 
     fn standing(&self) -> watch::Receiver<Standing> {
         self.0.subscribe()
-    }
-}
-
-/// A message as a client sees it.
-fn object(waits: Waits, zone: &Zone) -> LetterObject {
-    let Waits { sent, job, accepted, expires, bytes, is_under_way, last } = waits;
-    LetterObject {
-        id: sent.id,
-        job: sent.job.map(|job| job.to_string()),
-        key: job.map(|key| key.to_string()),
-        run: sent.run.map(|run| run.to_string()),
-        exchange: sent.exchange,
-        routing_key: sent.routing_key,
-        bytes,
-        accepted: instant_in(accepted, zone.rules()),
-        expires: instant_in(expires, zone.rules()),
-        tries: sent.tries,
-        under_way: is_under_way,
-        last,
     }
 }
 

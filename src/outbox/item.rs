@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{Letter, form};
+use super::{Letter, Waits, form};
 use crate::broker::Delivery;
 use crate::event::Sent;
 use crate::job::JobKey;
@@ -66,6 +66,19 @@ impl Item {
             is_withdrawn: false,
             discarded: None,
             mourners: Vec::new(),
+        }
+    }
+
+    /// As people are told of it.
+    pub(super) fn waits(&self, is_under_way: bool) -> Waits {
+        Waits {
+            sent: self.sent.clone(),
+            job: self.job,
+            accepted: Some(self.accepted),
+            expires: self.expires,
+            bytes: self.size,
+            is_under_way,
+            last: self.last.clone(),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::event::{Bus, RunId, Sent};
 use crate::job::JobKey;
 use crate::message::Message;
 use crate::store::seal::Seal;
-use crate::store::{self, Beat, StoreError};
+use crate::store::{self, Beat, StoreError, Waiting};
 
 /// A message to be sent.
 #[derive(Debug)]
@@ -148,8 +148,8 @@ pub struct Waits {
     pub sent: Sent,
     /// The job whose fire it tells of.
     pub job: Option<JobKey>,
-    /// When it was accepted, wall clock.
-    pub accepted: Timestamp,
+    /// When it was accepted, wall clock; none where that cannot be read.
+    pub accepted: Option<Timestamp>,
     /// Until when it is sent again, wall clock.
     pub expires: Timestamp,
     /// Its bytes, as they are kept.
@@ -158,6 +158,27 @@ pub struct Waits {
     pub is_under_way: bool,
     /// What its last try came to.
     pub last: Option<String>,
+}
+
+impl Waits {
+    /// A letter that waits in a store while nobody sends it; its seal is not judged. Of one that cannot be read it is said so
+    /// in the place of what its last try came to.
+    #[must_use]
+    pub fn unsent(row: Waiting) -> Self {
+        let size = row.bytes.len() as u64;
+        match form::unpack(&row, None) {
+            Ok((letter, accepted)) => item::Item::new(letter, accepted, size).waits(false),
+            Err(reason) => Waits {
+                sent: item::sent_of(&row),
+                job: row.job,
+                accepted: None,
+                expires: row.expires,
+                bytes: size,
+                is_under_way: false,
+                last: Some(reason),
+            },
+        }
+    }
 }
 
 /// What became of letters that were to be dropped.

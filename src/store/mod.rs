@@ -30,7 +30,7 @@ pub use conditions::{Conditions, WhenDown};
 pub use error::StoreError;
 pub use handle::{Handle, NotedStart, Standing};
 pub use open::open;
-pub use outbox::{Done, Posted, Room, Waiting, Which};
+pub use outbox::{Done, Owned, Posted, Room, Waiting, Which};
 pub use record::{Output, Page, Query, RunRecord};
 pub use state::{JobState, Loaded, Mark, Owed};
 
@@ -127,6 +127,10 @@ pub trait Store: Send + Sync {
 
     /// Messages that wait, in the order of their places; fewer than asked for where they are large.
     fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>>;
+
+    /// Messages that wait, whoever's, in the order of their places: those behind the place `after`, as many as the store
+    /// hands out at once; none if there are no more. Changes nothing.
+    fn everyones(&self, after: u64) -> Reply<'_, Vec<Owned>>;
 
     /// Keeps these messages no longer, whoever's they are.
     fn unpost(&self, done: Done) -> Reply<'_, ()>;

@@ -31,6 +31,15 @@ pub struct Waiting {
     pub bytes: Vec<u8>,
 }
 
+/// A message that waits, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owned {
+    /// Who sends it, as the store names them.
+    pub owner: String,
+    /// The message.
+    pub waiting: Waiting,
+}
+
 /// What became of a message that was to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Posted {

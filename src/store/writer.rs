@@ -37,6 +37,8 @@ const REST: Duration = Duration::from_secs(1);
 /// For so long after the start it is given back sooner: what that has needed is not needed again.
 const START: Duration = Duration::from_secs(10);
 const REST_AT_START: Duration = Duration::from_millis(500);
+/// How long the store has to drop what it lets go of, before memory is given back.
+const LETTING_GO: Duration = Duration::from_millis(50);
 
 /// A call under way; what was wrong, in the end.
 pub(super) type Call = Pin<Box<dyn Future<Output = Option<StoreError>> + Send>>;
@@ -422,10 +424,16 @@ impl Writer {
     }
 
     fn give_back_memory(&mut self) {
+        self.queue.shrink();
+        let is_swollen = self.store.is_swollen();
+        self.store.rest();
+        if is_swollen {
+            // What it lets go of is dropped on a task of its own.
+            self.rest = Some(Instant::now() + LETTING_GO);
+            return;
+        }
         self.rest = None;
         self.rows = 0;
-        self.queue.shrink();
-        self.store.rest();
         crate::unix::memory::release();
         crate::unix::memory::unmap_program();
     }

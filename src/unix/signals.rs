@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::backend::{Pending, SignalDelivery};
 use signal_hook::iterator::exfiltrator::SignalOnly;
 use tokio::net::UnixStream as Readable;
@@ -18,6 +18,16 @@ pub const CONTROL: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
+/// Has the kernel keep the signals that steer the daemon until a stream of [`Signals`] receives them. As PID 1 a signal
+/// without a handler is dropped, unless it is blocked; elsewhere they would lose their default effect, which ends a
+/// program that hangs in its start.
+///
+/// # Errors
+/// None that a thread which exists would see.
+pub fn hold_back() -> io::Result<()> {
+    Ok(CONTROL.into_iter().collect::<SigSet>().thread_block()?)
+}
+
 /// Signals that arrive from now on, one after the other.
 ///
 /// From its creation on, none of them has its default effect any more, and as PID 1 the kernel delivers them, which it
@@ -31,8 +41,9 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to receive `signals`. Needs to be called inside a tokio runtime, and while no other thread runs that could
-    /// be sent them: one that comes meanwhile is held back on this thread only.
+    /// Begins to receive `signals`, also those that were [held back](hold_back) or that whoever started the program left
+    /// blocked. Needs to be called inside a tokio runtime, and on the only thread: one that comes meanwhile is held back
+    /// on this thread alone.
     ///
     /// # Errors
     /// No descriptor is left, or one of the signals cannot be received (`SIGKILL`, `SIGSTOP`).
@@ -47,10 +58,10 @@ impl Signals {
         let readable = Readable::from_std(read.try_clone()?)?;
         let numbers = signals.iter().map(|&signal| signal as i32);
         // Between the kernel's knowing a handler and the handler's knowing what to do, a signal would be lost.
-        let before =
-            SigSet::from_iter(signals.iter().copied()).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let held: SigSet = signals.iter().copied().collect();
+        held.thread_block()?;
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers);
-        before.thread_set_mask()?;
+        held.thread_unblock()?;
         let mut delivery = delivery?;
         super::spawn::handlers_changed();
         let pending = delivery.pending();
@@ -119,6 +130,16 @@ mod tests {
             raise(Signal::SIGPROF).unwrap();
         }
         assert_eq!(signals.next().await.unwrap(), Signal::SIGPROF);
+    }
+
+    #[tokio::test]
+    async fn a_signal_that_was_held_back_arrives() {
+        [Signal::SIGVTALRM].into_iter().collect::<SigSet>().thread_block().unwrap();
+        raise(Signal::SIGVTALRM).unwrap();
+        let mut signals = Signals::new(&[Signal::SIGVTALRM]).unwrap();
+        assert_eq!(signals.next().await.unwrap(), Signal::SIGVTALRM);
+        raise(Signal::SIGVTALRM).unwrap();
+        assert_eq!(signals.next().await.unwrap(), Signal::SIGVTALRM);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::memory::Memory;
 use super::printed::Printed;
@@ -37,6 +37,9 @@ const SHORTEST_BEAT: Duration = Duration::from_millis(100);
 /// The sender is asked of orders whose run is older than this, or than the worker.
 const FRESH: SignedDuration = SignedDuration::from_secs(2);
 
+/// How long an order may take to be taken when the worker stops.
+const LAST_TAKE: Duration = Duration::from_secs(1);
+
 /// Why an order is refused that another worker has.
 const TAKEN: &str = "another worker has started it, says its sender";
 
@@ -60,6 +63,8 @@ pub(super) struct Context {
     pub orders: Memory,
     /// The queue where senders answer, while there is one.
     pub answers: watch::Receiver<Option<String>>,
+    /// Whether the worker was asked to stop.
+    pub stopping: watch::Sender<bool>,
     /// When the worker began: what was sent before may have been withdrawn before.
     pub began: Timestamp,
 }
@@ -121,9 +126,17 @@ impl Attendant {
             self.context.answers.clone(),
         );
         let known = match self.take(now).await {
-            Ok(known) => known,
+            Some(Ok(known)) => known,
+            // Nobody has started it. It is not acknowledged: the broker gives it to another when this worker has gone.
+            None => {
+                let reason = "the worker stops, and cannot remember it".to_owned();
+                self.context
+                    .bus
+                    .publish(Event::OrderReturned { id: self.order.id.clone(), reason });
+                return Fate::Returned;
+            }
             // Whether it was carried out before is not known, so it is not.
-            Err(error) => {
+            Some(Err(error)) => {
                 let reason = format!("the worker cannot remember it: {error}");
                 return self.not_started(reporter, &reason).await;
             }
@@ -397,9 +410,19 @@ impl Attendant {
         self.context.bus.publish(Event::ReportLost { id, reason });
     }
 
-    /// Takes the order, unless it was taken before.
-    async fn take(&self, now: Timestamp) -> Result<Known, StoreError> {
-        self.context.orders.take(self.order.id.clone(), self.order.expires, now).await
+    /// Takes the order, unless it was taken before; none if the worker stops, and cannot do that soon.
+    async fn take(&self, now: Timestamp) -> Option<Result<Known, StoreError>> {
+        let (id, mut stopping) = (self.order.id.clone(), self.context.stopping.subscribe());
+        let stopped = async {
+            // It cannot be gone: we have it, too.
+            let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+            sleep(LAST_TAKE).await;
+        };
+        tokio::select! {
+            biased;
+            known = self.context.orders.take(id, self.order.expires, now) => Some(known),
+            () = stopped => None,
+        }
     }
 }
 

@@ -140,7 +140,9 @@ impl Worker {
         (orders, answers): (Memory, watch::Receiver<Option<String>>),
     ) -> Self {
         let began = clock.now();
-        let context = Context { settings, broker, executor, bus, clock, orders, answers, began };
+        let stopping = watch::Sender::new(false);
+        let context =
+            Context { settings, broker, executor, bus, clock, orders, answers, stopping, began };
         Worker {
             context: Arc::new(context),
             events,
@@ -212,6 +214,7 @@ impl Worker {
         if urgency != Urgency::None && matches!(phase, Phase::Working) {
             let running = self.active.len();
             self.context.bus.publish(Event::WorkerStopping { running });
+            self.context.stopping.send_replace(true);
             // What was not handed out goes back.
             *deliveries = None;
         }

@@ -483,6 +483,10 @@ fn without_a_way_to_the_spool_it_says_what_would_be_needed() {
         words.contains("permission denied") && words.contains("/run/cronkeep/crontab.sock"),
         "{words}"
     );
+    let mut elsewhere = machine.as_alice(&["-"]);
+    elsewhere.env("CRONKEEP_CONTROL", "/nonexistent/shop.sock");
+    let words = said(&with_input(elsewhere, b"@daily a\n"));
+    assert!(words.contains("/nonexistent/shop.crontab.sock"), "{words}");
 }
 
 #[test]

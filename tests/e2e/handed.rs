@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::client::{ask, client, told};
-use crate::harness::{PATIENCE, Running};
+use crate::harness::{Crond, PATIENCE, Running};
 use crate::publish::{PROGRAM, entry, last_run, run, until_depth, with_broker};
 use crate::rabbit;
 
@@ -63,10 +63,31 @@ fn a_message_that_expires_while_it_is_waited_for_is_said_to_be_dropped() {
         "{run}"
     );
     let logs = told(&crond, &["logs", run["run"].as_str().unwrap()]);
-    assert!(logs.contains("the message has expired, and was dropped"), "{logs}");
+    assert!(logs.contains("the message expired, and was dropped: "), "{logs}");
     assert!(!logs.contains("sent again"), "{logs}");
     let dropped = crond.expect("message.dropped");
     assert!(dropped["reason"].as_str().unwrap().starts_with("expired"), "{dropped}");
+}
+
+#[test]
+fn a_message_for_which_the_outbox_has_no_room_is_said_not_to_be_kept() {
+    let text = entry("one", "cronkeep publish '' q x") + &entry("two", "cronkeep publish '' q y");
+    let crond = Crond::new().env("CRONKEEP_AMQP", "amqp://127.0.0.1:1").crontab(&text);
+    let mut crond = crond.env("CRONKEEP_TEST_FAULT", "outbox-room-1").start();
+    crond.wait_for_socket();
+    for (name, reason, line) in [
+        ("one", "the broker is away", "it is kept, and sent again"),
+        ("two", "the outbox did not take the message", "the outbox is full: 1 messages"),
+    ] {
+        assert_eq!(run(&crond, name), 1);
+        let run = last_run(&crond, name);
+        assert_eq!(run["reason"], format!("failed with exit code 1, {reason}"), "{run}");
+        let logs = told(&crond, &["logs", run["run"].as_str().unwrap()]);
+        assert!(logs.contains(line), "{logs}");
+        assert_eq!(logs.contains("it is kept"), name == "one", "{logs}");
+        let ended = crond.expect_where("run.ended", |event| event["job"] == name);
+        assert_eq!(ended["reason"], reason, "{ended}");
+    }
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! `cronkeep outbox`: what waits, and what is dropped of it.
 
+use std::process::Output;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::client::{objects, refused, told};
+use crate::client::{client_at, objects, refused, told};
 use crate::harness::{Crond, PATIENCE, Running};
 use crate::publish::{entry, last_run, run, with_broker};
+use crate::redis::Redis;
 
 /// A broker that is away.
 const NOBODY: &str = "amqp://127.0.0.1:1";
@@ -116,4 +118,84 @@ fn a_daemon_without_a_broker_lists_and_drops_what_an_earlier_life_has_left() {
     assert_eq!(told(&crond, &["outbox", "drop", "--all"]), "1 message dropped\n");
     assert!(!told(&crond, &["health"]).contains("nobody sends them"));
     assert_eq!(told(&crond, &["outbox"]), "no messages\n");
+}
+
+/// What `outbox` says with these words in the folder of a daemon that has ended, by its store.
+fn without_daemon(crond: &Crond, store: &[&str], words: &[&str]) -> Output {
+    let mut command = client_at(&crond.folder().join("run/control.sock"), &["outbox"]);
+    command.args(words).args(store).env("CRONKEEP_STATE_DIR", crond.folder().join("state"));
+    command.output().unwrap()
+}
+
+/// Lists what has been left behind by a daemon that this is about to replace, and by it again.
+fn expect_listed(crond: Running, store: &[&str], id: &str) -> Crond {
+    let crond = crond.again(Signal::SIGTERM);
+    let output = without_daemon(&crond, store, &["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("no daemon listens") && told.contains("nobody sends it"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    let letters = objects(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    let letter = &letters[0];
+    assert_eq!((&letter["id"], &letter["job"]), (&id.into(), &"job".into()), "{letter}");
+    assert_eq!((&letter["exchange"], &letter["tries"]), (&"x".into(), &0.into()), "{letter}");
+    assert!(letter["replica"].as_str().unwrap().starts_with(&hostname()), "{letter}");
+    assert!(!letter.to_string().contains("password"), "{letter}");
+    let table = without_daemon(&crond, store, &["list", "--job", "job"]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains(id) && table.contains("x key"), "{table}");
+    let none = without_daemon(&crond, store, &["--job", "other"]);
+    assert_eq!(none.stdout, b"no messages\n");
+    let unknown = without_daemon(&crond, store, &["list", "nothing"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no message \"nothing\" waits"));
+    let drop = without_daemon(&crond, store, &["drop", id]);
+    assert_eq!(drop.status.code(), Some(1));
+    let told = String::from_utf8(drop.stderr).unwrap();
+    assert!(told.contains("no daemon listens") && told.contains("without --amqp"), "{told}");
+    crond
+}
+
+fn hostname() -> String {
+    cronkeep::unix::identity::hostname()
+}
+
+#[test]
+fn what_waits_is_listed_without_a_daemon_and_dropped_by_one_alone() {
+    let text = entry("job", "cronkeep publish x key '{\"password\": 1}'");
+    let crond = with_broker(NOBODY, &text);
+    assert_eq!(run(&crond, "job"), 1);
+    let letter = waiting(&crond, 1).remove(0);
+    assert_eq!(letter["replica"], hostname());
+    let id = letter["id"].as_str().unwrap();
+    let crond = expect_listed(crond, &[], id);
+    // What the remedy says.
+    let crond = crond.start();
+    crond.wait_for_socket();
+    assert_eq!(told(&crond, &["outbox", "drop", id]), "1 message dropped\n");
+    let crond = crond.again(Signal::SIGTERM);
+    assert_eq!(without_daemon(&crond, &[], &[]).stdout, b"no messages\n");
+}
+
+#[test]
+fn what_waits_in_a_redis_is_listed_without_a_daemon() {
+    let Some(redis) = Redis::start() else { return };
+    let url = redis.url();
+    let store = ["--store", &*url, "--namespace", "shop"];
+    let text = entry("job", "cronkeep publish x key '{\"password\": 1}'");
+    let crond = Crond::new().env("CRONKEEP_AMQP", NOBODY).crontab(&text).args(store).start();
+    crond.wait_for_socket();
+    assert_eq!(run(&crond, "job"), 1);
+    let letter = waiting(&crond, 1).remove(0);
+    expect_listed(crond, &store, letter["id"].as_str().unwrap());
+}
+
+#[test]
+fn without_a_daemon_and_without_a_store_both_are_said_to_be_missing() {
+    let crond = Crond::new();
+    let output = without_daemon(&crond, &[], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("no daemon listens") && told.contains("nothing was kept"), "{told}");
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::client::{TWO, client, client_at, objects, refused, told};
 use crate::harness::{Crond, PATIENCE};
@@ -77,6 +78,33 @@ fn the_second_socket_is_open_to_all_and_controls_nothing() {
         assert!(answer.starts_with("HTTP/1.1 404"), "{request}: {answer}");
     }
     crond.stop();
+}
+
+#[test]
+fn daemons_whose_control_sockets_lie_in_one_folder_do_not_get_in_each_others_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = |name: &str| {
+        let crond = Crond::new().env("CRONKEEP_CONTROL", folder.path().join(name)).crontab(TWO);
+        let crond = crond.start();
+        crond.wait_for_socket();
+        crond
+    };
+    let daemons = ["a.sock", "b.sock", "control.sock"].map(daemon);
+    let others = ["a.crontab.sock", "b.crontab.sock", "crontab.sock"];
+    let others = others.map(|name| folder.path().join(name));
+    // Only root's serve everybody.
+    let is_root = nix::unistd::geteuid().is_root();
+    for (place, crond) in daemons.into_iter().enumerate() {
+        told(&crond, &["list"]);
+        for other in &others[place..] {
+            assert_eq!(UnixStream::connect(other).is_ok(), is_root, "{}", other.display());
+        }
+        let events = crond.stop();
+        let is_in_the_way = |event: &Value| event.to_string().contains("another daemon listens");
+        assert!(!events.iter().any(is_in_the_way), "{events:#?}");
+        assert!(!others[place].exists());
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left of them");
 }
 
 /// Sends bytes, and returns everything that comes back until the other end closes.

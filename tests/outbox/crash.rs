@@ -8,8 +8,8 @@ use cronkeep::event::RunId;
 use cronkeep::job::JobId;
 use cronkeep::outbox::{Outbox, Parts};
 use cronkeep::store::{
-    Beat, Claim, Done, Lease, Loaded, Output, Page, Peers, Permission, Posted, Put, PutSnapshot,
-    Query, Reply, Room, Start, Store, Verdict, Versioned, Waiting, Which, Write,
+    Beat, Claim, Done, Lease, Loaded, Output, Owned, Page, Peers, Permission, Posted, Put,
+    PutSnapshot, Query, Reply, Room, Start, Store, Verdict, Versioned, Waiting, Which, Write,
 };
 use tokio::sync::Notify;
 
@@ -99,6 +99,10 @@ impl Store for Stopping {
 
     fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>> {
         self.ask(self.inner.waiting(which))
+    }
+
+    fn everyones(&self, after: u64) -> Reply<'_, Vec<Owned>> {
+        self.ask(self.inner.everyones(after))
     }
 
     fn unpost(&self, done: Done) -> Reply<'_, ()> {

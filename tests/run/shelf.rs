@@ -8,9 +8,9 @@ use cronkeep::event::RunId;
 use cronkeep::executor::Ledger;
 use cronkeep::job::JobId;
 use cronkeep::store::{
-    Beat, Claim, Conditions, Done, Handle, Lease, Loaded, Output, Page, Peers, Permission, Posted,
-    Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Verdict, Versioned, Waiting,
-    WhenDown, Which, Write,
+    Beat, Claim, Conditions, Done, Handle, Lease, Loaded, Output, Owned, Page, Peers, Permission,
+    Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Verdict, Versioned,
+    Waiting, WhenDown, Which, Write,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -146,6 +146,10 @@ impl Store for Shelf {
     }
 
     fn waiting(&self, _: Which) -> Reply<'_, Vec<Waiting>> {
+        never()
+    }
+
+    fn everyones(&self, _: u64) -> Reply<'_, Vec<Owned>> {
         never()
     }
 

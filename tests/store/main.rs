@@ -61,6 +61,7 @@ macro_rules! suite {
                 outbox: what_somebody_else_keeps_is_not_given_up,
                 outbox: what_the_dead_left_becomes_ours,
                 outbox: messages_are_read_by_their_ids,
+                outbox: what_waits_is_read_whosever_it_is,
                 outbox: large_messages_are_read_a_few_at_a_time,
                 outbox: a_thousand_messages_are_kept_at_once,
                 outbox: an_expiry_of_any_year_is_kept,

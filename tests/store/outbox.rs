@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cronkeep::job::JobId;
-use cronkeep::store::{Done, Posted, Room, Store, Waiting, Which};
+use cronkeep::store::{Done, Owned, Posted, Room, Store, Waiting, Which};
 use jiff::Timestamp;
 
 use super::harness::{Place, at, key, run_id};
@@ -183,6 +183,43 @@ pub(crate) async fn messages_are_read_by_their_ids(place: &dyn Place) {
     let found: Vec<Waiting> = found.into_iter().map(|one| Waiting { order: 0, ..one }).collect();
     assert_eq!(found, [1, 3, 7].map(|number| message(number, 9)));
     assert_eq!(store.waiting(Which::Ids(Vec::new())).await.unwrap(), []);
+}
+
+/// All that waits, whosever, and in how many pages.
+async fn everyones(store: &dyn Store) -> (Vec<Owned>, usize) {
+    let (mut found, mut after, mut pages) = (Vec::<Owned>::new(), 0, 0);
+    loop {
+        let page = store.everyones(after).await.unwrap();
+        let Some(last) = page.last() else { return (found, pages) };
+        (after, pages) = (last.waiting.order, pages + 1);
+        found.extend(page);
+    }
+}
+
+pub(crate) async fn what_waits_is_read_whosever_it_is(place: &dyn Place) {
+    let store = place.open();
+    assert_eq!(everyones(&*store).await, (Vec::new(), 0));
+    let room = Room { count: 10_000, bytes: 1 << 30 };
+    let owner = |number: u32| if number.is_multiple_of(500) { "me" } else { "you" };
+    let size = |number: u32| if number.is_multiple_of(500) { 5 << 20 } else { 9 };
+    for numbers in [0..1, 1..500, 500..501, 501..1_000, 1_000..1_001, 1_001..1_500, 1_500..1_501] {
+        let owner = owner(numbers.start).to_owned();
+        let messages = numbers.map(|number| message(number, size(number))).collect();
+        store.post(owner, messages, room).await.unwrap();
+    }
+    confirm(&*store, 1..1_000).await;
+    let (found, pages) = everyones(&*place.open()).await;
+    assert!(found.is_sorted_by_key(|one| one.waiting.order));
+    assert!(pages >= 3, "at most 8 MiB at once: {pages}");
+    let found: Vec<Owned> = found
+        .into_iter()
+        .map(|Owned { owner, waiting }| Owned { owner, waiting: Waiting { order: 0, ..waiting } })
+        .collect();
+    let expected = std::iter::once(0).chain(1_000..1_501).map(|number| Owned {
+        owner: owner(number).to_owned(),
+        waiting: message(number, size(number)),
+    });
+    assert!(found.into_iter().eq(expected), "every field reads back");
 }
 
 pub(crate) async fn large_messages_are_read_a_few_at_a_time(place: &dyn Place) {

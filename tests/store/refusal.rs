@@ -168,6 +168,7 @@ fn who_only_reads_changes_nothing_and_makes_no_schema_anew() {
             store.load().await.unwrap_err(),
             store.snapshot().await.unwrap_err(),
             store.runs(all(9)).await.unwrap_err(),
+            store.everyones(0).await.unwrap_err(),
         ];
         for error in errors {
             let StoreError::Refused(text) = error else { panic!("{error:?}") };
@@ -175,6 +176,7 @@ fn who_only_reads_changes_nothing_and_makes_no_schema_anew() {
         }
         assert_eq!(server.redis.get("{cronkeep:default}:version"), Some(b"0".to_vec()));
         server.redis.flush();
+        assert_eq!(store.everyones(0).await, Ok(Vec::new()));
         assert_eq!(store.load().await.unwrap().jobs.len(), 0);
         assert!(matches!(told(&store).await, StoreError::Refused(_)));
         assert_eq!(server.redis.keys(), [""; 0]);

@@ -8,8 +8,8 @@ use cronkeep::event::{RunId, Trigger};
 use cronkeep::job::JobId;
 use cronkeep::store::open::Access;
 use cronkeep::store::{
-    Beat, Claim, Done, Handle, Lease, Loaded, Output, Owed, Page, Peers, Permission, Posted, Put,
-    PutSnapshot, Query, Reply, Room, Standing, Start, Store, StoreError, Verdict, Versioned,
+    Beat, Claim, Done, Handle, Lease, Loaded, Output, Owed, Owned, Page, Peers, Permission, Posted,
+    Put, PutSnapshot, Query, Reply, Room, Standing, Start, Store, StoreError, Verdict, Versioned,
     Waiting, Which, Write,
 };
 
@@ -124,6 +124,10 @@ impl Store for Faulty {
 
     fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>> {
         self.fault().unwrap_or_else(|| self.inner.waiting(which))
+    }
+
+    fn everyones(&self, after: u64) -> Reply<'_, Vec<Owned>> {
+        self.fault().unwrap_or_else(|| self.inner.everyones(after))
     }
 
     fn unpost(&self, done: Done) -> Reply<'_, ()> {

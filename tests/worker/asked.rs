@@ -81,6 +81,32 @@ fn a_run_that_nobody_waits_for_is_started_again_as_often_as_its_entry_allows() {
 }
 
 #[test]
+fn a_worker_that_has_lost_its_connection_ends_its_run_once_it_hears_that_another_has_it() {
+    let Some(rabbit) = rabbit::victim() else { return };
+    let sender = Sender::new(&rabbit);
+    let mut one = sender.worker("one").patient().start();
+    let crond = daemon(&sender, "result=none retries=1", WAIT).start();
+    drop(begin(&crond).wait_with_output());
+    sender.expect_file("ran", "ran\n");
+    let two = sender.worker("two").patient().start();
+    sender.expect_readers(2);
+    // It does not notice that its connection is gone.
+    one.signal(Signal::SIGSTOP);
+    rabbit.close_connections();
+    sender.expect_file("ran", "ran\nran\n");
+    one.signal(Signal::SIGCONT);
+    one.expect_where("order.refused", |event| event.to_string().contains("another worker"));
+    let ended = one.expect("run.ended");
+    assert!(ended["outcome"].as_str().unwrap().starts_with("killed"), "{ended}");
+    fs::write(sender.path().join("go"), "").unwrap();
+    expect_history(&crond, &["succeeded"]);
+    one.stop();
+    two.stop();
+    crond.stop();
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\nran\n", 0));
+}
+
+#[test]
 fn an_order_that_somebody_sends_again_to_another_worker_is_refused() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);

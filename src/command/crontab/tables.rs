@@ -1,7 +1,7 @@
 //! Where the tables are: the spool, for who may write there, else behind the daemon.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use nix::unistd::User;
@@ -9,9 +9,7 @@ use nix::unistd::User;
 use super::spool::Spool;
 use crate::config::{Host, default_control};
 use crate::control::client::{Client, Error};
-
-/// The name of the socket that serves everybody, beside the control socket.
-pub const SOCKET: &str = "crontab.sock";
+use crate::control::socket::for_everybody;
 
 /// The largest table that the daemon takes from a user, in bytes.
 pub const MOST_SENT: usize = 2 << 20;
@@ -120,18 +118,12 @@ impl Tables {
     }
 }
 
-/// The socket beside the control socket that `CRONKEEP_CONTROL` names, else beside that of root's daemon.
+/// The socket for everybody beside the control socket that `CRONKEEP_CONTROL` names, else beside that of root's daemon.
 pub(in crate::command) fn socket(host: &Host) -> PathBuf {
     let named = std::env::var_os("CRONKEEP_CONTROL").filter(|path| !path.is_empty());
     let control =
         named.map_or_else(|| default_control(&Host { uid: 0, ..host.clone() }), PathBuf::from);
-    beside(&control)
-}
-
-/// The socket for everybody that belongs to a control socket.
-#[must_use]
-pub fn beside(control: &Path) -> PathBuf {
-    control.with_file_name(SOCKET)
+    for_everybody(&control)
 }
 
 fn is_none(error: &Error) -> bool {

@@ -15,6 +15,7 @@ use crate::control::client::{Client, Error};
 use crate::control::publish::{
     Attempt, NO_BROKER, PATIENCE, Publication, Published, TAKEN, UNSURE,
 };
+use crate::control::socket::for_everybody;
 use crate::exit::{ExitCode, UsageError};
 use crate::message::{Arguments, Message, compose};
 use crate::sink::record::escape;
@@ -58,7 +59,7 @@ pub(super) fn run(args: &PublishArgs, console: &mut Console<'_>) -> anyhow::Resu
     if let Err(Error::Nobody { .. } | Error::Denied { .. }) = &answer {
         // Some may publish by the socket that everybody may ask, beside the other.
         let path = match &args.control.control {
-            Some(path) => path.with_file_name(tables::SOCKET),
+            Some(path) => for_everybody(path),
             None => tables::socket(console.host),
         };
         match hand_over(&Client::new(&path), attempt.as_ref(), message)? {

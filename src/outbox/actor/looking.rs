@@ -61,15 +61,7 @@ impl Actor {
         if !self.is_loaded || self.looks.is_empty() {
             return;
         }
-        let waits = |(place, item): (&u64, &Item)| Waits {
-            sent: item.sent.clone(),
-            job: item.job,
-            accepted: item.accepted,
-            expires: item.expires,
-            bytes: item.size,
-            is_under_way: self.agenda.is_flying(*place),
-            last: item.last.clone(),
-        };
+        let waits = |(place, item): (&u64, &Item)| item.waits(self.agenda.is_flying(*place));
         let all: Vec<Waits> = self.items.iter().map(waits).collect();
         for look in self.looks.drain(..) {
             // Whoever has gone need not be told.

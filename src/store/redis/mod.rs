@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use self::link::{Link, Open};
 use super::{
-    Beat, Claim, Done, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Page, Peers,
+    Beat, Claim, Done, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Owned, Page, Peers,
     Permission, Posted, Put, PutSnapshot, Query, Reply, Room, SCHEMA, Start, Store, StoreError,
     Verdict, Versioned, Waiting, Which, Write,
 };
@@ -414,6 +414,10 @@ impl Store for Redis {
 
     fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>> {
         Box::pin(self.waiting_of(which))
+    }
+
+    fn everyones(&self, after: u64) -> Reply<'_, Vec<Owned>> {
+        Box::pin(self.everyones_of(after))
     }
 
     fn unpost(&self, done: Done) -> Reply<'_, ()> {

@@ -6,7 +6,7 @@ use redis::ScriptInvocation;
 use super::{Redis, replica_word, script};
 use crate::job::JobId;
 use crate::store::outbox::PAGE_BYTES;
-use crate::store::{Done, Posted, Room, StoreError, Waiting, Which};
+use crate::store::{Done, Owned, Posted, Room, StoreError, Waiting, Which};
 
 /// Where the Python service keeps bodies by job; in a namespace other than `default` its name and `:` stand before it.
 pub(super) const BODIES_KEY: &str = "crond_service_schedule";
@@ -14,6 +14,9 @@ pub(super) const BODIES_KEY: &str = "crond_service_schedule";
 const LARGEST_BODY: usize = 16 << 20;
 /// What stands for a job or a run where there is none.
 const NONE: &str = "-";
+
+/// So many ids of messages are read at once.
+const PAGE: isize = 1_000;
 
 fn corrupt() -> StoreError {
     StoreError::Corrupt("a script's answer makes no sense".to_owned())
@@ -103,6 +106,58 @@ impl Redis {
         }
         rows.sort_by_key(|row| row.order);
         Ok(rows)
+    }
+
+    /// As it is read without a script: what is sent meanwhile is missing.
+    pub(super) async fn everyones_of(&self, after: u64) -> Result<Vec<Owned>, StoreError> {
+        let mut from = after.to_string();
+        loop {
+            let mut commands = redis::pipe();
+            let order = self.key("outbox:order");
+            commands.zrangebyscore_limit_withscores(order, format!("({from}"), "+inf", 0, PAGE);
+            let (ids,): (Vec<(String, f64)>,) = self.read(&commands).await?;
+            let Some((_, last)) = ids.last() else { return Ok(Vec::new()) };
+            from = last.to_string();
+            let ids: Vec<String> = ids.into_iter().map(|(id, _)| id).collect();
+            let found = self.owned(&ids).await?;
+            // Of those all may have gone meanwhile; of others there may be more.
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The first of the messages with these ids, as many as fit a page.
+    async fn owned(&self, ids: &[String]) -> Result<Vec<Owned>, StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd("HMGET").arg(self.key("outbox")).arg(ids);
+        let (headers,): (Vec<Option<String>>,) = self.read(&commands).await?;
+        let (mut kept, mut bytes) = (Vec::new(), 0);
+        for (id, header) in ids.iter().zip(headers) {
+            let Some(header) = header else { continue };
+            let size = header.rsplit(' ').next().and_then(|size| size.parse().ok()).unwrap_or(0);
+            bytes += size;
+            if bytes > PAGE_BYTES && !kept.is_empty() {
+                break;
+            }
+            kept.push((id, header));
+        }
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut commands = redis::pipe();
+        commands.cmd("HMGET").arg(self.key("outbox:bytes"));
+        for (id, _) in &kept {
+            commands.arg(id);
+        }
+        let (bytes,): (Vec<Option<Vec<u8>>>,) = self.read(&commands).await?;
+        let size = bytes.iter().flatten().map(Vec::len).sum();
+        self.rest.carried(size);
+        let owned = |((id, header), bytes): ((&String, String), Option<Vec<u8>>)| {
+            let owner = header.split(' ').nth(1).unwrap_or_default().to_owned();
+            Some(Owned { owner, waiting: waiting(id.clone(), &header, bytes?) })
+        };
+        Ok(kept.into_iter().zip(bytes).filter_map(owned).collect())
     }
 
     pub(super) async fn unpost_all(&self, done: Done) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -42,8 +43,10 @@ pub struct Dispatched {
 /// Whether a worker may carry an order out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
-    /// It may: no other has started it, or this one may start it once more.
+    /// It may: no other has started it.
     Given,
+    /// It may, though another one has started it, which may be alive still.
+    Again,
     /// Another worker has started it.
     Taken,
     /// It is to be carried out by nobody.
@@ -74,8 +77,24 @@ impl Dispatched {
     /// # Errors
     /// It cannot be opened or written.
     pub fn open(path: Option<&Path>) -> Result<Self, StoreError> {
-        let connection = place::open_own(path, SETUP)?;
+        Dispatched::open_within(path, place::BUSY)
+    }
+
+    /// The same; another process may have the file locked for so long, now and whenever it is used.
+    ///
+    /// # Errors
+    /// As [`open`](Dispatched::open).
+    pub fn open_within(path: Option<&Path>, wait: Duration) -> Result<Self, StoreError> {
+        let connection = place::open_own(path, SETUP, wait)?;
         Ok(Dispatched { connection, asked: 0 })
+    }
+
+    /// From now on another process may have the file locked for so long.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn wait(&self, wait: Duration) -> Result<(), StoreError> {
+        self.connection.busy_timeout(wait).told()
     }
 
     /// Renames a corrupt file, so that another can be made; its new name.
@@ -155,7 +174,7 @@ impl Dispatched {
             Some((_, _, _, true)) => (Leave::Withdrawn, false),
             Some((Some(has), ..)) if has == worker => (Leave::Given, false),
             Some((Some(_), starts, false, _)) if !is_start && starts <= restarts => {
-                (Leave::Given, true)
+                (Leave::Again, true)
             }
             Some((Some(_), ..)) => (Leave::Taken, false),
             Some((None, ..)) | None => (Leave::Given, is_start),
@@ -301,7 +320,7 @@ mod tests {
         let mut orders = Dispatched::open(None).unwrap();
         assert_eq!(ask(&mut orders, "one", 1, true), Leave::Given);
         assert_eq!(ask(&mut orders, "two", 1, true), Leave::Taken, "it has to ask");
-        assert_eq!(ask(&mut orders, "two", 1, false), Leave::Given);
+        assert_eq!(ask(&mut orders, "two", 1, false), Leave::Again);
         assert_eq!(ask(&mut orders, "two", 1, true), Leave::Given);
         assert_eq!(ask(&mut orders, "one", 1, true), Leave::Taken, "it is another's now");
         assert_eq!(ask(&mut orders, "three", 1, false), Leave::Taken);

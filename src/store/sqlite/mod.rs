@@ -44,7 +44,7 @@ use self::space::Space;
 use self::trim::Trim;
 use super::open::{Access, Opening};
 use super::{
-    Address, Beat, Claim, Done, Lease, Loaded, Output, Page, Peers, Permission, Posted, Put,
+    Address, Beat, Claim, Done, Lease, Loaded, Output, Owned, Page, Peers, Permission, Posted, Put,
     PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict, Versioned, Waiting,
     Which, Write,
 };
@@ -421,6 +421,10 @@ impl Store for Sqlite {
 
     fn waiting(&self, which: Which) -> Reply<'_, Vec<Waiting>> {
         now(self.with(|connection, _| outbox::waiting(connection, &which)))
+    }
+
+    fn everyones(&self, after: u64) -> Reply<'_, Vec<Owned>> {
+        now(self.with(|connection, _| outbox::everyones(connection, after)))
     }
 
     fn unpost(&self, done: Done) -> Reply<'_, ()> {

@@ -52,7 +52,7 @@ impl Orders {
     /// # Errors
     /// It cannot be opened or written.
     pub fn open(path: Option<&Path>) -> Result<Self, StoreError> {
-        let connection = place::open_own(path, SETUP)?;
+        let connection = place::open_own(path, SETUP, place::BUSY)?;
         Ok(Orders { connection, taken: 0 })
     }
 

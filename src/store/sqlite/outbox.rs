@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::outbox::{KNOWN, MOST_KNOWN, PAGE_BYTES};
+use super::super::outbox::{KNOWN, MOST_KNOWN, Owned, PAGE_BYTES};
 use super::super::{Done, Posted, Room, StoreError, Waiting, Which};
 use super::error::SqlResult as _;
 use super::value::{instant, key_of, micros, number};
@@ -149,6 +149,23 @@ pub(super) fn waiting(connection: &Connection, which: &Which) -> Result<Vec<Wait
             Ok(found)
         }
     }
+}
+
+/// Messages of all behind a place, as many as fit a page.
+pub(super) fn everyones(connection: &Connection, after: u64) -> Result<Vec<Owned>, StoreError> {
+    let sql = format!("SELECT {COLUMNS}, owner FROM outbox WHERE place > ?1 ORDER BY place");
+    let mut statement = connection.prepare_cached(&sql).told()?;
+    let mut rows = statement.query([number(after)]).told()?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next().told()? {
+        let waiting = waiting_of(row).told()?;
+        bytes += waiting.bytes.len() as u64;
+        if bytes > PAGE_BYTES && !found.is_empty() {
+            break;
+        }
+        found.push(Owned { owner: row.get(7).told()?, waiting });
+    }
+    Ok(found)
 }
 
 /// What stands in a row; where job, run or expiry make no sense they are none, and the seal or the form tells.

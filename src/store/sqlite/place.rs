@@ -16,8 +16,8 @@ use super::super::StoreError;
 use super::error::SqlResult as _;
 use crate::unix::lock::{Lock, LockError};
 
-/// How long another process may have the file locked.
-const BUSY: Duration = Duration::from_secs(2);
+/// How long another process may have a file locked that is beside the daemon's.
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 
 /// What SQLite keeps beside a database, by the ends of the names.
 const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
@@ -170,10 +170,15 @@ pub(super) fn put_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
 }
 
 /// Opens a database beside the daemon's, which is made if it is missing, for its owner alone; without a path it is in memory.
+/// Another process may have it locked for so long.
 ///
 /// # Errors
 /// It cannot be opened or written.
-pub(super) fn open_own(path: Option<&Path>, setup: &str) -> Result<Connection, StoreError> {
+pub(super) fn open_own(
+    path: Option<&Path>,
+    setup: &str,
+    wait: Duration,
+) -> Result<Connection, StoreError> {
     let connection = match path {
         None => Connection::open_in_memory(),
         Some(path) => {
@@ -183,7 +188,7 @@ pub(super) fn open_own(path: Option<&Path>, setup: &str) -> Result<Connection, S
         }
     };
     let connection = connection.told()?;
-    connection.busy_timeout(BUSY).told()?;
+    connection.busy_timeout(wait).told()?;
     connection.execute_batch(setup).told()?;
     Ok(connection)
 }
