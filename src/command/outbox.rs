@@ -83,7 +83,7 @@ fn list_kept(
     let zone = default_zone(None, console.host).map_err(UsageError::from)?.zone;
     let mut all = Vec::new();
     archive.letters(|Owned { owner, waiting }| {
-        all.push(LetterObject::of(Waits::unsent(waiting), &owner, zone.rules()));
+        all.push(LetterObject::of(Waits::unsent(&waiting), &owner, zone.rules()));
     })?;
     let mut letters = Vec::new();
     for one in meant {

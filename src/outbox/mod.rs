@@ -164,12 +164,12 @@ impl Waits {
     /// A letter that waits in a store while nobody sends it; its seal is not judged. Of one that cannot be read it is said so
     /// in the place of what its last try came to.
     #[must_use]
-    pub fn unsent(row: Waiting) -> Self {
+    pub fn unsent(row: &Waiting) -> Self {
         let size = row.bytes.len() as u64;
-        match form::unpack(&row, None) {
+        match form::unpack(row, None) {
             Ok((letter, accepted)) => item::Item::new(letter, accepted, size).waits(false),
             Err(reason) => Waits {
-                sent: item::sent_of(&row),
+                sent: item::sent_of(row),
                 job: row.job,
                 accepted: None,
                 expires: row.expires,

@@ -5,7 +5,7 @@ use std::fs;
 use cronkeep::event::RunId;
 use cronkeep::message::answer::Word;
 use cronkeep::message::report::{Ended, News};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nix::sys::signal::Signal;
 
 use crate::daemon::{WAIT, begin, daemon, expect_history, started, stop};
@@ -80,30 +80,30 @@ fn a_run_that_nobody_waits_for_is_started_again_as_often_as_its_entry_allows() {
     assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\nran\n", 0));
 }
 
+/// As it may where the first one has lost its connection for a while.
 #[test]
-fn a_worker_that_has_lost_its_connection_ends_its_run_once_it_hears_that_another_has_it() {
-    let Some(rabbit) = rabbit::victim() else { return };
-    let sender = Sender::new(&rabbit);
-    let mut one = sender.worker("one").patient().start();
+fn a_worker_whose_run_another_one_has_started_again_ends_it_and_its_end_is_not_the_runs() {
+    let Some(rabbit) = rabbit::shared() else { return };
+    let sender = Sender::new(rabbit);
     let crond = daemon(&sender, "result=none retries=1", WAIT).start();
     drop(begin(&crond).wait_with_output());
+    sender.expect_depth(QUEUE, 1);
+    let order = sender.take().remove(0);
+    sender.put(&order);
+    let mut worker = sender.worker("worker").patient().start();
     sender.expect_file("ran", "ran\n");
-    let two = sender.worker("two").patient().start();
-    sender.expect_readers(2);
-    // It does not notice that its connection is gone.
-    one.signal(Signal::SIGSTOP);
-    rabbit.close_connections();
-    sender.expect_file("ran", "ran\nran\n");
-    one.signal(Signal::SIGCONT);
-    one.expect_where("order.refused", |event| event.to_string().contains("another worker"));
-    let ended = one.expect("run.ended");
+    let expires = Timestamp::now() + SignedDuration::from_hours(1);
+    sender.report(&order, "other", 0, News::Asked { expires, restarts: 1 });
+    worker.expect_where("order.refused", |event| event.to_string().contains("another worker"));
+    let ended = worker.expect("run.ended");
     assert!(ended["outcome"].as_str().unwrap().starts_with("killed"), "{ended}");
-    fs::write(sender.path().join("go"), "").unwrap();
-    expect_history(&crond, &["succeeded"]);
-    one.stop();
-    two.stop();
+    worker.stop();
+    let (outcome, exit) = ("failed".to_owned(), Some(3));
+    sender.report(&order, "other", 1, News::Ended(Ended { outcome, exit, ..Ended::default() }));
+    let runs = expect_history(&crond, &["failed"]);
+    assert_eq!(runs[0]["worker"], "other", "{runs:#?}");
     crond.stop();
-    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\nran\n", 0));
+    assert_eq!((&*sender.read("ran"), sender.vhost.depth(QUEUE)), ("ran\n", 0));
 }
 
 #[test]
