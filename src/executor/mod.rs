@@ -260,9 +260,6 @@ impl Executor {
                 Some(deadline) = self.core.deadlines.next() => self.core.expire(deadline),
                 fire = self.fires.recv(), if fires_open => match fire {
                     Some(fire) => {
-                        if !self.core.is_carried(&fire.job) {
-                            self.core.starts.rouse();
-                        }
                         // Whoever asks to stop asks before this fire is answered, however long the queue.
                         match self.orders.try_recv() {
                             Ok(Order::Stop(stop, reply)) => {

@@ -232,13 +232,6 @@ impl Starts {
         self.starter.rehearse(job);
     }
 
-    /// Has a thread awake for a start that may be made at once, unless others are being made.
-    pub(super) fn rouse(&self) {
-        if self.len() == 0 {
-            self.starter.rouse();
-        }
-    }
-
     /// Has a start made that was begun, unless it was given up meanwhile.
     pub(super) fn submit(&self, ticket: Arc<Ticket>) {
         let number = ticket.number;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -45,12 +45,6 @@ const HANGS: Duration = Duration::from_millis(50);
 /// How long a thread that is not needed stays.
 const STAYS: Duration = Duration::from_secs(10);
 
-/// How long a thread that was roused stays awake for the start that it was roused for: twice what one takes to get to it.
-const AWAKE: Duration = Duration::from_micros(300);
-
-/// How often it looks at most.
-const LOOKS: usize = 4_096;
-
 /// Makes starts, on threads of its own, and reports each.
 #[derive(Debug)]
 pub(super) struct Starter(Arc<Shared>);
@@ -59,8 +53,6 @@ pub(super) struct Starter(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// Whether something has come for the thread that stays awake.
-    arrived: AtomicBool,
     accounts: Mutex<Accounts>,
     setup: Setup,
 }
@@ -76,9 +68,6 @@ struct State {
     ended: u64,
     threads: usize,
     idle: usize,
-    /// Whether a thread is to stay awake, and whether one does.
-    roused: bool,
-    awake: bool,
     closed: bool,
 }
 
@@ -140,7 +129,6 @@ impl Starter {
         Ok(Starter(Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
-            arrived: AtomicBool::default(),
             accounts: Mutex::default(),
             setup,
         })))
@@ -153,10 +141,6 @@ impl Starter {
     pub(super) fn submit(&self, ticket: Arc<Ticket>) -> io::Result<()> {
         let mut state = self.0.state();
         state.queue.push_back(ticket);
-        if state.awake {
-            self.0.arrived.store(true, Ordering::Release);
-            return Ok(());
-        }
         if state.idle > 0 {
             drop(state);
             self.0.changed.notify_one();
@@ -180,26 +164,12 @@ impl Starter {
             return;
         }
         state.rehearsal = Some(job);
-        if state.awake {
-            self.0.arrived.store(true, Ordering::Release);
-        } else if state.idle > 0 {
+        if state.idle > 0 {
             drop(state);
             self.0.changed.notify_one();
         } else if self.0.join(&mut state).is_err() {
             state.rehearsal = None;
         }
-    }
-
-    /// Wakes a thread for a start that may come at once: what that takes passes beside what there is to do before it, not
-    /// after it. Without effect but for its being faster; does nothing while starts are made.
-    pub(super) fn rouse(&self) {
-        let mut state = self.0.state();
-        if state.idle == 0 || state.awake || !state.queue.is_empty() || !state.active.is_empty() {
-            return;
-        }
-        state.roused = true;
-        drop(state);
-        self.0.changed.notify_one();
     }
 
     /// Looks up what mails about a run need; its user may have to be asked for.
@@ -308,20 +278,6 @@ impl Shared {
         }
     }
 
-    /// Waits for what the thread was roused for, on a core that does not sleep.
-    fn stay_awake(&self) {
-        let begun = self.setup.clock.monotonic();
-        // A clock may stand still.
-        for _ in 0..LOOKS {
-            let arrived = self.arrived.swap(false, Ordering::Acquire);
-            if arrived || self.setup.clock.monotonic().saturating_sub(begun) >= AWAKE {
-                return;
-            }
-            // Whoever brings it may need this core.
-            thread::yield_now();
-        }
-    }
-
     /// The next task for the calling thread; none if it is not needed any more.
     fn next<'a>(
         &'a self,
@@ -359,14 +315,6 @@ impl Shared {
                 }
             };
             state.idle -= 1;
-            if std::mem::take(&mut state.roused) {
-                state.awake = true;
-                drop(state);
-                self.stay_awake();
-                state = self.state();
-                state.awake = false;
-                continue;
-            }
             if timed_out && timeout == Some(STAYS) && next.is_none() && state.idle > 0 {
                 break;
             }
