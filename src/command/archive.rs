@@ -30,6 +30,14 @@ const LONGEST: usize = 26;
 /// The hours in which a run is looked for by the end of its id before it is looked for among all.
 const LATELY: [i64; 2] = [1, 24];
 
+/// What a word means.
+pub(super) struct Found {
+    /// The jobs that it means.
+    pub(super) jobs: BTreeSet<JobKey>,
+    /// Jobs that have not run for long, if it may be the name of one of them.
+    others: Vec<JobKey>,
+}
+
 /// A store that is only read.
 pub(super) struct Archive {
     store: Arc<dyn Store>,
@@ -118,7 +126,9 @@ impl Archive {
         loop {
             let page = self.ask(|store| store.everyones(after))?;
             let Some(last) = page.last() else { return Ok(()) };
-            after = last.waiting.order;
+            let order = last.waiting.order;
+            anyhow::ensure!(order > after, "the outbox in {} is out of order", self.name);
+            after = order;
             page.into_iter().for_each(&mut each);
         }
     }
@@ -134,9 +144,28 @@ impl Archive {
     /// # Errors
     /// Nothing is kept of such a job, or several may be meant.
     pub(super) fn jobs(&self, text: &str) -> anyhow::Result<Vec<JobKey>> {
+        let mut found = self.late_jobs(text)?;
+        if found.jobs.is_empty() {
+            found.jobs = self.called(text, &found.others)?;
+        }
+        anyhow::ensure!(
+            !found.jobs.is_empty(),
+            "{} knows no job {:?}; `cronkeep history` shows what was run",
+            self.name,
+            escape(text.as_bytes())
+        );
+        Ok(found.jobs.into_iter().collect())
+    }
+
+    /// The jobs that `text` means, as far as that is known without a look at each job that has not run for long.
+    ///
+    /// # Errors
+    /// Several may be meant.
+    pub(super) fn late_jobs(&self, text: &str) -> anyhow::Result<Found> {
         let (runs, _) = self.runs_of(&everything(LOOKED_AT))?;
         let named = runs.iter().filter(|record| record.name == text).map(|record| record.key);
         let mut named: BTreeSet<JobKey> = named.collect();
+        let mut others = Vec::new();
         if named.is_empty() {
             let loaded = self.ask(|store| store.load())?;
             let late: BTreeSet<JobKey> = runs.iter().map(|record| record.key).collect();
@@ -154,24 +183,14 @@ impl Archive {
                 named.len()
             );
             if named.is_empty() && exact.is_none() {
-                named = self.called(text, all.difference(&late))?;
+                others = all.difference(&late).copied().collect();
             }
         }
-        anyhow::ensure!(
-            !named.is_empty(),
-            "{} knows no job {:?}; `cronkeep history` shows what was run",
-            self.name,
-            escape(text.as_bytes())
-        );
-        Ok(named.into_iter().collect())
+        Ok(Found { jobs: named, others })
     }
 
     /// Those of some jobs whose last run was of one of this name: jobs that have not run for long.
-    fn called<'a>(
-        &self,
-        name: &str,
-        jobs: impl Iterator<Item = &'a JobKey>,
-    ) -> anyhow::Result<BTreeSet<JobKey>> {
+    fn called(&self, name: &str, jobs: &[JobKey]) -> anyhow::Result<BTreeSet<JobKey>> {
         let mut called = BTreeSet::new();
         for &key in jobs {
             let (last, _) = self.runs_of(&Query { job: Some(key), ..everything(1) })?;

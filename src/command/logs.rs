@@ -64,12 +64,17 @@ pub(super) fn run(args: &LogsArgs, console: &mut Console<'_>) -> anyhow::Result<
 fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyhow::Result<()> {
     let archive = Archive::open(&args.store, console.host)?;
     let zone = default_zone(None, console.host).map_err(UsageError::from)?.zone;
-    let (mut runs, is_run) = match archive.jobs(&args.what) {
-        Ok(jobs) => (archive.runs(&jobs, &everything(LOOKED_AT))?.0, false),
-        Err(error) => {
+    let of_jobs = |jobs: &[_]| anyhow::Ok((archive.runs(jobs, &everything(LOOKED_AT))?.0, false));
+    let late = archive.late_jobs(&args.what).map(|found| Vec::from_iter(found.jobs));
+    let (mut runs, is_run) = match &late {
+        Ok(jobs) if !jobs.is_empty() => of_jobs(jobs)?,
+        _ => {
             let attempts = archive.run(&args.what)?;
-            anyhow::ensure!(!attempts.is_empty(), error);
-            (attempts, true)
+            if attempts.is_empty() {
+                of_jobs(&archive.jobs(&args.what)?)?
+            } else {
+                (attempts, true)
+            }
         }
     };
     // The last attempt of each run tells how it ended.

@@ -91,7 +91,7 @@ fn list_kept(
     }
     writeln!(
         console.err,
-        "cronkeep: no daemon listens at {}: this is what waits in the store {}, and nobody sends it until one runs",
+        "cronkeep: no daemon listens at {}: this is what waits in the store {}, until one runs that uses it",
         path(&args.control, console).display(),
         archive.name()
     )?;

@@ -38,6 +38,9 @@ const NAME: usize = 64;
 /// # Errors
 /// A key that cannot be used; something that it cannot do without is not to be had.
 pub(super) fn run(args: &WorkerArgs, console: &Console<'_>) -> anyhow::Result<ExitCode> {
+    if std::process::id() == 1 {
+        unix::signals::hold_back().context("failed to hold back signals")?;
+    }
     let config = WorkerConfig::new(args, console.host)?;
     let key = config.key.as_deref().map(key).transpose()?;
     telemetry::init(config.log, &config.zone, None)?;

@@ -38,9 +38,16 @@ pub(super) struct Leaves {
     file: Arc<tokio::sync::Mutex<File>>,
     /// The orders that were withdrawn.
     withdrawn: Mutex<HashMap<String, Withdrawn>>,
-    /// The orders that were started again, with the worker that has them now: the one before may have lost no more than its
+    /// The orders that may be started again, with the worker that may: the one before may have lost no more than its
     /// connection.
-    replaced: Mutex<HashMap<String, String>>,
+    replaced: Mutex<HashMap<String, Successor>>,
+}
+
+/// The worker that may start an order again.
+struct Successor {
+    worker: String,
+    /// Whether it has: until then the one before goes on.
+    has_started: bool,
 }
 
 /// That an order was withdrawn.
@@ -84,8 +91,9 @@ impl Leaves {
             News::Started { expires, .. } => (expires, 0, true),
             _ => {
                 let replaced = self.replaced();
-                let worker = replaced.get(&report.order)?;
-                return (*worker != report.worker).then_some(Word::Taken);
+                let successor = replaced.get(&report.order)?;
+                let is_taken = successor.has_started && successor.worker != report.worker;
+                return is_taken.then_some(Word::Taken);
             }
         };
         let (id, worker) = (report.order.clone(), report.worker.clone());
@@ -101,13 +109,19 @@ impl Leaves {
             file.ask(Asking { id, worker, expires, restarts, is_start }, now).map(Some)
         });
         match leave.await?? {
-            Leave::Given => Some(Word::Start),
+            Leave::Given => {
+                if is_start && let Some(successor) = self.replaced().get_mut(&report.order) {
+                    successor.has_started |= successor.worker == report.worker;
+                }
+                Some(Word::Start)
+            }
             Leave::Again => {
                 let mut replaced = self.replaced();
                 if replaced.len() >= REPLACED {
                     replaced.clear();
                 }
-                replaced.insert(report.order.clone(), report.worker.clone());
+                let worker = report.worker.clone();
+                replaced.insert(report.order.clone(), Successor { worker, has_started: is_start });
                 Some(Word::Start)
             }
             Leave::Taken => Some(Word::Taken),
@@ -187,7 +201,7 @@ impl Leaves {
         told
     }
 
-    fn replaced(&self) -> MutexGuard<'_, HashMap<String, String>> {
+    fn replaced(&self) -> MutexGuard<'_, HashMap<String, Successor>> {
         // Nothing is left half done by a panic: there is none.
         self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }

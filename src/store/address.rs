@@ -76,7 +76,7 @@ impl fmt::Display for Address {
                         rest.find(['?', '#']).map_or((rest, ""), |at| rest.split_at(at));
                     // A slash or a question mark in a password should be written otherwise, and is not always.
                     let shown = match place.rsplit_once('@') {
-                        _ if scheme == "unix" => place,
+                        _ if scheme == "unix" && place.starts_with('/') => place,
                         _ if more.contains('@') => "…",
                         Some((_, place)) => place,
                         None => place,
@@ -141,6 +141,7 @@ mod tests {
             ("redis://me:s@e#cret@host/0", "redis://…"),
             ("redis://host/0?pass=se@cret", "redis://…"),
             ("unix:///run/s?db=1&pass=se@cret", "unix:///run/s"),
+            ("unix://:secret@/run/s", "unix:///run/s"),
             ("redis+sentinel://:se/cret@a,b/m/0", "redis+sentinel://a,b/m/0"),
             ("redis://host", "redis://host"),
         ] {

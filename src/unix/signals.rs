@@ -25,7 +25,7 @@ pub const CONTROL: [Signal; 6] = [
 /// # Errors
 /// None that a thread which exists would see.
 pub fn hold_back() -> io::Result<()> {
-    Ok(SigSet::from_iter(CONTROL).thread_block()?)
+    Ok(CONTROL.into_iter().collect::<SigSet>().thread_block()?)
 }
 
 /// Signals that arrive from now on, one after the other.
@@ -58,7 +58,7 @@ impl Signals {
         let readable = Readable::from_std(read.try_clone()?)?;
         let numbers = signals.iter().map(|&signal| signal as i32);
         // Between the kernel's knowing a handler and the handler's knowing what to do, a signal would be lost.
-        let held = SigSet::from_iter(signals.iter().copied());
+        let held: SigSet = signals.iter().copied().collect();
         held.thread_block()?;
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, numbers);
         held.thread_unblock()?;
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_signal_that_was_held_back_arrives() {
-        SigSet::from_iter([Signal::SIGVTALRM]).thread_block().unwrap();
+        [Signal::SIGVTALRM].into_iter().collect::<SigSet>().thread_block().unwrap();
         raise(Signal::SIGVTALRM).unwrap();
         let mut signals = Signals::new(&[Signal::SIGVTALRM]).unwrap();
         assert_eq!(signals.next().await.unwrap(), Signal::SIGVTALRM);

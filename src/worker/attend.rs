@@ -93,6 +93,8 @@ pub(super) enum Fate {
     Returned,
     /// It was refused.
     Refused,
+    /// It was not looked at, and stays with the broker.
+    Left,
 }
 
 /// One order, and how it stands with the broker.
@@ -133,7 +135,7 @@ impl Attendant {
                 self.context
                     .bus
                     .publish(Event::OrderReturned { id: self.order.id.clone(), reason });
-                return Fate::Returned;
+                return Fate::Left;
             }
             // Whether it was carried out before is not known, so it is not.
             Some(Err(error)) => {

@@ -14,8 +14,11 @@ use crate::store::sqlite::{Known, Orders};
 /// How long an order waits for a file that others have locked, or that cannot be used for now.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a file that could not be used is left alone.
+/// How long an order that waits leaves a file alone that could not be used.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long those who do not wait leave it alone.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
 
 /// Remembers which orders were taken. Clones are one and the same.
 #[derive(Debug, Clone)]
@@ -30,8 +33,8 @@ pub enum Memory {
 #[derive(Debug)]
 pub struct Kept {
     orders: Orders,
-    /// Why it could not be used.
-    trouble: Option<StoreError>,
+    /// Why it could not be used, and when that was.
+    trouble: Option<(StoreError, Instant)>,
 }
 
 impl Memory {
@@ -77,7 +80,8 @@ async fn on_thread<T: Send + 'static>(
     let (begun, ask) = (Instant::now(), Arc::new(ask));
     loop {
         let mut kept = Arc::clone(kept).lock_owned().await;
-        if let Some(error) = &kept.trouble
+        if let Some((error, since)) = &kept.trouble
+            && since.elapsed() < LEFT_ALONE
             && begun.elapsed() >= patience
         {
             return Err(error.clone());
@@ -87,7 +91,7 @@ async fn on_thread<T: Send + 'static>(
             // Every change is one statement or one transaction: nothing is left half done.
             let told = ask(&mut kept.orders);
             kept.trouble = match &told {
-                Err(error @ StoreError::Down(_)) => Some(error.clone()),
+                Err(error @ StoreError::Down(_)) => Some((error.clone(), Instant::now())),
                 _ => None,
             };
             told
@@ -130,8 +134,12 @@ mod tests {
         // One after the other, each with all its time, they would take twice as long.
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         drop(other);
-        assert_eq!(take().await, Ok(Known::Taken));
-        assert!(memory.end("a".to_owned()).await.is_ok());
+        // Nobody else has to find out that the file can be used again.
+        let begun = Instant::now();
+        while memory.end("a".to_owned()).await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it is left alone for good");
+            sleep(PAUSE).await;
+        }
         assert_eq!(take().await, Ok(Known::Ended));
     }
 }

@@ -329,9 +329,13 @@ impl Worker {
         match fate {
             Fate::Done => self.work.done += 1,
             Fate::Refused => self.work.refused += 1,
-            Fate::Returned => {}
+            Fate::Returned | Fate::Left => {}
         }
         self.forget(task);
+        if fate == Fate::Left {
+            // What came again is given back with its receipt.
+            return;
+        }
         while let Ok(word) = left.try_recv() {
             // It came again at the last moment.
             if let Word::Again(receipt) = word {

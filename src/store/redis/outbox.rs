@@ -115,10 +115,9 @@ impl Redis {
             let mut commands = redis::pipe();
             let order = self.key("outbox:order");
             commands.zrangebyscore_limit_withscores(order, format!("({from}"), "+inf", 0, PAGE);
-            let (ids,): (Vec<(String, f64)>,) = self.read(&commands).await?;
+            let (ids,): (Vec<(Vec<u8>, f64)>,) = self.read(&commands).await?;
             let Some((_, last)) = ids.last() else { return Ok(Vec::new()) };
             from = last.to_string();
-            let ids: Vec<String> = ids.into_iter().map(|(id, _)| id).collect();
             let found = self.owned(&ids).await?;
             // Of those all may have gone meanwhile; of others there may be more.
             if !found.is_empty() {
@@ -127,14 +126,18 @@ impl Redis {
         }
     }
 
-    /// The first of the messages with these ids, as many as fit a page.
-    async fn owned(&self, ids: &[String]) -> Result<Vec<Owned>, StoreError> {
+    /// The first of the messages with these ids and places, as many as fit a page.
+    async fn owned(&self, ids: &[(Vec<u8>, f64)]) -> Result<Vec<Owned>, StoreError> {
         let mut commands = redis::pipe();
-        commands.cmd("HMGET").arg(self.key("outbox")).arg(ids);
-        let (headers,): (Vec<Option<String>>,) = self.read(&commands).await?;
+        commands.cmd("HMGET").arg(self.key("outbox"));
+        for (id, _) in ids {
+            commands.arg(id);
+        }
+        let (headers,): (Vec<Option<Vec<u8>>>,) = self.read(&commands).await?;
         let (mut kept, mut bytes) = (Vec::new(), 0);
         for (id, header) in ids.iter().zip(headers) {
             let Some(header) = header else { continue };
+            let header = String::from_utf8_lossy(&header).into_owned();
             let size = header.rsplit(' ').next().and_then(|size| size.parse().ok()).unwrap_or(0);
             bytes += size;
             if bytes > PAGE_BYTES && !kept.is_empty() {
@@ -147,17 +150,21 @@ impl Redis {
         }
         let mut commands = redis::pipe();
         commands.cmd("HMGET").arg(self.key("outbox:bytes"));
-        for (id, _) in &kept {
+        for ((id, _), _) in &kept {
             commands.arg(id);
         }
         let (bytes,): (Vec<Option<Vec<u8>>>,) = self.read(&commands).await?;
         let size = bytes.iter().flatten().map(Vec::len).sum();
         self.rest.carried(size);
-        let owned = |((id, header), bytes): ((&String, String), Option<Vec<u8>>)| {
+        let owned = kept.into_iter().zip(bytes).filter_map(|(((id, score), header), bytes)| {
             let owner = header.split(' ').nth(1).unwrap_or_default().to_owned();
-            Some(Owned { owner, waiting: waiting(id.clone(), &header, bytes?) })
-        };
-        Ok(kept.into_iter().zip(bytes).filter_map(owned).collect())
+            let id = String::from_utf8_lossy(id).into_owned();
+            // Its place is where it was found, whatever its header says: the next page begins there.
+            let order = format!("{score:.0}").parse().unwrap_or(0);
+            let waiting = Waiting { order, ..waiting(id, &header, bytes?) };
+            Some(Owned { owner, waiting })
+        });
+        Ok(owned.collect())
     }
 
     pub(super) async fn unpost_all(&self, done: Done) -> Result<(), StoreError> {
