@@ -359,6 +359,9 @@ mod tests {
         let news = News::Asked { expires: SystemClock.now(), restarts: 1 };
         assert_eq!(leaves.judge(&report("one", LATER, News::Running)).await, None);
         assert_eq!(leaves.judge(&report("two", LATER, news)).await, Some(Word::Start));
+        // It may never start it.
+        assert_eq!(leaves.judge(&report("one", LATER, News::Running)).await, None);
+        assert_eq!(leaves.judge(&started("two")).await, Some(Word::Start));
         assert_eq!(leaves.judge(&report("one", LATER, News::Running)).await, Some(Word::Taken));
         assert_eq!(leaves.judge(&report("two", LATER, News::Running)).await, None);
     }

@@ -133,7 +133,7 @@ fn expect_listed(crond: Running, store: &[&str], id: &str) -> Crond {
     let output = without_daemon(&crond, store, &["--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("no daemon listens") && told.contains("nobody sends it"), "{told}");
+    assert!(told.contains("no daemon listens") && told.contains("until one runs"), "{told}");
     assert_eq!(told.lines().count(), 1, "{told}");
     let letters = objects(&String::from_utf8(output.stdout).unwrap());
     assert_eq!(letters.len(), 1, "{letters:?}");

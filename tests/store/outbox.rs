@@ -185,8 +185,8 @@ pub(crate) async fn messages_are_read_by_their_ids(place: &dyn Place) {
     assert_eq!(store.waiting(Which::Ids(Vec::new())).await.unwrap(), []);
 }
 
-/// All that waits, whosever, and in how many pages.
-async fn everyones(store: &dyn Store) -> (Vec<Owned>, usize) {
+/// All that waits, whosever it is, and in how many pages it was read.
+pub(crate) async fn everyones(store: &dyn Store) -> (Vec<Owned>, usize) {
     let (mut found, mut after, mut pages) = (Vec::<Owned>::new(), 0, 0);
     loop {
         let page = store.everyones(after).await.unwrap();

@@ -11,7 +11,7 @@ use cronkeep::store::redis::{Bounds, Redis as Scripts};
 use cronkeep::store::{Done, Owed, PutSnapshot, RunRecord, Store, StoreError, Which, Write};
 
 use super::harness::{Place, a_start, all, at, due, key, lease, mark, record, write, write_runs};
-use super::outbox::{message, post};
+use super::outbox::{everyones, message, post};
 use super::redis::{Redis, Reply, Setup};
 
 /// A server, for one namespace.
@@ -439,6 +439,18 @@ fn rows_that_make_no_sense_hide_no_others() {
         let found = store.waiting(which).await.unwrap();
         assert_eq!(found.len(), 3);
         assert_eq!((found[2].id.as_str(), found[2].order, found[2].bytes.len()), ("z", 7, 0));
+        // One whose header says nothing of its place, and one that is no text.
+        server.redis.command(["HSET", &key("outbox"), "odd", "o odd - - 1 1"]);
+        server.redis.command([b"HSET", key("outbox").as_bytes(), b"\xff", b"\xfe"]);
+        for (score, id) in [("9", b"odd".as_slice()), ("10", b"\xff".as_slice())] {
+            server.redis.command([b"HSET", key("outbox:bytes").as_bytes(), id, b"body"]);
+            let order = key("outbox:order");
+            server.redis.command([b"ZADD", order.as_bytes(), score.as_bytes(), id]);
+        }
+        let (found, _) = everyones(&store).await;
+        let orders: Vec<u64> = found.iter().map(|one| one.waiting.order).collect();
+        assert_eq!(orders, [1, 2, 9, 10], "{found:?}");
+        assert_eq!(found[2].owner, "odd");
         store.adopt("you".to_owned(), Vec::new()).await.unwrap();
         let dropped = ["x", "z", "nothing"].map(str::to_owned).into();
         store.unpost(Done { dropped, owner: "you".to_owned(), ..Done::default() }).await.unwrap();

@@ -94,12 +94,14 @@ fn a_worker_whose_run_another_one_has_started_again_ends_it_and_its_end_is_not_t
     sender.expect_file("ran", "ran\n");
     let expires = Timestamp::now() + SignedDuration::from_hours(1);
     sender.report(&order, "other", 0, News::Asked { expires, restarts: 1 });
+    // Until it has started it nobody else is told to end it.
+    sender.report(&order, "other", 1, News::Started { at: Timestamp::now(), expires });
     worker.expect_where("order.refused", |event| event.to_string().contains("another worker"));
     let ended = worker.expect("run.ended");
     assert!(ended["outcome"].as_str().unwrap().starts_with("killed"), "{ended}");
     worker.stop();
     let (outcome, exit) = ("failed".to_owned(), Some(3));
-    sender.report(&order, "other", 1, News::Ended(Ended { outcome, exit, ..Ended::default() }));
+    sender.report(&order, "other", 2, News::Ended(Ended { outcome, exit, ..Ended::default() }));
     let runs = expect_history(&crond, &["failed"]);
     assert_eq!(runs[0]["worker"], "other", "{runs:#?}");
     crond.stop();

@@ -75,6 +75,26 @@ fn a_worker_that_stops_while_its_memory_is_locked_leaves_to_others_what_it_has_n
 }
 
 #[test]
+fn an_order_that_came_again_while_the_memory_was_locked_stays_with_the_broker() {
+    let Some(rabbit) = rabbit::victim() else { return };
+    let sender = Sender::new(&rabbit);
+    let one = sender.worker("state").arg("--stop-grace").arg("10m").start();
+    assert_eq!(sender.end(&sender.send(&sender.order("true"))).outcome, "succeeded");
+    let other = lock(&sender.path().join("state/worker.db"));
+    sender.send(&sender.order("echo ran >> {dir}/ran"));
+    sender.expect_unanswered(1);
+    rabbit.close_connections();
+    sender.expect_readers(1);
+    sender.expect_unanswered(1);
+    one.signal(Signal::SIGTERM);
+    let (status, events) = one.wait();
+    assert_eq!(status.code(), Some(0), "{events:#?}");
+    sender.expect_depth(QUEUE, 1);
+    drop(other);
+    assert_eq!(sender.read("ran"), "");
+}
+
+#[test]
 fn runs_are_followed_to_their_ends_while_the_daemons_memory_is_locked() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
