@@ -37,8 +37,6 @@ const REST: Duration = Duration::from_secs(1);
 /// For so long after the start it is given back sooner: what that has needed is not needed again.
 const START: Duration = Duration::from_secs(10);
 const REST_AT_START: Duration = Duration::from_millis(500);
-/// How long the store has to drop what it lets go of, before memory is given back.
-const LETTING_GO: Duration = Duration::from_millis(50);
 
 /// A call under way; what was wrong, in the end.
 pub(super) type Call = Pin<Box<dyn Future<Output = Option<StoreError>> + Send>>;
@@ -428,8 +426,8 @@ impl Writer {
         let is_swollen = self.store.is_swollen();
         self.store.rest();
         if is_swollen {
-            // What it lets go of is dropped on a task of its own.
-            self.rest = Some(Instant::now() + LETTING_GO);
+            // What it lets go of is dropped on a task of its own, meanwhile.
+            self.rest = Some(Instant::now() + GATHER);
             return;
         }
         self.rest = None;
