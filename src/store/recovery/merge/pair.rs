@@ -3,6 +3,7 @@
 //! A job is its id. Most ids occur once in each crontab at most. Where one occurs more often, entries of that id are told
 //! apart by their lines; equal lines are counted. What stands above equal lines is merged only if it is the same for all of
 //! them in each crontab, and their number too; else it stays as the file has it.
+
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::table::{Job, Surroundings, Table};
@@ -87,12 +88,36 @@ pub(super) fn pair(three: &Three<'_>, warnings: &mut Warnings) -> Pairs {
             single(three, &group, &mut pairs, warnings);
             continue;
         }
+        if let Some((edited, left)) = edited_alike(three, &group) {
+            let ancestor = group.ancestor.first().copied();
+            pairs.fates[edited] = Fate::Shared(group.stored[0], ancestor);
+            pairs.fates[left] = Fate::Removed;
+            continue;
+        }
         for equal in groups(three, &group, |table, job| table.text(job.place).trim_ascii()) {
             several(three, &equal, &mut pairs, warnings);
         }
     }
     pairs.added.sort_unstable();
     pairs
+}
+
+/// The job of the file that the snapshot has in the place of the ancestor's, where the file has both: the new line, and beside
+/// it the one of the ancestor. Once that is gone nothing tells this from an edit of both sides, so it is merged as one.
+fn edited_alike(three: &Three<'_>, group: &Group) -> Option<(usize, usize)> {
+    let (&[one, other], &[stored], &[ancestor]) = (&*group.file, &*group.stored, &*group.ancestor)
+    else {
+        return None;
+    };
+    let line =
+        |table: &'_ Table, place: usize| table.text(table.jobs[place].place).trim_ascii().to_vec();
+    let wanted = (line(three.stored, stored), line(three.ancestor, ancestor));
+    let is = |new, old| (line(three.file, new), line(three.file, old)) == wanted;
+    match (wanted.0 != wanted.1, is(one, other), is(other, one)) {
+        (true, true, _) => Some((one, other)),
+        (true, _, true) => Some((other, one)),
+        _ => None,
+    }
 }
 
 /// A job that each crontab has once at most.

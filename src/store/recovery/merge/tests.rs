@@ -184,6 +184,17 @@ PATH=/a
 }
 
 #[test]
+fn a_line_that_both_sides_edited_alike_is_merged_as_one_beside_the_old_line_too() {
+    let image = "A=one\n\n0 1 * * * root run 6%in\n";
+    let edited = "A=\n\n0 1 * * * root run 6\n";
+    let new_image = "A=one\n0 1 * * * root run 6\n\n0 1 * * * root run 6%in\n";
+    let once = merged(new_image, edited, image);
+    assert!(once.starts_with("A=\"\"\n0 1 * * * root run 6\n"), "{once}");
+    assert!(!once.contains("\n0 1 * * * root run 6%in"), "{once}");
+    assert_eq!(merged(&once, edited, image), once);
+}
+
+#[test]
 fn a_new_setting_goes_directly_above_the_jobs_that_have_it() {
     let image = "0 1 * * * root x\n# Why\n0 2 * * * root y\n0 3 * * * root z\n";
     let edited = "0 1 * * * root x\nA=1\n# Why\n0 2 * * * root y\n0 3 * * * root z\n";
