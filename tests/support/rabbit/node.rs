@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Rabbit, erlang};
 
 /// How long anything may take before a test fails; nothing takes that long when all is well: a start needs four seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What answers in the node: reads expressions, a line each, and writes what they come to.
 const ANSWERER: &str = r#"
