@@ -60,9 +60,6 @@ const STATEMENTS: usize = 32;
 const NOTHING: &str = "nothing was kept there yet; --store or --state-dir name another place";
 /// No database is shorter, unless it is empty.
 const HEADER: u64 = 512;
-/// What every connection is told: a small cache, no temporary files, nothing in the schema is trusted.
-const EACH: &str = "PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; \
-    PRAGMA cell_size_check = ON;";
 /// What the owner's is told: a kill of the process loses nothing, a power cut the last moments at most.
 const OWNER: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;";
@@ -268,7 +265,7 @@ impl Sqlite {
 
     fn prepare(&self, connection: &mut Connection) -> Result<(), StoreError> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.execute_batch(EACH).told()?;
+        place::set_up(connection).told()?;
         schema::migrate(connection)?;
         if self.kept_namespace(connection)?.is_none() {
             let sql = "INSERT INTO meta VALUES ('namespace', ?1)";
@@ -317,7 +314,7 @@ impl Sqlite {
                 return Err(StoreError::Down(NOTHING.to_owned()));
             }
         }
-        connection.execute_batch(EACH).told()?;
+        place::set_up(&connection).told()?;
         self.kept_namespace(&connection)?;
         Ok(Open { connection, identity: place::identity(path) })
     }
