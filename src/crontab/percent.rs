@@ -19,6 +19,9 @@ pub struct Split {
 /// character is neither a line's end nor a `\` after one gets a line's end.
 #[must_use]
 pub fn split(raw: &[u8]) -> Split {
+    if memchr(b'%', raw).is_none() {
+        return Split { command: raw.to_vec(), stdin: Vec::new() };
+    }
     let end = first_bare(raw);
     let text = &raw[..end.unwrap_or(raw.len())];
     let mut command = Vec::with_capacity(text.len());
