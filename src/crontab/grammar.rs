@@ -62,6 +62,7 @@ pub(super) fn shape(line: &[u8]) -> Shape {
 }
 
 /// The next token of `line` at or behind `from`: what stands before the next blank. Empty at the line's end.
+#[inline]
 pub(super) fn token(line: &[u8], from: usize) -> Range<usize> {
     let found: IResult<&[u8], &[u8]> =
         preceded(take_while(is_blank), take_till(is_blank)).parse(&line[from.min(line.len())..]);
@@ -69,6 +70,7 @@ pub(super) fn token(line: &[u8], from: usize) -> Range<usize> {
 }
 
 /// Everything of `line` at or behind `from` but the blanks it begins with; blanks at the end stay.
+#[inline]
 pub(super) fn remainder(line: &[u8], from: usize) -> Range<usize> {
     let from = from.min(line.len());
     let text = blanks(&line[from..]).map_or(&line[line.len()..], |(text, ())| text);

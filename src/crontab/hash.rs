@@ -27,6 +27,7 @@ impl BuildHasher for Seeded {
 pub(crate) struct Fold(u64);
 
 impl Fold {
+    #[inline]
     fn mix(&mut self, word: u64) {
         let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15;
         let high = u64::try_from(product >> 64).unwrap_or(0);
@@ -36,6 +37,7 @@ impl Fold {
 }
 
 impl Hasher for Fold {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
@@ -47,6 +49,7 @@ impl Hasher for Fold {
         self.mix(bytes.len() as u64);
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }

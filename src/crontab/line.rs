@@ -36,6 +36,7 @@ pub(super) fn physical(bytes: &[u8]) -> impl Iterator<Item = Physical> + '_ {
 }
 
 /// Where the next line feed is.
+#[inline]
 fn memchr(bytes: &[u8]) -> Option<usize> {
     // Eight bytes at a time: a file of one long comment is as quick as one of short lines.
     const LANES: u64 = 0x0101_0101_0101_0101;

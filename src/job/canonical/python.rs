@@ -1,6 +1,7 @@
 //! What Python calls white space, a line break and a digit, over bytes that need not be UTF-8.
 
 /// The length of the white space character that `text` begins with, 0 if it begins with none (`str.isspace`).
+#[inline]
 pub(super) fn space_at(text: &[u8]) -> usize {
     match text {
         [b' ' | b'\t'..=b'\r' | 0x1c..=0x1f, ..] => 1,
@@ -14,6 +15,7 @@ pub(super) fn space_at(text: &[u8]) -> usize {
 }
 
 /// `text` without the white space at its start.
+#[inline]
 pub(super) fn skip_space(mut text: &[u8]) -> &[u8] {
     loop {
         match space_at(text) {
@@ -54,6 +56,7 @@ pub(super) fn split_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Where the first white space of `text` begins.
+#[inline]
 pub(super) fn next_space(text: &[u8]) -> Option<usize> {
     // Most bytes are neither below a blank nor beyond ASCII, and need one look.
     let mut bytes = text.iter().enumerate();
@@ -64,6 +67,7 @@ pub(super) fn next_space(text: &[u8]) -> Option<usize> {
 }
 
 /// `text` up to its first line break: Python's codecs break a file where `str.splitlines` does, not only at a newline.
+#[inline]
 pub(super) fn first_line(text: &[u8]) -> &[u8] {
     let breaks = |at: &usize| {
         matches!(
