@@ -6,6 +6,7 @@
     reason = "a test stands outside: it reads clocks and waits for the daemon as any parent does"
 )]
 
+mod cgroup;
 mod client;
 mod clock;
 mod control;
@@ -20,6 +21,7 @@ mod history;
 mod hook;
 mod host;
 mod machine;
+mod memory;
 mod outbox;
 mod pid1;
 mod policy;

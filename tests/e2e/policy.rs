@@ -2,45 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::cgroup::Cgroup;
 use crate::harness::Crond;
-
-/// A cgroup below our own, with a limit on memory; removed when dropped.
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    /// None where the machine does not let us; says why.
-    fn with_memory(bytes: u64) -> Result<Self, String> {
-        let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
-        let first = own.lines().find_map(|line| line.split_once(":memory:").map(|(_, path)| path));
-        let second = own.lines().find_map(|line| line.strip_prefix("0::"));
-        let (base, file) = match (first, second) {
-            (Some(path), _) => (format!("/sys/fs/cgroup/memory{path}"), "memory.limit_in_bytes"),
-            (None, Some(path)) => (format!("/sys/fs/cgroup{path}"), "memory.max"),
-            (None, None) => return Err("no cgroup".into()),
-        };
-        let folder = Path::new(&base).join(format!("cronkeep-test-{}", getpid()));
-        fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let cgroup = Cgroup(folder);
-        let limit = fs::write(cgroup.0.join(file), bytes.to_string());
-        limit.map_err(|error| format!("{file}: {error}"))?;
-        // Swap would only put it off, where there is any.
-        let _ = fs::write(cgroup.0.join("memory.swap.max"), "0");
-        Ok(cgroup)
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
 
 #[test]
 fn a_run_that_the_kernel_ends_for_want_of_memory_is_told_so() {
@@ -51,10 +20,9 @@ fn a_run_that_the_kernel_ends_for_want_of_memory_is_told_so() {
     let folder = tempfile::TempDir::new().unwrap();
     let crontab = folder.path().join("crontab");
     fs::write(&crontab, "* * * * * * x=x; while :; do x=$x$x; done\n").unwrap();
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#])
-        .arg(&cgroup.0)
-        .args([env!("CARGO_BIN_EXE_cronkeep"), "--log-format=json", "--on-stop=end"])
+    let mut child = cgroup
+        .program(env!("CARGO_BIN_EXE_cronkeep"))
+        .args(["--log-format=json", "--on-stop=end"])
         .env("CRONKEEP_STATE_DIR", folder.path().join("state"))
         .arg(&crontab)
         .stdout(Stdio::null())
