@@ -19,6 +19,7 @@ mod harness;
 mod history;
 mod hook;
 mod host;
+mod local;
 mod machine;
 mod outbox;
 mod pid1;
