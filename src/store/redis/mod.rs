@@ -130,6 +130,14 @@ impl Redis {
         self
     }
 
+    /// Waits so long for any answer. For tests that count something else than time.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.soon.wait(patience);
+        self.rest.wait(patience);
+        self
+    }
+
     /// Does not compare starts with claims: a fault that tests must find.
     #[must_use]
     pub fn careless(mut self) -> Self {
