@@ -103,7 +103,9 @@ impl Back {
             Whose::Named(name) => open.retain(|record| record.replica == *name),
             Whose::None => {
                 open.clear();
-                jobs.values_mut().for_each(|state| state.owed.clear());
+                for state in jobs.values_mut() {
+                    state.owed.clear();
+                }
             }
         }
         let paused = jobs.iter().filter(|(_, state)| state.paused).map(|(key, _)| *key).collect();

@@ -152,20 +152,20 @@ fn what_is_owed_by_one_that_shares_no_starts_is_its_own() {
         let owed = |second| Owed { due: due(second), trigger: Trigger::CatchUp };
         write(&here, [Write::Owe(key(1), owed(60)), Write::Owe(key(1), owed(120))]).await;
         write(&there, [Write::Owe(key(1), owed(60))]).await;
-        let owes = async |store: &Scripts| state(store, key(1)).await.owed;
-        assert_eq!(owes(&here).await, [owed(60), owed(120)]);
-        assert_eq!(owes(&there).await, [owed(60)]);
-        assert_eq!(owes(&shared).await, []);
+        let kept = async |store: &Scripts| state(store, key(1)).await.owed;
+        assert_eq!(kept(&here).await, [owed(60), owed(120)]);
+        assert_eq!(kept(&there).await, [owed(60)]);
+        assert_eq!(kept(&shared).await, []);
         let lease = Lease::local("my host".to_owned());
         let start = a_start(1, 60);
         here.start(lease, vec![start]).await.unwrap();
-        assert_eq!((owes(&here).await, owes(&there).await), (vec![owed(120)], vec![owed(60)]));
+        assert_eq!((kept(&here).await, kept(&there).await), (vec![owed(120)], vec![owed(60)]));
         write(&here, [Write::Settle(key(1), due(120))]).await;
-        assert_eq!((owes(&here).await, owes(&there).await), (vec![], vec![owed(60)]));
+        assert_eq!((kept(&here).await, kept(&there).await), (vec![], vec![owed(60)]));
         // What an earlier program has put off bears no name, and goes as soon as somebody deals with it.
         write(&shared, [Write::Owe(key(1), owed(180))]).await;
-        assert_eq!(owes(&here).await, [owed(180)]);
+        assert_eq!(kept(&here).await, [owed(180)]);
         write(&here, [Write::Settle(key(1), due(180))]).await;
-        assert_eq!((owes(&here).await, owes(&shared).await), (vec![], vec![]));
+        assert_eq!((kept(&here).await, kept(&shared).await), (vec![], vec![]));
     });
 }

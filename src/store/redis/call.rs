@@ -61,7 +61,9 @@ impl Redis {
             calls.cmd("EVALSHA").arg(script.get_hash()).arg(1).arg(self.key("version"));
             calls.arg(&open.incarnation).arg(now.map(|now| now.to_string()).unwrap_or_default());
             first(&mut calls);
-            items.iter().for_each(|item| each(&mut calls, item));
+            for item in items {
+                each(&mut calls, item);
+            }
         }
         if calls.is_empty() {
             return Ok(Vec::new());
