@@ -42,7 +42,7 @@ REQUESTS = [
     "GET /api/v1/jobs", "GET /api/v1/jobs/x", "GET /api/v1/jobs/%2e%2e%2f", "POST /api/v1/jobs/x/run?wait=true",
     "POST /api/v1/jobs/x/pause", "POST /api/v1/jobs/y/resume", "GET /api/v1/runs", "POST /api/v1/runs/x/stop",
     "GET /api/v1/logs/x?follow=true", "GET /api/v1/status", "POST /api/v1/reload", "GET /healthz", "GET /readyz",
-    "DELETE /api/v1/jobs", "GET /nothing",
+    "DELETE /api/v1/jobs", "GET /nothing", "POST /api/v1/publish", "GET /api/v1/outbox?job=x", "POST /api/v1/outbox/drop?all=true",
 ]
 STATUS = {
     "version": "1", "pid": 7, "uptime_s": 70, "sources": [{"file": "/etc/crontab", "errors": 1, "faults": ["x"]}],

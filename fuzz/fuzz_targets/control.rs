@@ -70,6 +70,9 @@ fn answer(request: Request) {
         Request::Stop(run, reply) => drop(reply.send(known(&run).map(|()| RunObject::default()))),
         Request::Reload(reply) => drop(reply.send(())),
         Request::Logs { what, reply, .. } => drop(reply.send(feed(&what))),
+        Request::Publish { reply, .. } => drop(reply.send(Err(Refusal::stopping()))),
+        Request::Outbox(_, reply) => drop(reply.send(Ok(Vec::new()))),
+        Request::Drop { reply, .. } => drop(reply.send(Err(Refusal::stopping()))),
     }
 }
 

@@ -144,7 +144,14 @@ impl Archive {
     /// # Errors
     /// Nothing is kept of such a job, or several may be meant.
     pub(super) fn jobs(&self, text: &str) -> anyhow::Result<Vec<JobKey>> {
-        let mut found = self.late_jobs(text)?;
+        self.named(text, self.late_jobs(text)?)
+    }
+
+    /// The jobs that `text` means, of which [`late_jobs`](Archive::late_jobs) has found this.
+    ///
+    /// # Errors
+    /// As [`jobs`](Archive::jobs).
+    pub(super) fn named(&self, text: &str, mut found: Found) -> anyhow::Result<Vec<JobKey>> {
         if found.jobs.is_empty() {
             found.jobs = self.called(text, &found.others)?;
         }

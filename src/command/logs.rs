@@ -65,13 +65,12 @@ fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyh
     let archive = Archive::open(&args.store, console.host)?;
     let zone = default_zone(None, console.host).map_err(UsageError::from)?.zone;
     let of_jobs = |jobs: &[_]| anyhow::Ok((archive.runs(jobs, &everything(LOOKED_AT))?.0, false));
-    let late = archive.late_jobs(&args.what).map(|found| Vec::from_iter(found.jobs));
-    let (mut runs, is_run) = match &late {
-        Ok(jobs) if !jobs.is_empty() => of_jobs(jobs)?,
-        _ => {
+    let (mut runs, is_run) = match archive.late_jobs(&args.what) {
+        Ok(found) if !found.jobs.is_empty() => of_jobs(&Vec::from_iter(found.jobs))?,
+        late => {
             let attempts = archive.run(&args.what)?;
             if attempts.is_empty() {
-                of_jobs(&archive.jobs(&args.what)?)?
+                of_jobs(&archive.named(&args.what, late?)?)?
             } else {
                 (attempts, true)
             }

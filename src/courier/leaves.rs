@@ -5,9 +5,11 @@ mod file;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use self::file::{Fact, File};
 use super::report::Ours;
@@ -57,7 +59,12 @@ struct Withdrawn {
     expires: Timestamp,
     /// How its run has ended here, as far as is known.
     ours: Option<Ours>,
+    /// Whether the file has it, or will have it as soon as it can be used.
+    is_handed_on: bool,
 }
+
+/// How soon it is looked again whether the file can be used, when the daemon ends.
+const AGAIN: Duration = Duration::from_millis(50);
 
 impl Leaves {
     /// What is kept in the file at `path`.
@@ -74,7 +81,7 @@ impl Leaves {
         }
         let Some(ids) = self.on_file(None, |file, _| file.withdrawn()).await else { return };
         // Until when is in the file; these are forgotten when they end, or at the next start.
-        let withdrawn = Withdrawn { expires: Timestamp::MAX, ours: None };
+        let withdrawn = Withdrawn { expires: Timestamp::MAX, ours: None, is_handed_on: true };
         self.withdrawn().extend(ids.into_iter().map(|id| (id, withdrawn)));
     }
 
@@ -160,7 +167,7 @@ impl Leaves {
             let now = self.clock.now();
             withdrawn.retain(|_, withdrawn| now.duration_since(withdrawn.expires) < REMEMBERED);
         }
-        withdrawn.insert(order.to_owned(), Withdrawn { expires, ours });
+        withdrawn.insert(order.to_owned(), Withdrawn { expires, ours, is_handed_on: false });
     }
 
     /// Nobody has it, or it has ended.
@@ -171,8 +178,23 @@ impl Leaves {
     /// Keeps it over a restart that an order is withdrawn.
     pub(super) async fn withdraw(&self, order: String, expires: Timestamp) {
         let now = self.clock.now();
-        let withdrawn = Fact::Withdrawn { id: order.clone(), expires };
-        self.on_file(Some(withdrawn), move |file, _| file.withdraw(&order, expires, now)).await;
+        let (fact, id) = (Fact::Withdrawn { id: order.clone(), expires }, order.clone());
+        self.on_file(Some(fact), move |file, _| file.withdraw(&id, expires, now)).await;
+        if let Some(withdrawn) = self.withdrawn().get_mut(&order) {
+            withdrawn.is_handed_on = true;
+        }
+    }
+
+    /// Waits until the file has everything that it is to have: as long as another process has it locked.
+    pub(super) async fn settled(&self) {
+        loop {
+            let has_all = self.file.lock().await.has_all()
+                || self.on_file(None, |_, _| Ok(())).await.is_some();
+            if has_all && self.withdrawn().values().all(|withdrawn| withdrawn.is_handed_on) {
+                return;
+            }
+            sleep(AGAIN).await;
+        }
     }
 
     /// Has the file used on a thread that may wait for its disk, by one at a time; nothing if it cannot be. What is asked is told
@@ -324,6 +346,37 @@ mod tests {
         leaves.withdraw(id.clone(), SystemClock.now()).await;
         drop(other);
         assert!(leaves.is_withdrawn(&id).await);
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_a_locked_file_to_have_what_is_withdrawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let leaves = Arc::new(leaves(&path));
+        leaves.settled().await;
+        assert_eq!(leaves.judge(&asked("one", LATER)).await, Some(Word::Start));
+        let (other, now) = (lock(&path), SystemClock.now());
+        leaves.note("first", now, None);
+        leaves.withdraw("first".to_owned(), now).await;
+        // Whoever withdraws this one has yet to hear whether it was sent at all.
+        leaves.note("second", now, None);
+        let settling = tokio::spawn({
+            let leaves = Arc::clone(&leaves);
+            async move { leaves.settled().await }
+        });
+        drop(other);
+        while !leaves.file.lock().await.has_all() {
+            sleep(AGAIN).await;
+        }
+        assert!(!settling.is_finished());
+        leaves.withdraw("second".to_owned(), now).await;
+        settling.await.unwrap();
+        leaves.note("third", now, None);
+        leaves.forget("third");
+        leaves.settled().await;
+        let mut kept = Dispatched::open(Some(&path)).unwrap().withdrawn().unwrap();
+        kept.sort();
+        assert_eq!(kept, ["first", "second"]);
     }
 
     #[tokio::test]

@@ -142,6 +142,11 @@ impl Replies {
         self.is_leaving.store(true, Ordering::Relaxed);
     }
 
+    /// Returns once what was withdrawn is kept.
+    pub(super) async fn settled(&self) {
+        self.leaves.settled().await;
+    }
+
     /// The queue's name.
     pub(super) fn name(&self) -> &str {
         self.queue.name()

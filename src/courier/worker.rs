@@ -137,6 +137,12 @@ impl Workers {
         self.0.replies.leave();
     }
 
+    /// Returns once the next life of the daemon will know which orders are withdrawn: as long as another process has the file
+    /// locked, it waits.
+    pub async fn settled(&self) {
+        self.0.replies.settled().await;
+    }
+
     /// An attempt has ended here: what a worker reports of its end then has this cause.
     pub fn ended(&self, end: &Ended) {
         self.0.replies.ended(end);

@@ -252,7 +252,7 @@ async fn serve(
     let (handed_out, snapshot) = oneshot::channel();
     let back = Back::new(&config);
     let restoring = restore::restore(back, kept.clone(), handle.clone(), in_time, later, snapshot);
-    let resuming = workers.clone();
+    let (resuming, settling) = (workers.clone(), workers.clone());
     tokio::spawn(async move {
         restoring.await;
         if let Some(workers) = resuming {
@@ -260,8 +260,10 @@ async fn serve(
         }
     });
 
-    if config.store.address.is_shared() {
-        let (settling, again) = (touch::SETTLING, touch::AGAIN);
+    if !matches!(config.store.address, crate::store::Address::Memory) {
+        let is_shared = config.store.address.is_shared();
+        let again = if is_shared { touch::AGAIN } else { touch::MONTHLY };
+        let settling = touch::SETTLING;
         tokio::spawn(touch::touch(kept.clone(), tables.subscribe(), settling, again));
     }
     let replicas = entrance.map(|entrance| {
@@ -364,6 +366,9 @@ async fn serve(
     }
     if let Some(broker) = broker {
         broker.close(broker::LEAVING).await;
+    }
+    if let Some(workers) = settling {
+        let _ = timeout(LAST_WRITES, workers.settled()).await;
     }
     kept.flush(LAST_WRITES).await;
     if let Some(replicas) = replicas {

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::executor::{self, Restored};
 use crate::schedule::Zone;
 use crate::store::{Handle, Loaded};
+use crate::unix::identity::hostname;
 
 /// How long the first start may have to wait for what the store has kept.
 const LOAD: Duration = Duration::from_secs(2);
@@ -38,7 +39,7 @@ pub(super) async fn restore(
     late: UnboundedSender<States>,
     snapshot: oneshot::Receiver<()>,
 ) {
-    if !back.is_ours {
+    if back.is_remote {
         // A server works off one question after another: the crontabs come first, and are read and written meanwhile.
         let _ = timeout(SNAPSHOT, snapshot).await;
     }
@@ -66,26 +67,48 @@ pub(super) async fn restore(
 /// How what was kept is given back.
 pub(super) struct Back {
     zone: Zone,
-    /// Whether the runs that a store has kept, and what is owed, are those of this daemon alone. Those of others may live on
-    /// other hosts.
-    is_ours: bool,
+    /// Whether the store may be another host's.
+    is_remote: bool,
+    /// Whose runs, and what is owed, are this daemon's.
+    whose: Whose,
+}
+
+/// Which of what daemons have left in a store is this one's. Runs of others may live on other hosts.
+enum Whose {
+    /// All of it.
+    All,
+    /// What bears this name: others have schedules of their own.
+    Named(String),
+    /// None: what dead replicas have left is told by those that live.
+    None,
 }
 
 impl Back {
     /// As the options say.
     pub(super) fn new(config: &Config) -> Self {
-        Back { zone: config.zone.clone(), is_ours: !config.store.address.is_shared() }
+        let is_remote = config.store.address.is_shared();
+        let whose = match config.store.local {
+            _ if !is_remote => Whose::All,
+            true => Whose::Named(hostname()),
+            false => Whose::None,
+        };
+        Back { zone: config.zone.clone(), is_remote, whose }
     }
 
     async fn give(&self, loaded: Loaded, executor: &executor::Handle) -> States {
-        let Loaded { mut jobs, open } = loaded;
-        if !self.is_ours {
-            for state in jobs.values_mut() {
-                state.owed.clear();
+        let Loaded { mut jobs, mut open } = loaded;
+        match &self.whose {
+            Whose::All => {}
+            // What is owed by others the store has not handed out.
+            Whose::Named(name) => open.retain(|record| record.replica == *name),
+            Whose::None => {
+                open.clear();
+                for state in jobs.values_mut() {
+                    state.owed.clear();
+                }
             }
         }
         let paused = jobs.iter().filter(|(_, state)| state.paused).map(|(key, _)| *key).collect();
-        let open = if self.is_ours { open } else { Vec::new() };
         executor.restore(Restored { open, paused, zone: self.zone.clone() }).await;
         jobs
     }

@@ -11,6 +11,7 @@ use crate::event::{Bus, Event};
 use crate::store::open::{Access, Opening};
 use crate::store::redis::Redis;
 use crate::store::{self, Address, Handle, Standing, Store, Tell};
+use crate::unix::identity::hostname;
 
 /// The store, and what was told of it.
 pub(super) struct Keeper {
@@ -53,9 +54,13 @@ impl Keeper {
             tell: Arc::clone(&tell),
         };
         let careless = super::fault("careless-starts-").is_some();
-        let open = move || match &opening.address {
-            Address::Redis(url) if careless => {
+        let local = (config.store.local && !config.shadow).then(hostname);
+        let open = move || match (&opening.address, &local) {
+            (Address::Redis(url), _) if careless => {
                 Arc::new(Redis::new(url, &opening.namespace).careless()) as Arc<dyn Store>
+            }
+            (Address::Redis(url), Some(name)) => {
+                Arc::new(Redis::new(url, &opening.namespace).local(name))
             }
             _ => store::open(opening),
         };

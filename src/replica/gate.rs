@@ -12,7 +12,7 @@ use super::member::{self, Heard, Member};
 use super::passed;
 use super::peers::{self, Differences};
 use super::policy::{FIRST_CONTACT, Silence};
-use super::waiting::{Aim, NOT_IN_TIME, Place, Waiting, Waits};
+use super::waiting::{Aim, MOST, NOT_IN_TIME, Place, Waiting, Waits};
 use crate::clock::Clock;
 use crate::event::{Bus, Event, Fire, RunId, Settlement};
 use crate::job::{Job, JobKey, JobTable};
@@ -20,8 +20,8 @@ use crate::schedule::Zone;
 use crate::store::claim::EXPIRY;
 use crate::store::{Beat, Conditions, Handle, Mark, Peers, RunRecord, StoreError, Write};
 
-/// Fires that are taken up at once.
-const BURST: usize = 4_096;
+/// Fires that are taken up at once: as many as one question asks for.
+const BURST: usize = MOST;
 /// How long the end may take to be told to the store, and how long what was granted may take to be started before that.
 const LEAVING: Duration = Duration::from_secs(1);
 

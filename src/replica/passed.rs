@@ -1,5 +1,6 @@
 //! Instants that were not started here, and that another replica may have started: only what nobody did is told.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -50,19 +51,23 @@ pub(super) fn waits(event: &Event) -> Vec<Waits> {
 /// Instants in order as events, one for each contiguous range of a job, reason and generation.
 pub(super) fn events(passed: Vec<Passed>) -> Vec<Event> {
     let mut ranges: Vec<(Passed, Due, u64)> = Vec::new();
+    // Where the last range of a job, reason and generation is: there may be many, each of many instants.
+    let mut places = HashMap::new();
     for next in passed {
-        let follows = |(first, last, _): &&mut (Passed, Due, u64)| {
-            let (a, b) = (&first.fire, &next.fire);
-            (a.job.key, a.generation, a.trigger) == (b.job.key, b.generation, b.trigger)
-                && (&first.reason, first.is_skipped) == (&next.reason, next.is_skipped)
-                && a.job.next_after(*last) == Some(b.due)
-        };
-        if let Some((_, last, count)) = ranges.iter_mut().rev().find(follows) {
-            *last = next.fire.due;
-            *count += 1;
-        } else {
-            let last = next.fire.due;
-            ranges.push((next, last, 1));
+        let Fire { job, due, trigger, generation } = &next.fire;
+        let (due, reason) = (*due, Arc::clone(&next.reason));
+        let place = places
+            .entry((job.key, *generation, trigger.name(), reason, next.is_skipped))
+            .or_insert(usize::MAX);
+        match ranges.get_mut(*place) {
+            Some((_, last, count)) if job.next_after(*last) == Some(due) => {
+                *last = due;
+                *count += 1;
+            }
+            _ => {
+                *place = ranges.len();
+                ranges.push((next, due, 1));
+            }
         }
     }
     ranges.into_iter().map(|(first, last, count)| event(first, last, count)).collect()

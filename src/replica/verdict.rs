@@ -30,6 +30,7 @@ struct Round {
 impl Gate {
     /// Claims what is to be claimed now.
     pub(super) async fn claim(&mut self) {
+        let mut passed = Vec::new();
         while self.waiting.has_ready() && self.member.may_claim() && self.wait_until.is_none() {
             let (places, claims) = self.waiting.claims();
             let lease = self.member.lease.clone();
@@ -42,14 +43,24 @@ impl Gate {
             });
             let verdicts = match answer {
                 Ok(verdicts) => verdicts,
-                Err(error) => return self.fall_silent(error),
+                Err(error) => {
+                    self.list(passed);
+                    return self.fall_silent(error);
+                }
             };
             let mut round = Round::default();
             for (place, verdict) in places.into_iter().zip(verdicts) {
                 self.heed(place, &verdict, &mut round);
             }
+            // Ranges that two questions share are one.
+            passed.append(&mut round.passed);
             self.carry_out(round).await;
+            if self.now() >= self.member.next_beat {
+                // The answer to the beat has the rest claimed.
+                break;
+            }
         }
+        self.list(passed);
     }
 
     fn heed(&mut self, place: Place, verdict: &Verdict, round: &mut Round) {
@@ -135,9 +146,13 @@ impl Gate {
                 fire.due.at
             ));
         }
+    }
+
+    /// Has what was claimed for that listed as skipped or missed, and tells how much came again.
+    fn list(&mut self, passed: Vec<Passed>) {
         let marks: Vec<_> =
-            round.passed.iter().map(|Passed { fire, .. }| (fire.job.key, mark(fire))).collect();
-        for event in passed::events(round.passed) {
+            passed.iter().map(|Passed { fire, .. }| (fire.job.key, mark(fire))).collect();
+        for event in passed::events(passed) {
             self.ports.bus.publish(event);
         }
         // Each of them was claimed: the event's own write gives up the last of a range alone.

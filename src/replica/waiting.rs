@@ -92,6 +92,9 @@ fn instances(job: &Job) -> Option<u32> {
     }
 }
 
+/// Claims of one question, about: the store answers those within the span that a fire may wait.
+pub(super) const MOST: usize = 10_000;
+
 /// By mark, so that the oldest of a job is claimed first.
 pub(super) type Place = (Mark, JobKey);
 
@@ -167,12 +170,21 @@ impl Waiting {
         }
     }
 
-    /// The next claims, oldest first: what is ready, and what is older of the same jobs.
+    /// The next claims, oldest first: what is ready, and what is older of the same jobs. Of more than [`MOST`] only so many, at
+    /// least one of which is ready.
     pub(super) fn claims(&self) -> (Vec<Place>, Vec<Claim>) {
         let jobs: HashSet<JobKey> =
             self.0.values().filter(|waits| waits.ready).map(|waits| waits.fire.job.key).collect();
-        let chosen = self.0.iter().filter(|((_, key), _)| jobs.contains(key));
-        chosen.map(|(place, waits)| (*place, waits.claim())).unzip()
+        let (mut places, mut claims, mut any_ready) = (Vec::new(), Vec::new(), false);
+        for (place, waits) in self.0.iter().filter(|((_, key), _)| jobs.contains(key)) {
+            if any_ready && claims.len() >= MOST {
+                break;
+            }
+            any_ready |= waits.ready;
+            places.push(*place);
+            claims.push(waits.claim());
+        }
+        (places, claims)
     }
 
     /// Takes out what is to be started, without asking anybody.
@@ -233,6 +245,34 @@ mod tests {
 
     fn generations(waiting: &Waiting) -> Vec<(i64, u64)> {
         waiting.0.keys().map(|(mark, _)| (mark.at.as_second(), mark.generation)).collect()
+    }
+
+    #[test]
+    fn of_what_passed_so_much_is_asked_for_at_once_as_can_be_answered_in_time() {
+        let mut waiting = Waiting::default();
+        let of = fire(0, 0);
+        let most = i64::try_from(MOST).unwrap();
+        for second in 0..most + 5 {
+            let at = Timestamp::from_second(second).unwrap();
+            let due = Due { at, civil: Zone::utc().civil(at) };
+            waiting.add(Waits::new(Fire { due, ..of.clone() }, Timestamp::UNIX_EPOCH));
+        }
+        let (places, claims) = waiting.claims();
+        assert_eq!((places.len(), claims.len()), (MOST, MOST));
+        for place in &places {
+            waiting.remove(place);
+        }
+        assert_eq!(waiting.claims().0.len(), 5);
+        // What others have is asked for again with what comes later, and keeps none of it from being asked for.
+        for second in 0..most + 5 {
+            let at = Timestamp::from_second(second).unwrap();
+            let due = Due { at, civil: Zone::utc().civil(at) };
+            waiting.add(Waits::new(Fire { due, ..of.clone() }, Timestamp::UNIX_EPOCH));
+        }
+        for place in waiting.claims().0 {
+            waiting.get_mut(&place).unwrap().ready = false;
+        }
+        assert_eq!(waiting.claims().0.len(), MOST + 1);
     }
 
     #[test]

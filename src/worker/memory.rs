@@ -1,5 +1,6 @@
 //! Which orders were taken: kept in a file of this host, or in a server that workers share.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +54,9 @@ impl Memory {
     ) -> Result<Known, StoreError> {
         match self {
             Memory::File(kept) => {
-                on_thread(kept, PATIENCE, move |orders| orders.take(&id, expires, now)).await
+                // What failed may have been kept: the next try is the same question.
+                let taker = RandomState::new().hash_one(&id).cast_signed();
+                on_thread(kept, PATIENCE, move |orders| orders.take(&id, taker, expires, now)).await
             }
             Memory::Shared(redis) => redis.take_order(&id, expires, now).await,
         }

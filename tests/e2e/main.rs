@@ -20,6 +20,7 @@ mod harness;
 mod history;
 mod hook;
 mod host;
+mod local;
 mod machine;
 mod memory;
 mod outbox;

@@ -10,7 +10,7 @@ use cronkeep::store::sqlite::{Bounds, Sqlite};
 use cronkeep::store::{Address, Output, Query, RunRecord, Store, Write};
 
 use super::embedded::Folder;
-use super::harness::{all, block_on, key, mark, record, state, write, write_runs};
+use super::harness::{all, at, block_on, key, mark, record, state, write, write_runs};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -101,6 +101,62 @@ fn jobs_that_nothing_is_heard_of_are_forgotten() {
         let jobs = store.load().await.unwrap().jobs;
         assert_eq!(jobs.len(), 1);
         assert_eq!(state(&*store, key(7)).await.mark, Some(mark(3_600)));
+    });
+}
+
+#[test]
+fn a_job_that_somebody_has_stays_paused_however_long_nothing_happens_to_it() {
+    with(Bounds::default(), async |folder, store| {
+        write(&*store, [Write::Pause(key(1)), Write::Pause(key(2))]).await;
+        for month in 0_u32..20 {
+            folder.clock.advance(30 * DAY);
+            write(&*store, [Write::Since(vec![key(1)], at(-5))]).await;
+            write_runs(&*store, [ended(2_600_000 * month, 7)]).await;
+        }
+        let jobs = store.load().await.unwrap().jobs;
+        assert_eq!(jobs.len(), 1);
+        assert!(jobs[&key(1)].paused);
+    });
+}
+
+#[test]
+fn nothing_is_forgotten_of_jobs_whose_daemon_was_away_for_long_and_comes_back() {
+    let folder = Folder::new();
+    let open = || folder.store(Access::Owned);
+    block_on(async {
+        write(&*open(), [Write::Since(vec![key(1), key(2)], at(0)), Write::Pause(key(1))]).await;
+        folder.clock.advance(800 * DAY);
+        let store = open();
+        // It records what it does before it says which jobs it has.
+        for number in 0..5 {
+            write(&*store, [Write::Mark(key(9), mark(60 + i64::from(number)))]).await;
+            write_runs(&*store, [ended(69_200_000 + number, 9)]).await;
+        }
+        assert!(state(&*store, key(1)).await.paused);
+        write(&*store, [Write::Since(vec![key(1)], at(0))]).await;
+        folder.clock.advance(2 * DAY);
+        write_runs(&*store, [ended(69_300_000, 9)]).await;
+        let jobs = store.load().await.unwrap().jobs;
+        assert!(jobs[&key(1)].paused);
+        assert!(!jobs.contains_key(&key(2)), "nobody has it after all");
+    });
+}
+
+#[test]
+fn of_too_many_jobs_those_go_that_nobody_has_had_for_the_longest() {
+    with(Bounds { jobs: 50, ..Bounds::default() }, async |folder, store| {
+        for month in 0_u32..12 {
+            let first = 1_000 * (month + 1);
+            write(&*store, (first..first + 40).map(|number| Write::Pause(key(number)))).await;
+            write(&*store, [Write::Since((0..60).map(key).collect(), at(-5))]).await;
+            for number in 0..20 {
+                write_runs(&*store, [ended(2_600_000 * month + number, 0)]).await;
+            }
+            folder.clock.advance(30 * DAY);
+        }
+        let jobs = store.load().await.unwrap().jobs;
+        assert!((0..60).all(|number| jobs.contains_key(&key(number))), "those are somebody's");
+        assert!((100..=60 + 4 * 40).contains(&jobs.len()), "{}", jobs.len());
     });
 }
 

@@ -11,6 +11,7 @@ mod redis;
 mod bound;
 mod embedded;
 mod file;
+mod forget;
 mod harness;
 mod job;
 mod key;

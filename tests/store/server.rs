@@ -1,16 +1,15 @@
 //! The store on a Redis server of the test's own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use cronkeep::event::Trigger;
 use cronkeep::job::JobId;
 use cronkeep::store::record::{Output, OutputLine, RecordedOutcome};
 use cronkeep::store::redis::{Bounds, Redis as Scripts};
-use cronkeep::store::{Done, Owed, PutSnapshot, RunRecord, Store, StoreError, Which, Write};
+use cronkeep::store::{Done, PutSnapshot, RunRecord, Store, StoreError, Which, Write};
 
-use super::harness::{Place, a_start, all, at, due, key, lease, mark, record, write, write_runs};
+use super::harness::{Place, a_start, all, at, key, lease, mark, record, write, write_runs};
 use super::outbox::{everyones, message, post};
 use super::redis::{Redis, Reply, Setup};
 
@@ -228,53 +227,6 @@ fn what_is_old_goes_and_output_expires() {
             server.redis.command(["TTL", &format!("{{cronkeep:default}}:output:{}", new.run)]);
         let Reply::Number(expiry @ 900_000..=1_000_000) = expiry else { panic!("{expiry:?}") };
         assert!(expiry > 0);
-    });
-}
-
-#[test]
-fn jobs_that_nobody_has_any_more_are_forgotten_a_few_at_a_time() {
-    with(server(), async |server| {
-        let now = Arc::new(AtomicI64::new(at(0).as_millisecond()));
-        let bounds = Bounds { forgotten: Duration::from_secs(1_000), ..Bounds::default() };
-        let store = server.store("default").with_bounds(bounds).with_time(Arc::clone(&now));
-        let keys: Vec<_> = (0..60).map(key).collect();
-        let owed = Owed { due: due(120), trigger: Trigger::CatchUp };
-        let passed =
-            keys.iter().flat_map(|&key| [Write::Owe(key, owed), Write::Mark(key, mark(180))]);
-        write(&store, std::iter::once(Write::Since(keys.clone(), at(-5))).chain(passed)).await;
-        // Some replica still has two of them.
-        now.store(at(900).as_millisecond(), Ordering::SeqCst);
-        write(&store, [Write::Since(vec![key(0), key(59)], at(-5))]).await;
-        assert_eq!(store.load().await.unwrap().jobs.len(), 60);
-        now.store(at(1_001).as_millisecond(), Ordering::SeqCst);
-        write(&store, [Write::Since(vec![key(7)], at(-5))]).await;
-        let remembered = async || {
-            let Reply::Number(count) = server.redis.command(["HLEN", "{cronkeep:default}:claims"])
-            else {
-                panic!("no number");
-            };
-            count
-        };
-        assert_eq!(remembered().await, 40, "one write forgets a few");
-        for _ in 0..10 {
-            write(&store, [Write::Settle(key(0), due(0))]).await;
-        }
-        let jobs = store.load().await.unwrap().jobs;
-        let mut left: Vec<_> = jobs.keys().copied().collect();
-        left.sort();
-        let mut kept = vec![key(0), key(7), key(59)];
-        kept.sort();
-        assert_eq!(left, kept);
-        for state in jobs.values() {
-            assert_eq!(
-                (state.since, state.mark, state.owed.len()),
-                (Some(at(-5)), Some(mark(180)), 1)
-            );
-        }
-        for (command, name) in [("HLEN", "claims"), ("HLEN", "owed"), ("ZCARD", "touched")] {
-            let key = format!("{{cronkeep:default}}:{name}");
-            assert_eq!(server.redis.command([command, &key]), Reply::Number(3), "{name}");
-        }
     });
 }
 

@@ -2,8 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits for its sentinel as any parent does")]
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cronkeep::store::redis::Redis as Scripts;
@@ -13,7 +16,7 @@ use tempfile::TempDir;
 use super::harness::{a_start, block_on, key, lease, mark, write};
 use super::redis::{Redis, Reply};
 
-/// How long a failover may take.
+/// How long a failover may take, or an answer on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Says which databases hold something.
@@ -55,36 +58,141 @@ fn scripts(redis: &Redis) -> i64 {
     text.lines().filter_map(calls).sum()
 }
 
+/// A claim of what [`a_start`] starts.
+fn a_claim(number: u32) -> Claim {
+    let start = a_start(number, 60);
+    let (key, trigger) = (start.key, start.trigger);
+    Claim { key, mark: mark(60), trigger, grace: Duration::from_secs(60), instances: None }
+}
+
 #[test]
 fn a_burst_is_claimed_in_one_round_trip_and_started_in_another() {
     let Some(redis) = Redis::start() else { return };
     block_on(async {
-        let store = Scripts::new(&redis.url(), "default");
+        let store = Scripts::new(&redis.url(), "default").with_patience(PATIENCE);
         let lease = lease(&store).await;
         let starts: Vec<_> = (0..1_000).map(|number| a_start(number, 60)).collect();
-        let claim = |number| Claim {
-            key: a_start(number, 60).key,
-            mark: mark(60),
-            trigger: a_start(number, 60).trigger,
-            grace: Duration::from_secs(60),
-            instances: None,
-        };
         // The first time the server is told what the scripts are.
         for number in [2_000, 2_001] {
             assert_eq!(
-                store.claim(lease.clone(), vec![claim(number)]).await.unwrap(),
+                store.claim(lease.clone(), vec![a_claim(number)]).await.unwrap(),
                 [Verdict::Granted]
             );
             let granted = store.start(lease.clone(), vec![a_start(number, 60)]).await.unwrap();
             assert_eq!(granted, [Permission::Granted]);
         }
         let before = scripts(&redis);
-        let verdicts = store.claim(lease.clone(), (0..1_000).map(claim).collect()).await.unwrap();
+        let verdicts = store.claim(lease.clone(), (0..1_000).map(a_claim).collect()).await.unwrap();
         assert_eq!(verdicts, vec![Verdict::Granted; 1_000]);
         assert_eq!(scripts(&redis), before + 1);
         let granted = store.start(lease, starts).await.unwrap();
         assert_eq!(granted, vec![Permission::Granted; 1_000]);
         assert_eq!(scripts(&redis), before + 2);
+    });
+}
+
+/// A way to a server that keeps every answer back until so many scripts were asked for.
+struct Held {
+    port: u16,
+    /// How many scripts are to be asked for before anything is answered.
+    until: Arc<AtomicUsize>,
+    /// How many were.
+    asked: Arc<AtomicUsize>,
+}
+
+impl Held {
+    fn before(redis: &Redis) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, to) = (listener.local_addr().unwrap().port(), redis.port());
+        let held = Held { port, until: Arc::default(), asked: Arc::default() };
+        let (until, asked) = (Arc::clone(&held.until), Arc::clone(&held.asked));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", to)));
+                let Ok(server) = server else { return };
+                let (from, back) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let counted = Arc::clone(&asked);
+                std::thread::spawn(move || carry(from, server, |bytes| count(bytes, &counted)));
+                let (until, asked) = (Arc::clone(&until), Arc::clone(&asked));
+                std::thread::spawn(move || {
+                    carry(back, client, |_| {
+                        while asked.load(Ordering::SeqCst) < until.load(Ordering::SeqCst) {
+                            std::thread::park_timeout(Duration::from_millis(1));
+                        }
+                    });
+                });
+            }
+        });
+        held
+    }
+
+    /// From now on nothing is answered before so many scripts were asked for.
+    fn hold(&self, until: usize) {
+        self.asked.store(0, Ordering::SeqCst);
+        self.until.store(until, Ordering::SeqCst);
+    }
+}
+
+/// Scripts in what a client sends; one that lies across two readings is none, and nothing else says the word.
+fn count(bytes: &[u8], asked: &AtomicUsize) {
+    let text = String::from_utf8_lossy(bytes);
+    asked.fetch_add(text.matches("EVALSHA").count(), Ordering::SeqCst);
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, mut meanwhile: impl FnMut(&[u8])) {
+    let mut buffer = vec![0; 8 << 20];
+    while let Ok(size @ 1..) = from.read(&mut buffer) {
+        meanwhile(&buffer[..size]);
+        if to.write_all(&buffer[..size]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+#[test]
+fn a_burst_of_five_thousand_goes_there_and_back_once() {
+    let Some(redis) = Redis::start() else { return };
+    let held = Held::before(&redis);
+    block_on(async {
+        let url = format!("redis://127.0.0.1:{}", held.port);
+        let store = Scripts::new(&url, "default").with_patience(PATIENCE);
+        let lease = lease(&store).await;
+        let claims: Vec<Claim> = (0..5_000).map(a_claim).collect();
+        let starts: Vec<_> = (0..5_000).map(|number| a_start(number, 60)).collect();
+        for number in [6_000, 6_001] {
+            store.claim(lease.clone(), vec![a_claim(number)]).await.unwrap();
+            store.start(lease.clone(), vec![a_start(number, 60)]).await.unwrap();
+        }
+        // What is asked one after the other is never answered.
+        held.hold(3);
+        let verdicts = store.claim(lease.clone(), claims).await.unwrap();
+        assert_eq!(verdicts, vec![Verdict::Granted; 5_000]);
+        held.hold(3);
+        let granted = store.start(lease, starts).await.unwrap();
+        assert_eq!(granted, vec![Permission::Granted; 5_000]);
+        held.hold(0);
+        assert_eq!(store.load().await.unwrap().open.len(), 5_002);
+    });
+}
+
+#[test]
+fn a_burst_is_claimed_by_a_server_that_has_forgotten_the_scripts() {
+    let Some(redis) = Redis::start() else { return };
+    block_on(async {
+        let store = Scripts::new(&redis.url(), "default").with_patience(PATIENCE);
+        let lease = lease(&store).await;
+        for round in 0..2_u32 {
+            redis.command(["SCRIPT", "FLUSH"]);
+            let numbers = round * 4_100..(round + 1) * 4_100;
+            let claims: Vec<Claim> = numbers.clone().map(a_claim).collect();
+            let verdicts = store.claim(lease.clone(), claims).await.unwrap();
+            assert_eq!(verdicts, vec![Verdict::Granted; 4_100]);
+            let starts: Vec<_> = numbers.map(|number| a_start(number, 60)).collect();
+            redis.command(["SCRIPT", "FLUSH"]);
+            let granted = store.start(lease.clone(), starts).await.unwrap();
+            assert_eq!(granted, vec![Permission::Granted; 4_100]);
+        }
     });
 }
 

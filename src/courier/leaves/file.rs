@@ -59,6 +59,11 @@ impl Fact {
 }
 
 impl File {
+    /// Whether nothing waits to be kept.
+    pub(super) fn has_all(&self) -> bool {
+        self.facts.is_empty()
+    }
+
     /// Asks the file, which is opened where it is not; a corrupt one is put aside. Where it cannot be used that is noticed once,
     /// and the fact is kept as soon as it can be.
     pub(super) fn ask<T>(

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use redis::Pipeline;
 use serde::{Deserialize, Serialize};
 
-use super::{Redis, form, job_word, replica_word, script};
+use super::{Bounds, Redis, form, job_word, replica_word, script};
 use crate::job::JobKey;
 use crate::store::claim::HOST_FIRST;
 use crate::store::{
     Beat, Claim, Generation, Lease, Mark, Peers, Permission, Start, StoreError, Verdict,
 };
 
-/// Claims or starts of one script: of more, several follow one another on the connection.
+/// Claims or starts of one script: a server does nothing else while it is busy with one. Of more, several are sent at once.
 const BURST: usize = 2_000;
 /// Marks that are asserted at once.
 const MARKS: usize = 5_000;
@@ -68,24 +69,17 @@ impl Redis {
         lease: Lease,
         claims: Vec<Claim>,
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut verdicts = Vec::with_capacity(claims.len());
-        for claims in claims.chunks(BURST) {
-            let words: Vec<String> = self
-                .call(&self.soon, &script::CLAIM, |call| {
-                    call.arg(replica_word(&lease.replica)).arg(lease.fencing);
-                    for claim in claims {
-                        call.arg(job_word(claim.key)).arg(claim.mark.to_string());
-                        call.arg(claim.mark.at.as_millisecond()).arg(milliseconds(claim.grace));
-                        let instances = claim.instances.map(|count| count.to_string());
-                        call.arg(instances.unwrap_or_default());
-                    }
-                })
-                .await?;
-            for word in words {
-                verdicts.push(verdict(&word).ok_or_else(corrupt)?);
-            }
-        }
-        Ok(verdicts)
+        let first = |call: &mut Pipeline| {
+            call.arg(replica_word(&lease.replica)).arg(lease.fencing);
+        };
+        let each = |call: &mut Pipeline, claim: &Claim| {
+            call.arg(job_word(claim.key)).arg(claim.mark.to_string());
+            call.arg(claim.mark.at.as_millisecond()).arg(milliseconds(claim.grace));
+            call.arg(claim.instances.map(|count| count.to_string()).unwrap_or_default());
+        };
+        let words: Vec<Vec<String>> =
+            self.call_each(&script::CLAIM, claims.chunks(BURST), first, each).await?;
+        words.iter().flatten().map(|word| verdict(word).ok_or_else(corrupt)).collect()
     }
 
     pub(super) async fn start_all(
@@ -93,26 +87,21 @@ impl Redis {
         lease: Lease,
         starts: Vec<Start>,
     ) -> Result<Vec<Permission>, StoreError> {
-        let mut permissions = Vec::with_capacity(starts.len());
-        for starts in starts.chunks(BURST) {
-            let words: Vec<String> = self
-                .call(&self.soon, &script::START, |call| {
-                    call.arg(replica_word(&lease.replica)).arg(lease.fencing);
-                    call.arg(u8::from(self.careless));
-                    self.add_bounds(call);
-                    for start in starts {
-                        call.arg(job_word(start.key)).arg(start.mark.to_string());
-                        call.arg(u8::from(start.is_claimed())).arg(u8::from(start.is_due()));
-                        call.arg(format!("{} {:010}", start.run, start.attempt));
-                        call.arg(form::json(&form::of_start(start, &lease.replica)));
-                    }
-                })
-                .await?;
-            for word in words {
-                permissions.push(permission(&word).ok_or_else(corrupt)?);
-            }
-        }
-        Ok(permissions)
+        let first = |call: &mut Pipeline| {
+            call.arg(replica_word(&lease.replica)).arg(lease.fencing);
+            call.arg(u8::from(self.careless));
+            let Bounds { runs, age, output, .. } = self.bounds;
+            call.arg(runs).arg(milliseconds(age).max(1)).arg(output);
+        };
+        let each = |call: &mut Pipeline, start: &Start| {
+            call.arg(job_word(start.key)).arg(start.mark.to_string());
+            call.arg(u8::from(start.is_claimed())).arg(u8::from(start.is_due()));
+            call.arg(format!("{} {:010}", start.run, start.attempt));
+            call.arg(form::json(&form::of_start(start, &lease.replica)));
+        };
+        let words: Vec<Vec<String>> =
+            self.call_each(&script::START, starts.chunks(BURST), first, each).await?;
+        words.iter().flatten().map(|word| permission(word).ok_or_else(corrupt)).collect()
     }
 
     pub(super) async fn beat_once(&self, beat: Beat) -> Result<Peers, StoreError> {
@@ -155,14 +144,11 @@ impl Redis {
     }
 
     pub(super) async fn assert_all(&self, marks: Vec<(JobKey, Mark)>) -> Result<(), StoreError> {
-        for marks in marks.chunks(MARKS) {
-            let add = |call: &mut redis::ScriptInvocation<'_>| {
-                for (key, mark) in marks {
-                    call.arg(job_word(*key)).arg(mark.to_string());
-                }
-            };
-            self.call::<i64>(&self.soon, &script::ASSERT, add).await?;
-        }
+        let each = |call: &mut Pipeline, (key, mark): &(JobKey, Mark)| {
+            call.arg(job_word(*key)).arg(mark.to_string());
+        };
+        let _: Vec<i64> =
+            self.call_each(&script::ASSERT, marks.chunks(MARKS), |_| {}, each).await?;
         Ok(())
     }
 

@@ -6,16 +6,21 @@ use crate::store::{SCHEMA, StoreError};
 
 const WRONG_PASSWORD: &str = "it does not know this user and password, or asks for none (in the URL @ and / are written as %40 and %2F)";
 
-/// What is wrong, for an error of the library.
-pub(super) fn told(error: &RedisError) -> StoreError {
-    // What one command of several was answered.
+/// What the first command was answered that was refused, of one or several: the code and the rest.
+pub(super) fn first(error: &RedisError) -> (String, String) {
     let first =
         error.clone().into_server_errors().and_then(|errors| Some(errors.first()?.1.clone()));
     let (code, detail) = match &first {
         Some(first) => (Some(first.code()), first.details()),
         None => (error.code(), error.detail()),
     };
-    let (code, detail) = (code.unwrap_or_default(), detail.unwrap_or_default().trim());
+    (code.unwrap_or_default().to_owned(), detail.unwrap_or_default().trim().to_owned())
+}
+
+/// What is wrong, for an error of the library.
+pub(super) fn told(error: &RedisError) -> StoreError {
+    let (code, detail) = first(error);
+    let (code, detail) = (code.as_str(), detail.as_str());
     match code {
         "CRONKEEPNEWER" => {
             let found = detail.parse().unwrap_or(u32::MAX);

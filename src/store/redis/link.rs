@@ -65,6 +65,11 @@ impl Link {
         Link { target, is_tls, config, is_swollen }
     }
 
+    /// From the next connection on an answer may take so long.
+    pub(super) fn wait(&mut self, answer: Duration) {
+        self.config = self.config.clone().set_response_timeout(Some(answer));
+    }
+
     /// The connection, made if there is none.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! happen together is a script, which begins with a look at the version and at which life of the server it is.
 
 mod beat;
+mod call;
 mod error;
 mod form;
 mod link;
@@ -15,18 +16,14 @@ mod target;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands as _, FromRedisValue, Pipeline, RedisResult, Script, ScriptInvocation};
-use tokio::time::Instant;
-
-use self::link::{Link, Open};
+use self::link::Link;
 use super::{
     Beat, Claim, Done, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Owned, Page, Peers,
-    Permission, Posted, Put, PutSnapshot, Query, Reply, Room, SCHEMA, Start, Store, StoreError,
-    Verdict, Versioned, Waiting, Which, Write,
+    Permission, Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Verdict,
+    Versioned, Waiting, Which, Write,
 };
 use crate::event::{RunId, Trigger};
 use crate::job::{JobId, JobKey};
@@ -55,12 +52,20 @@ pub struct Bounds {
     pub output: u64,
     /// For how long a job is remembered that no replica has any more.
     pub forgotten: Duration,
+    /// So many jobs are remembered of which some are no replica's for two days; those that are one's are all remembered.
+    pub jobs: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
-        Bounds { runs: 100_000, age: 30 * day, output: 256 << 20, forgotten: 35 * day }
+        Bounds {
+            runs: 100_000,
+            age: 30 * day,
+            output: 256 << 20,
+            forgotten: 35 * day,
+            jobs: 100_000,
+        }
     }
 }
 
@@ -77,6 +82,8 @@ pub struct Redis {
     /// A time that stands for the server's clock.
     time: Option<Arc<AtomicI64>>,
     careless: bool,
+    /// The name of a daemon that starts everything, whatever others do: what is owed is its own.
+    local: Option<String>,
     /// Whether nothing is changed, whatever is asked for.
     reads: bool,
 }
@@ -104,6 +111,7 @@ impl Redis {
             bounds: Bounds::default(),
             time: None,
             careless: false,
+            local: None,
             reads: false,
         }
     }
@@ -122,10 +130,25 @@ impl Redis {
         self
     }
 
+    /// Waits so long for any answer. For tests that count something else than time.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.soon.wait(patience);
+        self.rest.wait(patience);
+        self
+    }
+
     /// Does not compare starts with claims: a fault that tests must find.
     #[must_use]
     pub fn careless(mut self) -> Self {
         self.careless = true;
+        self
+    }
+
+    /// Keeps what is owed as this daemon's, which shares no starts with others, and takes up that alone.
+    #[must_use]
+    pub fn local(mut self, name: &str) -> Self {
+        self.local = Some(replica_word(name));
         self
     }
 
@@ -138,94 +161,6 @@ impl Redis {
 
     fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
-    }
-
-    /// Calls a script over a link; an older schema is made today's first.
-    async fn call<T: FromRedisValue>(
-        &self,
-        link: &Link,
-        script: &Script,
-        words: impl Fn(&mut ScriptInvocation<'_>),
-    ) -> Result<T, StoreError> {
-        if self.reads {
-            return Err(StoreError::Refused("it was opened to be read alone".to_owned()));
-        }
-        let open = link.open().await?;
-        let now = self.time.as_ref().map(|time| time.load(Ordering::SeqCst));
-        let mut call = script::call(script, &self.key("version"), &open.incarnation, now);
-        words(&mut call);
-        let mut connection = open.connection.clone();
-        let mut answer: RedisResult<T> = call.invoke_async(&mut connection).await;
-        if let Err(error) = &answer
-            && error.code() == Some("CRONKEEPOLDER")
-        {
-            self.migrate(error.detail().unwrap_or_default(), &mut connection).await?;
-            answer = call.invoke_async(&mut connection).await;
-        }
-        match answer {
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(link.failed(&open, &error).await),
-        }
-    }
-
-    /// Makes today's schema of an older one, version by version.
-    async fn migrate(
-        &self,
-        version: &str,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<(), StoreError> {
-        let corrupt = || StoreError::Corrupt(format!("its version is {version:?}"));
-        let from: usize = version.trim().parse().map_err(|_| corrupt())?;
-        for step in script::MIGRATIONS.iter().skip(from) {
-            let answer: RedisResult<i64> =
-                step.key(self.key("version")).invoke_async(connection).await;
-            answer.map_err(|error| error::told(&error))?;
-        }
-        Ok(())
-    }
-
-    /// Reads over the link that nobody waits for; nothing is read of a newer schema.
-    async fn read<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreError> {
-        let (was_open, begun) = (self.rest.is_open().await, Instant::now());
-        match self.read_once(commands).await {
-            // The server may have gone and come since the connection was made.
-            Err(StoreError::Down(_)) if was_open && begun.elapsed() < SOON => {
-                self.read_once(commands).await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn read_once<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreError> {
-        let open = self.rest.open().await?;
-        let mut connection = open.connection.clone();
-        self.check(&open, &mut connection).await?;
-        match commands.query_async(&mut connection).await {
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(self.rest.failed(&open, &error).await),
-        }
-    }
-
-    async fn check(
-        &self,
-        open: &Open,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<(), StoreError> {
-        let version: RedisResult<Option<String>> = connection.get(self.key("version")).await;
-        match version {
-            Ok(None) => Ok(()),
-            Ok(Some(version)) => match version.parse() {
-                Ok(SCHEMA) => Ok(()),
-                Ok(found @ ..SCHEMA) if self.reads => Err(StoreError::Refused(format!(
-                    "an earlier version of cronkeep has written it (schema {found}, this one writes {SCHEMA}): a daemon of \
-                     this version makes it anew, a command that reads does not"
-                ))),
-                Ok(found @ ..SCHEMA) => self.migrate(&found.to_string(), connection).await,
-                Ok(found) => Err(StoreError::Newer { found, known: SCHEMA }),
-                Err(_) => Err(StoreError::Corrupt("its version is no number".to_owned())),
-            },
-            Err(error) => Err(self.rest.failed(open, &error).await),
-        }
     }
 
     async fn load_all(&self) -> Result<Loaded, StoreError> {
@@ -253,7 +188,10 @@ impl Redis {
             }
         }
         for (field, trigger) in &owed {
-            if let Some((word, owed)) = owed_of(field, trigger) {
+            if let Some((word, owner, owed)) = owed_of(field, trigger)
+                // What an earlier program has put off bears no name.
+                && (owner.is_none() || self.local.as_deref() == owner)
+            {
                 job(word, &|state| state.owed.push(owed));
             }
         }
@@ -329,12 +267,13 @@ fn job_word(key: JobKey) -> String {
     }
 }
 
-/// What is owed, and of which job, from a field of `owed` and its value.
-fn owed_of<'a>(field: &'a str, value: &str) -> Option<(&'a str, Owed)> {
-    let (word, due) = field.split_once(' ')?;
-    let mark: Mark = format!("0 {due}").parse().ok()?;
+/// What is owed, of which job and by whom, from a field of `owed` and its value; by nobody in particular where replicas share it.
+fn owed_of<'a>(field: &'a str, value: &str) -> Option<(&'a str, Option<&'a str>, Owed)> {
+    let mut words = field.splitn(4, ' ');
+    let (word, at, civil, owner) = (words.next()?, words.next()?, words.next()?, words.next());
+    let mark: Mark = format!("0 {at} {civil}").parse().ok()?;
     let trigger = Trigger::of_name(value.split(' ').next()?)?;
-    Some((word, Owed { due: mark.due(), trigger }))
+    Some((word, owner, Owed { due: mark.due(), trigger }))
 }
 
 /// A due as keys name it: instant and civil time.

@@ -15,13 +15,28 @@ impl Redis {
         self.rest.carried(batch.iter().map(size).sum());
         self.call::<i64>(&self.rest, &script::WRITE, |call| {
             self.add_bounds(call);
-            call.arg(milliseconds(self.bounds.forgotten).max(1));
+            call.arg(milliseconds(self.bounds.forgotten).max(1)).arg(self.bounds.jobs);
             for write in &batch {
-                add(call, write);
+                self.add(call, write);
             }
         })
         .await
         .map(drop)
+    }
+
+    fn add(&self, call: &mut ScriptInvocation<'_>, write: &Write) {
+        match (write, &self.local) {
+            (Write::Owe(key, owed), Some(owner)) => {
+                let due = format!("{} {owner}", due_word(owed.due));
+                call.arg("owe").arg(job_word(*key)).arg(due).arg(owed.trigger.name());
+            }
+            (Write::Settle(key, due), Some(owner)) => {
+                add(call, write);
+                let due = format!("{} {owner}", due_word(*due));
+                call.arg("settle").arg(job_word(*key)).arg(due);
+            }
+            _ => add(call, write),
+        }
     }
 
     pub(super) fn add_bounds(&self, call: &mut ScriptInvocation<'_>) {

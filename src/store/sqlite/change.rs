@@ -28,6 +28,7 @@ impl Sqlite {
                 let transaction =
                     connection.transaction_with_behavior(TransactionBehavior::Immediate).told()?;
                 let mut moved = trim.clone();
+                moved.begin(&transaction, self.clock.now())?;
                 let answer = call(&transaction, &mut moved)?;
                 transaction.commit().told()?;
                 *trim = moved;

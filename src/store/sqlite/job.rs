@@ -10,8 +10,11 @@ use super::value::{civil, due_of, instant, key_of, micros, micros_of_civil, numb
 use crate::job::JobKey;
 use crate::schedule::Due;
 
-/// States of jobs that are looked at each time for whether they are too old.
-const LOOKED_AT: u32 = 16;
+/// States of jobs that are looked at each time for whether they are too old, or as many as were written.
+const LOOKED_AT: usize = 16;
+
+/// Who says again that he has a job need not have it written, in seconds.
+const LATELY: i64 = 10 * 24 * 3600;
 
 pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
@@ -80,11 +83,13 @@ pub(super) fn since(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO jobs (job, occurrence, touched, since) VALUES (?1, ?2, ?3, ?4) \
-               ON CONFLICT DO UPDATE SET since = excluded.since, touched = excluded.touched";
+               ON CONFLICT DO UPDATE SET since = excluded.since, touched = excluded.touched \
+               WHERE jobs.since IS NOT excluded.since OR jobs.touched < excluded.touched - ?5 \
+               OR jobs.touched > excluded.touched";
     let mut statement = connection.prepare_cached(sql).told()?;
     let (now, since) = (now.as_second(), micros(since));
     keys.iter().try_for_each(|key| {
-        let values = params![key.id.seed().cast_signed(), key.occurrence, now, since];
+        let values = params![key.id.seed().cast_signed(), key.occurrence, now, since, LATELY];
         statement.execute(values).map(drop).told()
     })
 }
@@ -140,12 +145,20 @@ pub(super) fn settle(connection: &Connection, key: JobKey, due: Due) -> Result<(
     connection.prepare_cached(sql).told()?.execute(values).map(drop).told()
 }
 
-/// Forgets jobs that nothing was written of since `before`, a few each time; the place to go on from the next time.
+/// When something was last written of any job, in seconds since 1970.
+pub(super) fn latest(connection: &Connection) -> Result<Option<i64>, StoreError> {
+    connection.query_row("SELECT max(touched) FROM jobs", [], |row| row.get(0)).told()
+}
+
+/// Forgets jobs that nothing was written of since `before`, a few each time; the place to go on from the next time, if there are
+/// more, and how many stay of those that were looked at.
 pub(super) fn forget(
     connection: &Connection,
     after: Option<(i64, i64)>,
     before: Timestamp,
-) -> Result<Option<(i64, i64)>, StoreError> {
+    written: usize,
+) -> Result<(Option<(i64, i64)>, usize), StoreError> {
+    let most = LOOKED_AT.max(written);
     let sql = "SELECT job, occurrence, touched FROM jobs WHERE (job, occurrence) > (?1, ?2) \
                ORDER BY job, occurrence LIMIT ?3";
     let (id, occurrence) = after.unwrap_or((i64::MIN, 0));
@@ -154,7 +167,7 @@ pub(super) fn forget(
     let mut count = 0;
     {
         let mut statement = connection.prepare_cached(sql).told()?;
-        let mut rows = statement.query(params![id, occurrence, LOOKED_AT]).told()?;
+        let mut rows = statement.query(params![id, occurrence, number(most as u64)]).told()?;
         while let Some(row) = rows.next().told()? {
             let key = (row.get(0).told()?, row.get(1).told()?);
             place = Some(key);
@@ -164,6 +177,7 @@ pub(super) fn forget(
             }
         }
     }
+    let kept = count - old.len();
     for (id, occurrence) in old {
         for sql in [
             "DELETE FROM jobs WHERE job = ?1 AND occurrence = ?2",
@@ -172,5 +186,5 @@ pub(super) fn forget(
             connection.prepare_cached(sql).told()?.execute([id, occurrence]).told()?;
         }
     }
-    Ok(if count < LOOKED_AT { None } else { place })
+    Ok((if count < most { None } else { place }, kept))
 }

@@ -27,6 +27,9 @@ const SETUP: &str =
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX IF NOT EXISTS orders_1_until ON orders_1 (until);";
 
+/// Which question the order was taken for.
+const HAS_TAKER: &str = "SELECT taker FROM orders_1";
+
 /// The orders that were taken.
 #[derive(Debug)]
 pub struct Orders {
@@ -53,16 +56,23 @@ impl Orders {
     /// It cannot be opened or written.
     pub fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         let connection = place::open_own(path, SETUP, place::BUSY)?;
+        // A file of an earlier program has no such column; another worker may add it at the same time.
+        if connection.prepare(HAS_TAKER).is_err() {
+            let added = connection.execute_batch("ALTER TABLE orders_1 ADD COLUMN taker INTEGER");
+            added.or_else(|_| connection.prepare(HAS_TAKER).map(drop)).told()?;
+        }
         Ok(Orders { connection, taken: 0 })
     }
 
-    /// Takes an order that holds until `expires`, unless it was taken before, by whoever uses the same file.
+    /// Takes an order that holds until `expires`, unless it was taken before, by whoever uses the same file. Whoever asks again
+    /// with the same number is told again that it is new: what failed may have been kept all the same.
     ///
     /// # Errors
     /// The file cannot be used: nothing is known.
     pub fn take(
         &mut self,
         id: &str,
+        taker: i64,
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<Known, StoreError> {
@@ -71,17 +81,20 @@ impl Orders {
         // Two processes must not both find nothing.
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).told()?;
-        let ended: Option<bool> = transaction
-            .prepare_cached("SELECT ended FROM orders_1 WHERE id = ?1")
-            .and_then(|mut select| select.query_row([id], |row| row.get(0)).optional())
+        let kept: Option<(bool, Option<i64>)> = transaction
+            .prepare_cached("SELECT ended, taker FROM orders_1 WHERE id = ?1")
+            .and_then(|mut select| {
+                select.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            })
             .told()?;
-        let known = match ended {
-            Some(true) => Known::Ended,
-            Some(false) => Known::Taken,
+        let known = match kept {
+            Some((true, _)) => Known::Ended,
+            Some((false, has)) if has == Some(taker) => Known::New,
+            Some((false, _)) => Known::Taken,
             None => {
                 transaction
-                    .prepare_cached("INSERT INTO orders_1 (id, until) VALUES (?1, ?2)")
-                    .and_then(|mut insert| insert.execute(params![id, until]))
+                    .prepare_cached("INSERT INTO orders_1 (id, until, taker) VALUES (?1, ?2, ?3)")
+                    .and_then(|mut insert| insert.execute(params![id, until, taker]))
                     .told()?;
                 Known::New
             }
@@ -128,6 +141,7 @@ impl Orders {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -136,27 +150,68 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    /// Asks for an order, as each delivery does for itself.
+    fn take(orders: &mut Orders, id: &str, now: i64) -> Result<Known, StoreError> {
+        let taker = i64::from_ne_bytes(std::hash::RandomState::new().hash_one(now).to_ne_bytes());
+        orders.take(id, taker, at(100), at(now))
+    }
+
+    #[test]
+    fn what_was_kept_though_the_answer_failed_is_new_to_whoever_asks_again_and_to_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker.db");
+        let (mut one, mut other) =
+            (Orders::open(Some(&path)).unwrap(), Orders::open(Some(&path)).unwrap());
+        for known in [Known::New, Known::New] {
+            assert_eq!(one.take("a", 7, at(100), at(1)), Ok(known));
+        }
+        assert_eq!(one.take("a", 8, at(100), at(1)), Ok(Known::Taken), "delivered again");
+        assert_eq!(other.take("a", 9, at(100), at(1)), Ok(Known::Taken));
+        one.end("a").unwrap();
+        assert_eq!(one.take("a", 7, at(100), at(1)), Ok(Known::Ended));
+    }
+
+    #[test]
+    fn a_file_that_an_earlier_program_has_made_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker.db");
+        let earlier = Connection::open(&path).unwrap();
+        let made = "CREATE TABLE orders_1 (
+                id TEXT PRIMARY KEY NOT NULL, until INTEGER NOT NULL, ended INTEGER NOT NULL DEFAULT 0
+            ) WITHOUT ROWID, STRICT;";
+        earlier.execute_batch(made).unwrap();
+        let insert = "INSERT INTO orders_1 (id, until) VALUES (?1, 9999)";
+        earlier.execute(insert, ["a"]).unwrap();
+        let mut orders = Orders::open(Some(&path)).unwrap();
+        assert_eq!(take(&mut orders, "a", 1), Ok(Known::Taken));
+        assert_eq!(take(&mut orders, "b", 1), Ok(Known::New));
+        // It may still be at work beside this one.
+        earlier.execute(insert, ["c"]).unwrap();
+        assert_eq!(take(&mut orders, "c", 1), Ok(Known::Taken));
+        drop(Orders::open(Some(&path)).unwrap());
+    }
+
     #[test]
     fn an_order_is_taken_once_and_known_from_then_on() {
         let mut orders = Orders::open(None).unwrap();
-        assert_eq!(orders.take("a", at(100), at(1)), Ok(Known::New));
-        assert_eq!(orders.take("a", at(100), at(1)), Ok(Known::Taken));
-        assert_eq!(orders.take("b", at(100), at(1)), Ok(Known::New));
+        assert_eq!(take(&mut orders, "a", 1), Ok(Known::New));
+        assert_eq!(take(&mut orders, "a", 1), Ok(Known::Taken));
+        assert_eq!(take(&mut orders, "b", 1), Ok(Known::New));
         orders.end("a").unwrap();
-        assert_eq!(orders.take("a", at(100), at(1)), Ok(Known::Ended));
-        assert_eq!(orders.take("b", at(100), at(1)), Ok(Known::Taken));
+        assert_eq!(take(&mut orders, "a", 1), Ok(Known::Ended));
+        assert_eq!(take(&mut orders, "b", 1), Ok(Known::Taken));
     }
 
     #[test]
     fn an_order_that_was_given_back_can_be_taken_and_one_that_ended_cannot() {
         let mut orders = Orders::open(None).unwrap();
         for id in ["a", "b"] {
-            orders.take(id, at(100), at(1)).unwrap();
+            take(&mut orders, id, 1).unwrap();
         }
         orders.end("b").unwrap();
         for (id, known) in [("a", Known::New), ("b", Known::Ended)] {
             orders.give_back(id).unwrap();
-            assert_eq!(orders.take(id, at(100), at(1)), Ok(known));
+            assert_eq!(take(&mut orders, id, 1), Ok(known));
         }
     }
 
@@ -166,11 +221,11 @@ mod tests {
         let path = folder.path().join("state/worker.db");
         let mut one = Orders::open(Some(&path)).unwrap();
         let mut other = Orders::open(Some(&path)).unwrap();
-        assert_eq!(one.take("a", at(100), at(1)), Ok(Known::New));
-        assert_eq!(other.take("a", at(100), at(1)), Ok(Known::Taken));
+        assert_eq!(take(&mut one, "a", 1), Ok(Known::New));
+        assert_eq!(take(&mut other, "a", 1), Ok(Known::Taken));
         drop((one, other));
         let mut later = Orders::open(Some(&path)).unwrap();
-        assert_eq!(later.take("a", at(100), at(1)), Ok(Known::Taken));
+        assert_eq!(take(&mut later, "a", 1), Ok(Known::Taken));
         for (place, mode) in [(path.parent().unwrap(), 0o700), (path.as_path(), 0o600)] {
             assert_eq!(place.metadata().unwrap().permissions().mode() & 0o777, mode);
         }
@@ -180,7 +235,7 @@ mod tests {
     fn an_order_is_forgotten_an_hour_after_it_has_expired_and_not_before() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("worker.db");
-        let taken = |now| Orders::open(Some(&path)).unwrap().take("a", at(100), at(now)).unwrap();
+        let taken = |now| take(&mut Orders::open(Some(&path)).unwrap(), "a", now).unwrap();
         assert_eq!(taken(1), Known::New);
         assert_eq!(taken(100 + 3600), Known::Taken);
         assert_eq!(taken(100 + 3601), Known::New);

@@ -26,10 +26,12 @@ pub struct Bounds {
     pub output_bytes: u64,
     /// How long a job is remembered of which nothing is heard any more, and records at most.
     pub forgotten: Duration,
+    /// So many jobs are remembered of which nothing was heard for some for [`SILENT`]; the others all are.
+    pub jobs: usize,
 }
 
 impl Default for Bounds {
-    /// 100 000 runs, 90 days, 10 of each job, 64 MiB of output, 400 days.
+    /// 100 000 runs, 90 days, 10 of each job, 64 MiB of output, 400 days, 100 000 jobs.
     fn default() -> Self {
         let day = Duration::from_secs(24 * 3600);
         Bounds {
@@ -38,9 +40,15 @@ impl Default for Bounds {
             each: 10,
             output_bytes: 64 << 20,
             forgotten: 400 * day,
+            jobs: 100_000,
         }
     }
 }
+
+/// A job that somebody has is heard of more often than that.
+const SILENT: Duration = Duration::from_secs(60 * 24 * 3600);
+/// How long those that come back after that have to say which jobs they have.
+const COMING_BACK: Duration = Duration::from_secs(24 * 3600);
 
 /// Rows that are looked at even if nothing was added.
 const LEAST: usize = 64;
@@ -55,6 +63,12 @@ pub(super) struct Trim {
     began: Option<Timestamp>,
     /// The last job that was looked at.
     jobs: Option<(i64, i64)>,
+    /// How many jobs were kept since that walk began, and in the whole walk before it.
+    counted: usize,
+    known: usize,
+    /// Whether it was looked for how long nobody had been there, and until when no job is forgotten for that.
+    has_begun: bool,
+    rests_until: Option<Timestamp>,
 }
 
 /// After so long the walk begins anew: what was kept for its job may be too old, or not be among its last any more.
@@ -82,6 +96,22 @@ impl Old {
 }
 
 impl Trim {
+    /// To be called before anything is written: where nobody was there for long, nobody could say which jobs he has.
+    pub(super) fn begin(
+        &mut self,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if !self.has_begun {
+            let latest = job::latest(connection)?;
+            if latest.is_some_and(|latest| latest < before(now, SILENT).as_second()) {
+                self.rests_until = now.checked_add(COMING_BACK).ok();
+            }
+            self.has_begun = true;
+        }
+        Ok(())
+    }
+
     /// Removes what is beyond the bounds, after so many records were written.
     pub(super) fn step(
         &mut self,
@@ -94,7 +124,30 @@ impl Trim {
         let budget = 2 * written + LEAST;
         trim_outputs(connection, bounds, budget, tally)?;
         self.trim_runs(connection, bounds, budget, now, tally)?;
-        self.jobs = job::forget(connection, self.jobs, before(now, bounds.forgotten))?;
+        self.forget_jobs(connection, bounds, written, now)
+    }
+
+    fn forget_jobs(
+        &mut self,
+        connection: &Connection,
+        bounds: &Bounds,
+        written: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.rests_until.is_some_and(|until| now < until) {
+            return Ok(());
+        }
+        let age = if self.known.max(self.counted) > bounds.jobs {
+            bounds.forgotten.min(SILENT)
+        } else {
+            bounds.forgotten
+        };
+        let (place, kept) = job::forget(connection, self.jobs, before(now, age), written)?;
+        self.jobs = place;
+        self.counted += kept;
+        if place.is_none() {
+            self.known = std::mem::take(&mut self.counted);
+        }
         Ok(())
     }
 

@@ -8,6 +8,9 @@ for _, key in ipairs({ 'claims', 'watermarks' }) do
   local kept, new = get_all(key, jobs), {}
   for place = 3, #ARGV, 2 do
     local job, mark = ARGV[place], ARGV[place + 1]
+    if not kept[job] then
+      know(job)
+    end
     if not kept[job] or kept[job] < mark then
       kept[job], new[job] = mark, mark
     end

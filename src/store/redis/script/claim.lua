@@ -107,6 +107,9 @@ local function decide(job, mark, at, grace, limit)
   end
   fires[job] = list .. letter .. ' ' .. mark .. ' ' .. fencing .. ' ' .. me .. '\n'
   new_fires[job] = fires[job]
+  if not marks[job] then
+    know(job)
+  end
   if not marks[job] or marks[job] < mark then
     marks[job], new_marks[job] = mark, mark
   end

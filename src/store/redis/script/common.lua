@@ -75,6 +75,11 @@ local function notice()
   end
 end
 
+-- Has a job of which nothing was known be forgotten some day, unless somebody says that he has it.
+local function know(job)
+  call('ZADD', 'touched', 'NX', text(now), job)
+end
+
 local function read_replicas()
   local known, all = {}, call('HGETALL', 'replicas')
   for place = 1, #all, 2 do

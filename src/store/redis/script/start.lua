@@ -42,8 +42,15 @@ local function decide(job, mark, is_claimed, is_due, run, json)
     list = without_run(list, run) .. line
   end
   fires[job], new_fires[job] = list, list
-  call('HDEL', 'owed', job .. string.sub(mark, 11))
+  local owed = job .. string.sub(mark, 11)
+  call('HDEL', 'owed', owed)
+  if fencing == LOCAL then
+    call('HDEL', 'owed', owed .. ' ' .. me)
+  end
   if is_due then
+    if not claims[job] then
+      know(job)
+    end
     if not claims[job] or claims[job] < mark then
       claims[job], new_claims[job] = mark, mark
     end
