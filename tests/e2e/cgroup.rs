@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::unistd::getpid;
 
+/// So many were made: each has a name of its own.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 /// A cgroup below our own, with a limit on memory; removed when dropped.
 pub struct Cgroup(PathBuf);
 
@@ -21,7 +24,6 @@ impl Cgroup {
             (None, Some(path)) => (format!("/sys/fs/cgroup{path}"), "memory.max"),
             (None, None) => return Err("no cgroup".into()),
         };
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = Path::new(&base).join(format!("cronkeep-test-{}-{number}", getpid()));
         fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
