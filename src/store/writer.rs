@@ -239,7 +239,10 @@ impl Writer {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Call(call) => self.call(call),
+            Message::Call(call) => {
+                self.idling.follow();
+                self.call(call);
+            }
             Message::CallAfter(call) => {
                 self.hurry();
                 self.after.push((self.queue.now(), Vec::new(), call));

@@ -15,6 +15,9 @@ use crate::store::{Lease, Permission, RunRecord, Standing, Start, Store, StoreEr
 const FEW: usize = 128;
 /// So many are written though the ends are not known.
 const MANY: usize = 24 << 10;
+/// So many starts are noted before the store is asked for something else: what they lead to is kept by that as a rule, and the
+/// daemon's end cuts off those that have not come so far.
+const AHEAD: usize = 1_024;
 /// For so long the ends are waited for, or twice as long at most.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,8 @@ pub(in crate::store) struct Starting {
 pub(super) struct Idling {
     until: Option<Instant>,
     point: u64,
+    /// Starts that were noted since the store was asked for something else.
+    ahead: usize,
 }
 
 impl Starting {
@@ -56,6 +61,11 @@ impl Idling {
     pub(super) fn until(&self) -> Option<Instant> {
         self.until
     }
+
+    /// The store is asked for something else.
+    pub(super) fn follow(&mut self) {
+        self.ahead = 0;
+    }
 }
 
 impl Writer {
@@ -63,6 +73,9 @@ impl Writer {
     pub(super) fn note(&mut self, starting: Starting) -> Option<Starting> {
         let is_well = matches!(*self.standing.borrow(), Standing::Up);
         let moves = self.notes.moves.load(Ordering::Acquire);
+        if self.idling.ahead >= AHEAD {
+            return Some(starting);
+        }
         let Some(logbook) =
             self.notes.logbook.get().filter(|_| is_well && moves == 0 && !self.held)
         else {
@@ -72,6 +85,7 @@ impl Writer {
             return Some(starting);
         };
         let Starting { lease, starts, reply } = starting;
+        self.idling.ahead += starts.len();
         let granted = vec![Permission::Granted; starts.len()];
         for (number, start) in (first..).zip(starts) {
             let mark = start.is_due().then_some(start.mark);
@@ -107,14 +121,15 @@ impl Writer {
             self.idling.until = None;
             self.rouse(self.queue.now());
         } else if self.idling.until.is_none() {
-            self.idling = Idling { until: Some(Instant::now() + IDLE), point: self.queue.now() };
+            self.idling.until = Some(Instant::now() + IDLE);
+            self.idling.point = self.queue.now();
         }
     }
 
     /// The ends of runs were waited for long enough.
     pub(super) fn idled(&mut self) {
         self.rouse(self.idling.point);
-        let until = (self.queue.idle() > 0).then(|| Instant::now() + IDLE);
-        self.idling = Idling { until, point: self.queue.now() };
+        self.idling.until = (self.queue.idle() > 0).then(|| Instant::now() + IDLE);
+        self.idling.point = self.queue.now();
     }
 }
