@@ -52,8 +52,13 @@ pub trait Publish: Send + Sync {
     fn publish_to(&self, message: Arc<Message>, number: u64, landings: &Landings) {
         let (answer, landings) = (self.publish(message), landings.clone());
         tokio::spawn(async move {
-            // Whoever has gone need not be told.
-            let _ = landings.send((number, answer.await));
+            tokio::select! {
+                biased;
+                // With whoever waits for it goes the sending.
+                () = landings.closed() => {}
+                // Whoever has gone need not be told.
+                delivery = answer => drop(landings.send((number, delivery))),
+            }
         });
     }
 
