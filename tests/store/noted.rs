@@ -79,7 +79,11 @@ fn starts_that_were_granted_are_known_to_the_next_life_and_recorded_in_the_end()
             let granted = handle.start_runs(lease, starts.to_vec(), LONG).await.unwrap();
             assert_eq!(granted, vec![Permission::Granted; starts.len()]);
         }
+        // What is copied stays as it is meanwhile.
+        handle.hold();
+        handle.load(LONG).await.unwrap();
         let loaded = after_a_kill(&folder).await;
+        handle.go_on();
         assert!(numbers.clone().all(|job| loaded.jobs[&key(job)].mark == Some(mark(60))));
         assert_eq!(loaded.open.len(), starts.len());
         assert!(loaded.open.iter().all(|run| run.replica == "here"));
@@ -90,7 +94,8 @@ fn starts_that_were_granted_are_known_to_the_next_life_and_recorded_in_the_end()
             handle.write(Write::Run(Box::new(ended)));
         }
         assert!(handle.flush(LONG).await);
-        assert_eq!(kept(folder.folder()), 2_000);
+        // Those behind the first 1 024 were recorded at once: nothing else was asked for meanwhile.
+        assert_eq!(kept(folder.folder()), 1_200);
         assert_eq!(after_a_kill(&folder).await.open.len(), 1_000);
     });
 }
