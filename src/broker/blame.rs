@@ -101,6 +101,7 @@ mod tests {
     use tokio::sync::oneshot;
     use tokio::time::Instant;
 
+    use super::super::flight::Teller;
     use super::*;
     use crate::message::{Message, Properties};
 
@@ -117,7 +118,7 @@ mod tests {
         };
         Parcel {
             message: Arc::new(message),
-            answer: oneshot::channel().0,
+            answer: Teller::one(oneshot::channel().0),
             deadline: Instant::now(),
         }
     }

@@ -10,10 +10,10 @@ use tokio::time::{Duration, Instant};
 use super::address::Address;
 use super::blame::Trust;
 use super::consume::{self, Deliveries, Queue};
-use super::flight::Parcel;
+use super::flight::{Parcel, Teller};
 use super::keeper::{Ask, CLOSED, Keeper, Session};
 use super::options::Options;
-use super::{Answer, Delivery, Publish, Standing};
+use super::{Answer, Delivery, Landings, Publish, Standing};
 use crate::message::Message;
 
 /// The way to a broker: one connection, made again whenever it is lost. Clones share it; with the last of them it ends.
@@ -48,6 +48,12 @@ impl Broker {
         Broker { asks, standing: stands, session: sessions, confirm }
     }
 
+    fn ask(&self, message: Arc<Message>, answer: Teller) {
+        let deadline = Instant::now() + self.confirm;
+        // What cannot be asked any more is answered when it is dropped.
+        let _ = self.asks.send(Ask::Publish(Parcel { message, answer, deadline }));
+    }
+
     /// Receives what is in a queue, from now on and after each reconnection, until the result is dropped.
     #[must_use]
     pub fn consume(&self, queue: Queue) -> Deliveries {
@@ -69,12 +75,14 @@ impl Broker {
 impl Publish for Broker {
     fn publish(&self, message: Arc<Message>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.confirm;
-        // What cannot be asked any more is answered below.
-        let _ = self.asks.send(Ask::Publish(Parcel { message, answer, deadline }));
+        self.ask(message, Teller::one(answer));
         Box::pin(async move {
             answered.await.unwrap_or_else(|_| Delivery::Away { reason: CLOSED.to_owned() })
         })
+    }
+
+    fn publish_to(&self, message: Arc<Message>, number: u64, landings: &Landings) {
+        self.ask(message, Teller::many(number, landings.clone()));
     }
 
     fn standing(&self) -> watch::Receiver<Standing> {

@@ -11,8 +11,9 @@ use lapin::{Channel, Confirmation, Error, ErrorKind, PublisherConfirm};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant};
 
-use super::Delivery;
+use super::keeper::CLOSED;
 use super::wire::Packed;
+use super::{Delivery, Landings};
 use crate::message::Message;
 
 /// So many bytes, or messages, may wait for the socket before more are handed to the client library: what waits there when
@@ -27,7 +28,7 @@ const KEPT: usize = 1024;
 /// A message on its way, and who wants to know what becomes of it.
 pub(super) struct Parcel {
     pub(super) message: Arc<Message>,
-    pub(super) answer: oneshot::Sender<Delivery>,
+    pub(super) answer: Teller,
     /// When its time is up.
     pub(super) deadline: Instant,
 }
@@ -35,7 +36,48 @@ pub(super) struct Parcel {
 impl Parcel {
     /// Tells what became of it; whoever has stopped waiting is not told.
     pub(super) fn answer(self, delivery: Delivery) {
-        let _ = self.answer.send(delivery);
+        self.answer.tell(delivery);
+    }
+}
+
+/// The way to whoever waits for what becomes of a message; there is an answer also where it is dropped.
+pub(super) struct Teller(Option<Way>);
+
+enum Way {
+    One(oneshot::Sender<Delivery>),
+    Many(u64, Landings),
+}
+
+impl Teller {
+    /// To somebody who waits for this message alone.
+    pub(super) fn one(answer: oneshot::Sender<Delivery>) -> Self {
+        Teller(Some(Way::One(answer)))
+    }
+
+    /// To somebody who has sent several, under this number.
+    pub(super) fn many(number: u64, landings: Landings) -> Self {
+        Teller(Some(Way::Many(number, landings)))
+    }
+
+    fn tell(mut self, delivery: Delivery) {
+        self.send(delivery);
+    }
+
+    fn send(&mut self, delivery: Delivery) {
+        // Whoever has gone need not be told.
+        match self.0.take() {
+            Some(Way::One(answer)) => drop(answer.send(delivery)),
+            Some(Way::Many(number, landings)) => drop(landings.send((number, delivery))),
+            None => {}
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            self.send(Delivery::Away { reason: CLOSED.to_owned() });
+        }
     }
 }
 

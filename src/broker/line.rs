@@ -18,6 +18,9 @@ use crate::clock::{Clock as _, SystemClock};
 /// How long after a connection's end its reason is waited for.
 const TOLD: Duration = Duration::from_secs(1);
 
+/// So many messages that were asked for at once are taken before any is sent, at most.
+const TOGETHER: usize = 256;
+
 /// How a connection ended.
 pub(super) enum End {
     /// It was lost, and why.
@@ -143,7 +146,14 @@ impl Line {
                 }
                 event = next(&mut self.events) => self.hear(keeper, address, event),
                 ask = keeper.asks.recv() => match ask {
-                    Some(ask) => self.take(keeper, ask),
+                    Some(ask) => {
+                        self.take(keeper, ask);
+                        // What was asked together is sent together.
+                        for _ in 0..TOGETHER {
+                            let Ok(ask) = keeper.asks.try_recv() else { break };
+                            self.take(keeper, ask);
+                        }
+                    }
                     // Nobody is left who could ask for anything, or wait for an answer.
                     None => return End::Closed,
                 },

@@ -30,18 +30,37 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::message::Message;
 
 /// What becomes of a message, once that is known.
 pub type Answer = Pin<Box<dyn Future<Output = Delivery> + Send>>;
 
+/// Where it is told what became of messages, by the numbers that the caller gave them.
+pub type Landings = mpsc::UnboundedSender<(u64, Delivery)>;
+
 /// Whoever takes messages to a broker.
 pub trait Publish: Send + Sync {
     /// Sends a message once, and tells what became of it; sooner or later there is an answer. Messages are sent in the order
     /// of the calls; many may be under way at once.
     fn publish(&self, message: Arc<Message>) -> Answer;
+
+    /// As [`publish`](Publish::publish); the answer goes to `landings`, with this number.
+    ///
+    /// To be called inside a tokio runtime.
+    fn publish_to(&self, message: Arc<Message>, number: u64, landings: &Landings) {
+        let (answer, landings) = (self.publish(message), landings.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                // With whoever waits for it goes the sending.
+                () = landings.closed() => {}
+                // Whoever has gone need not be told.
+                delivery = answer => drop(landings.send((number, delivery))),
+            }
+        });
+    }
 
     /// How the broker stands, now and after each change.
     fn standing(&self) -> watch::Receiver<Standing>;

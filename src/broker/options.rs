@@ -33,7 +33,7 @@ impl Default for Options {
             confirm: Duration::from_secs(30),
             blocked: Duration::from_secs(5),
             heartbeat: Duration::from_secs(60),
-            in_flight: 512,
+            in_flight: 1_024,
             frame: 16 << 10,
         }
     }

@@ -29,7 +29,7 @@ use crate::job::Job;
 /// Carries out each run as its job asks for.
 #[derive(Debug, Clone)]
 pub struct Desk {
-    publishing: Publishing,
+    publishing: Arc<Publishing>,
     workers: Workers,
 }
 
@@ -37,7 +37,7 @@ impl Desk {
     /// One that publishes messages, and has workers carry out what is for them.
     #[must_use]
     pub fn new(publishing: Publishing, workers: Workers) -> Self {
-        Desk { publishing, workers }
+        Desk { publishing: Arc::new(publishing), workers }
     }
 }
 
@@ -54,7 +54,7 @@ impl Courier for Desk {
             let queue = Arc::clone(queue);
             return self.workers.carry(run, queue, lines);
         }
-        let publishing = self.publishing.clone();
+        let publishing = Arc::clone(&self.publishing);
         Box::pin(async move { publishing.carry(&run, &lines).await })
     }
 

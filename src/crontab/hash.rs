@@ -15,6 +15,12 @@ impl Seeded {
     }
 }
 
+impl Default for Seeded {
+    fn default() -> Self {
+        Seeded::random()
+    }
+}
+
 impl BuildHasher for Seeded {
     type Hasher = Fold;
 

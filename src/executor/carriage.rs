@@ -18,7 +18,6 @@ use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::Core;
 use super::courier::{Carried, Carrying, Courier, Elsewhere, Lines};
 use super::life::{Finish, judged};
 use super::mail::Mailer;
@@ -27,6 +26,7 @@ use super::shell::Base;
 use super::start::Report;
 use super::ticket::Ticket;
 use super::told::Untold;
+use super::{Core, courier};
 use crate::crontab::directive::{Executor, Output};
 use crate::event::{Bus, Cause, Ended, Event, Outcome, Run, RunId, Started, Stream};
 use crate::job::Job;
@@ -59,7 +59,7 @@ impl Core {
     /// Has a start made, unless it was given up meanwhile: by a thread that starts children, or without one.
     pub(super) fn make(&mut self, ticket: Arc<Ticket>) {
         match &self.courier {
-            Some(courier) if courier.takes(&ticket.run().fire.job) => {
+            Some(courier) if ticket.is_carried(&**courier) => {
                 let courier = Arc::clone(courier);
                 self.carry(courier, &ticket);
             }
@@ -99,7 +99,8 @@ impl Core {
             ended: told,
             untold: self.untold(run),
         };
-        tokio::spawn(attendance.attend());
+        // Boxed: on its way to the runtime it would be copied again and again.
+        tokio::spawn(Box::pin(attendance.attend()));
         self.carried.insert(run.id, Carriage { run: Arc::clone(run), since, ended });
     }
 
@@ -273,7 +274,7 @@ async fn done(carrying: &mut Option<Carrying>) -> Carried {
 /// Tells lines as they come, until nobody can tell any more, or it is the `last` moment: then those that wait.
 async fn tell(
     relay: &mut Relay,
-    mut lines: mpsc::Receiver<(Stream, Vec<u8>)>,
+    mut lines: mpsc::Receiver<courier::Handed>,
     mut last: oneshot::Receiver<()>,
     is_heard: bool,
 ) {
@@ -285,7 +286,7 @@ async fn tell(
                 closed = true;
             }
             line = lines.recv() => match line {
-                Some((stream, line)) if is_heard => relay.tell(stream, &line).await,
+                Some(line) if is_heard => relay.tell(line.0, &line.1).await,
                 Some(_) => {}
                 None => return,
             },

@@ -57,12 +57,15 @@ impl Carried {
 
 /// Where an attempt's lines go, without their ends.
 #[derive(Debug, Clone)]
-pub struct Lines(pub(super) mpsc::Sender<(Stream, Vec<u8>)>);
+pub struct Lines(pub(super) mpsc::Sender<Handed>);
+
+/// A line, and where it goes; boxed, since most runs have none and room for several is made for each run.
+pub(super) type Handed = Box<(Stream, Vec<u8>)>;
 
 impl Lines {
     /// Tells a line; waits while there is no room for it.
     pub async fn tell(&self, stream: Stream, line: impl Into<Vec<u8>>) {
         // Without an executor nobody reads it.
-        let _ = self.0.send((stream, line.into())).await;
+        let _ = self.0.send(Box::new((stream, line.into()))).await;
     }
 }

@@ -245,6 +245,7 @@ impl Executor {
         let mut in_a_row = 0;
         // The most runs alive at once since memory was last given back.
         let mut crowd = 0;
+        let mut keeps = false;
         while fires_open || orders_open || self.core.is_engaged() {
             tokio::select! {
                 // What has ended counts as such before anything new is judged.
@@ -297,8 +298,13 @@ impl Executor {
             self.core.record(!self.fires.is_empty());
             let alive = self.core.reaper.children().len() + self.core.starts.len();
             crowd = crowd.max(alive + self.core.carried.len());
-            if crowd >= CROWD && !self.core.is_engaged() {
-                crowd = 0;
+            let is_crowd = crowd >= CROWD;
+            if is_crowd && !std::mem::replace(&mut keeps, is_crowd) {
+                unix::memory::keep_heap();
+            }
+            if is_crowd && !self.core.is_engaged() {
+                (crowd, keeps) = (0, false);
+                unix::memory::return_large_blocks();
                 unix::memory::release();
             }
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use super::courier::Courier;
 use crate::crontab::Text;
 use crate::event::Run;
 use crate::store::{Handle, NotedStart, Start};
@@ -21,6 +22,8 @@ pub(super) struct Ticket {
     /// How the start is noted before it is made; none: it is not.
     note: OnceLock<Note>,
     noting: AtomicU8,
+    /// Whether it is made without a process here, once somebody has asked.
+    carried: OnceLock<bool>,
 }
 
 /// How a start is noted.
@@ -76,7 +79,12 @@ impl Ticket {
     pub(super) fn new(number: u64, what: What) -> Self {
         let (pid, stage) = (AtomicI32::new(0), AtomicU8::new(WAITING));
         let (note, noting) = (OnceLock::new(), AtomicU8::new(WANTED));
-        Ticket { number, what, pid, stage, note, noting }
+        Ticket { number, what, pid, stage, note, noting, carried: OnceLock::new() }
+    }
+
+    /// Whether its run is carried out by `courier`, who is asked once.
+    pub(super) fn is_carried(&self, courier: &dyn Courier) -> bool {
+        *self.carried.get_or_init(|| courier.takes(&self.run().fire.job))
     }
 
     /// Has its start noted before it is made, by the thread that makes it.

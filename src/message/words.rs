@@ -3,6 +3,9 @@
 //! A message is published in-process only where a shell would have done nothing but take the words apart, and every POSIX
 //! shell in the same way. Whatever could mean more to one of them makes the answer `None`: then the command runs as a program.
 
+/// What most words fit in.
+const WORD: usize = 32;
+
 /// Bytes that mean something wherever they stand without quotes: expansions, several commands, redirections, patterns.
 const SPECIAL: &[u8] = b"\0\n$`;&|<>()*?[~";
 
@@ -113,7 +116,7 @@ impl Reader<'_> {
     /// Reads one more word; whether there was one. `None`: the command uses more of a shell.
     fn word(&mut self) -> Option<bool> {
         self.rest = without_blanks(self.rest);
-        let mut word = Vec::new();
+        let mut word = Vec::with_capacity(WORD);
         let mut bare = Bare::default();
         let mut begun = false;
         while let Some(byte) = self.next() {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::agenda::Agenda;
@@ -17,7 +16,7 @@ use super::errand::Errand;
 use super::item::{Item, Pending, Reply};
 use super::{Backlog, Bounds, Gate, Letter, Order, Others, Pace, Parts, Refused, Unread, form};
 
-use crate::broker::{Delivery, Publish, Standing};
+use crate::broker::{Delivery, Landings, Publish, Standing};
 use crate::clock::Clock;
 use crate::event::{Bus, Event};
 use crate::store::seal::Seal;
@@ -69,8 +68,11 @@ pub(super) struct Actor {
     page: Option<u64>,
     /// Whether all that earlier lives left was read once.
     is_loaded: bool,
-    flights: JoinSet<Delivery>,
-    places_of: HashMap<Id, u64>,
+    landings: Landings,
+    landed: mpsc::UnboundedReceiver<(u64, Delivery)>,
+    /// Which letter was sent under which number, while there is no answer.
+    flights: HashMap<u64, u64>,
+    next_flight: u64,
     dice: (RandomState, u64),
     is_stopping: bool,
     flushes: Vec<oneshot::Sender<()>>,
@@ -92,6 +94,7 @@ impl Actor {
             Others::Replicas(alive) => (None, Some(alive)),
         };
         let standing = parts.broker.standing();
+        let (landings, landed) = mpsc::unbounded_channel();
         let errand = Errand::new(parts.store, parts.replica, parts.bounds.room, parts.pace.store);
         let mut actor = Actor {
             broker: parts.broker,
@@ -124,8 +127,10 @@ impl Actor {
             adopt,
             page: Some(0),
             is_loaded: false,
-            flights: JoinSet::new(),
-            places_of: HashMap::new(),
+            landings,
+            landed,
+            flights: HashMap::new(),
+            next_flight: 0,
             dice: (RandomState::new(), 0),
             is_stopping: false,
             flushes: Vec::new(),
@@ -152,16 +157,13 @@ impl Actor {
                     }
                 }
                 told = self.errand.answer() => self.told(told),
-                Some(landed) = self.flights.join_next_with_id(), if !self.flights.is_empty() => {
+                Some(landed) = self.landed.recv() => {
                     let mut next = Some(landed);
-                    while let Some(landed) = next {
-                        let (id, delivery) = landed.unwrap_or_else(|error| {
-                            (error.id(), Delivery::Away { reason: "the sender failed".to_owned() })
-                        });
-                        if let Some(place) = self.places_of.remove(&id) {
+                    while let Some((number, delivery)) = next {
+                        if let Some(place) = self.flights.remove(&number) {
                             self.landed(place, &delivery);
                         }
-                        next = self.flights.try_join_next_with_id();
+                        next = self.landed.try_recv().ok();
                     }
                 }
                 Ok(()) = self.standing.changed() => {
@@ -392,12 +394,13 @@ impl Actor {
             let Some(item) = self.items.get_mut(&place) else { continue };
             let Some(message) = item.message.clone() else { continue };
             item.sent.tries = item.sent.tries.saturating_add(1);
-            let answer = self.broker.publish(message);
-            let flight = self.flights.spawn(answer);
+            let number = self.next_flight;
+            self.next_flight += 1;
+            self.broker.publish_to(message, number, &self.landings);
             if self.is_trusting {
                 self.landed(place, &Delivery::Confirmed);
             } else {
-                self.places_of.insert(flight.id(), place);
+                self.flights.insert(number, place);
             }
         }
     }

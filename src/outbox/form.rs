@@ -14,7 +14,7 @@ const FORM: u32 = 1;
 
 /// What stands before the body.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct Head<M> {
     form: u32,
     accepted: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,8 +23,12 @@ struct Head {
     label: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     run: Option<String>,
-    message: Message,
+    /// Without its body, which is never among what is serialised.
+    message: M,
 }
+
+/// What the head of most letters fits in.
+const HEAD: usize = 768;
 
 /// To the microsecond, as stores keep it, and not before 1970.
 pub(super) fn rounded(at: Timestamp) -> Timestamp {
@@ -48,9 +52,10 @@ pub(super) fn pack(letter: &Letter, accepted: Timestamp, seal: Option<&Seal>) ->
         job: job.as_ref().map(|(key, _)| key.digits()),
         label: job.as_ref().map(|(_, label)| label.to_string()),
         run: run.map(|run| run.to_string()),
-        message: Message { body: Vec::new(), ..message.clone() },
+        message,
     };
-    let mut bytes = serde_json::to_vec(&head).expect("text and numbers are JSON");
+    let mut bytes = Vec::with_capacity(HEAD + message.body.len());
+    serde_json::to_writer(&mut bytes, &head).expect("text and numbers are JSON");
     bytes.push(b'\n');
     bytes.extend_from_slice(&message.body);
     if let Some(seal) = seal {
@@ -81,7 +86,7 @@ pub(super) fn unpack(row: &Waiting, seal: Option<&Seal>) -> Result<(Letter, Time
         None => crate::store::seal::content(&row.bytes),
     };
     let end = memchr::memchr(b'\n', content).ok_or_else(unread)?;
-    let head: Head = serde_json::from_slice(&content[..end]).map_err(|_| unread())?;
+    let head: Head<Message> = serde_json::from_slice(&content[..end]).map_err(|_| unread())?;
     if head.form != FORM {
         return Err(refused(&format_args!("its form is {}, known is {FORM}", head.form)));
     }

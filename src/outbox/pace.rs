@@ -20,12 +20,12 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// 10 000 messages of 64 MiB, none above 16 MiB; 256 of 8 MiB at once; 8 MiB in memory.
+    /// 10 000 messages of 64 MiB, none above 16 MiB; 1 024 of 8 MiB at once; 8 MiB in memory.
     fn default() -> Self {
         Bounds {
             room: Room::default(),
             largest: 16 << 20,
-            flying: 256,
+            flying: 1_024,
             flying_bytes: 8 << 20,
             memory: 8 << 20,
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::writer::{self, Keeping, Message, Notes, Question};
+use super::writer::{self, Keeping, Message, Notes, Question, Starting};
 use super::{
     Beat, Claim, Done, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted,
     Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell, Verdict,
@@ -16,7 +16,6 @@ use super::{
 use crate::clock::Clock;
 use crate::event::RunId;
 use crate::job::{JobId, JobKey};
-use crate::schedule::Due;
 
 /// How a store stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,8 +67,6 @@ enum Kind {
     Call,
     /// What was to be written.
     Read,
-    /// That nothing is owed of these dues any more.
-    Start(Vec<(JobKey, Due)>),
 }
 
 impl std::fmt::Debug for Handle {
@@ -240,7 +237,7 @@ impl Handle {
         self.ask(Kind::Call, within, |store| store.claim(lease, claims)).await
     }
 
-    /// [`Store::start`], within a span; an [`Write::Owe`] of these dues that still waits does not come after it.
+    /// [`Store::start`], within a span, or the same as [`note_start`](Handle::note_start); an [`Write::Owe`] of these dues that still waits does not come after it.
     ///
     /// It is asked when this is called, not when the future is first polled.
     pub fn start_runs(
@@ -249,11 +246,12 @@ impl Handle {
         starts: Vec<Start>,
         within: Duration,
     ) -> impl Future<Output = Result<Vec<Permission>, StoreError>> + use<> {
-        let dues = starts.iter().map(|start| (start.key, start.mark.due())).collect();
-        let answer = self.send(Kind::Start(dues), |store| store.start(lease, starts));
+        let (reply, answer) = oneshot::channel();
+        let asked = self.messages.send(Message::Start(Starting { lease, starts, reply }));
         let handle = self.clone();
         async move {
-            wait(answer?, within).await.unwrap_or_else(|Unanswered(error)| {
+            asked.map_err(|_| gone())?;
+            wait(answer, within).await.unwrap_or_else(|Unanswered(error)| {
                 // Its thread may hang, and so cannot say it.
                 writer::note(&handle.standing, handle.clock.now(), Some(&error), None);
                 Err(error)
@@ -382,7 +380,6 @@ impl Handle {
         let message = match kind {
             Kind::Call => Message::Call(call),
             Kind::Read => Message::CallAfter(call),
-            Kind::Start(dues) => Message::Start(dues, call),
         };
         self.messages.send(message).map_err(|_| gone())?;
         Ok(answer)

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Output, RunRecord, Write};
+use crate::crontab::Seeded;
 use crate::event::RunId;
 use crate::job::JobKey;
 use crate::schedule::Due;
@@ -55,7 +56,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     entries: Vec<(u64, Entry)>,
-    slots: HashSet<Slot>,
+    slots: HashSet<Slot, Seeded>,
 }
 
 impl Batch {
@@ -105,7 +106,9 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: BTreeMap<u64, Entry>,
-    slots: HashMap<Slot, u64>,
+    /// Starts that a kill does not lose: they need not be written before their ends.
+    idle: BTreeMap<u64, Entry>,
+    slots: HashMap<Slot, u64, Seeded>,
     outputs: BTreeSet<u64>,
     runs: BTreeSet<u64>,
     /// The number of the next one.
@@ -116,9 +119,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Adds a write, in the place of those that it makes void, at the end: what was pushed before it is written before it.
+    /// Adds a write, in the place of those that it makes void, at the end: what was pushed before it is written before it, but
+    /// for what [idles](Queue::push_idle).
     pub(super) fn push(&mut self, write: Write) {
-        let write = match write {
+        match write {
             Write::Since(mut keys, since) if keys.len() > JOBS => {
                 // Each piece is of neighbours in the table that SQLite makes of them: in any other order every piece would
                 // change nearly every page of it.
@@ -126,20 +130,45 @@ impl Queue {
                 for keys in keys.chunks(JOBS) {
                     self.push(Write::Since(keys.to_vec(), since));
                 }
-                return;
             }
-            write => write,
-        };
+            write => self.add(write, false),
+        }
+    }
+
+    /// As [`push`](Queue::push), of what a kill does not lose: it is not taken before it is [roused](Queue::rouse), or void.
+    pub(super) fn push_idle(&mut self, write: Write) {
+        self.add(write, true);
+    }
+
+    /// How many writes idle.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Has what idles be taken in its turn, if it was pushed before that point.
+    pub(super) fn rouse(&mut self, point: u64) {
+        let later = self.idle.split_off(&point);
+        self.entries.append(&mut std::mem::replace(&mut self.idle, later));
+    }
+
+    fn add(&mut self, write: Write, is_idle: bool) {
         let number = self.next;
         self.next += 1;
-        let entry = match Slot::of(&write).and_then(|slot| self.slots.get(&slot).copied()) {
-            Some(before) => match self.remove(before) {
-                Some(old) => Entry { write: newest(old.write, write), first: old.first },
-                None => Entry { write, first: number },
-            },
+        let before = Slot::of(&write).and_then(|slot| self.slots.get(&slot).copied());
+        // That a run goes on which somebody carries out is no more than its start.
+        let goes_on =
+            matches!(&write, Write::Run(run) if run.outcome.is_none() && run.process.is_none());
+        let stays = goes_on && before.is_some_and(|before| self.idle.contains_key(&before));
+        let entry = match before.and_then(|before| self.remove(before)) {
+            Some(old) => Entry { write: newest(old.write, write), first: old.first },
             None => Entry { write, first: number },
         };
         self.insert(number, entry);
+        if (is_idle || stays)
+            && let Some(entry) = self.entries.remove(&number)
+        {
+            self.idle.insert(number, entry);
+        }
         self.keep_bounds();
     }
 
@@ -187,13 +216,18 @@ impl Queue {
         self.keep_bounds();
     }
 
-    /// How many writes wait.
+    /// How many writes wait, but for those that idle.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// How many writes wait, those that idle among them.
+    pub(super) fn total(&self) -> usize {
+        self.entries.len() + self.idle.len()
     }
 
     /// A point in the order of writes: all that was pushed before has a smaller number.
@@ -203,12 +237,16 @@ impl Queue {
 
     /// Whether something waits that was pushed before that point, or stands for something that was.
     pub(super) fn has_before(&self, point: u64) -> bool {
-        self.entries.values().any(|entry| entry.first < point)
+        self.all().any(|entry| entry.first < point)
     }
 
     /// Since when what has waited longest waits; none if nothing does.
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.entries.values().map(|entry| entry.first).min()
+        self.all().map(|entry| entry.first).min()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().chain(self.idle.values())
     }
 
     /// How many writes were dropped since this was asked last.
@@ -242,7 +280,7 @@ impl Queue {
     }
 
     fn remove(&mut self, number: u64) -> Option<Entry> {
-        let entry = self.entries.remove(&number)?;
+        let entry = self.entries.remove(&number).or_else(|| self.idle.remove(&number))?;
         self.outputs.remove(&number);
         self.runs.remove(&number);
         if let Some(slot) = Slot::of(&entry.write) {
@@ -260,7 +298,8 @@ impl Queue {
                 return;
             }
             let oldest = self.outputs.first().or_else(|| self.runs.first()).copied();
-            let oldest = oldest.or_else(|| self.entries.keys().next().copied());
+            let oldest =
+                oldest.or_else(|| self.entries.keys().chain(self.idle.keys()).next().copied());
             let Some(oldest) = oldest else { return };
             self.remove(oldest);
             self.dropped += 1;
@@ -284,6 +323,8 @@ fn newest(old: Write, new: Write) -> Write {
 fn rows(write: &Write) -> usize {
     match write {
         Write::Since(keys, _) => keys.len(),
+        // As a rule nothing is owed.
+        Write::Settle(..) => 0,
         // Much to be packed and to be put into pages.
         Write::Output(..) => 4,
         _ => 1,

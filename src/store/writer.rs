@@ -1,15 +1,19 @@
 //! The thread that waits for a store: what is to be written is gathered, and tried again until it is.
 
 mod notes;
+mod standing;
+mod starts;
 
 pub(super) use notes::{Keeping, Notes};
+pub(super) use standing::note;
+use standing::strain;
+pub(super) use starts::Starting;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -20,8 +24,8 @@ use crate::clock::Clock;
 use crate::job::JobKey;
 use crate::schedule::Due;
 
-/// Rows of one transaction, which nobody who asks for something waits for much longer than 10 ms.
-const ROWS: usize = 512;
+/// Rows of one transaction, which nobody who asks for something waits for much longer than 20 ms.
+const ROWS: usize = 1_024;
 /// For how long writes are gathered: a run that is short is written once.
 const GATHER: Duration = Duration::from_millis(20);
 /// The pause before a write is tried again, and the longest one.
@@ -53,8 +57,8 @@ pub(super) enum Message {
     Call(Question),
     /// Carry this out when everything before is written, or cannot be.
     CallAfter(Question),
-    /// Carry this out at once: these dues are started, and not owed any more.
-    Start(Dues, Question),
+    /// Say whether these may be made, at once: their dues are started, and not owed any more.
+    Start(Starting),
     /// A start comes in a moment.
     Warm,
     /// Say when everything before this is kept.
@@ -91,6 +95,7 @@ pub(super) fn spawn(
                 rebirths: 0,
                 notes,
                 noted: VecDeque::new(),
+                settled: None,
                 moves: (0, 0),
                 queue: Queue::default(),
                 writing: JoinSet::new(),
@@ -98,6 +103,7 @@ pub(super) fn spawn(
                 suspects: Vec::new(),
                 limit: ROWS,
                 calls: JoinSet::new(),
+                idling: starts::Idling::default(),
                 flushes: Vec::new(),
                 after: Vec::new(),
                 held: false,
@@ -138,6 +144,8 @@ struct Writer {
     notes: Arc<Notes>,
     /// Starts that are noted and not kept yet: the point before which all that belongs to each stands, and its number.
     noted: VecDeque<(u64, u64)>,
+    /// When it was found out last which of them are kept.
+    settled: Option<Instant>,
     /// How many moves of watermarks are not kept yet, and the point before which all of them stand.
     moves: (u64, u64),
     queue: Queue,
@@ -149,6 +157,7 @@ struct Writer {
     /// Rows of the next batch: fewer where one was refused, to find out which write it was.
     limit: usize,
     calls: JoinSet<Option<StoreError>>,
+    idling: starts::Idling,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
     /// What is asked when everything up to a point is written; with the dues that it starts.
     after: Vec<(u64, Dues, Question)>,
@@ -176,7 +185,7 @@ impl Writer {
                 Next::Gathered(at) | Next::Retry(at) if self.writing.is_empty() => Some(at),
                 _ => None,
             };
-            let rest = self.rest;
+            let (rest, idles) = (self.rest, self.idling.until());
             tokio::select! {
                 biased;
                 Some(written) = self.writing.join_next() => self.written(written),
@@ -204,6 +213,7 @@ impl Writer {
                     if !open {
                         // A last try.
                         (self.next, self.held) = (Next::Now, false);
+                        self.rouse(self.queue.now());
                     }
                 }
                 Some(keeping) = keepings.recv(), if open && !gathers => {
@@ -212,8 +222,9 @@ impl Writer {
                 }
                 () = until(at), if at.is_some() => {
                     self.take_all(&mut keepings);
-                    self.next = Next::Now;
+                    self.gathered();
                 }
+                () = until(idles), if idles.is_some() => self.idled(),
                 () = until(rest), if rest.is_some() => self.give_back_memory(),
                 else => {}
             }
@@ -228,12 +239,17 @@ impl Writer {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Call(call) => self.call(call),
+            Message::Call(call) => {
+                self.idling.follow();
+                self.call(call);
+            }
             Message::CallAfter(call) => {
                 self.hurry();
                 self.after.push((self.queue.now(), Vec::new(), call));
             }
-            Message::Start(dues, call) => {
+            Message::Start(starting) => {
+                let Some(starting) = self.note(starting) else { return };
+                let (dues, call) = starting.ask();
                 // It moves watermarks past what became of earlier dues: that must be known by then.
                 let is_about = |key| self.queue.marks(key) || self.batch.marks(key);
                 if dues.iter().any(|(key, _)| is_about(*key)) {
@@ -299,6 +315,7 @@ impl Writer {
 
     /// Does not gather any longer.
     fn hurry(&mut self) {
+        self.queue.rouse(self.queue.now());
         if matches!(self.next, Next::Gathered(_) | Next::Whenever) {
             self.next = Next::Now;
         }
@@ -455,41 +472,6 @@ impl Writer {
             None => note(&self.standing, now, error, Some(waiting)),
         }
     }
-}
-
-/// Notes that the store answered, and is not well.
-fn strain(standing: &watch::Sender<Standing>, error: StoreError) {
-    let new = Standing::Strained { error };
-    standing.send_if_modified(|standing| {
-        let changed = *standing != new;
-        *standing = new;
-        changed
-    });
-}
-
-/// Notes that the store answered, or with what error it did not; without `waiting` as many writes wait as before.
-pub(super) fn note(
-    standing: &watch::Sender<Standing>,
-    now: Timestamp,
-    error: Option<&StoreError>,
-    waiting: Option<usize>,
-) {
-    standing.send_if_modified(|standing| {
-        let new = match (error, &*standing) {
-            (None, _) => Standing::Up,
-            (Some(error), Standing::Down { since, waiting: before, .. }) => {
-                let waiting = waiting.unwrap_or(*before);
-                Standing::Down { since: *since, error: error.clone(), waiting }
-            }
-            (Some(error), _) => {
-                let waiting = waiting.unwrap_or_default();
-                Standing::Down { since: now, error: error.clone(), waiting }
-            }
-        };
-        let changed = *standing != new;
-        *standing = new;
-        changed
-    });
 }
 
 async fn until(at: Option<Instant>) {

@@ -21,6 +21,14 @@ pub fn keep_large_blocks() {
     set_sizes(LARGEST, libc::c_int::MAX);
 }
 
+/// Has the C library keep what is free at the end of its heap until [`return_large_blocks`]; does nothing where it cannot.
+///
+/// Where much is made and dropped at once that end moves to and fro, and each page of it would be made anew each time.
+pub fn keep_heap() {
+    #[cfg(target_env = "gnu")]
+    set_sizes(LARGE, libc::c_int::MAX);
+}
+
 /// Has large blocks go back to the system whenever they are dropped from now on; does nothing where the C library cannot.
 ///
 /// Left alone, the C library takes the first large block that is dropped as a reason to keep all that follow. What was kept

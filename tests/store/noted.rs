@@ -8,7 +8,10 @@ use std::time::Duration;
 use cronkeep::clock::SystemClock;
 use cronkeep::event::Trigger;
 use cronkeep::store::open::Access;
-use cronkeep::store::{Address, Handle, Loaded, Standing, Write, open};
+use cronkeep::store::record::RecordedOutcome;
+use cronkeep::store::{
+    Address, Handle, Lease, Loaded, Permission, RunRecord, Standing, Write, open,
+};
 
 use super::embedded::Folder;
 use super::harness::{a_start, block_on, due, key, mark, record};
@@ -65,6 +68,39 @@ fn a_start_that_was_noted_and_not_recorded_is_known_to_the_next_life() {
 }
 
 #[test]
+fn starts_that_were_granted_are_known_to_the_next_life_and_recorded_in_the_end() {
+    let folder = Folder::new();
+    block_on(async {
+        let handle = handle_of(&folder).await;
+        let numbers = 1..=2_000_u32;
+        let starts: Vec<_> = numbers.clone().map(|number| a_start(number, 60)).collect();
+        for starts in starts.chunks(300) {
+            let lease = Lease { replica: "here".to_owned(), ..Lease::default() };
+            let granted = handle.start_runs(lease, starts.to_vec(), LONG).await.unwrap();
+            assert_eq!(granted, vec![Permission::Granted; starts.len()]);
+        }
+        // What is copied stays as it is meanwhile.
+        handle.hold();
+        handle.load(LONG).await.unwrap();
+        let loaded = after_a_kill(&folder).await;
+        handle.go_on();
+        assert!(numbers.clone().all(|job| loaded.jobs[&key(job)].mark == Some(mark(60))));
+        assert_eq!(loaded.open.len(), starts.len());
+        assert!(loaded.open.iter().all(|run| run.replica == "here"));
+        // Some end, the others go on.
+        for number in numbers.step_by(2) {
+            let ended =
+                RunRecord { outcome: Some(RecordedOutcome::Succeeded), ..record(number, 60) };
+            handle.write(Write::Run(Box::new(ended)));
+        }
+        assert!(handle.flush(LONG).await);
+        // Those behind the first 1 024 were recorded at once: nothing else was asked for meanwhile.
+        assert_eq!(kept(folder.folder()), 1_200);
+        assert_eq!(after_a_kill(&folder).await.open.len(), 1_000);
+    });
+}
+
+#[test]
 fn what_is_recorded_is_not_read_again() {
     let folder = Folder::new();
     block_on(async {
@@ -91,10 +127,7 @@ fn a_run_that_ended_is_not_opened_again_by_its_note() {
         let handle = handle_of(&folder).await;
         let noted = handle.note_start(a_start(1, 60), "").unwrap();
         handle.keep_start(noted);
-        let ended = cronkeep::store::RunRecord {
-            outcome: Some(cronkeep::store::record::RecordedOutcome::Succeeded),
-            ..record(1, 60)
-        };
+        let ended = RunRecord { outcome: Some(RecordedOutcome::Succeeded), ..record(1, 60) };
         handle.write(Write::Run(Box::new(ended)));
         assert!(handle.flush(LONG).await);
         // As if the daemon had been killed before it could say that the database has it.

@@ -32,9 +32,9 @@ impl Ledger {
 impl Core {
     /// Has a start made, once it is recorded where there is something to record it in.
     pub(in crate::executor) fn submit(&mut self, ticket: Arc<Ticket>) {
-        let job = &ticket.run().fire.job;
         // Only who makes a process notes its start.
-        let has_process = !self.is_carried(job) && !is_for_worker(job);
+        let is_carried = self.courier.as_ref().is_some_and(|courier| ticket.is_carried(&**courier));
+        let has_process = !is_carried && !is_for_worker(&ticket.run().fire.job);
         let Some(ledger) = &mut self.ledger else { return self.make(ticket) };
         let Some(note) = ledger.note(ticket.run()).filter(|_| has_process) else {
             return ledger.waiting.push(ticket);

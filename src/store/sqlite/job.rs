@@ -138,6 +138,11 @@ pub(super) fn owe(
     connection.prepare_cached(sql).told()?.execute(values).map(drop).told()
 }
 
+/// Whether anything is owed.
+pub(super) fn owes(connection: &Connection) -> Result<bool, StoreError> {
+    connection.prepare_cached("SELECT 1 FROM owed").told()?.exists([]).told()
+}
+
 pub(super) fn settle(connection: &Connection, key: JobKey, due: Due) -> Result<(), StoreError> {
     let sql = "DELETE FROM owed WHERE job = ?1 AND occurrence = ?2 AND at = ?3 AND civil = ?4";
     let id = key.id.seed().cast_signed();

@@ -6,6 +6,7 @@
 //!
 //! The file has a head and [`SLOTS`] slots of equal size; its format is in `docs/store.md`.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -34,7 +35,7 @@ const SLOT: usize = 256;
 /// Bytes of what tells a slot that was written in full.
 const SUM: usize = 8;
 /// So many starts may be noted that the database does not have yet.
-pub(super) const SLOTS: usize = 1_024;
+pub(super) const SLOTS: usize = 16 << 10;
 
 /// Notes starts. One thread does, while another says which the database has.
 #[derive(Debug)]
@@ -48,12 +49,13 @@ pub struct Logbook {
     ended: AtomicU64,
 }
 
-/// Where it is written next.
-#[derive(Debug)]
+/// What is noted.
+#[derive(Debug, Default)]
 struct Page {
     /// The number of the last start that was noted.
     last: u64,
-    slot: usize,
+    /// Those that the database does not have.
+    open: BTreeSet<u64>,
 }
 
 /// A start that was noted, and which replica would make it.
@@ -82,39 +84,44 @@ impl Logbook {
         if !metadata.is_file() || metadata.uid() != geteuid().as_raw() {
             return Err(io::Error::new(ErrorKind::PermissionDenied, "it is not a file of ours"));
         }
-        let mut bytes = vec![0; SLOT * (SLOTS + 1)];
+        let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; size.clamp(SLOT, SLOT * (SLOTS + 1))];
         let read = read_all(&file, &mut bytes)?;
         let (head, slots) = bytes.split_at(SLOT);
         if head.starts_with(MAGIC) {
             let kept = number_at(head, MAGIC.len());
-            let mut noted: Vec<Noted> = slots.chunks_exact(SLOT).filter_map(decode).collect();
-            noted.retain(|noted| noted.number > kept);
+            let is_news = |slot: &&[u8]| number_at(slot, SUM) > kept;
+            let slots = slots.chunks_exact(SLOT).filter(is_news);
+            let mut noted: Vec<Noted> = slots.filter_map(decode).collect();
             noted.sort_unstable_by_key(|noted| noted.number);
             let last = noted.last().map_or(kept, |noted| noted.number);
-            // What is noted there is still to be kept: the next one takes none of its slots, until all are.
-            let slot = if noted.is_empty() { 0 } else { SLOTS };
-            let page = Mutex::new(Page { last, slot });
-            return Ok((Logbook::new(file, page, kept), noted));
+            let open = noted.iter().map(|noted| noted.number).collect();
+            return Ok((Logbook::new(file, Page { last, open }, kept), noted));
         }
         if read > 0 && head.iter().any(|byte| *byte != 0) {
             return Err(io::Error::other("it is no such file"));
         }
         file.write_all_at(MAGIC, 0)?;
-        let page = Mutex::new(Page { last: 0, slot: 0 });
-        Ok((Logbook::new(file, page, 0), Vec::new()))
+        Ok((Logbook::new(file, Page::default(), 0), Vec::new()))
     }
 
-    fn new(file: File, page: Mutex<Page>, kept: u64) -> Self {
+    fn new(file: File, page: Page, kept: u64) -> Self {
         let [kept, begun, ended] = [kept, 0, 0].map(AtomicU64::new);
-        Logbook { file, page, kept, begun, ended }
+        Logbook { file, page: Mutex::new(page), kept, begun, ended }
     }
 
     /// Notes a start that `replica` is about to make; its number, which is greater than all before. None: it is not noted,
     /// because there is no room, the file was removed, or it could not be written. It may wait for its file system.
     #[must_use]
     pub fn note(&self, start: &Start, replica: &str) -> Option<u64> {
+        self.note_all(std::slice::from_ref(start), replica)
+    }
+
+    /// As [`note`](Logbook::note), of several starts, all or none; the number of the first, which those of the others follow.
+    #[must_use]
+    pub fn note_all(&self, starts: &[Start], replica: &str) -> Option<u64> {
         self.begun.fetch_add(1, Ordering::AcqRel);
-        let number = self.put(start, replica);
+        let number = self.put(starts, replica);
         self.ended.fetch_add(1, Ordering::AcqRel);
         number
     }
@@ -128,32 +135,52 @@ impl Logbook {
         (begun, begun.saturating_sub(ended))
     }
 
-    fn put(&self, start: &Start, replica: &str) -> Option<u64> {
+    fn put(&self, starts: &[Start], replica: &str) -> Option<u64> {
         let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.kept.load(Ordering::Acquire) == page.last {
-            page.slot = 0;
-        }
-        // What has no name is read by nobody.
-        if page.slot >= SLOTS || self.file.metadata().ok()?.nlink() == 0 {
+        let end = page.last.checked_add(starts.len() as u64)?;
+        // Slots are used again once the database has what is noted there. What has no name is read by nobody.
+        let taken = end.saturating_sub(self.kept.load(Ordering::Acquire));
+        if taken > SLOTS as u64 || self.file.metadata().ok()?.nlink() == 0 {
             return None;
         }
-        let number = page.last + 1;
-        let slot = encode(number, start, replica)?;
-        self.file.write_all_at(&slot, place_of(page.slot)).ok()?;
-        *page = Page { last: number, slot: page.slot + 1 };
-        Some(number)
+        let first = page.last + 1;
+        let mut slots = Vec::with_capacity(starts.len() * SLOT);
+        for (number, start) in (first..).zip(starts) {
+            slots.extend_from_slice(&encode(number, start, replica)?);
+        }
+        // As many as there are up to the end of the file, then those at its beginning.
+        let before_end = (SLOTS - slot_of(first)).min(starts.len());
+        let (before, after) = slots.split_at(before_end * SLOT);
+        self.file.write_all_at(before, place_of(slot_of(first))).ok()?;
+        if !after.is_empty() {
+            self.file.write_all_at(after, place_of(0)).ok()?;
+        }
+        page.open.extend(first..=end);
+        page.last = end;
+        Some(first)
     }
 
-    /// The database has every start up to this number. Where that cannot be written down they are looked at once more.
-    pub fn keep(&self, number: u64) {
-        let _ = self.file.write_all_at(&number.to_le_bytes(), KEPT_AT);
-        self.kept.store(number, Ordering::Release);
+    /// The database has these starts. Where that cannot be written down they are looked at once more.
+    pub fn keep(&self, numbers: impl IntoIterator<Item = u64>) {
+        let kept = {
+            let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+            for number in numbers {
+                page.open.remove(&number);
+            }
+            // Up to the first that it does not have.
+            page.open.first().map_or(page.last, |first| first - 1)
+        };
+        if kept > self.kept.load(Ordering::Acquire) {
+            let _ = self.file.write_all_at(&kept.to_le_bytes(), KEPT_AT);
+            self.kept.store(kept, Ordering::Release);
+        }
     }
 
     /// The database has all that was noted when this was opened.
     pub(super) fn keep_all(&self) {
-        let last = self.page.lock().unwrap_or_else(PoisonError::into_inner).last;
-        self.keep(last);
+        let open =
+            std::mem::take(&mut self.page.lock().unwrap_or_else(PoisonError::into_inner).open);
+        self.keep(open);
     }
 }
 
@@ -190,6 +217,11 @@ impl Sqlite {
         }
         Ok(Some(Arc::new(logbook)))
     }
+}
+
+/// The slot of the start with this number, which counts from 1.
+fn slot_of(number: u64) -> usize {
+    usize::try_from((number - 1) % SLOTS as u64).unwrap_or(0)
 }
 
 fn place_of(slot: usize) -> u64 {
@@ -323,7 +355,9 @@ mod tests {
         for number in 1..=5 {
             assert_eq!(logbook.note(&start(number), "host"), Some(number));
         }
-        logbook.keep(2);
+        logbook.keep([2]);
+        assert_eq!(logbook.kept.load(Ordering::Acquire), 0, "the first is not kept");
+        logbook.keep([1]);
         drop(logbook);
         let (_, noted) = Logbook::open(&path).unwrap();
         let numbers: Vec<_> = noted.iter().map(|noted| noted.number).collect();
@@ -334,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_used_again_once_all_is_kept_and_not_before() {
+    fn slots_are_used_again_once_what_they_hold_is_kept_and_not_before() {
         let folder = folder();
         let path = folder.path().join("starts");
         let (logbook, _) = Logbook::open(&path).unwrap();
@@ -343,19 +377,41 @@ mod tests {
             assert_eq!(logbook.note(&start(number), ""), Some(number));
         }
         assert_eq!(logbook.note(&start(0), ""), None);
-        logbook.keep(most - 1);
+        logbook.keep(1..=2);
+        assert_eq!(logbook.note(&start(most + 1), ""), Some(most + 1));
+        assert_eq!(logbook.note(&start(most + 2), ""), Some(most + 2));
         assert_eq!(logbook.note(&start(0), ""), None);
-        logbook.keep(most);
-        assert_eq!(logbook.note(&start(0), ""), Some(most + 1));
         let longest = (most + 1) * SLOT as u64;
         assert!(fs::metadata(&path).unwrap().len() <= longest);
         // What an earlier life has left goes on to count until it is kept.
         drop(logbook);
         let (logbook, noted) = Logbook::open(&path).unwrap();
-        assert_eq!((noted.len(), noted[0].number), (1, most + 1));
+        let numbers: Vec<_> = noted.iter().map(|noted| noted.number).collect();
+        assert_eq!(numbers, (3..=most + 2).collect::<Vec<_>>());
+        assert!(noted.iter().all(|noted| noted.start == start(noted.number)));
         assert_eq!(logbook.note(&start(0), ""), None);
         logbook.keep_all();
-        assert_eq!(logbook.note(&start(0), ""), Some(most + 2));
+        assert_eq!(logbook.note(&start(0), ""), Some(most + 3));
+    }
+
+    #[test]
+    fn several_are_noted_together_or_not_at_all_also_where_the_file_ends_between_them() {
+        let folder = folder();
+        let path = folder.path().join("starts");
+        let (logbook, _) = Logbook::open(&path).unwrap();
+        let most = SLOTS as u64;
+        let starts =
+            |numbers: std::ops::RangeInclusive<u64>| numbers.map(start).collect::<Vec<_>>();
+        assert_eq!(logbook.note_all(&starts(1..=most - 2), "host"), Some(1));
+        assert_eq!(logbook.note_all(&starts(1..=3), "host"), None, "there is room for two");
+        logbook.keep(1..=most - 3);
+        assert_eq!(logbook.note_all(&starts(most - 1..=most + 3), "host"), Some(most - 1));
+        let long = Start { name: "x".repeat(250), ..start(1) };
+        assert_eq!(logbook.note_all(&[start(1), long], "host"), None);
+        drop(logbook);
+        let (_, noted) = Logbook::open(&path).unwrap();
+        let found: Vec<_> = noted.into_iter().map(|noted| noted.start).collect();
+        assert_eq!(found, starts(most - 2..=most + 3));
     }
 
     #[test]

@@ -64,7 +64,7 @@ const HEADER: u64 = 512;
 const OWNER: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;";
 /// What a burst of runs and messages changes fits into the owner's cache, which is given back after it.
-const BURST: &str = "PRAGMA cache_size = -4096;";
+const BURST: &str = "PRAGMA cache_size = -16384;";
 
 /// A store in a file or in memory.
 pub struct Sqlite {

@@ -49,14 +49,7 @@ pub(super) fn post(
     let mut tally = Tally::read(connection)?;
     let mut posted = Vec::with_capacity(messages.len());
     for message in messages {
-        let answer = if has(connection, OUTBOX, &message.id)? {
-            Posted::Waits
-        } else if has(connection, CONFIRMED, &message.id)? {
-            Posted::Confirmed
-        } else {
-            put(connection, owner, message, room, &mut tally)?
-        };
-        posted.push(answer);
+        posted.push(put(connection, owner, message, room, &mut tally)?);
     }
     tally.write(connection)?;
     Ok(posted)
@@ -66,9 +59,14 @@ pub(super) fn post(
 const OUTBOX: &str = "SELECT 1 FROM outbox WHERE id = ?1";
 const CONFIRMED: &str = "SELECT 1 FROM confirmed WHERE id = ?1";
 
-fn has(connection: &Connection, sql: &str, id: &str) -> Result<bool, StoreError> {
-    let mut statement = connection.prepare_cached(sql).told()?;
-    statement.exists([id]).told()
+/// What becomes of a message whose id is known.
+fn known(connection: &Connection, id: &str) -> Result<Option<Posted>, StoreError> {
+    for (sql, answer) in [(OUTBOX, Posted::Waits), (CONFIRMED, Posted::Confirmed)] {
+        if connection.prepare_cached(sql).told()?.exists([id]).told()? {
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
 }
 
 fn put(
@@ -78,26 +76,31 @@ fn put(
     room: Room,
     tally: &mut Tally,
 ) -> Result<Posted, StoreError> {
+    let Waiting { id, job, run, expires, .. } = message;
     let bytes = tally.bytes.saturating_add(message.bytes.len() as u64);
     if tally.messages >= room.count || bytes > room.bytes {
-        return Ok(Posted::Full { count: tally.messages, bytes: tally.bytes });
+        let full = Posted::Full { count: tally.messages, bytes: tally.bytes };
+        return Ok(known(connection, id)?.unwrap_or(full));
     }
+    // Nearly all are new: one statement finds that out.
     let sql = "INSERT INTO outbox (id, owner, job, occurrence, run, expires, bytes) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING place";
-    let mut statement = connection.prepare_cached(sql).told()?;
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM confirmed WHERE id = ?1) \
+               ON CONFLICT (id) DO NOTHING";
     let mut text = [0; ulid::ULID_LEN];
     let values = params![
-        message.id,
+        id,
         owner,
-        message.job.map(|key| key.id.seed().cast_signed()),
-        message.job.map(|key| key.occurrence),
-        message.run.as_ref().map(|run| run.text(&mut text)),
-        micros(message.expires),
+        job.map(|key| key.id.seed().cast_signed()),
+        job.map(|key| key.occurrence),
+        run.as_ref().map(|run| run.text(&mut text)),
+        micros(*expires),
         message.bytes,
     ];
-    let place: i64 = statement.query_row(values, |row| row.get(0)).told()?;
+    if connection.prepare_cached(sql).told()?.execute(values).told()? == 0 {
+        return Ok(known(connection, id)?.unwrap_or(Posted::Waits));
+    }
     *tally = Tally { messages: tally.messages + 1, bytes };
-    Ok(Posted::Kept(u64::try_from(place).unwrap_or(0)))
+    Ok(Posted::Kept(u64::try_from(connection.last_insert_rowid()).unwrap_or(0)))
 }
 
 /// Makes the messages of all others ours, but for those that live; how many.

@@ -163,10 +163,11 @@ pub(super) fn put(
         record.process.map(|(_, start)| number(start)),
         record.worker,
     ];
-    let updated = connection.prepare_cached(update).told()?.execute(values).told()?;
-    if updated == 0 {
-        let inserted = connection.prepare_cached(insert).told()?.execute(values).told()?;
-        tally.runs += i64::from(inserted > 0);
+    // Most are written once, with their end.
+    let inserted = connection.prepare_cached(insert).told()?.execute(values).told()?;
+    tally.runs += i64::from(inserted > 0);
+    if inserted == 0 {
+        connection.prepare_cached(update).told()?.execute(values).told()?;
     }
     Ok(())
 }

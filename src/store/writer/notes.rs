@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Writer;
 use crate::store::queue::Batch;
@@ -27,6 +29,10 @@ pub(in crate::store) struct Notes {
     pub(in crate::store) moves: AtomicU64,
 }
 
+/// While more writes wait than so many, it is found out no more often than this which starts are kept.
+const MANY: usize = 512;
+const SETTLES: Duration = Duration::from_millis(100);
+
 impl Writer {
     pub(super) fn take_all(&mut self, keepings: &mut mpsc::UnboundedReceiver<Keeping>) {
         while let Ok(keeping) = keepings.try_recv() {
@@ -44,10 +50,7 @@ impl Writer {
                 }
             }
             Keeping::Noted(number, record, mark) => {
-                let (key, due) = (record.key, record.due);
-                let mark = mark.map(|mark| Write::Mark(key, mark));
-                let rest = [Write::Settle(key, due), Write::Run(record)];
-                self.push(mark.into_iter().chain(rest));
+                self.push(of_start(record, mark));
                 self.noted.push_back((self.queue.now(), number));
             }
         }
@@ -58,18 +61,18 @@ impl Writer {
         if self.noted.is_empty() && self.moves.0 == 0 {
             return;
         }
+        // While much waits it takes long to find out, and there is room for further notes.
+        let is_recent = self.settled.is_some_and(|at| at.elapsed() < SETTLES);
+        if self.moves.0 == 0 && self.queue.total() > MANY && is_recent {
+            return;
+        }
+        self.settled = Some(Instant::now());
         let suspects = self.suspects.iter().filter_map(Batch::oldest);
         let oldest = suspects.chain(self.queue.oldest()).min();
         let is_kept = |point: u64| oldest.is_none_or(|oldest| point <= oldest);
-        let mut last = None;
-        while let Some(&(point, number)) = self.noted.front()
-            && is_kept(point)
-        {
-            last = Some(number);
-            self.noted.pop_front();
-        }
-        if let (Some(last), Some(logbook)) = (last, self.notes.logbook.get()) {
-            logbook.keep(last);
+        let kept = self.noted.iter().take_while(|(point, _)| is_kept(*point)).count();
+        if let (1.., Some(logbook)) = (kept, self.notes.logbook.get()) {
+            logbook.keep(self.noted.drain(..kept).map(|(_, number)| number));
         }
         let (moves, point) = self.moves;
         if moves > 0 && is_kept(point) {
@@ -77,4 +80,11 @@ impl Writer {
             self.notes.moves.fetch_sub(moves, Ordering::AcqRel);
         }
     }
+}
+
+/// What is to be kept of a start that is noted: where its job's watermark stands then, that nothing is owed, and that it goes.
+pub(super) fn of_start(record: Box<RunRecord>, mark: Option<Mark>) -> impl Iterator<Item = Write> {
+    let (key, due) = (record.key, record.due);
+    let mark = mark.map(|mark| Write::Mark(key, mark));
+    mark.into_iter().chain([Write::Settle(key, due), Write::Run(record)])
 }

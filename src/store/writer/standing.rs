@@ -1,0 +1,41 @@
+//! How the store stands, as it is told.
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::store::{Standing, StoreError};
+
+/// Notes that the store answered, and is not well.
+pub(super) fn strain(standing: &watch::Sender<Standing>, error: StoreError) {
+    let new = Standing::Strained { error };
+    standing.send_if_modified(|standing| {
+        let changed = *standing != new;
+        *standing = new;
+        changed
+    });
+}
+
+/// Notes that the store answered, or with what error it did not; without `waiting` as many writes wait as before.
+pub(in crate::store) fn note(
+    standing: &watch::Sender<Standing>,
+    now: Timestamp,
+    error: Option<&StoreError>,
+    waiting: Option<usize>,
+) {
+    standing.send_if_modified(|standing| {
+        let new = match (error, &*standing) {
+            (None, _) => Standing::Up,
+            (Some(error), Standing::Down { since, waiting: before, .. }) => {
+                let waiting = waiting.unwrap_or(*before);
+                Standing::Down { since: *since, error: error.clone(), waiting }
+            }
+            (Some(error), _) => {
+                let waiting = waiting.unwrap_or_default();
+                Standing::Down { since: now, error: error.clone(), waiting }
+            }
+        };
+        let changed = *standing != new;
+        *standing = new;
+        changed
+    });
+}
