@@ -62,6 +62,7 @@ pub struct NotedStart {
 }
 
 /// What comes before a question.
+#[derive(Clone, Copy)]
 enum Kind {
     /// Nothing.
     Call,

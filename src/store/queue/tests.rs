@@ -187,7 +187,9 @@ fn what_idles_is_written_with_its_end_or_when_it_is_roused() {
     let mut queue = Queue::default();
     noted(1).into_iter().chain(noted(2)).for_each(|write| queue.push_idle(write));
     let point = queue.now();
-    noted(3).into_iter().for_each(|write| queue.push_idle(write));
+    for write in noted(3) {
+        queue.push_idle(write);
+    }
     assert!(queue.is_empty() && queue.has_before(1));
     // That it goes is no news.
     queue.push(run(1, None));
@@ -206,7 +208,9 @@ fn what_idles_is_written_with_its_end_or_when_it_is_roused() {
 #[test]
 fn a_process_does_not_idle_and_what_is_newer_replaces_what_idles() {
     let mut queue = Queue::default();
-    noted(1).into_iter().for_each(|write| queue.push_idle(write));
+    for write in noted(1) {
+        queue.push_idle(write);
+    }
     let Write::Run(record) = run(1, None) else { unreachable!() };
     let process = Write::Run(Box::new(RunRecord { process: Some((7, 7)), ..*record }));
     queue.push(process.clone());

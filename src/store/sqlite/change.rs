@@ -73,8 +73,8 @@ impl Sqlite {
             let before = Tally::read(connection)?;
             let mut tally = before;
             let mut records = 0;
-            let owes = batch.iter().any(|write| matches!(write, Write::Owe(..)));
-            let owes = owes || job::owes(connection)?;
+            let may_owe =
+                batch.iter().any(|write| matches!(write, Write::Owe(..))) || job::owes(connection)?;
             for write in batch {
                 match write {
                     Write::Since(keys, since) => job::since(connection, keys, *since, at)?,
@@ -82,7 +82,7 @@ impl Sqlite {
                         job::mark(connection, *key, *mark, at)?;
                     }
                     Write::Owe(key, owed) => job::owe(connection, *key, *owed, at)?,
-                    Write::Settle(key, due) if owes => job::settle(connection, *key, *due)?,
+                    Write::Settle(key, due) if may_owe => job::settle(connection, *key, *due)?,
                     Write::Settle(..) => {}
                     Write::Pause(key) => job::pause(connection, *key, true, at)?,
                     Write::Resume(key) => job::pause(connection, *key, false, at)?,

@@ -109,7 +109,7 @@ impl Writer {
     /// Has what idles written in its turn, if it was pushed before that point.
     pub(super) fn rouse(&mut self, point: u64) {
         self.queue.rouse(point);
-        if self.queue.len() > 0 && matches!(self.next, Next::Whenever | Next::Gathered(_)) {
+        if !self.queue.is_empty() && matches!(self.next, Next::Whenever | Next::Gathered(_)) {
             self.next = Next::Now;
         }
     }
