@@ -23,7 +23,7 @@ const UNWRITTEN_BYTES: usize = 128 << 10;
 /// For so long a message whose time is up is still waited for when it is sent again.
 const LATE: Duration = Duration::from_secs(5 * 60);
 /// So many ids are kept of messages that were confirmed too late, for when they are sent again.
-const KEPT: usize = 1024;
+const KEPT: usize = 2_560;
 
 /// A message on its way, and who wants to know what becomes of it.
 pub(super) struct Parcel {

@@ -33,7 +33,7 @@ impl Default for Options {
             confirm: Duration::from_secs(30),
             blocked: Duration::from_secs(5),
             heartbeat: Duration::from_secs(60),
-            in_flight: 1_024,
+            in_flight: 1_280,
             frame: 16 << 10,
         }
     }

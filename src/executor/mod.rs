@@ -245,6 +245,7 @@ impl Executor {
         let mut in_a_row = 0;
         // The most runs alive at once since memory was last given back.
         let mut crowd = 0;
+        // Whether the heap is kept, since there are so many.
         let mut keeps = false;
         while fires_open || orders_open || self.core.is_engaged() {
             tokio::select! {
@@ -297,14 +298,17 @@ impl Executor {
             self.core.pump();
             self.core.record(!self.fires.is_empty());
             let alive = self.core.reaper.children().len() + self.core.starts.len();
-            crowd = crowd.max(alive + self.core.carried.len());
-            let is_crowd = crowd >= CROWD;
-            if is_crowd && !std::mem::replace(&mut keeps, is_crowd) {
+            let now = alive + self.core.carried.len();
+            crowd = crowd.max(now);
+            if !keeps && now >= CROWD {
+                keeps = true;
                 unix::memory::keep_heap();
-            }
-            if is_crowd && !self.core.is_engaged() {
-                (crowd, keeps) = (0, false);
+            } else if keeps && now < CROWD / 2 {
+                keeps = false;
                 unix::memory::return_large_blocks();
+            }
+            if crowd >= CROWD && !self.core.is_engaged() {
+                crowd = 0;
                 unix::memory::release();
             }
         }

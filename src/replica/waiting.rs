@@ -170,17 +170,16 @@ impl Waiting {
         }
     }
 
-    /// The next claims, oldest first: what is ready, and what is older of the same jobs. Of more than [`MOST`] only so many, at
-    /// least one of which is ready.
+    /// The next claims, oldest first: what is ready, at most [`MOST`] of it, and what is older of the same jobs.
     pub(super) fn claims(&self) -> (Vec<Place>, Vec<Claim>) {
         let jobs: HashSet<JobKey> =
             self.0.values().filter(|waits| waits.ready).map(|waits| waits.fire.job.key).collect();
-        let (mut places, mut claims, mut any_ready) = (Vec::new(), Vec::new(), false);
+        let (mut places, mut claims, mut ready) = (Vec::new(), Vec::new(), 0);
         for (place, waits) in self.0.iter().filter(|((_, key), _)| jobs.contains(key)) {
-            if any_ready && claims.len() >= MOST {
+            if ready >= MOST {
                 break;
             }
-            any_ready |= waits.ready;
+            ready += usize::from(waits.ready);
             places.push(*place);
             claims.push(waits.claim());
         }
@@ -272,7 +271,7 @@ mod tests {
         for place in waiting.claims().0 {
             waiting.get_mut(&place).unwrap().ready = false;
         }
-        assert_eq!(waiting.claims().0.len(), MOST + 1);
+        assert_eq!(waiting.claims().0.len(), MOST + 5);
     }
 
     #[test]

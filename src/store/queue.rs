@@ -10,6 +10,8 @@ use crate::event::RunId;
 use crate::job::JobKey;
 use crate::schedule::Due;
 
+/// Rows of one transaction, which nobody who asks for something waits for much longer than 20 ms.
+pub(super) const ROWS: usize = 1_024;
 /// Runs and outputs that may wait; of more, the oldest outputs are dropped, then the oldest runs.
 const RECORDS: usize = 16 << 10;
 /// Bytes that may wait, roughly; of more, the oldest outputs are dropped, then the oldest runs, then what is oldest.
@@ -106,8 +108,6 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: BTreeMap<u64, Entry>,
-    /// Starts that a kill does not lose: they need not be written before their ends.
-    idle: BTreeMap<u64, Entry>,
     slots: HashMap<Slot, u64, Seeded>,
     outputs: BTreeSet<u64>,
     runs: BTreeSet<u64>,
@@ -119,10 +119,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Adds a write, in the place of those that it makes void, at the end: what was pushed before it is written before it, but
-    /// for what [idles](Queue::push_idle).
+    /// Adds a write, in the place of those that it makes void, at the end: what was pushed before it is written before it.
     pub(super) fn push(&mut self, write: Write) {
-        match write {
+        let write = match write {
             Write::Since(mut keys, since) if keys.len() > JOBS => {
                 // Each piece is of neighbours in the table that SQLite makes of them: in any other order every piece would
                 // change nearly every page of it.
@@ -130,45 +129,18 @@ impl Queue {
                 for keys in keys.chunks(JOBS) {
                     self.push(Write::Since(keys.to_vec(), since));
                 }
+                return;
             }
-            write => self.add(write, false),
-        }
-    }
-
-    /// As [`push`](Queue::push), of what a kill does not lose: it is not taken before it is [roused](Queue::rouse), or void.
-    pub(super) fn push_idle(&mut self, write: Write) {
-        self.add(write, true);
-    }
-
-    /// How many writes idle.
-    pub(super) fn idle(&self) -> usize {
-        self.idle.len()
-    }
-
-    /// Has what idles be taken in its turn, if it was pushed before that point.
-    pub(super) fn rouse(&mut self, point: u64) {
-        let later = self.idle.split_off(&point);
-        self.entries.append(&mut std::mem::replace(&mut self.idle, later));
-    }
-
-    fn add(&mut self, write: Write, is_idle: bool) {
+            write => write,
+        };
         let number = self.next;
         self.next += 1;
         let before = Slot::of(&write).and_then(|slot| self.slots.get(&slot).copied());
-        // That a run goes on which somebody carries out is no more than its start.
-        let goes_on =
-            matches!(&write, Write::Run(run) if run.outcome.is_none() && run.process.is_none());
-        let stays = goes_on && before.is_some_and(|before| self.idle.contains_key(&before));
         let entry = match before.and_then(|before| self.remove(before)) {
             Some(old) => Entry { write: newest(old.write, write), first: old.first },
             None => Entry { write, first: number },
         };
         self.insert(number, entry);
-        if (is_idle || stays)
-            && let Some(entry) = self.entries.remove(&number)
-        {
-            self.idle.insert(number, entry);
-        }
         self.keep_bounds();
     }
 
@@ -185,12 +157,14 @@ impl Queue {
         }
     }
 
-    /// Takes the oldest, of so many rows at most, but one write at least.
+    /// Takes the oldest, of so many rows at most, but one write at least; of less than [`ROWS`], no more writes than rows.
     pub(super) fn take(&mut self, limit: usize) -> Batch {
         let mut batch = Batch::default();
         let mut taken = 0;
+        // Of what is refused each is tried alone in the end.
+        let least = usize::from(limit < ROWS);
         while let Some((&number, entry)) = self.entries.first_key_value() {
-            taken += rows(&entry.write);
+            taken += rows(&entry.write).max(least);
             if taken > limit && batch.len() > 0 {
                 break;
             }
@@ -216,18 +190,13 @@ impl Queue {
         self.keep_bounds();
     }
 
-    /// How many writes wait, but for those that idle.
+    /// How many writes wait.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// How many writes wait, those that idle among them.
-    pub(super) fn total(&self) -> usize {
-        self.entries.len() + self.idle.len()
     }
 
     /// A point in the order of writes: all that was pushed before has a smaller number.
@@ -237,16 +206,12 @@ impl Queue {
 
     /// Whether something waits that was pushed before that point, or stands for something that was.
     pub(super) fn has_before(&self, point: u64) -> bool {
-        self.all().any(|entry| entry.first < point)
+        self.entries.values().any(|entry| entry.first < point)
     }
 
     /// Since when what has waited longest waits; none if nothing does.
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.all().map(|entry| entry.first).min()
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().chain(self.idle.values())
+        self.entries.values().map(|entry| entry.first).min()
     }
 
     /// How many writes were dropped since this was asked last.
@@ -280,7 +245,7 @@ impl Queue {
     }
 
     fn remove(&mut self, number: u64) -> Option<Entry> {
-        let entry = self.entries.remove(&number).or_else(|| self.idle.remove(&number))?;
+        let entry = self.entries.remove(&number)?;
         self.outputs.remove(&number);
         self.runs.remove(&number);
         if let Some(slot) = Slot::of(&entry.write) {
@@ -298,8 +263,7 @@ impl Queue {
                 return;
             }
             let oldest = self.outputs.first().or_else(|| self.runs.first()).copied();
-            let oldest =
-                oldest.or_else(|| self.entries.keys().chain(self.idle.keys()).next().copied());
+            let oldest = oldest.or_else(|| self.entries.keys().next().copied());
             let Some(oldest) = oldest else { return };
             self.remove(oldest);
             self.dropped += 1;

@@ -18,14 +18,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::queue::{Batch, Queue};
+use super::queue::{Batch, Queue, ROWS};
 use super::{Standing, Store, StoreError, Tell, Write};
 use crate::clock::Clock;
 use crate::job::JobKey;
 use crate::schedule::Due;
 
-/// Rows of one transaction, which nobody who asks for something waits for much longer than 20 ms.
-const ROWS: usize = 1_024;
 /// For how long writes are gathered: a run that is short is written once.
 const GATHER: Duration = Duration::from_millis(20);
 /// The pause before a write is tried again, and the longest one.
@@ -103,7 +101,7 @@ pub(super) fn spawn(
                 suspects: Vec::new(),
                 limit: ROWS,
                 calls: JoinSet::new(),
-                idling: starts::Idling::default(),
+                ahead: 0,
                 flushes: Vec::new(),
                 after: Vec::new(),
                 held: false,
@@ -157,7 +155,8 @@ struct Writer {
     /// Rows of the next batch: fewer where one was refused, to find out which write it was.
     limit: usize,
     calls: JoinSet<Option<StoreError>>,
-    idling: starts::Idling,
+    /// Starts that were noted since the store was asked for something else.
+    ahead: usize,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
     /// What is asked when everything up to a point is written; with the dues that it starts.
     after: Vec<(u64, Dues, Question)>,
@@ -185,7 +184,7 @@ impl Writer {
                 Next::Gathered(at) | Next::Retry(at) if self.writing.is_empty() => Some(at),
                 _ => None,
             };
-            let (rest, idles) = (self.rest, self.idling.until());
+            let rest = self.rest;
             tokio::select! {
                 biased;
                 Some(written) = self.writing.join_next() => self.written(written),
@@ -213,7 +212,6 @@ impl Writer {
                     if !open {
                         // A last try.
                         (self.next, self.held) = (Next::Now, false);
-                        self.rouse(self.queue.now());
                     }
                 }
                 Some(keeping) = keepings.recv(), if open && !gathers => {
@@ -222,9 +220,8 @@ impl Writer {
                 }
                 () = until(at), if at.is_some() => {
                     self.take_all(&mut keepings);
-                    self.gathered();
+                    self.next = Next::Now;
                 }
-                () = until(idles), if idles.is_some() => self.idled(),
                 () = until(rest), if rest.is_some() => self.give_back_memory(),
                 else => {}
             }
@@ -239,10 +236,7 @@ impl Writer {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Call(call) => {
-                self.idling.follow();
-                self.call(call);
-            }
+            Message::Call(call) => self.call(call),
             Message::CallAfter(call) => {
                 self.hurry();
                 self.after.push((self.queue.now(), Vec::new(), call));
@@ -310,12 +304,12 @@ impl Writer {
     }
 
     fn call(&mut self, call: Question) {
+        self.ahead = 0;
         self.calls.spawn(call(Arc::clone(&self.store)));
     }
 
     /// Does not gather any longer.
     fn hurry(&mut self) {
-        self.queue.rouse(self.queue.now());
         if matches!(self.next, Next::Gathered(_) | Next::Whenever) {
             self.next = Next::Now;
         }

@@ -225,6 +225,7 @@ fn where_all_is_refused_nothing_is_dropped() {
         for number in 0..20 {
             bench.handle.write(Write::Run(Box::new(record(number, i64::from(number)))));
             bench.handle.write(Write::Mark(key(number), mark(60)));
+            bench.handle.write(Write::Settle(key(number), due(60)));
         }
         bench.stands(is_down).await;
         assert!(!bench.handle.flush(Duration::from_millis(500)).await);

@@ -177,56 +177,16 @@ fn of_too_large_outputs_the_oldest_go() {
     assert_eq!(all(&mut queue)[0], output(5, 1 << 20));
 }
 
-/// What is written of a start that is noted elsewhere.
-fn noted(number: u32) -> [Write; 3] {
-    [mark(number, 60), Write::Settle(key(number), due(60)), run(number, None)]
-}
-
 #[test]
-fn what_idles_is_written_with_its_end_or_when_it_is_roused() {
+fn of_what_was_refused_no_more_writes_are_taken_than_rows() {
     let mut queue = Queue::default();
-    noted(1).into_iter().chain(noted(2)).for_each(|write| queue.push_idle(write));
-    let point = queue.now();
-    for write in noted(3) {
-        queue.push_idle(write);
+    let settle = |number| Write::Settle(key(number), due(60));
+    for number in 0..9 {
+        queue.push(mark(number, 60));
+        queue.push(settle(number));
     }
-    assert!(queue.is_empty() && queue.has_before(1));
-    // That it goes is no news.
-    queue.push(run(1, None));
-    assert!(queue.is_empty());
-    queue.push(run(1, ENDED));
-    assert_eq!(all(&mut queue), [run(1, ENDED)]);
-    assert_eq!((queue.idle(), queue.total(), queue.oldest()), (8, 8, Some(0)));
-    queue.rouse(point);
-    assert_eq!(all(&mut queue), [&noted(1)[..2], &noted(2)].concat());
-    assert_eq!(queue.oldest(), Some(point));
-    queue.rouse(queue.now());
-    assert_eq!(all(&mut queue), noted(3));
-    assert!(queue.total() == 0 && queue.bytes == 0 && queue.slots.is_empty());
-}
-
-#[test]
-fn a_process_does_not_idle_and_what_is_newer_replaces_what_idles() {
-    let mut queue = Queue::default();
-    for write in noted(1) {
-        queue.push_idle(write);
-    }
-    let Write::Run(record) = run(1, None) else { unreachable!() };
-    let process = Write::Run(Box::new(RunRecord { process: Some((7, 7)), ..*record }));
-    queue.push(process.clone());
-    queue.push(mark(1, 120));
-    queue.push(owe(1, 60));
-    assert_eq!(all(&mut queue), [process, mark(1, 120), owe(1, 60)]);
-    assert_eq!(queue.total(), 0);
-}
-
-#[test]
-fn of_too_many_that_idle_the_oldest_runs_go() {
-    let mut queue = Queue::default();
-    for number in 0..u32::try_from(RECORDS).unwrap() + 3 {
-        queue.push_idle(run(number, None));
-    }
-    assert_eq!((queue.take_dropped(), queue.idle()), (3, RECORDS));
-    queue.rouse(queue.now());
-    assert_eq!(queue.take(1).writes(), [run(3, None)]);
+    assert_eq!(queue.take(1).writes(), [mark(0, 60)]);
+    assert_eq!(queue.take(3).writes(), [settle(0), mark(1, 60), settle(1)]);
+    // As a rule nothing is owed, and it costs nothing to find that out.
+    assert_eq!(queue.take(ROWS).len(), 14);
 }

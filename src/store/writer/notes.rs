@@ -63,7 +63,7 @@ impl Writer {
         }
         // While much waits it takes long to find out, and there is room for further notes.
         let is_recent = self.settled.is_some_and(|at| at.elapsed() < SETTLES);
-        if self.moves.0 == 0 && self.queue.total() > MANY && is_recent {
+        if self.moves.0 == 0 && self.queue.len() > MANY && is_recent {
             return;
         }
         self.settled = Some(Instant::now());
