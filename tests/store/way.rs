@@ -112,7 +112,10 @@ impl Held {
                 let Ok(server) = server else { return };
                 let (from, back) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let counted = Arc::clone(&asked);
-                std::thread::spawn(move || carry(from, server, |bytes| count(bytes, &counted)));
+                std::thread::spawn(move || {
+                    let mut seen = Vec::new();
+                    carry(from, server, |bytes| count(bytes, &mut seen, &counted));
+                });
                 let (until, asked) = (Arc::clone(&until), Arc::clone(&asked));
                 std::thread::spawn(move || {
                     carry(back, client, |_| {
@@ -133,10 +136,12 @@ impl Held {
     }
 }
 
-/// Scripts in what a client sends; one that lies across two readings is none, and nothing else says the word.
-fn count(bytes: &[u8], asked: &AtomicUsize) {
-    let text = String::from_utf8_lossy(bytes);
-    asked.fetch_add(text.matches("EVALSHA").count(), Ordering::SeqCst);
+/// Scripts in what a client sends: nothing else says the word. What was `seen` and may be its beginning is kept for the next.
+fn count(bytes: &[u8], seen: &mut Vec<u8>, asked: &AtomicUsize) {
+    const WORD: &str = "EVALSHA";
+    seen.extend_from_slice(bytes);
+    asked.fetch_add(String::from_utf8_lossy(seen).matches(WORD).count(), Ordering::SeqCst);
+    seen.drain(..seen.len().saturating_sub(WORD.len() - 1));
 }
 
 fn carry(mut from: TcpStream, mut to: TcpStream, mut meanwhile: impl FnMut(&[u8])) {
