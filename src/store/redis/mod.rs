@@ -52,7 +52,7 @@ pub struct Bounds {
     pub output: u64,
     /// For how long a job is remembered that no replica has any more.
     pub forgotten: Duration,
-    /// So many jobs are remembered of which some are no replica's for two days; those that are one's are all remembered.
+    /// So many jobs are remembered of which some are no replica's for four days; those that are one's are all remembered.
     pub jobs: u64,
 }
 
