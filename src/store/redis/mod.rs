@@ -189,8 +189,7 @@ impl Redis {
         }
         for (field, trigger) in &owed {
             if let Some((word, owner, owed)) = owed_of(field, trigger)
-                // What an earlier program has put off bears no name.
-                && (owner.is_none() || self.local.as_deref() == owner)
+                && self.local.as_deref() == owner
             {
                 job(word, &|state| state.owed.push(owed));
             }
