@@ -261,9 +261,7 @@ async fn serve(
     });
 
     if !matches!(config.store.address, crate::store::Address::Memory) {
-        let is_shared = config.store.address.is_shared();
-        let again = if is_shared { touch::AGAIN } else { touch::MONTHLY };
-        let settling = touch::SETTLING;
+        let (settling, again) = (touch::SETTLING, touch::AGAIN);
         tokio::spawn(touch::touch(kept.clone(), tables.subscribe(), settling, again));
     }
     let replicas = entrance.map(|entrance| {

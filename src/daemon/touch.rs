@@ -1,6 +1,6 @@
-//! Jobs in force are not forgotten: a store that replicas share hears of them once a day, a file once a month.
+//! Jobs in force are not forgotten: the store hears of them once a day.
 //!
-//! Such a store cannot tell a job that is due once a year from one that nobody has any more.
+//! It cannot tell a job that is due once a year from one that nobody has any more.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,8 @@ use crate::store::{Handle, Standing, Write};
 
 /// How long after the store has answered it is told first: what it says of earlier lives has come into force by then.
 pub(super) const SETTLING: Duration = Duration::from_secs(60);
-/// How often it is told that is shared.
+/// How often it is told.
 pub(super) const AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often one is told that is this daemon's alone.
-pub(super) const MONTHLY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Tells the store of the jobs in force, again and again.
 pub(super) async fn touch(

@@ -8,6 +8,7 @@ use cronkeep::store::open::Access;
 use cronkeep::store::record::{OutputLine, RecordedOutcome};
 use cronkeep::store::sqlite::{Bounds, Sqlite};
 use cronkeep::store::{Address, Output, Query, RunRecord, Store, Write};
+use jiff::Timestamp;
 
 use super::embedded::Folder;
 use super::harness::{all, at, block_on, key, mark, record, state, write, write_runs};
@@ -92,11 +93,15 @@ fn old_runs_go_but_for_the_last_of_each_job_and_those_that_go_on() {
 fn jobs_that_nothing_is_heard_of_are_forgotten() {
     with(Bounds::default(), async |folder, store| {
         write(&*store, (0..100).map(|n| Write::Mark(key(n), mark(60)))).await;
-        folder.clock.advance(300 * DAY);
-        write(&*store, [Write::Mark(key(7), mark(3_600))]).await;
-        folder.clock.advance(200 * DAY);
+        for step in 0..50 {
+            folder.clock.advance(10 * DAY);
+            write_runs(&*store, [ended(864_000 * (step + 1), 7)]).await;
+            if step == 29 {
+                write(&*store, [Write::Mark(key(7), mark(3_600))]).await;
+            }
+        }
         for number in 0..20 {
-            write_runs(&*store, [ended(40_000_000 + number, 7)]).await;
+            write_runs(&*store, [ended(43_200_001 + number, 7)]).await;
         }
         let jobs = store.load().await.unwrap().jobs;
         assert_eq!(jobs.len(), 1);
@@ -108,10 +113,10 @@ fn jobs_that_nothing_is_heard_of_are_forgotten() {
 fn a_job_that_somebody_has_stays_paused_however_long_nothing_happens_to_it() {
     with(Bounds::default(), async |folder, store| {
         write(&*store, [Write::Pause(key(1)), Write::Pause(key(2))]).await;
-        for month in 0_u32..20 {
-            folder.clock.advance(30 * DAY);
+        for time in 0_u32..60 {
+            folder.clock.advance(10 * DAY);
             write(&*store, [Write::Since(vec![key(1)], at(-5))]).await;
-            write_runs(&*store, [ended(2_600_000 * month, 7)]).await;
+            write_runs(&*store, [ended(864_000 * time, 7)]).await;
         }
         let jobs = store.load().await.unwrap().jobs;
         assert_eq!(jobs.len(), 1);
@@ -143,16 +148,99 @@ fn nothing_is_forgotten_of_jobs_whose_daemon_was_away_for_long_and_comes_back() 
 }
 
 #[test]
+fn of_too_many_jobs_none_goes_whose_daemon_was_away_for_a_month() {
+    let folder = Folder::new();
+    let bounds = Bounds { jobs: 5, ..Bounds::default() };
+    let opening = || folder.opening(Address::Sqlite(folder.path()), Access::Owned);
+    let open = || Sqlite::with_bounds(opening(), bounds);
+    block_on(async {
+        let store = open();
+        write(&store, (0..10).map(|number| Write::Pause(key(number)))).await;
+        // Who says again that he has a job need not have it written.
+        folder.clock.advance(10 * DAY);
+        write(&store, [Write::Since((0..10).map(key).collect(), at(-5))]).await;
+        folder.clock.advance(9 * DAY);
+        write(&store, [Write::Mark(key(90), mark(60))]).await;
+        drop(store);
+        folder.clock.advance(55 * DAY);
+        let store = open();
+        for number in 0..20 {
+            write_runs(&store, [ended(6_400_000 + number, 90)]).await;
+        }
+        let jobs = store.load().await.unwrap().jobs;
+        assert!((0..10).all(|number| jobs[&key(number)].paused));
+    });
+}
+
+#[test]
+fn nothing_is_forgotten_of_jobs_that_somebody_has_whose_clock_was_wrong() {
+    with(Bounds::default(), async |folder, store| {
+        let ours: Vec<_> = (0..10).map(key).collect();
+        write(&*store, [Write::Since(ours.clone(), at(0)), Write::Pause(key(1))]).await;
+        // Once it is at the beginning of 1970, and once the machine slept for years.
+        let past = Duration::try_from(at(0).duration_since(Timestamp::UNIX_EPOCH)).unwrap();
+        for leap in [None, Some(2_000 * DAY)] {
+            match leap {
+                None => folder.clock.step(Timestamp::UNIX_EPOCH),
+                Some(leap) => folder.clock.advance(leap),
+            }
+            if leap.is_none() {
+                write(&*store, [Write::Since(ours.clone(), at(0))]).await;
+                folder.clock.advance(past + DAY);
+            }
+            for number in 0..20 {
+                write_runs(&*store, [ended(number, 90)]).await;
+            }
+            // A day later at most it says again which jobs it has.
+            folder.clock.advance(DAY);
+            write(&*store, [Write::Since(ours.clone(), at(0))]).await;
+            folder.clock.advance(2 * DAY);
+            for number in 20..40 {
+                write_runs(&*store, [ended(number, 90)]).await;
+            }
+            let jobs = store.load().await.unwrap().jobs;
+            assert!(ours.iter().all(|key| jobs[key].since == Some(at(0))), "{leap:?}");
+            assert!(jobs[&key(1)].paused);
+        }
+    });
+}
+
+#[test]
+fn a_daemon_that_comes_back_says_which_jobs_it_has_before_one_is_forgotten() {
+    let folder = Folder::new();
+    let open = || folder.store(Access::Owned);
+    block_on(async {
+        let store = open();
+        write(&*store, [Write::Since(vec![key(1), key(2)], at(0)), Write::Pause(key(1))]).await;
+        // It wrote in 1970 what it has, and ended before its clock was right; another job is not its own.
+        folder.clock.step(Timestamp::UNIX_EPOCH);
+        write(&*store, [Write::Since(vec![key(1)], at(0))]).await;
+        drop(store);
+        folder.clock.step(at(0) + Duration::from_secs(60));
+        let store = open();
+        for number in 0..20 {
+            write_runs(&*store, [ended(number, 90)]).await;
+        }
+        write(&*store, [Write::Since(vec![key(1)], at(0))]).await;
+        folder.clock.advance(DAY);
+        write_runs(&*store, [ended(90_000, 90)]).await;
+        assert!(state(&*store, key(1)).await.paused);
+    });
+}
+
+#[test]
 fn of_too_many_jobs_those_go_that_nobody_has_had_for_the_longest() {
     with(Bounds { jobs: 50, ..Bounds::default() }, async |folder, store| {
-        for month in 0_u32..12 {
-            let first = 1_000 * (month + 1);
-            write(&*store, (first..first + 40).map(|number| Write::Pause(key(number)))).await;
+        for time in 0_u32..36 {
+            if time % 3 == 0 {
+                let first = 1_000 * (time / 3 + 1);
+                write(&*store, (first..first + 40).map(|number| Write::Pause(key(number)))).await;
+            }
             write(&*store, [Write::Since((0..60).map(key).collect(), at(-5))]).await;
             for number in 0..20 {
-                write_runs(&*store, [ended(2_600_000 * month + number, 0)]).await;
+                write_runs(&*store, [ended(864_000 * time + number, 0)]).await;
             }
-            folder.clock.advance(30 * DAY);
+            folder.clock.advance(10 * DAY);
         }
         let jobs = store.load().await.unwrap().jobs;
         assert!((0..60).all(|number| jobs.contains_key(&key(number))), "those are somebody's");

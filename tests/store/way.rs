@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cronkeep::store::redis::Redis as Scripts;
@@ -91,30 +91,41 @@ fn a_burst_is_claimed_in_one_round_trip_and_started_in_another() {
     });
 }
 
-/// A way to a server that keeps every answer back until so many scripts were asked for.
+/// A way to a server that keeps every answer back until so many scripts were asked for, or is cut by one that is loaded.
 struct Held {
     port: u16,
     /// How many scripts are to be asked for before anything is answered.
     until: Arc<AtomicUsize>,
     /// How many were.
     asked: Arc<AtomicUsize>,
+    /// Whether a connection ends as soon as a script is to be loaded over it.
+    cuts: Arc<AtomicBool>,
 }
 
 impl Held {
     fn before(redis: &Redis) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, to) = (listener.local_addr().unwrap().port(), redis.port());
-        let held = Held { port, until: Arc::default(), asked: Arc::default() };
+        let (until, asked, cuts) = (Arc::default(), Arc::default(), Arc::default());
+        let held = Held { port, until, asked, cuts };
         let (until, asked) = (Arc::clone(&held.until), Arc::clone(&held.asked));
+        let cuts = Arc::clone(&held.cuts);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", to)));
                 let Ok(server) = server else { return };
                 let (from, back) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                let counted = Arc::clone(&asked);
+                let (counted, cuts) = (Arc::clone(&asked), Arc::clone(&cuts));
+                let end = client.try_clone().unwrap();
                 std::thread::spawn(move || {
                     let mut seen = Vec::new();
-                    carry(from, server, |bytes| count(bytes, &mut seen, &counted));
+                    carry(from, server, |bytes| {
+                        count(bytes, &mut seen, &counted);
+                        let loads = String::from_utf8_lossy(bytes).contains("\r\nLOAD\r\n");
+                        if cuts.load(Ordering::SeqCst) && loads {
+                            let _ = end.shutdown(Shutdown::Both);
+                        }
+                    });
                 });
                 let (until, asked) = (Arc::clone(&until), Arc::clone(&asked));
                 std::thread::spawn(move || {
@@ -198,6 +209,35 @@ fn a_burst_is_claimed_by_a_server_that_has_forgotten_the_scripts() {
             let granted = store.start(lease.clone(), starts).await.unwrap();
             assert_eq!(granted, vec![Permission::Granted; 4_100]);
         }
+    });
+}
+
+#[test]
+fn a_server_that_lacks_the_script_and_has_an_older_schema_is_asked_a_third_time() {
+    let Some(redis) = Redis::start() else { return };
+    block_on(async {
+        let store = Scripts::new(&redis.url(), "default").with_patience(PATIENCE);
+        let lease = lease(&store).await;
+        redis.set("{cronkeep:default}:version", "1");
+        let verdicts = store.claim(lease, vec![a_claim(1)]).await.unwrap();
+        assert_eq!(verdicts, [Verdict::Granted]);
+        assert_eq!(redis.get("{cronkeep:default}:version"), Some(b"2".to_vec()));
+    });
+}
+
+#[test]
+fn a_connection_that_broke_while_a_script_was_loaded_is_made_anew() {
+    let Some(redis) = Redis::start() else { return };
+    let held = Held::before(&redis);
+    block_on(async {
+        let url = format!("redis://127.0.0.1:{}", held.port);
+        let store = Scripts::new(&url, "default").with_patience(PATIENCE);
+        let lease = lease(&store).await;
+        held.cuts.store(true, Ordering::SeqCst);
+        let answer = store.claim(lease.clone(), vec![a_claim(1)]).await;
+        assert!(matches!(answer, Err(StoreError::Down(_))), "{answer:?}");
+        held.cuts.store(false, Ordering::SeqCst);
+        assert_eq!(store.claim(lease, vec![a_claim(1)]).await, Ok(vec![Verdict::Granted]));
     });
 }
 

@@ -10,6 +10,9 @@ use super::link::{Link, Open};
 use super::{Redis, SOON, error, script};
 use crate::store::{SCHEMA, StoreError};
 
+/// How often several scripts are asked: the server may lack the script, and have an older schema.
+const TRIES: u32 = 3;
+
 /// Why a reader changes nothing.
 const READ_ALONE: &str = "it was opened to be read alone";
 
@@ -33,7 +36,7 @@ impl Redis {
         if let Err(error) = &answer
             && error.code() == Some("CRONKEEPOLDER")
         {
-            self.migrate(error.detail().unwrap_or_default(), &mut connection).await?;
+            self.migrate(link, &open, error.detail().unwrap_or_default()).await?;
             answer = call.invoke_async(&mut connection).await;
         }
         match answer {
@@ -69,39 +72,40 @@ impl Redis {
             return Ok(Vec::new());
         }
         let mut connection = open.connection.clone();
-        let mut answer: RedisResult<Vec<T>> = calls.query_async(&mut connection).await;
-        if let Err(error) = &answer {
-            match error::first(error) {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            let error = match calls.query_async(&mut connection).await {
+                Ok(answers) => return Ok(answers),
+                Err(error) => error,
+            };
+            match error::first(&error) {
                 // Of what some of them have done already the others' answers come again.
-                (code, _) if code == "NOSCRIPT" => {
+                (code, _) if code == "NOSCRIPT" && tries > 0 => {
                     let loaded = script.load_async(&mut connection).await;
-                    loaded.map_err(|error| error::told(&error))?;
+                    if let Err(error) = loaded {
+                        return Err(self.soon.failed(&open, &error).await);
+                    }
                 }
-                (code, version) if code == "CRONKEEPOLDER" => {
-                    self.migrate(&version, &mut connection).await?;
+                (code, version) if code == "CRONKEEPOLDER" && tries > 0 => {
+                    self.migrate(&self.soon, &open, &version).await?;
                 }
-                _ => return Err(self.soon.failed(&open, error).await),
+                _ => return Err(self.soon.failed(&open, &error).await),
             }
-            answer = calls.query_async(&mut connection).await;
-        }
-        match answer {
-            Ok(answers) => Ok(answers),
-            Err(error) => Err(self.soon.failed(&open, &error).await),
         }
     }
 
     /// Makes today's schema of an older one, version by version.
-    async fn migrate(
-        &self,
-        version: &str,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<(), StoreError> {
+    async fn migrate(&self, link: &Link, open: &Open, version: &str) -> Result<(), StoreError> {
         let corrupt = || StoreError::Corrupt(format!("its version is {version:?}"));
         let from: usize = version.trim().parse().map_err(|_| corrupt())?;
+        let mut connection = open.connection.clone();
         for step in script::MIGRATIONS.iter().skip(from) {
             let answer: RedisResult<i64> =
-                step.key(self.key("version")).invoke_async(connection).await;
-            answer.map_err(|error| error::told(&error))?;
+                step.key(self.key("version")).invoke_async(&mut connection).await;
+            if let Err(error) = answer {
+                return Err(link.failed(open, &error).await);
+            }
         }
         Ok(())
     }
@@ -148,7 +152,7 @@ impl Redis {
                     "an earlier version of cronkeep has written it (schema {found}, this one writes {SCHEMA}): a daemon of \
                      this version makes it anew, a command that reads does not"
                 ))),
-                Ok(found @ ..SCHEMA) => self.migrate(&found.to_string(), connection).await,
+                Ok(found @ ..SCHEMA) => self.migrate(&self.rest, open, &found.to_string()).await,
                 Ok(found) => Err(StoreError::Newer { found, known: SCHEMA }),
                 Err(_) => Err(StoreError::Corrupt("its version is no number".to_owned())),
             },

@@ -52,7 +52,7 @@ pub struct Bounds {
     pub output: u64,
     /// For how long a job is remembered that no replica has any more.
     pub forgotten: Duration,
-    /// So many jobs are remembered of which some are no replica's for two days; those that are one's are all remembered.
+    /// So many jobs are remembered of which some are no replica's for four days; those that are one's are all remembered.
     pub jobs: u64,
 }
 
@@ -189,8 +189,7 @@ impl Redis {
         }
         for (field, trigger) in &owed {
             if let Some((word, owner, owed)) = owed_of(field, trigger)
-                // What an earlier program has put off bears no name.
-                && (owner.is_none() || self.local.as_deref() == owner)
+                && self.local.as_deref() == owner
             {
                 job(word, &|state| state.owed.push(owed));
             }

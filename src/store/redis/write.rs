@@ -31,7 +31,6 @@ impl Redis {
                 call.arg("owe").arg(job_word(*key)).arg(due).arg(owed.trigger.name());
             }
             (Write::Settle(key, due), Some(owner)) => {
-                add(call, write);
                 let due = format!("{} {owner}", due_word(*due));
                 call.arg("settle").arg(job_word(*key)).arg(due);
             }

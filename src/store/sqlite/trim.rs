@@ -26,7 +26,7 @@ pub struct Bounds {
     pub output_bytes: u64,
     /// How long a job is remembered of which nothing is heard any more, and records at most.
     pub forgotten: Duration,
-    /// So many jobs are remembered of which nothing was heard for some for [`SILENT`]; the others all are.
+    /// So many jobs are remembered of which nothing was heard for some for 60 days; the others all are.
     pub jobs: usize,
 }
 
@@ -45,10 +45,16 @@ impl Default for Bounds {
     }
 }
 
-/// A job that somebody has is heard of more often than that.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A job that somebody has is heard of more often than that: who has it says so daily, that is written if it was not for ten
+/// days, and after he was [`AWAY`] nothing is forgotten until he has said it. An earlier program said it monthly.
 const SILENT: Duration = Duration::from_secs(60 * 24 * 3600);
+/// Where nothing was heard for that long, it was for somebody who was away, or for a clock that is not what it was.
+const AWAY: Duration = Duration::from_secs(15 * 24 * 3600);
 /// How long those that come back after that have to say which jobs they have.
-const COMING_BACK: Duration = Duration::from_secs(24 * 3600);
+const COMING_BACK: Duration = Duration::from_secs(2 * 24 * 3600);
+/// How long those that begin have: what they said last may bear a time of a clock that was wrong.
+const BEGINNING: Duration = Duration::from_secs(3600);
 
 /// Rows that are looked at even if nothing was added.
 const LEAST: usize = 64;
@@ -66,8 +72,8 @@ pub(super) struct Trim {
     /// How many jobs were kept since that walk began, and in the whole walk before it.
     counted: usize,
     known: usize,
-    /// Whether it was looked for how long nobody had been there, and until when no job is forgotten for that.
-    has_begun: bool,
+    /// When something was changed last, and until when no job is forgotten, for nobody could say that he has it.
+    last: Option<Timestamp>,
     rests_until: Option<Timestamp>,
 }
 
@@ -96,19 +102,25 @@ impl Old {
 }
 
 impl Trim {
-    /// To be called before anything is written: where nobody was there for long, nobody could say which jobs he has.
+    /// To be called before anything is written: where nobody was there for long, or the clock has leapt, nobody could say which
+    /// jobs he has.
     pub(super) fn begin(
         &mut self,
         connection: &Connection,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if !self.has_begun {
+        let rest = if let Some(last) = self.last {
+            let has_leapt = last < before(now, AWAY) || before(last, DAY) > now;
+            has_leapt.then_some(COMING_BACK)
+        } else {
             let latest = job::latest(connection)?;
-            if latest.is_some_and(|latest| latest < before(now, SILENT).as_second()) {
-                self.rests_until = now.checked_add(COMING_BACK).ok();
-            }
-            self.has_begun = true;
+            let was_away = latest.is_some_and(|latest| latest < before(now, AWAY).as_second());
+            Some(if was_away { COMING_BACK } else { BEGINNING })
+        };
+        if let Some(rest) = rest {
+            self.rests_until = now.checked_add(rest).ok();
         }
+        self.last = Some(now);
         Ok(())
     }
 

@@ -43,10 +43,7 @@ local function decide(job, mark, is_claimed, is_due, run, json)
   end
   fires[job], new_fires[job] = list, list
   local owed = job .. string.sub(mark, 11)
-  call('HDEL', 'owed', owed)
-  if fencing == LOCAL then
-    call('HDEL', 'owed', owed .. ' ' .. me)
-  end
+  call('HDEL', 'owed', fencing == LOCAL and owed .. ' ' .. me or owed)
   if is_due then
     if not claims[job] then
       know(job)

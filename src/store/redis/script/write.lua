@@ -123,7 +123,8 @@ local function forget(age, most, written)
   if not was_left(age) then
     local before = now - age
     if call('ZCARD', 'touched') > most then
-      before = math.max(before, now - DAYS)
+      -- Who has one says so once a day, and may have been away for almost as long as what counts as having left it.
+      before = math.max(before, now - 2 * DAYS)
     end
     local count = math.min(math.max(written, 20), 1000)
     local old = call('ZRANGEBYSCORE', 'touched', '-inf', '(' .. text(before), 'LIMIT', 0, count)
