@@ -151,7 +151,10 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Renames a database and what is beside it; the new name.
+/// So many files that were found broken are kept beside one; of more, the oldest go.
+const ASIDE: usize = 10;
+
+/// Renames a database and what is beside it; the new name. The oldest go of too many that were renamed before.
 ///
 /// # Errors
 /// The database cannot be renamed.
@@ -171,7 +174,34 @@ pub(super) fn put_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
             _ => {}
         }
     }
+    remove_oldest(path);
     Ok(aside)
+}
+
+/// Removes those that were put aside first, where there are too many; what cannot be removed stays.
+fn remove_oldest(path: &Path) {
+    let start = with_end(path, ".corrupt-");
+    let (Some(folder), Some(start)) = (path.parent(), start.file_name()) else { return };
+    let Ok(all) = fs::read_dir(folder) else { return };
+    let mut ends: Vec<(String, u32)> = all
+        .flatten()
+        .filter_map(|file| {
+            let name = file.file_name();
+            let end = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes())?;
+            let end = str::from_utf8(end).ok()?;
+            let (time, number) = end.split_once('-').unwrap_or((end, "1"));
+            // What is beside a database goes with it.
+            Some((time.to_owned(), number.parse().ok()?))
+        })
+        .collect();
+    ends.sort_unstable();
+    for (time, number) in ends.iter().take(ends.len().saturating_sub(ASIDE)) {
+        let number = if *number == 1 { String::new() } else { format!("-{number}") };
+        let old = with_end(path, &format!(".corrupt-{time}{number}"));
+        for end in BESIDE {
+            let _ = fs::remove_file(with_end(&old, end));
+        }
+    }
 }
 
 /// Opens a database beside the daemon's, which is made if it is missing, for its owner alone; without a path it is in memory.
@@ -235,6 +265,26 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
+
+    #[test]
+    fn of_many_broken_files_the_last_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut kept = Vec::new();
+        for second in [0, 1, 2, 2, 3, 3, 3, 4, 5, 6, 7, 8, 9] {
+            fs::write(&path, "broken").unwrap();
+            fs::write(with_end(&path, "-wal"), "broken, too").unwrap();
+            kept.push(put_aside(&path, at(second)).unwrap());
+        }
+        let mut kept = kept.split_off(kept.len() - ASIDE);
+        kept.extend(kept.clone().iter().map(|aside| with_end(aside, "-wal")));
+        kept.sort();
+        let all = fs::read_dir(folder.path()).unwrap();
+        let mut all: Vec<PathBuf> = all.map(|file| file.unwrap().path()).collect();
+        all.sort();
+        assert_eq!(all, kept);
+    }
 
     #[test]
     fn a_statement_is_prepared_once_whatever_is_bound() {
