@@ -37,7 +37,7 @@ const SUM: usize = 8;
 /// So many starts may be noted that the database does not have yet.
 pub(super) const SLOTS: usize = 16 << 10;
 
-/// Notes starts. One thread does, while another says which the database has.
+/// Notes starts, for whoever asks, while another thread says which the database has.
 #[derive(Debug)]
 pub struct Logbook {
     file: File,
