@@ -15,7 +15,7 @@ from daemon import CRONKEEP, ENVIRONMENT, Cronkeep
 
 MS = 1e6
 # Messages on their way at a time, of the client library alone: as many as the outbox has.
-WINDOW = 256
+WINDOW = 1_024
 # How long a broker may take to start, and what is sent to arrive.
 PATIENCE = 120
 # Debian's wrapper would change the user; the program itself runs as whoever starts it.
