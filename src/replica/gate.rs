@@ -357,7 +357,10 @@ impl Gate {
         waits.scheduled_in = waits.fire.generation;
         self.member.scheduled_in = self.member.scheduled_in.max(waits.scheduled_in);
         waits.fire.generation = self.member.generation;
-        self.waiting.add(waits);
+        // Taken over meanwhile, and about to be started: the store would grant it once more, and refuse the second start.
+        if !self.out.contains_key(&(waits.mark(), waits.fire.job.key)) {
+            self.waiting.add(waits);
+        }
     }
 
     /// Takes what became of a fire.
