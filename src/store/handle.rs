@@ -238,7 +238,8 @@ impl Handle {
         self.ask(Kind::Call, within, |store| store.claim(lease, claims)).await
     }
 
-    /// [`Store::start`], within a span, or the same as [`note_start`](Handle::note_start); an [`Write::Owe`] of these dues that still waits does not come after it.
+    /// [`Store::start`], within a span, or the same as [`note_start`](Handle::note_start) for each; an [`Write::Owe`] of these
+    /// dues that still waits does not come after it.
     ///
     /// It is asked when this is called, not when the future is first polled.
     pub fn start_runs(
