@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use super::Core;
@@ -17,7 +17,6 @@ use super::life::Phase;
 use super::start::Report;
 use super::ticket::Ticket;
 use crate::event::{Fire, Run, Settlement, Started};
-use crate::store::record::RecordedOutcome;
 use crate::store::{
     Conditions, Handle, Mark, Owed, Permission, RunRecord, Standing, Start, StoreError, WhenDown,
     Write,
@@ -42,9 +41,6 @@ const TAKEN: &str = "another replica has started it";
 const FENCED: &str = "this replica's lease has ended";
 const HELD: &str = "held while the store was away";
 
-/// Why a run that may have been recorded does not start: its fire is claimed anew.
-const UNHEARD: &str = "the store did not answer whether it may start";
-
 /// Where starts are recorded.
 #[derive(Debug)]
 pub struct Ledger {
@@ -59,7 +55,7 @@ pub struct Ledger {
     making: Vec<u64>,
     /// Whether those are being waited for.
     pausing: bool,
-    /// The tickets of starts that the store may have recorded without an answer.
+    /// The tickets of starts that the store may have recorded, where replicas share them: it has not answered.
     unheard: Vec<u64>,
     /// The tickets of starts that are noted before they are made.
     noting: HashSet<u64>,
@@ -142,15 +138,6 @@ impl Ledger {
         let replica = self.conditions.borrow().lease.replica.clone();
         let process = Some((process.0.as_raw(), process.1));
         let record = RunRecord { replica, process, ..record.clone() };
-        self.store.write(Write::Run(Box::new(record)));
-    }
-
-    /// Has it recorded that a run does not start which the store may count as going.
-    fn note_unheard(&self, run: &Run) {
-        let mut record = RunRecord::going(run);
-        record.replica.clone_from(&self.conditions.borrow().lease.replica);
-        record.outcome = Some(RecordedOutcome::CouldNotStart);
-        record.reason = Some(UNHEARD.to_owned());
         self.store.write(Write::Run(Box::new(record)));
     }
 
@@ -238,10 +225,12 @@ impl Core {
         tickets: &[Arc<Ticket>],
         answer: Result<Vec<Permission>, StoreError>,
     ) {
+        let now = self.clock.now();
         let Some(ledger) = &mut self.ledger else { return };
         ledger.asking = false;
         let asked = |number: &u64| tickets.iter().any(|ticket| ticket.number == *number);
         let unheard: Vec<u64> = ledger.unheard.extract_if(.., |number| asked(number)).collect();
+        let mut held = Vec::new();
         let when_down = ledger.when_down(self.clock.monotonic());
         let is_shared = ledger.told.is_some();
         let answer = answer.and_then(|permissions| {
@@ -253,7 +242,13 @@ impl Core {
         match (answer, when_down) {
             (Ok(permissions), _) => {
                 for (ticket, permission) in tickets.iter().zip(permissions) {
+                    let is_unheard = unheard.contains(&ticket.number);
                     let reason = match permission {
+                        // Known to be ours alone.
+                        Permission::Granted if is_unheard && is_late(ticket.run(), now) => {
+                            self.refuse(ticket, HELD);
+                            continue;
+                        }
                         Permission::Granted => {
                             if let Some(ledger) = self.ledger.as_mut().filter(|_| is_shared) {
                                 ledger.making.push(ticket.number);
@@ -267,40 +262,52 @@ impl Core {
                     };
                     if !is_shared {
                         self.refuse(ticket, reason);
+                    } else if is_claimed(ticket.run())
+                        && is_unheard
+                        && permission == Permission::Fenced
+                    {
+                        // It may have been recorded, and then nobody but us starts it: the next lease tells.
+                        held.push(Arc::clone(ticket));
                     } else if is_claimed(ticket.run()) {
-                        self.give_back(ticket, unheard.contains(&ticket.number));
+                        self.give_back(ticket);
                     } else {
                         self.start_unrecorded(std::slice::from_ref(ticket));
                     }
                 }
             }
             (Err(_), WhenDown::Run) => self.start_unrecorded(tickets),
-            (Err(_), WhenDown::Hold) => self.hold(tickets),
+            (Err(_), WhenDown::Hold) => held = self.hold(tickets),
         }
+        self.ask_later(held);
         // What was gathered meanwhile.
         self.record(false);
     }
 
-    /// Keeps starts until the store answers, as long as they may wait; those that no other replica would make are made.
-    fn hold(&mut self, tickets: &[Arc<Ticket>]) {
-        if let Some(ledger) = self.ledger.as_mut().filter(|ledger| ledger.told.is_some()) {
-            ledger.unheard.extend(tickets.iter().map(|ticket| ticket.number));
-        }
+    /// Which starts are kept until the store answers: those that it may have recorded, where replicas share them, however late
+    /// it gets, for only it knows what became of them; else as long as they may wait. Those that no other replica would make
+    /// are made.
+    fn hold(&mut self, tickets: &[Arc<Ticket>]) -> Vec<Arc<Ticket>> {
+        let is_shared = self.ledger.as_ref().is_some_and(|ledger| ledger.told.is_some());
         let mut held = Vec::new();
         for ticket in tickets {
-            let Fire { job, due, .. } = &ticket.run().fire;
-            let grace = SignedDuration::try_from(job.policy().grace).unwrap_or(SignedDuration::MAX);
-            let until = due.at.max(ticket.run().id.at()).saturating_add(grace);
             if !is_claimed(ticket.run()) {
                 self.start_unrecorded(std::slice::from_ref(ticket));
-            } else if until.is_ok_and(|until| until < self.clock.now()) {
+            } else if !is_shared && is_late(ticket.run(), self.clock.now()) {
                 self.refuse(ticket, HELD);
             } else {
                 held.push(Arc::clone(ticket));
             }
         }
+        held
+    }
+
+    /// Has starts asked for again in a while.
+    fn ask_later(&mut self, held: Vec<Arc<Ticket>>) {
         if held.is_empty() {
             return;
+        }
+        if let Some(ledger) = self.ledger.as_mut().filter(|ledger| ledger.told.is_some()) {
+            ledger.unheard.extend(held.iter().map(|ticket| ticket.number));
         }
         let reports = self.starts.reports();
         tokio::spawn(async move {
@@ -329,8 +336,8 @@ impl Core {
         }
     }
 
-    /// Does not make a start that another replica may make, and has it claimed anew; the store may have it for started.
-    fn give_back(&mut self, ticket: &Ticket, may_be_recorded: bool) {
+    /// Does not make a start that another replica may make, and has it claimed anew.
+    fn give_back(&mut self, ticket: &Ticket) {
         // It may have been ended meanwhile.
         if !self.starts.withdraw(ticket) {
             return;
@@ -341,9 +348,6 @@ impl Core {
         self.unbound(run.id);
         self.waits.remove(&run.id);
         if let Some(ledger) = &self.ledger {
-            if may_be_recorded {
-                ledger.note_unheard(run);
-            }
             ledger.tell(|| Settlement::Returned(run.fire.clone()), &run.fire);
         }
     }
@@ -420,6 +424,14 @@ impl Core {
 /// Whether a replica claims what it was before it starts it.
 fn is_claimed(run: &Run) -> bool {
     run.attempt == 1 && run.fire.trigger.is_of_schedule()
+}
+
+/// Whether it is later than the job's grace allows.
+fn is_late(run: &Run, now: Timestamp) -> bool {
+    let Fire { job, due, .. } = &run.fire;
+    let grace = SignedDuration::try_from(job.policy().grace).unwrap_or(SignedDuration::MAX);
+    // What was put off before is no later for that.
+    due.at.max(run.id.at()).saturating_add(grace).is_ok_and(|until| until < now)
 }
 
 /// A run that is going, as it is recorded.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::hold::{Held, Told};
-use super::member::{self, Heard, Member};
+use super::member::{self, Heard, Member, Said};
 use super::passed;
 use super::peers::{self, Differences};
 use super::policy::{FIRST_CONTACT, Silence};
@@ -111,7 +111,7 @@ impl std::fmt::Debug for Gate {
 }
 
 /// A sign of life that is under way: when it was sent, and what answers.
-type Asked = (Duration, oneshot::Receiver<Result<Peers, StoreError>>);
+type Asked = (Duration, oneshot::Receiver<Said>);
 
 impl Gate {
     /// A gate that has not asked the store for anything yet.
@@ -157,8 +157,13 @@ impl Gate {
                 answer = async { (&mut asked.as_mut()?.1).await.ok() }, if asked.is_some() => {
                     let sent = asked.take().map_or(Duration::ZERO, |(sent, _)| sent);
                     self.notice_stop();
-                    let down = || Err(StoreError::Down("its thread has ended".to_owned()));
-                    self.hear(sent, answer.unwrap_or_else(down));
+                    match answer {
+                        Some(Said { forgotten, answer }) => {
+                            self.member.remind(&forgotten);
+                            self.hear(sent, answer);
+                        }
+                        None => self.hear(sent, Err(StoreError::Down("its thread has ended".to_owned()))),
+                    }
                 }
                 settlement = self.ports.settled.recv(), if settled_open => match settlement {
                     Some(settlement) => self.settle(settlement),

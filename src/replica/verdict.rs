@@ -88,15 +88,16 @@ impl Gate {
             Verdict::Taken => {
                 let Some(waits) = self.waiting.remove(&place) else { return };
                 let (mark, key) = place;
-                let asserted = self.member.dealt.get(&key).is_some_and(|dealt| *dealt >= mark);
-                if waits.aim == Aim::Start && asserted {
-                    if waits.was_granted {
-                        // It may be that only our own word keeps it from us.
-                        let (fire, reason) = (waits.fire, FORGOTTEN.into());
-                        round.passed.push(Passed { fire, reason, is_skipped: false });
-                    } else {
-                        self.suppressed += 1;
-                    }
+                if waits.aim != Aim::Start {
+                    return;
+                }
+                if !waits.was_granted {
+                    let dealt = self.member.dealt.get(&key);
+                    self.suppressed += usize::from(dealt.is_some_and(|dealt| *dealt >= mark));
+                } else if self.member.is_our_word(key, mark) {
+                    // Nobody else keeps it from us.
+                    let (fire, reason) = (waits.fire, FORGOTTEN.into());
+                    round.passed.push(Passed { fire, reason, is_skipped: false });
                 }
             }
             Verdict::Belongs(_) => {

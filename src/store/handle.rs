@@ -324,7 +324,7 @@ impl Handle {
         &self,
         marks: Vec<(JobKey, Mark)>,
         within: Duration,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<(JobKey, Option<Mark>)>, StoreError> {
         self.ask(Kind::Call, within, |store| store.assert_marks(marks)).await
     }
 

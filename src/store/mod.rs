@@ -94,11 +94,12 @@ pub trait Store: Send + Sync {
     /// Says that this replica lives, and hears which others do, and what dead ones left behind.
     fn beat(&self, beat: Beat) -> Reply<'_, Peers>;
 
-    /// Makes sure that nothing up to these marks is claimed; never lowers anything. A store that is not shared has nothing to
-    /// do.
-    fn assert_marks(&self, marks: Vec<(JobKey, Mark)>) -> Reply<'_, ()> {
+    /// Makes sure that nothing up to these marks is claimed; never lowers anything. Answers of which jobs the store knew less
+    /// to be claimed, and up to where it did, exclusive, if it knew of any: nobody had claimed what lies between. A store that
+    /// is not shared has nothing to do.
+    fn assert_marks(&self, marks: Vec<(JobKey, Mark)>) -> Reply<'_, Vec<(JobKey, Option<Mark>)>> {
         drop(marks);
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     /// Asks for a new clock generation after this one: the clock was set back so far that instants come again. A store that

@@ -164,8 +164,12 @@ impl Both {
             }
             Question::Assert(marks) => {
                 let marks: Vec<_> = marks.iter().map(|(job, at)| (key(*job), mark(*at))).collect();
-                self.board.assert_marks(&moment, &marks);
-                self.scripts.assert_marks(marks).await.unwrap();
+                let ours = self.board.assert_marks(&moment, &marks);
+                let theirs = self.scripts.assert_marks(marks).await.unwrap();
+                self.seen.extend(
+                    theirs.iter().map(|(_, known)| format!("forgotten {}", known.is_some())),
+                );
+                assert_eq!(theirs, ours);
             }
             Question::Settle(job, at) => {
                 self.board.settle(key(*job), mark(*at));
@@ -330,6 +334,8 @@ fn scripts_and_rules_give_the_same_answers() {
         "Paused",
         "Taken",
         "Wait",
+        "forgotten false",
+        "forgotten true",
         "lost",
         "orphans",
         "start Fenced",

@@ -21,3 +21,4 @@ mod outcome;
 mod silence;
 mod soak;
 mod take_over;
+mod unheard;

@@ -57,10 +57,10 @@ pub fn take_overs(service: &Service) -> (usize, usize) {
     (taken.count(), told)
 }
 
-/// What is recorded of runs and of instants that were not started.
-fn records(service: &Service) -> Vec<RunRecord> {
+/// What is recorded in a Redis of runs and of instants that were not started.
+pub fn records(url: &str, namespace: &str) -> Vec<RunRecord> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let store: Arc<Store> = Arc::new(Store::new(&service.redis.url(), "soak"));
+    let store: Arc<Store> = Arc::new(Store::new(url, namespace));
     let (mut records, mut cursor) = (Vec::new(), None);
     loop {
         let query = Query {
@@ -106,7 +106,7 @@ impl Outcome {
     /// Judges what was due from when all were there to when the last harm was done.
     pub fn of(service: &Service, first: Timestamp, last: Timestamp) -> Self {
         let starts = starts(service);
-        let listed = listed(records(service));
+        let listed = listed(records(&service.redis.url(), "soak"));
         let (from, to) = (first.as_second() + MARGINS.0, last.as_second() - MARGINS.1);
         let mut jobs: BTreeSet<&String> = starts.keys().map(|(job, _)| job).collect();
         jobs.extend(listed.keys().map(|(job, _)| job));

@@ -169,6 +169,7 @@ fn prepare(faults: &'static str) -> Option<(Soak, u64)> {
 /// Keeps what is left behind, for people to look at.
 fn keep(soak: &Soak) {
     let kept = std::env::temp_dir().join(format!("soak-{}", std::process::id()));
+    soak.service.redis.keep_history(soak.service.folder.path());
     if fs::rename(soak.service.folder.path(), &kept).is_ok() {
         println!("the logs are in {}", kept.display());
     }

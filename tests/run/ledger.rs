@@ -169,30 +169,73 @@ fn where_others_may_have_made_it_a_start_without_an_answer_is_missed() {
     });
 }
 
+/// A start that is shared with other replicas, and of which the store was asked without an answer that anybody heard; it
+/// answers the next question like this.
+async fn unheard(
+    next: Permission,
+    grace: Duration,
+) -> (Arc<Shelf>, Daemon, mpsc::UnboundedReceiver<Settlement>) {
+    let shelf = Shelf::shut();
+    shelf.permit(next);
+    let (ledger, _) = shelf.ledger(SHORT, WhenDown::Hold);
+    let (told, settled) = mpsc::unbounded_channel();
+    let daemon = daemon(ledger.with_claims(told));
+    daemon.fire(under(Policy { grace, ..Policy::default() }, job("true")));
+    until(|| shelf.starts().len() == 1).await;
+    let run = shelf.starts()[0][0].run;
+    until(|| shelf.starts().len() == 2).await;
+    assert_eq!(shelf.starts()[1][0].run, run, "it is the same that is asked for again");
+    shelf.answer(1_000);
+    (shelf, daemon, settled)
+}
+
+/// What is recorded of the ends of runs.
+fn ends(shelf: &Shelf) -> Vec<RecordedOutcome> {
+    let outcome = |write| match write {
+        Write::Run(record) => record.outcome,
+        _ => None,
+    };
+    shelf.writes().into_iter().filter_map(outcome).collect()
+}
+
 #[test]
-fn a_start_that_may_have_been_recorded_and_is_given_back_does_not_stay_going() {
+fn a_start_that_was_not_answered_before_the_lease_ended_is_made_under_the_next() {
     alone(async {
-        let shelf = Shelf::shut();
-        shelf.permit(Permission::Fenced);
-        let (ledger, _) = shelf.ledger(SHORT, WhenDown::Hold);
-        let (told, mut settled) = mpsc::unbounded_channel();
-        let daemon = daemon(ledger.with_claims(told));
-        daemon.fire(job("true"));
-        until(|| shelf.starts().len() == 1).await;
-        let run = shelf.starts()[0][0].run;
-        // Asked again, for nobody heard an answer.
-        until(|| shelf.starts().len() == 2).await;
-        shelf.answer(1_000);
+        let (shelf, mut daemon, mut settled) = unheard(Permission::Fenced, LONG).await;
+        // Recorded or not: nobody else starts it as long as it is ours.
+        until(|| shelf.starts().len() > 3).await;
+        assert!(settled.try_recv().is_err(), "it is not given back");
+        shelf.permit(Permission::Granted);
+        assert!(daemon.end().await.outcome.is_success());
+        assert!(matches!(settled.recv().await, Some(Settlement::Started(_))));
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn a_start_that_was_not_answered_and_is_anothers_is_left_to_what_that_one_says_of_it() {
+    alone(async {
+        let (shelf, mut daemon, mut settled) = unheard(Permission::Taken, LONG).await;
         assert!(matches!(settled.recv().await, Some(Settlement::Returned(_))));
-        let ends = || {
-            shelf.writes().into_iter().filter_map(|write| match write {
-                Write::Run(record) => record.outcome.map(|outcome| (record.run, outcome)),
-                _ => None,
-            })
-        };
-        until(|| ends().next().is_some()).await;
-        let ends: Vec<_> = ends().collect();
-        assert_eq!(ends, [(run, RecordedOutcome::CouldNotStart)]);
+        assert!(daemon.handle.state().await.starting.is_empty());
+        // Whatever is written is written in its order.
+        shelf.permit(Permission::Granted);
+        daemon.fire(job("true"));
+        assert!(daemon.end().await.outcome.is_success());
+        assert_eq!(ends(&shelf), []);
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn a_start_that_was_not_answered_in_time_is_missed_when_it_is_known_to_be_ours() {
+    alone(async {
+        let (shelf, mut daemon, mut settled) = unheard(Permission::Fenced, SHORT).await;
+        until(|| shelf.starts().len() > 3).await;
+        assert!(daemon.events.try_recv().is_err(), "another may have started it");
+        shelf.permit(Permission::Granted);
+        assert_eq!(missed(&mut daemon).await, "held while the store was away");
+        assert!(matches!(settled.recv().await, Some(Settlement::Passed(_))));
         daemon.finish().await;
     });
 }

@@ -9,6 +9,7 @@ mod fixture;
 mod python;
 mod reading;
 #[path = "../support/redis.rs"]
+#[expect(dead_code, reason = "not all of it is of use here")]
 mod redis;
 mod service;
 mod takeover;

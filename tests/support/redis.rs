@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -254,6 +254,15 @@ impl Redis {
         }
         send(stream.get_mut(), words)?;
         read_reply(&mut stream)
+    }
+
+    /// Copies what a [durable](Setup::durable) server has written down, each change in its order, into a folder, for people to
+    /// look at.
+    pub fn keep_history(&self, folder: &Path) {
+        let files = std::fs::read_dir(self.folder.path().join("appendonlydir"));
+        for file in files.into_iter().flatten().flatten() {
+            let _ = std::fs::copy(file.path(), folder.join(file.file_name()));
+        }
     }
 
     /// Starts the process; says no where it ends instead of answering.

@@ -257,13 +257,25 @@ impl Board {
         }
     }
 
-    /// Makes sure that nothing up to these marks is claimed.
-    pub fn assert_marks(&mut self, moment: &Moment, marks: &[(JobKey, Mark)]) {
+    /// Makes sure that nothing up to these marks is claimed; answers of which jobs less was known to be claimed, and up to
+    /// where it was, if at all.
+    pub fn assert_marks(
+        &mut self,
+        moment: &Moment,
+        marks: &[(JobKey, Mark)],
+    ) -> Vec<(JobKey, Option<Mark>)> {
         self.notice(moment);
+        let mut forgotten: Vec<(JobKey, Option<Mark>)> = Vec::new();
         for &(key, mark) in marks {
+            let known = self.claims.get(&key).copied();
+            let is_new = forgotten.iter().all(|(of, _)| *of != key);
+            if known.is_none_or(|known| known < mark) && is_new {
+                forgotten.push((key, known));
+            }
             raise(&mut self.claims, key, mark);
             raise(&mut self.watermarks, key, mark);
         }
+        forgotten
     }
 
     /// Pauses a job, or resumes it.

@@ -23,7 +23,7 @@
 //!    * `Full`, `Paused`: record it as skipped; `Late`: record it as missed; then, in the same batch, `Write::Mark`, which
 //!      gives the claim up. Nobody else lists it.
 //!    * `Taken`: somebody started it, or dealt with it. Forget it. Where it had been granted to us before, under a lease that
-//!      ended, and the store has lost its data since (step 1), list it as lost.
+//!      ended, and the store has lost its data since (what was asserted in step 1 was news to it), list it as missed.
 //!    * `Belongs`: another live replica has claimed it and not yet started it, or has a run of the job going and decides.
 //!      *Remember it*, and claim it again after each beat, and, oldest first, before a later fire of the same job. Past its
 //!      grace claim it once more with `instances` none: `Granted` is recorded as missed; else forget it, for its owner lists
@@ -31,7 +31,9 @@
 //!    * `Wait`: our lease is too young: others may not have asserted their marks yet. Claim again after that span. It is no
 //!      longer than `EXPIRY`.
 //! 4. **Start**: just before the processes of a burst are started, [`Store::start`](super::Store::start), awaited. Only
-//!    `Granted` is started. `Taken`: another replica has it since our lease ended: forget it.
+//!    `Granted` is started. `Taken`: another replica has it since our lease ended: forget it. Whose answer was lost may have
+//!    been recorded: ask for the very same again, also under the next lease, until an answer is heard; `Granted` means that it
+//!    is ours, whenever it was recorded.
 //! 5. **End**: `Write::Run` with the end. No lease is asked: a run that was started ends, whoever holds what.
 //! 6. **Orphans**: `Peers::orphans` are fires that a dead replica claimed and did not start. Claim them with their job's grace
 //!    (a job that we do not know: grace zero): `Granted` is started, `Late` recorded as missed. `Peers::lost` are runs that a

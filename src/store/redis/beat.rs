@@ -143,13 +143,18 @@ impl Redis {
         })
     }
 
-    pub(super) async fn assert_all(&self, marks: Vec<(JobKey, Mark)>) -> Result<(), StoreError> {
+    pub(super) async fn assert_all(
+        &self,
+        marks: Vec<(JobKey, Mark)>,
+    ) -> Result<Vec<(JobKey, Option<Mark>)>, StoreError> {
         let each = |call: &mut Pipeline, (key, mark): &(JobKey, Mark)| {
             call.arg(job_word(*key)).arg(mark.to_string());
         };
-        let _: Vec<i64> =
+        let answers: Vec<Vec<(String, String)>> =
             self.call_each(&script::ASSERT, marks.chunks(MARKS), |_| {}, each).await?;
-        Ok(())
+        let forgotten =
+            |(job, known): &(String, String)| Some((job.parse().ok()?, known.parse().ok()));
+        Ok(answers.iter().flatten().filter_map(forgotten).collect())
     }
 
     pub(super) async fn step_back_from(

@@ -1,0 +1,92 @@
+//! Starts that the store has recorded, and whose answer nobody heard.
+
+use std::time::{Duration, Instant};
+
+use cronkeep::store::record::RecordedOutcome;
+use nix::sys::signal::Signal;
+
+use crate::cluster::{Cluster, EACH_SECOND, assert_once, assert_whole, expect_alive, missing};
+use crate::harness::{PATIENCE, Running};
+use crate::outcome::records;
+use crate::redis::{Redis, Reply};
+
+/// What is granted is handed on after this: Redis is stopped in it.
+const LINGER: &str = "replica-linger-600";
+/// When the start was asked for since, and the answer not waited for any longer; it is asked for again half a second later.
+const GIVEN_UP: Duration = Duration::from_millis(1_300);
+
+fn wait(span: Duration) {
+    let until = Instant::now() + span;
+    while Instant::now() < until {
+        std::thread::park_timeout(until - Instant::now());
+    }
+}
+
+/// The lines of what is claimed and what is going, with this letter.
+fn fires(redis: &Redis, letter: &str) -> Vec<String> {
+    let Reply::List(fields) = redis.command(["HVALS", "{cronkeep:test}:fires"]) else {
+        return Vec::new();
+    };
+    let text = |field| match field {
+        Reply::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        _ => String::new(),
+    };
+    let lines = fields.into_iter().map(text).collect::<String>();
+    lines.lines().filter(|line| line.starts_with(letter)).map(str::to_owned).collect()
+}
+
+fn wait_for_one(redis: &Redis, letter: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while fires(redis, letter).is_empty() {
+        assert!(Instant::now() < deadline, "nothing of {letter:?} is there");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// Has Redis record a start of `owner`, which is stopped before it hears of it.
+fn lose_answer(cluster: &Cluster, owner: &Running) {
+    wait_for_one(&cluster.redis, "c ");
+    cluster.redis.pause();
+    wait(GIVEN_UP);
+    owner.signal(Signal::SIGSTOP);
+    cluster.redis.resume();
+    wait_for_one(&cluster.redis, "s ");
+}
+
+#[test]
+fn a_start_that_redis_recorded_and_did_not_answer_is_made_once_it_is_back() {
+    let Some(redis) = Redis::setup().durable().start() else { return };
+    let mut cluster =
+        Cluster::new(redis, EACH_SECOND).fault(LINGER).args(&["--when-store-down", "hold"]);
+    let replica = cluster.replica("a").start();
+    cluster.wait_for_more(2);
+    lose_answer(&cluster, &replica);
+    // It forgets who lives, and no lease of before is worth anything.
+    cluster.redis.restart();
+    replica.signal(Signal::SIGCONT);
+    let ran = cluster.wait_for_more(14);
+    assert_once(&ran);
+    assert_whole(&ran);
+}
+
+#[test]
+fn a_start_that_redis_recorded_and_did_not_answer_stays_lost_once_another_has_told_it() {
+    let Some(redis) = Redis::setup().durable().start() else { return };
+    let cluster = Cluster::new(redis, EACH_SECOND).fault(LINGER);
+    let owner = cluster.replica("a").start();
+    cluster.wait_for_more(2);
+    let mut other = cluster.replica("b").start();
+    expect_alive(&other, 2);
+    // The other one claims nothing yet.
+    lose_answer(&cluster, &owner);
+    other.expect("run.lost");
+    owner.signal(Signal::SIGCONT);
+    let ran = cluster.wait_for_more(8);
+    assert_once(&ran);
+    let records = records(&cluster.redis.url(), "test");
+    for at in missing(&ran) {
+        let told: Vec<_> =
+            records.iter().filter(|record| record.due.at == at).map(|it| it.outcome).collect();
+        assert_eq!(told, [Some(RecordedOutcome::Lost)], "{at}");
+    }
+}
