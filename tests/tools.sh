@@ -6,7 +6,7 @@ set -euo pipefail
 packages() {
   case "$1" in
     test) printf '%s\n' 'mount mount' 'strace strace' 'man man-db' 'setpriv util-linux' 'script bsdutils' 'perl perl-base' 'sed sed' 'faketime faketime' 'openssl openssl' 'unshare util-linux' \
-      'nsenter util-linux' 'busybox busybox-static' 'dockerd docker.io' 'tar tar' 'redis-server redis-server' 'redis-cli redis-tools' 'rabbitmq-server rabbitmq-server' 'python3 python3' ;;
+      'nsenter util-linux' 'busybox busybox-static' 'dockerd docker.io' 'docker-compose docker-compose' 'tar tar' 'redis-server redis-server' 'redis-cli redis-tools' 'rabbitmq-server rabbitmq-server' 'python3 python3' ;;
     rows) printf '%s\n' 'unshare util-linux' 'cron cron' 'crontab cron' 'busybox busybox-static' ;;
     bench) printf '%s\n' 'rabbitmq-server rabbitmq-server' 'redis-server redis-server' 'redis-cli redis-tools' 'cron cron' 'busybox busybox-static' 'gcc gcc' 'unshare util-linux' 'python3 python3' ;;
     *) echo "tests/tools.sh: no such check: $1" >&2; exit 2 ;;

@@ -65,12 +65,17 @@ fn replicas_hold_while_redis_is_away_and_start_what_is_in_time_when_it_returns()
             events.iter().filter(says).count()
         };
         assert_eq!(told("the schedule goes on"), 0, "{events:#?}");
-        // The connection that had rested is not found dead later on.
-        for name in ["store.down", "scheduler.paused", "scheduler.resumed"] {
-            let count = events.iter().filter(|event| event["event"] == name).count();
-            assert_eq!(count, 1, "{name}: {events:#?}");
+        let all = |name| events.iter().filter(move |event| event["event"] == name);
+        // The connection that had rested is not found dead later on; a machine that is too busy to answer is another matter.
+        let is_slow =
+            |event: &&Value| event["reason"].as_str().is_some_and(|it| it.contains("answer"));
+        for name in ["store.down", "scheduler.paused"] {
+            let broken = all(name).filter(|event| !is_slow(event)).count();
+            assert_eq!(broken, 1, "{name}: {events:#?}");
         }
-        let paused = events.iter().find(|event| event["event"] == "scheduler.paused").unwrap();
+        let (paused, resumed) = (all("scheduler.paused"), all("scheduler.resumed").count());
+        assert!((1..=paused.clone().count()).contains(&resumed), "{events:#?}");
+        let paused = paused.clone().next().unwrap();
         assert!(paused["reason"].as_str().unwrap().contains("other replicas may live"), "{paused}");
     }
 }
