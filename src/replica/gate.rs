@@ -445,3 +445,6 @@ impl Gate {
         self.ports.bus.publish(Event::Notice { file: None, text, warning: false });
     }
 }
+
+#[cfg(test)]
+mod tests;
