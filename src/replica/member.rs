@@ -91,6 +91,11 @@ impl Member {
         was_stopped
     }
 
+    /// Whether our lease has surely not ended: the store counts it from when it heard us, which was later than we sent it.
+    pub(super) fn surely_holds(&self, now: Duration) -> bool {
+        self.lease.fencing != 0 && self.contact.is_some_and(|(sent, _)| now < sent + EXPIRY)
+    }
+
     /// Whether claims can be made.
     pub(super) fn may_claim(&self) -> bool {
         self.lease.fencing != 0 && self.silent.is_none() && self.stopped.is_none()

@@ -150,7 +150,16 @@ impl Gate {
     }
 
     /// Has what was claimed for that listed as skipped or missed, and tells how much came again.
-    fn list(&mut self, passed: Vec<Passed>) {
+    pub(super) fn list(&mut self, passed: Vec<Passed>) {
+        if !passed.is_empty() && !self.member.surely_holds(self.now()) {
+            // We were stopped since: another may have taken it over, and started it.
+            let now = self.ports.clock.now();
+            for Passed { fire, reason, is_skipped } in passed {
+                let aim = if is_skipped { Aim::Skip(reason) } else { Aim::Miss(reason) };
+                self.waiting.add(Waits { aim, ..Waits::new(fire, now) });
+            }
+            return;
+        }
         let marks: Vec<_> =
             passed.iter().map(|Passed { fire, .. }| (fire.job.key, mark(fire))).collect();
         for event in passed::events(passed) {

@@ -1,14 +1,25 @@
 use jiff::Timestamp;
 
+use super::super::passed::Passed;
 use super::*;
 use crate::clock::ManualClock;
 use crate::schedule::Due;
 use crate::store::redis::Redis;
 use crate::store::{Lease, Store, WhenDown};
 
-/// A gate whose store nobody reaches, and where what it hands on goes.
-fn gate() -> (Gate, mpsc::UnboundedReceiver<Fire>) {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+/// A gate whose store nobody reaches, what it reads the time from, and where what it hands on and tells goes.
+struct Scene {
+    gate: Gate,
+    clock: ManualClock,
+    handed_on: mpsc::UnboundedReceiver<Fire>,
+    told: mpsc::UnboundedReceiver<Arc<Event>>,
+}
+
+fn scene() -> Scene {
+    let manual = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let clock: Arc<dyn Clock> = Arc::new(manual.clone());
+    let mut bus = Bus::builder();
+    let told = bus.subscribe();
     let open = || Arc::new(Redis::new("redis://127.0.0.1:1", "test")) as Arc<dyn Store>;
     let store = Handle::start(open, Arc::clone(&clock), Arc::new(|_| {})).unwrap();
     let (granted, handed_on) = mpsc::unbounded_channel();
@@ -21,7 +32,7 @@ fn gate() -> (Gate, mpsc::UnboundedReceiver<Fire>) {
     let ports = Ports {
         clock,
         store,
-        bus: Bus::builder().build(),
+        bus: bus.build(),
         tables: watch::channel(Arc::default()).1,
         fires: mpsc::unbounded_channel().1,
         passed: mpsc::unbounded_channel().1,
@@ -40,16 +51,21 @@ fn gate() -> (Gate, mpsc::UnboundedReceiver<Fire>) {
         silence: Silence::Auto,
         linger: Duration::ZERO,
     };
-    (Gate::new(ports, settings), handed_on)
+    Scene { gate: Gate::new(ports, settings), clock: manual, handed_on, told }
+}
+
+fn fire(second: i64) -> Fire {
+    let key = "crondServiceTask-0123456789abcdef".parse().unwrap();
+    let job = Arc::new(Job::remembered(key, "job", &Zone::utc()));
+    let at = Timestamp::from_second(second).unwrap();
+    passed::orphan(&job, Due { at, civil: Zone::utc().civil(at) }, 0)
 }
 
 #[test]
 fn what_was_taken_over_and_is_about_to_be_started_is_not_claimed_for_the_scheduler_too() {
-    let (mut gate, mut handed_on) = gate();
-    let key = "crondServiceTask-0123456789abcdef".parse().unwrap();
-    let job = Arc::new(Job::remembered(key, "job", &Zone::utc()));
-    let at = Timestamp::from_second(60).unwrap();
-    let fire = passed::orphan(&job, Due { at, civil: Zone::utc().civil(at) }, 0);
+    let Scene { mut gate, mut handed_on, .. } = scene();
+    let fire = fire(60);
+    let at = fire.due.at;
     gate.hand_on(fire.clone());
     assert_eq!(handed_on.try_recv().unwrap().due.at, at);
     // Its own clock is behind the one of the replica that had claimed it.
@@ -58,4 +74,25 @@ fn what_was_taken_over_and_is_about_to_be_started_is_not_claimed_for_the_schedul
     // If it is given back it is claimed again.
     gate.settle(Settlement::Returned(fire));
     assert!(!gate.waiting.is_empty() && gate.out.is_empty());
+}
+
+#[test]
+fn what_was_claimed_to_be_listed_is_claimed_again_after_a_stop_that_the_lease_may_not_have_outlived()
+ {
+    let Scene { mut gate, clock, mut told, .. } = scene();
+    let lease = Lease { replica: "here".into(), fencing: 7 };
+    let late = |fire| Passed { fire, reason: "late".into(), is_skipped: false };
+    gate.member.heard(clock.monotonic(), &Peers { lease: lease.clone(), ..Peers::default() });
+    clock.advance(EXPIRY);
+    gate.list(vec![late(fire(60))]);
+    assert!(told.try_recv().is_err(), "another may have started it");
+    assert!(gate.waiting.has_ready());
+    gate.member.heard(clock.monotonic(), &Peers { lease, ..Peers::default() });
+    clock.advance(EXPIRY - Duration::from_millis(1));
+    gate.list(vec![late(fire(120))]);
+    let event = told.try_recv().unwrap();
+    assert!(
+        matches!(&*event, Event::RunMissed { first, .. } if first.at.as_second() == 120),
+        "{event:?}"
+    );
 }
