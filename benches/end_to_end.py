@@ -420,6 +420,8 @@ def main():
         return
     lone_minute.starts = args.starts
     store.recovery.skip_python = args.skip_python
+    if not args.quick:
+        store.require(args.only or PHASES, args.skip_python)
     results = {}
     if args.only and report.JSON.exists():
         results = json.loads(report.JSON.read_text())

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -136,6 +137,15 @@ def told_missing(skip):
     return reason
 
 
+def require(phases, skip):
+    """Ends the program if one of the phases lacks what it needs: half a measurement is none."""
+    reason = missing_service(skip)
+    if reason and not skip and {"recovery", "redis_memory"} & set(phases):
+        sys.exit(f"the Python service cannot be measured: {reason}; --skip-python measures without it")
+    if "history" in phases and not LARGE.exists():
+        sys.exit(f"{LARGE} is not there: `cargo bench --bench store` makes it")
+
+
 def entries(count):
     """Rows of the service's, one a line of a crontab, all different; none is due for months."""
     month = (time.gmtime().tm_mon + 5) % 12 + 1
@@ -186,8 +196,8 @@ recovery.skip_python = False
 
 def history(quick, _folder):
     """`cronkeep history` on the store that benches/store.rs left: a page of the newest, and of those that failed."""
-    if not LARGE.exists():
-        print(f"the history is not measured: {LARGE} is not there, `cargo bench --bench store` makes it", flush=True)
+    if quick and not LARGE.exists():
+        print(f"the history is not measured: {LARGE} is not there", flush=True)
         return []
     rows = []
     for name, words in (("newest", ()), ("failed", ("--outcome", "failed"))):

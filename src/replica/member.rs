@@ -198,7 +198,8 @@ impl Member {
 /// What comes of a sign of life.
 #[derive(Debug)]
 pub(super) struct Said {
-    /// Of which jobs the store knew less than was asserted, and up to where it knew.
+    /// Of which jobs the store knew less than was asserted, and up to where it knew. Where the answer is missing that may be
+    /// any of them.
     pub(super) forgotten: Vec<(JobKey, Option<Mark>)>,
     /// The answer.
     pub(super) answer: Result<Peers, StoreError>,
@@ -208,9 +209,14 @@ pub(super) struct Said {
 pub(super) async fn say(store: Handle, beat: Beat, marks: Vec<(JobKey, Mark)>) -> Said {
     let mut forgotten = Vec::new();
     if !marks.is_empty() {
+        let keys: Vec<JobKey> = marks.iter().map(|(key, _)| *key).collect();
         match store.assert_marks(marks, 2 * BEAT_WITHIN).await {
             Ok(found) => forgotten = found,
-            Err(error) => return Said { forgotten, answer: Err(error) },
+            Err(error) => {
+                // It may have been carried out, and is no news the next time.
+                forgotten.extend(keys.into_iter().map(|key| (key, None)));
+                return Said { forgotten, answer: Err(error) };
+            }
         }
     }
     Said { forgotten, answer: store.beat(beat, BEAT_WITHIN).await }

@@ -9,11 +9,13 @@ use cronkeep::store::redis::Redis as Store;
 use cronkeep::store::{Query, RunRecord, Store as _};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::harm::{Fire, MANY, Service};
+use crate::harm::{Fire, Service};
 use crate::soak::MARGINS;
 
 /// What became of a soak.
 pub struct Outcome {
+    /// Of how many jobs anything was heard.
+    pub jobs: usize,
     pub due: usize,
     pub started: usize,
     pub twice: usize,
@@ -110,13 +112,11 @@ impl Outcome {
         let (from, to) = (first.as_second() + MARGINS.0, last.as_second() - MARGINS.1);
         let mut jobs: BTreeSet<&String> = starts.keys().map(|(job, _)| job).collect();
         jobs.extend(listed.keys().map(|(job, _)| job));
-        // A job that nobody has ever heard of would be lost unseen.
-        assert_eq!(jobs.len(), MANY + 1, "jobs were heard of");
         let each_second = jobs
             .iter()
             .max_by_key(|job| starts.keys().filter(|(of, _)| of == **job).count())
             .map(|job| (*job).clone())
-            .unwrap();
+            .unwrap_or_default();
         let is_due =
             |job: &str, at: i64| (from..=to).contains(&at) && (at % 60 == 0 || *job == each_second);
         let due: Vec<Fire> = jobs
@@ -136,6 +136,7 @@ impl Outcome {
         };
         let (take_overs, told) = take_overs(service);
         Outcome {
+            jobs: jobs.len(),
             due: due.len(),
             started: due.iter().filter(|fire| starts.contains_key(*fire)).count(),
             twice: doubles(service),

@@ -206,6 +206,8 @@ fn whatever_goes_wrong_nothing_is_started_twice_or_lost_unseen() {
         keep(&soak);
     }
     assert!(outcome.started > 0);
+    // A job that nobody has ever heard of would be lost unseen.
+    assert_eq!(outcome.jobs, MANY + 1, "jobs were heard of");
     assert!(outcome.due > MANY, "{} instants are judged, and no full minute", outcome.due);
     assert_eq!(outcome.twice, 0, "started twice");
     assert_eq!(outcome.unlisted, [], "neither started nor listed");
@@ -220,10 +222,13 @@ fn whatever_goes_wrong_nothing_is_started_twice_or_lost_unseen() {
 #[test]
 fn without_the_second_comparison_the_soak_finds_doubles() {
     let span = Duration::from_secs(number("CRONKEEP_TEST_SOAK_SECONDS", 60).min(180));
-    let Some((mut soak, _)) = prepare("replica-linger-900,careless-starts-1") else { return };
+    let Some((mut soak, seed)) = prepare("replica-linger-900,careless-starts-1") else { return };
     soak.run(span, true, |service| doubles(service) > 0);
     let (twice, counts) = (doubles(&soak.service), soak.service.counts);
-    println!("{}", json!({ "twice": twice, "kills": counts.kills, "stops": counts.stops }));
+    println!(
+        "{}",
+        json!({ "seed": seed, "twice": twice, "kills": counts.kills, "stops": counts.stops })
+    );
     if twice == 0 {
         keep(&soak);
     }

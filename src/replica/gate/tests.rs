@@ -88,7 +88,7 @@ fn what_was_claimed_to_be_listed_is_claimed_again_after_a_stop_that_the_lease_ma
     assert!(told.try_recv().is_err(), "another may have started it");
     assert!(gate.waiting.has_ready());
     gate.member.heard(clock.monotonic(), &Peers { lease, ..Peers::default() });
-    clock.advance(EXPIRY - Duration::from_millis(1));
+    clock.advance(EXPIRY / 2);
     gate.list(vec![late(fire(120))]);
     let event = told.try_recv().unwrap();
     assert!(
