@@ -81,12 +81,23 @@ fn a_start_that_redis_recorded_and_did_not_answer_stays_lost_once_another_has_to
     lose_answer(&cluster, &owner);
     other.expect("run.lost");
     owner.signal(Signal::SIGCONT);
-    let ran = cluster.wait_for_more(8);
-    assert_once(&ran);
-    let records = records(&cluster.redis.url(), "test");
-    for at in missing(&ran) {
-        let told: Vec<_> =
-            records.iter().filter(|record| record.due.at == at).map(|it| it.outcome).collect();
-        assert_eq!(told, [Some(RecordedOutcome::Lost)], "{at}");
+    let last = cluster.wait_for_more(8).iter().map(|ran| ran.at).max();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut ran = cluster.ran();
+        assert_once(&ran);
+        ran.retain(|ran| Some(ran.at) <= last);
+        let records = records(&cluster.redis.url(), "test");
+        let outcomes = |at| {
+            let of_it = records.iter().filter(move |record| record.due.at == at);
+            of_it.map(|record| record.outcome).collect::<Vec<_>>()
+        };
+        let told: Vec<_> = missing(&ran).into_iter().map(outcomes).collect();
+        if told.iter().all(|outcomes| *outcomes == [Some(RecordedOutcome::Lost)]) {
+            return;
+        }
+        // What is started in this moment is neither yet.
+        assert!(Instant::now() < deadline, "neither started nor lost: {told:?}");
+        wait(Duration::from_millis(100));
     }
 }
