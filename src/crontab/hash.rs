@@ -56,6 +56,16 @@ impl Hasher for Fold {
     }
 
     #[inline]
+    fn write_usize(&mut self, number: usize) {
+        self.mix(number as u64);
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        self.mix(number);
+    }
+
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }

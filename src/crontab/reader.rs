@@ -42,7 +42,7 @@ pub(super) struct Reader<'a> {
     zone: Option<Zone>,
     fields: Option<FieldCount>,
     random_delay: u16,
-    pending: Pending,
+    pending: Option<Box<Pending>>,
     /// Text of the last plain comment above, with only comments since.
     comment: Option<Range<usize>>,
     owner: Text,
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
             zone: None,
             fields: None,
             random_delay: 0,
-            pending: Pending::default(),
+            pending: None,
             comment: None,
             owner: Text::from(source.dialect.user.as_ref()),
             users: HashMap::with_hasher(seed),
@@ -194,12 +194,13 @@ impl<'a> Reader<'a> {
     /// Drops what comments above said: their line is taken.
     fn forget(&mut self) {
         self.comment = None;
-        self.pending = Pending::default();
+        self.pending = None;
     }
 
     /// Reports the directives that no entry follows.
     fn orphan(&mut self) {
-        for index in std::mem::take(&mut self.pending).lines {
+        let Some(pending) = self.pending.take() else { return };
+        for index in pending.lines {
             let line = &self.lines[index];
             let text = &self.bytes[line.span.clone()];
             let span = grammar::remainder(text, 0);
@@ -215,14 +216,15 @@ impl<'a> Reader<'a> {
         for mistake in said.mistakes {
             self.fault(number, text, mistake);
         }
-        let above = std::mem::take(&mut self.pending.options);
-        self.pending.options = said.options.or(&above);
+        let pending = self.pending.get_or_insert_default();
+        let above = std::mem::take(&mut pending.options);
+        pending.options = said.options.or(&above);
         if let Some(name) = said.name {
-            self.pending.name = Some(Place { number, line: span, span: name });
+            pending.name = Some(Place { number, line: span, span: name });
         }
-        self.pending.blocks |= said.blocks;
+        pending.blocks |= said.blocks;
         if !said.is_empty {
-            self.pending.lines.push(self.lines.len());
+            pending.lines.push(self.lines.len());
         }
     }
 
@@ -230,7 +232,7 @@ impl<'a> Reader<'a> {
         let bytes = self.bytes;
         let text = &bytes[span.clone()];
         let fields = self.fields.unwrap_or(self.dialect.fields);
-        let draft = match entry::read(text, self.dialect, fields, &mut self.known) {
+        let mut draft = match entry::read(text, self.dialect, fields, &mut self.known) {
             Ok(draft) => draft,
             Err(mistakes) => {
                 for mistake in mistakes {
@@ -245,50 +247,62 @@ impl<'a> Reader<'a> {
             let message = format!("the file has more than {MOST_ENTRIES} entries");
             self.fault(number, text, Mistake::new(Code::E017, 0..text.len(), message));
         }
-        let mut doubts = remarks(text, &draft, self.dialect);
-        doubts.extend(draft.doubts.iter().cloned());
-        for doubt in doubts {
+        for doubt in remarks(text, &draft, self.dialect) {
+            self.fault(number, text, doubt);
+        }
+        for doubt in std::mem::take(&mut draft.doubts) {
             self.fault(number, text, doubt);
         }
         let index = self.lines.len();
-        self.seconds |= draft.seconds;
-        if draft.judged && self.judged.is_none() {
-            self.judged = Some((index, draft.schedule.clone()));
+        self.seconds |= draft.timing.seconds;
+        if draft.timing.judged && self.judged.is_none() {
+            self.judged = Some((index, draft.schedule()));
         }
-        if let Some(weekday) = &draft.weekday {
-            self.weekdays.push((index, weekday.clone()));
+        if let Some(weekday) = draft.weekday() {
+            self.weekdays.push((index, weekday));
         }
-        let pending = std::mem::take(&mut self.pending);
-        if pending.blocks {
-            self.comment = None;
-            return LineKind::Error;
+        let pending = self.pending.take();
+        if let Some(pending) = &pending {
+            if pending.blocks {
+                self.comment = None;
+                return LineKind::Error;
+            }
+            if let Some(place) = pending.name.clone() {
+                self.named.push((index, place));
+            }
         }
-        if let Some(place) = pending.name.clone() {
-            self.named.push((index, place));
-        }
-        LineKind::Entry(Box::new(self.finish(number, span, draft, pending)))
+        LineKind::Entry(Box::new(self.finish(number, span, &draft, pending)))
     }
 
     /// Adds to what the line says what the lines above say.
-    fn finish(&mut self, number: u32, span: Range<usize>, draft: Draft, pending: Pending) -> Entry {
+    fn finish(
+        &mut self,
+        number: u32,
+        span: Range<usize>,
+        draft: &Draft,
+        pending: Option<Box<Pending>>,
+    ) -> Entry {
         let bytes = self.bytes;
         let text = &bytes[span.clone()];
-        let user = match draft.user {
+        let user = match &draft.user {
             None => self.owner.clone(),
-            Some(user) => self.user(&text[user]),
+            Some(user) => self.user(&text[user.clone()]),
         };
-        let options = self.options_with(pending);
-        let sum =
-            self.seed.hash_one((&text[draft.command.clone()], draft.schedule_text.as_bytes()));
-        self.sums.push((sum, self.lines.len()));
+        let options = match pending {
+            None => self.options.clone(),
+            Some(pending) => self.options_with(*pending),
+        };
+        let timing = &*draft.timing;
         let command = &text[draft.command.clone()];
+        let sum = self.seed.hash_one((command, timing.text.as_bytes()));
+        self.sums.push((sum, self.lines.len()));
         let shifted = |range: &Range<usize>| span.start + range.start..span.start + range.end;
         Entry {
             line: number,
-            schedule_span: shifted(&draft.schedule),
+            schedule_span: shifted(&draft.schedule()),
             command_span: shifted(&draft.command),
-            schedule_text: draft.schedule_text,
-            when: draft.when,
+            schedule_text: timing.text.clone(),
+            when: timing.when.clone(),
             flags: draft.flags,
             user,
             command: Text::from(command),

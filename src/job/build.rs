@@ -214,7 +214,7 @@ impl<'a> Shared<'a> {
     }
 
     fn timing(&mut self, entry: &Entry, id: JobId) -> Arc<Timing> {
-        let When::Fixed(schedule) = &entry.when else {
+        let When::Fixed(schedule) = &*entry.when else {
             let schedule = entry.when.resolve(id.seed());
             return Arc::new(Timing { schedule, text: moved(&entry.schedule_text) });
         };

@@ -35,7 +35,7 @@ pub(super) fn check(candidates: &mut [Candidate], faults: &mut Vec<(Arc<str>, Fa
 type Names = HashMap<(Vec<u8>, Arc<str>), usize>;
 
 fn after_of<'a>(candidate: &Candidate<'a>) -> Option<&'a After> {
-    match &candidate.entry.when {
+    match &*candidate.entry.when {
         When::Fixed(Schedule::After(after)) => Some(after),
         _ => None,
     }
