@@ -18,9 +18,10 @@ use super::line;
 use super::remark::{near_directive, remarks};
 use super::setting::Environment;
 use super::{
-    Code, Crontab, Dialect, Entry, Fault, FieldCount, Line, LineKind, Mistake, Source, Text,
+    Code, Crontab, Dialect, Entry, Fault, FieldCount, Line, LineKind, Mistake, Source, Text, When,
 };
-use crate::schedule::Zone;
+use crate::schedule::{Schedule, Zone};
+use review::Sums;
 
 /// The most entries that a spool table may have (cronie's `MAX_TAB_ENTRIES`).
 const MOST_ENTRIES: usize = 10_000;
@@ -48,8 +49,7 @@ pub(super) struct Reader<'a> {
     owner: Text,
     users: HashMap<&'a [u8], Text, Seeded>,
     seed: Seeded,
-    /// Sums of what entries say, with their places in `lines`.
-    sums: Vec<(u64, usize)>,
+    sums: Sums,
     /// The first line that ended with a carriage return.
     returns: Option<usize>,
     last_user: Text,
@@ -61,6 +61,7 @@ pub(super) struct Reader<'a> {
     weekdays: Vec<(usize, Range<usize>)>,
     seconds: bool,
     judged: Option<(usize, Range<usize>)>,
+    is_related: bool,
     /// Places in `lines` with a name, and where the name stands.
     named: Vec<(usize, Place)>,
     searches: Searches,
@@ -104,7 +105,7 @@ impl<'a> Reader<'a> {
             owner: Text::from(source.dialect.user.as_ref()),
             users: HashMap::with_hasher(seed),
             seed,
-            sums: Vec::new(),
+            sums: Sums::default(),
             returns: None,
             last_user: Text::from(""),
             known: Known::with_hasher(seed),
@@ -114,6 +115,7 @@ impl<'a> Reader<'a> {
             weekdays: Vec::new(),
             seconds: false,
             judged: None,
+            is_related: false,
             named: Vec::new(),
             searches: Searches::default(),
         }
@@ -121,7 +123,9 @@ impl<'a> Reader<'a> {
 
     pub(super) fn read(mut self) -> Crontab {
         // One more where the last line has no end.
-        self.lines.reserve_exact(memchr_iter(b'\n', self.bytes).count() + 1);
+        let count = memchr_iter(b'\n', self.bytes).count() + 1;
+        self.lines.reserve_exact(count);
+        self.sums = Sums::of_lines(count);
         let mut ended = true;
         for (number, line) in (1..).zip(line::physical(self.bytes)) {
             if line.returns && self.returns.is_none() {
@@ -140,7 +144,8 @@ impl<'a> Reader<'a> {
         let over = self.entries > MOST_ENTRIES || self.settings > MOST_SETTINGS;
         let accepted = !(self.dialect.is_limited() && over
             || self.dialect.strict && self.faults.iter().any(Fault::is_error));
-        Crontab { lines: self.lines, faults: self.faults, accepted }
+        let is_related = self.is_related;
+        Crontab { lines: self.lines, faults: self.faults, accepted, is_related }
     }
 
     fn line(&mut self, number: u32, span: Range<usize>) -> LineKind {
@@ -295,7 +300,9 @@ impl<'a> Reader<'a> {
         let timing = &*draft.timing;
         let command = &text[draft.command.clone()];
         let sum = self.seed.hash_one((command, timing.text.as_bytes()));
-        self.sums.push((sum, self.lines.len()));
+        self.sums.push(sum, self.lines.len());
+        self.is_related |=
+            options.name.is_some() || matches!(&*timing.when, When::Fixed(Schedule::After(_)));
         let shifted = |range: &Range<usize>| span.start + range.start..span.start + range.end;
         Entry {
             line: number,

@@ -13,12 +13,6 @@ use crate::schedule::{After, Schedule};
 /// Of a circle the last line is refused, and those that wait for
 /// it find no job. All is judged per user.
 pub(super) fn check(candidates: &mut [Candidate], faults: &mut Vec<(Arc<str>, Fault)>) {
-    if !candidates
-        .iter()
-        .any(|candidate| candidate.entry.options.name.is_some() || after_of(candidate).is_some())
-    {
-        return;
-    }
     let by_name = drop_taken_names(candidates, faults);
     let predecessors: Vec<Option<usize>> = candidates
         .iter()
