@@ -16,19 +16,24 @@ impl Seeded {
 
     /// The hash of a long run of bytes: four sums beside each other, since each step of one waits for the step before.
     pub(crate) fn hash_long(self, bytes: &[u8]) -> u64 {
-        let mut lanes = [0, 1, 2, 3].map(|lane| Fold(self.0.wrapping_add(lane)));
-        let (blocks, rest) = bytes.as_chunks::<32>();
-        for block in blocks {
-            let (words, _) = block.as_chunks::<8>();
-            for (lane, word) in lanes.iter_mut().zip(words) {
-                lane.mix(u64::from_le_bytes(*word));
-            }
+        let [mut one, mut two, mut three, mut four] =
+            [0, 1, 2, 3].map(|lane| Fold(self.0.wrapping_add(lane)));
+        let (words, end) = bytes.as_chunks::<8>();
+        let (blocks, rest) = words.as_chunks::<4>();
+        for [a, b, c, d] in blocks {
+            one.mix(u64::from_le_bytes(*a));
+            two.mix(u64::from_le_bytes(*b));
+            three.mix(u64::from_le_bytes(*c));
+            four.mix(u64::from_le_bytes(*d));
         }
         let mut sum = self.build_hasher();
-        for Fold(lane) in lanes {
+        for Fold(lane) in [one, two, three, four] {
             sum.mix(lane);
         }
-        sum.write(rest);
+        for word in rest {
+            sum.mix(u64::from_le_bytes(*word));
+        }
+        sum.write(end);
         sum.mix(bytes.len() as u64);
         sum.finish()
     }

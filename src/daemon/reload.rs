@@ -376,6 +376,13 @@ impl Reload {
         for event in events {
             self.bus.publish(event);
         }
+        // Looking at each job takes a while where there are many.
+        let is_asked = |policy: &Arc<Policy>| {
+            policy.ping.is_some() || policy.on_failure.is_some() || self.wanting(policy).is_some()
+        };
+        if !diff.policies.iter().any(is_asked) {
+            return;
+        }
         let new = diff.added.iter().chain(&diff.changed);
         for (file, text) in self.hooks.refusals(new.clone()) {
             self.bus.publish(Event::Notice { file: Some(file), text, warning: true });

@@ -98,6 +98,7 @@ pub(super) fn build(
         }
         jobs.push(job);
     }
+    diff.policies.extend(shared.policies);
     let table = if jobs.len() == candidates.len() {
         JobTable::of_ordered(jobs, by_key, is_related)
     } else {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Ids, Job, JobKey, build};
+use super::{Ids, Job, JobKey, Policy, build};
 use crate::crontab::{Crontab, Fault, Options, Source};
 use crate::schedule::{Schedule, Zone};
 
@@ -30,6 +30,8 @@ pub struct Diff {
     pub removed: Vec<Arc<Job>>,
     /// How many jobs stayed as they were, wherever they stand now.
     pub unchanged: usize,
+    /// Every policy among those of the new and the changed jobs, once.
+    pub policies: Vec<Arc<Policy>>,
 }
 
 /// Which job a text means.
