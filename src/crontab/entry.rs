@@ -150,12 +150,20 @@ pub(super) struct Timing {
     columns: bool,
     /// Whether no year has such a day.
     pub(super) never: bool,
-    /// Read with seconds, because the line looks so: nothing says how many fields there are.
-    pub(super) judged: bool,
-    /// Read with seconds, for whatever reason.
-    pub(super) seconds: bool,
+    pub(super) seconds: Seconds,
     weekday: Option<Range<usize>>,
     days: Option<Range<usize>>,
+}
+
+/// Whether a line is read with seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seconds {
+    /// It has none.
+    None,
+    /// What holds at the line says so.
+    Given,
+    /// Because the line looks so: nothing says how many fields there are.
+    Judged,
 }
 
 /// `@daily`, `@every 90s`.
@@ -183,8 +191,7 @@ fn word(line: &[u8], at: usize) -> Result<Arc<Timing>, Mistake> {
         never: never(&when),
         when: Arc::new(when),
         columns: false,
-        judged: false,
-        seconds: false,
+        seconds: Seconds::None,
         weekday: None,
         days: None,
     }))
@@ -236,7 +243,11 @@ fn columns<'a>(
         [Some(dom), Some(dow)] => Some(within(dom.start..dow.end)),
         _ => None,
     };
-    let seconds = read.iter().any(|field: &Field| field.kind == FieldKind::Second);
+    let seconds = match read.first() {
+        _ if reading.judged => Seconds::Judged,
+        Some(Field { kind: FieldKind::Second, .. }) => Seconds::Given,
+        _ => Seconds::None,
+    };
     let when = When::of(read);
     let timing = Arc::new(Timing {
         length: end - at,
@@ -245,7 +256,6 @@ fn columns<'a>(
         never: never(&when),
         when: Arc::new(when),
         columns: true,
-        judged: reading.judged,
         weekday: reading.weekday.map(within),
         days: both,
     });

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use memchr::memchr_iter;
 
 use super::directive::{self, Options, Searches};
-use super::entry::{self, Draft, Known};
+use super::entry::{self, Draft, Known, Seconds};
 use super::grammar::{self, Shape};
 use super::hash::Seeded;
 use super::line;
@@ -259,8 +259,8 @@ impl<'a> Reader<'a> {
             self.fault(number, text, doubt);
         }
         let index = self.lines.len();
-        self.seconds |= draft.timing.seconds;
-        if draft.timing.judged && self.judged.is_none() {
+        self.seconds |= draft.timing.seconds != Seconds::None;
+        if draft.timing.seconds == Seconds::Judged && self.judged.is_none() {
             self.judged = Some((index, draft.schedule()));
         }
         if let Some(weekday) = draft.weekday() {

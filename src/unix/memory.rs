@@ -73,10 +73,12 @@ impl Room {
     /// blocks. Ask only for what is sure to be made.
     #[must_use]
     pub fn ahead(bytes: usize) -> Self {
-        if !IS_ROOM_MADE.load(Ordering::Relaxed) {
+        let mut block = Vec::<u8>::new();
+        let is_made = IS_ROOM_MADE.load(Ordering::Relaxed);
+        // Where there is less, what is made may do with less, too.
+        if !is_made || block.try_reserve_exact(bytes.min(Room::MOST)).is_err() {
             return Room { from: 0, to: 0 };
         }
-        let block = Vec::<u8>::with_capacity(bytes.min(Room::MOST));
         let from = block.as_ptr().addr().next_multiple_of(PAGE);
         let to = (block.as_ptr().addr() + block.capacity()) & !(PAGE - 1);
         Room { from, to }
@@ -92,18 +94,20 @@ impl Room {
         let mut at = self.from;
         while at < self.to && is_wanted() {
             let length = Room::STEP.min(self.to - at);
-            // SAFETY: pages that there are already keep what is in them, and nothing is done where nothing is mapped.
-            #[expect(
-                unsafe_code,
-                reason = "madvise has no safe wrapper for addresses that are not borrowed"
-            )]
-            let failed =
-                unsafe { libc::madvise(at as *mut c_void, length, libc::MADV_POPULATE_WRITE) != 0 };
-            if failed {
+            if !populate(at, length) {
                 return;
             }
             at += length;
         }
+    }
+}
+
+/// Makes the pages of a range, which may be mapped or not; whether that was possible.
+fn populate(from: usize, length: usize) -> bool {
+    // SAFETY: pages that there are already keep what is in them, and nothing is done where nothing is mapped.
+    #[expect(unsafe_code, reason = "addresses that nobody borrows")]
+    unsafe {
+        libc::madvise(from as *mut c_void, length, libc::MADV_POPULATE_WRITE) == 0
     }
 }
 
