@@ -345,12 +345,14 @@ impl Cli {
 
     /// A command behind the daemon's options or crontabs, where it would be waited for as a file.
     fn misplaced_command(&self) -> Option<String> {
+        // Making every command takes a while, and no command is called like a path.
+        let is_word = |name: &&str| !name.contains(['/', '.']);
+        let words = self.daemon.crontabs.iter().filter_map(|path| path.to_str().filter(is_word));
+        let mut words = words.peekable();
+        words.peek()?;
         let command = Cli::command();
-        let names = |path: &PathBuf| {
-            let name = path.to_str()?;
-            command.find_subcommand(name).map(|found| found.get_name().to_owned())
-        };
-        self.daemon.crontabs.iter().find_map(names)
+        let mut found = words.filter_map(|name| command.find_subcommand(name));
+        found.next().map(|found| found.get_name().to_owned())
     }
 
     /// The mistake of a first word that is no crontab that `exists`, and nearly a command: the daemon would wait for it as

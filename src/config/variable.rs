@@ -24,6 +24,10 @@ pub(super) fn own(variables: impl IntoIterator<Item = (OsString, OsString)>) -> 
 
 /// A warning of those of `names` that no option is set by and that no run is told; none where there are none.
 pub(super) fn warning(names: &[String]) -> Option<String> {
+    if names.is_empty() {
+        return None;
+    }
+    // Takes a while: every option of every command is made for it.
     let known = args::variables();
     let is_known = |name: &str| {
         let rest = name.strip_prefix(PREFIX).unwrap_or_default();

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::schedule::Zone;
+use jiff::civil::DateTime;
+
+use crate::schedule::{Schedule, Zone};
 
 use super::expression::{self, Word};
 use super::field::{self, Field, FieldKind, quote};
@@ -29,8 +31,8 @@ pub struct Entry {
     pub command_span: Range<usize>,
     /// The time fields or `@` word as typed, one blank between the tokens.
     pub schedule_text: Text,
-    /// When it is due.
-    pub when: When,
+    /// When it is due; shared by entries that are spelled alike.
+    pub when: Arc<When>,
     /// What stands before the schedule or the command.
     pub flags: Flags,
     /// Whom it runs as.
@@ -63,28 +65,40 @@ pub struct Flags {
 /// What one line says by itself; spans are in bytes of the line.
 #[derive(Debug)]
 pub(super) struct Draft {
-    pub(super) schedule: Range<usize>,
-    /// The schedule with one blank between its tokens.
-    pub(super) schedule_text: Text,
-    pub(super) when: When,
+    /// Where the time part begins.
+    at: usize,
+    pub(super) timing: Arc<Timing>,
     pub(super) flags: Flags,
     /// The user column, where the format has one.
     pub(super) user: Option<Range<usize>>,
     pub(super) command: Range<usize>,
-    /// Read with seconds, because the line looks so: nothing says how many fields there are.
-    pub(super) judged: bool,
-    /// Read with seconds, for whatever reason.
-    pub(super) seconds: bool,
-    /// A weekday's name where the sixth of six fields would stand.
-    pub(super) weekday: Option<Range<usize>>,
-    /// The two day fields, where both are set.
-    pub(super) days: Option<Range<usize>>,
     /// What may not be meant.
     pub(super) doubts: Vec<Mistake>,
 }
 
+impl Draft {
+    /// The time part.
+    pub(super) fn schedule(&self) -> Range<usize> {
+        self.at..self.at + self.timing.length
+    }
+
+    /// A weekday's name where the sixth of six fields would stand.
+    pub(super) fn weekday(&self) -> Option<Range<usize>> {
+        self.timing.weekday.as_ref().map(|range| self.placed(range))
+    }
+
+    /// The two day fields, where both are set.
+    pub(super) fn days(&self) -> Option<Range<usize>> {
+        self.timing.days.as_ref().map(|range| self.placed(range))
+    }
+
+    fn placed(&self, range: &Range<usize>) -> Range<usize> {
+        self.at + range.start..self.at + range.end
+    }
+}
+
 /// The time fields read so far that left no doubt: few files have as many schedules as entries.
-pub(super) type Known<'a> = HashMap<&'a [u8], Timing, Seeded>;
+pub(super) type Known<'a> = HashMap<&'a [u8], Arc<Timing>, Seeded>;
 
 /// Reads one line as an entry (cronie's `load_entry`); `fields` is what holds at that line.
 ///
@@ -121,40 +135,39 @@ pub(super) fn read<'a>(
     } else {
         columns(line, at, dialect, fields, known)?
     };
-    let schedule = at..at + timing.length;
-    let (user, command) =
-        rest(line, schedule.end, timing.columns, dialect, &mut flags).map_err(|m| vec![m])?;
-    let placed = |range: Range<usize>| at + range.start..at + range.end;
-    Ok(Draft {
-        schedule,
-        schedule_text: timing.text,
-        when: timing.when,
-        flags,
-        user,
-        command,
-        judged: timing.judged,
-        seconds: timing.seconds,
-        weekday: timing.weekday.map(placed),
-        days: timing.days.map(placed),
-        doubts,
-    })
+    let (user, command) = rest(line, at + timing.length, timing.columns, dialect, &mut flags)
+        .map_err(|mistake| vec![mistake])?;
+    Ok(Draft { at, timing, flags, user, command, doubts })
 }
 
 /// The time part of a line; ranges count from its beginning.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Timing {
     length: usize,
-    text: Text,
-    when: When,
+    /// With one blank between its tokens.
+    pub(super) text: Text,
+    pub(super) when: Arc<When>,
     columns: bool,
-    judged: bool,
-    seconds: bool,
+    /// Whether no year has such a day.
+    pub(super) never: bool,
+    pub(super) seconds: Seconds,
     weekday: Option<Range<usize>>,
     days: Option<Range<usize>>,
 }
 
+/// Whether a line is read with seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seconds {
+    /// It has none.
+    None,
+    /// What holds at the line says so.
+    Given,
+    /// Because the line looks so: nothing says how many fields there are.
+    Judged,
+}
+
 /// `@daily`, `@every 90s`.
-fn word(line: &[u8], at: usize) -> Result<Timing, Mistake> {
+fn word(line: &[u8], at: usize) -> Result<Arc<Timing>, Mistake> {
     let first = token(line, at);
     let kind = expression::word(&line[first.clone()]).map_err(|m| m.shifted(first.start))?;
     let (schedule, end) = match kind {
@@ -171,16 +184,17 @@ fn word(line: &[u8], at: usize) -> Result<Timing, Mistake> {
             (schedule, value.end)
         }
     };
-    Ok(Timing {
+    let when = When::Fixed(schedule);
+    Ok(Arc::new(Timing {
         length: end - at,
         text: single_blanks(&line[at..end]),
-        when: When::Fixed(schedule),
+        never: never(&when),
+        when: Arc::new(when),
         columns: false,
-        judged: false,
-        seconds: false,
+        seconds: Seconds::None,
         weekday: None,
         days: None,
-    })
+    }))
 }
 
 /// Five, six or seven fields; with them what may not be meant.
@@ -190,15 +204,15 @@ fn columns<'a>(
     dialect: &Dialect,
     fields: FieldCount,
     known: &mut Known<'a>,
-) -> Result<(Timing, Vec<Mistake>), Vec<Mistake>> {
+) -> Result<(Arc<Timing>, Vec<Mistake>), Vec<Mistake>> {
     let mut tokens = Tokens::of(line, at);
     let reading = Reading::of(line, &mut tokens, dialect, fields);
-    let kinds = expression::layout(reading.count, dialect.compat).unwrap_or_default();
     let end = tokens.ranges[reading.count - 1].end;
     let usual = reading.count == 5 && reading.weekday.is_none();
-    if let Some(timing) = known.get(&line[at..end]).filter(|_| usual) {
+    if usual && let Some(timing) = known.get(&line[at..end]) {
         return Ok((timing.clone(), Vec::new()));
     }
+    let kinds = expression::layout(reading.count, dialect.compat).unwrap_or_default();
     let (mut read, mut doubts, mut mistakes) =
         (Vec::with_capacity(kinds.len()), Vec::new(), Vec::new());
     let mut days: [Option<Range<usize>>; 2] = [None, None];
@@ -229,20 +243,52 @@ fn columns<'a>(
         [Some(dom), Some(dow)] => Some(within(dom.start..dow.end)),
         _ => None,
     };
-    let timing = Timing {
+    let seconds = match read.first() {
+        _ if reading.judged => Seconds::Judged,
+        Some(Field { kind: FieldKind::Second, .. }) => Seconds::Given,
+        _ => Seconds::None,
+    };
+    let when = When::of(read);
+    let timing = Arc::new(Timing {
         length: end - at,
         text: single_blanks(&line[at..end]),
-        seconds: read.iter().any(|field: &Field| field.kind == FieldKind::Second),
-        when: When::of(read),
+        seconds,
+        never: never(&when),
+        when: Arc::new(when),
         columns: true,
-        judged: reading.judged,
         weekday: reading.weekday.map(within),
         days: both,
-    };
+    });
     if usual && doubts.is_empty() {
         known.insert(&line[at..end], timing.clone());
     }
     Ok((timing, doubts))
+}
+
+/// Whether no year has such a day.
+fn never(when: &When) -> bool {
+    let When::Fixed(schedule) = when else { return false };
+    let start = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    let fires = match schedule {
+        Schedule::Calendar(calendar) if calendar.days.special.is_none() => {
+            let days = &calendar.days;
+            // Where either day counts, weekdays come in every month; and each date sees each weekday.
+            !days.is_and()
+                || (1..=12).any(|month| {
+                    let longest = match month {
+                        2 => 29,
+                        4 | 6 | 9 | 11 => 30,
+                        _ => 31,
+                    };
+                    calendar.months >> month & 1 == 1
+                        && days.dom & (u32::MAX >> (31 - longest)) != 0
+                })
+        }
+        Schedule::Calendar(calendar) => calendar.next_after(start).is_some(),
+        Schedule::Extended(extended) => extended.next_after(start).is_some(),
+        _ => true,
+    };
+    !fires
 }
 
 /// The tokens of a schedule with one blank between them.

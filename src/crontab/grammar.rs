@@ -35,23 +35,25 @@ pub(super) enum Shape {
 }
 
 /// Blank and tab: what separates the tokens of an entry.
+#[inline]
 pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
 /// C's `isspace`, which cronie's `load_env` uses where its entries know blank and tab only.
+#[inline]
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
 /// What `line` is.
 pub(super) fn shape(line: &[u8]) -> Shape {
-    let Ok((text, ())) = blanks(line) else { return Shape::Blank };
+    let text = &line[behind_blanks(line, 0)..];
     match text.first() {
         None => Shape::Blank,
         Some(b'#') => comment(line, text),
         // Most lines have no equals sign, or none that the grammar of settings has to look at.
-        Some(_) if memchr(b'=', text).is_none() => Shape::Entry,
+        Some(_) if !may_be_setting(text) => Shape::Entry,
         Some(_) => match setting(text) {
             Ok((_, (name, value))) => {
                 Shape::Setting { name: range_in(line, name), value: range_in(line, value) }
@@ -64,17 +66,39 @@ pub(super) fn shape(line: &[u8]) -> Shape {
 /// The next token of `line` at or behind `from`: what stands before the next blank. Empty at the line's end.
 #[inline]
 pub(super) fn token(line: &[u8], from: usize) -> Range<usize> {
-    let found: IResult<&[u8], &[u8]> =
-        preceded(take_while(is_blank), take_till(is_blank)).parse(&line[from.min(line.len())..]);
-    found.map_or(line.len()..line.len(), |(_, token)| range_in(line, token))
+    let start = behind_blanks(line, from);
+    let mut end = start;
+    while line.get(end).is_some_and(|&byte| !is_blank(byte)) {
+        end += 1;
+    }
+    start..end
 }
 
 /// Everything of `line` at or behind `from` but the blanks it begins with; blanks at the end stay.
 #[inline]
 pub(super) fn remainder(line: &[u8], from: usize) -> Range<usize> {
-    let from = from.min(line.len());
-    let text = blanks(&line[from..]).map_or(&line[line.len()..], |(text, ())| text);
-    range_in(line, text)
+    behind_blanks(line, from)..line.len()
+}
+
+/// Where the first byte of `line` at or behind `from` stands that is no blank; the line's end if there is none.
+#[inline]
+fn behind_blanks(line: &[u8], from: usize) -> usize {
+    let mut at = from.min(line.len());
+    while line.get(at).is_some_and(|&byte| is_blank(byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// Whether `text` may be a setting: a quick no for nearly all entries, whose first token no equals sign follows.
+#[inline]
+fn may_be_setting(text: &[u8]) -> bool {
+    if matches!(text.first(), Some(b'"' | b'\'')) {
+        return memchr(b'=', text).is_some();
+    }
+    // As a bare name is read, and what follows it.
+    let mut rest = text.iter().skip_while(|&&byte| !is_space(byte) && byte != b'=');
+    rest.find(|&&byte| !is_space(byte)) == Some(&b'=')
 }
 
 /// One `key=value` of a directive.
@@ -92,7 +116,7 @@ pub(super) struct Item {
 
 /// The next `key=value` of a directive at or behind `from`, if there is one.
 pub(super) fn item(line: &[u8], from: usize) -> Option<Item> {
-    let (text, ()) = blanks(&line[from.min(line.len())..]).ok()?;
+    let text = &line[remainder(line, from)];
     let key: IResult<&[u8], &[u8]> =
         verify(take_till(|byte| is_blank(byte) || byte == b'='), |key: &[u8]| {
             !key.is_empty() || text.first() == Some(&b'=')
@@ -118,10 +142,6 @@ pub(super) fn item(line: &[u8], from: usize) -> Option<Item> {
         }
     };
     Some(Item { key, value: Some(range_in(line, value)), end: line.len() - left.len(), misquoted })
-}
-
-fn blanks(input: &[u8]) -> IResult<&[u8], ()> {
-    take_while(is_blank).map(|_| ()).parse(input)
 }
 
 fn comment(line: &[u8], text: &[u8]) -> Shape {

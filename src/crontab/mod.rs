@@ -41,6 +41,8 @@ pub struct Crontab {
     pub faults: Vec<Fault>,
     /// Whether the file counts at all: false above a spool table's limits, and with an error under `strict`.
     pub accepted: bool,
+    /// Whether an entry was given a name, or waits for one that has it (`@after`).
+    pub(crate) is_related: bool,
 }
 
 /// One physical line.

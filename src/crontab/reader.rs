@@ -11,16 +11,17 @@ use std::sync::Arc;
 use memchr::memchr_iter;
 
 use super::directive::{self, Options, Searches};
-use super::entry::{self, Draft, Known};
+use super::entry::{self, Draft, Known, Seconds};
 use super::grammar::{self, Shape};
 use super::hash::Seeded;
 use super::line;
 use super::remark::{near_directive, remarks};
 use super::setting::Environment;
 use super::{
-    Code, Crontab, Dialect, Entry, Fault, FieldCount, Line, LineKind, Mistake, Source, Text,
+    Code, Crontab, Dialect, Entry, Fault, FieldCount, Line, LineKind, Mistake, Source, Text, When,
 };
-use crate::schedule::Zone;
+use crate::schedule::{Schedule, Zone};
+use review::Sums;
 
 /// The most entries that a spool table may have (cronie's `MAX_TAB_ENTRIES`).
 const MOST_ENTRIES: usize = 10_000;
@@ -42,14 +43,13 @@ pub(super) struct Reader<'a> {
     zone: Option<Zone>,
     fields: Option<FieldCount>,
     random_delay: u16,
-    pending: Pending,
+    pending: Option<Box<Pending>>,
     /// Text of the last plain comment above, with only comments since.
     comment: Option<Range<usize>>,
     owner: Text,
     users: HashMap<&'a [u8], Text, Seeded>,
     seed: Seeded,
-    /// Sums of what entries say, with their places in `lines`.
-    sums: Vec<(u64, usize)>,
+    sums: Sums,
     /// The first line that ended with a carriage return.
     returns: Option<usize>,
     last_user: Text,
@@ -61,6 +61,7 @@ pub(super) struct Reader<'a> {
     weekdays: Vec<(usize, Range<usize>)>,
     seconds: bool,
     judged: Option<(usize, Range<usize>)>,
+    is_related: bool,
     /// Places in `lines` with a name, and where the name stands.
     named: Vec<(usize, Place)>,
     searches: Searches,
@@ -99,12 +100,12 @@ impl<'a> Reader<'a> {
             zone: None,
             fields: None,
             random_delay: 0,
-            pending: Pending::default(),
+            pending: None,
             comment: None,
             owner: Text::from(source.dialect.user.as_ref()),
             users: HashMap::with_hasher(seed),
             seed,
-            sums: Vec::new(),
+            sums: Sums::default(),
             returns: None,
             last_user: Text::from(""),
             known: Known::with_hasher(seed),
@@ -114,6 +115,7 @@ impl<'a> Reader<'a> {
             weekdays: Vec::new(),
             seconds: false,
             judged: None,
+            is_related: false,
             named: Vec::new(),
             searches: Searches::default(),
         }
@@ -121,7 +123,9 @@ impl<'a> Reader<'a> {
 
     pub(super) fn read(mut self) -> Crontab {
         // One more where the last line has no end.
-        self.lines.reserve_exact(memchr_iter(b'\n', self.bytes).count() + 1);
+        let count = memchr_iter(b'\n', self.bytes).count() + 1;
+        self.lines.reserve_exact(count);
+        self.sums = Sums::of_lines(count);
         let mut ended = true;
         for (number, line) in (1..).zip(line::physical(self.bytes)) {
             if line.returns && self.returns.is_none() {
@@ -140,7 +144,8 @@ impl<'a> Reader<'a> {
         let over = self.entries > MOST_ENTRIES || self.settings > MOST_SETTINGS;
         let accepted = !(self.dialect.is_limited() && over
             || self.dialect.strict && self.faults.iter().any(Fault::is_error));
-        Crontab { lines: self.lines, faults: self.faults, accepted }
+        let is_related = self.is_related;
+        Crontab { lines: self.lines, faults: self.faults, accepted, is_related }
     }
 
     fn line(&mut self, number: u32, span: Range<usize>) -> LineKind {
@@ -194,12 +199,13 @@ impl<'a> Reader<'a> {
     /// Drops what comments above said: their line is taken.
     fn forget(&mut self) {
         self.comment = None;
-        self.pending = Pending::default();
+        self.pending = None;
     }
 
     /// Reports the directives that no entry follows.
     fn orphan(&mut self) {
-        for index in std::mem::take(&mut self.pending).lines {
+        let Some(pending) = self.pending.take() else { return };
+        for index in pending.lines {
             let line = &self.lines[index];
             let text = &self.bytes[line.span.clone()];
             let span = grammar::remainder(text, 0);
@@ -215,14 +221,15 @@ impl<'a> Reader<'a> {
         for mistake in said.mistakes {
             self.fault(number, text, mistake);
         }
-        let above = std::mem::take(&mut self.pending.options);
-        self.pending.options = said.options.or(&above);
+        let pending = self.pending.get_or_insert_default();
+        let above = std::mem::take(&mut pending.options);
+        pending.options = said.options.or(&above);
         if let Some(name) = said.name {
-            self.pending.name = Some(Place { number, line: span, span: name });
+            pending.name = Some(Place { number, line: span, span: name });
         }
-        self.pending.blocks |= said.blocks;
+        pending.blocks |= said.blocks;
         if !said.is_empty {
-            self.pending.lines.push(self.lines.len());
+            pending.lines.push(self.lines.len());
         }
     }
 
@@ -230,7 +237,7 @@ impl<'a> Reader<'a> {
         let bytes = self.bytes;
         let text = &bytes[span.clone()];
         let fields = self.fields.unwrap_or(self.dialect.fields);
-        let draft = match entry::read(text, self.dialect, fields, &mut self.known) {
+        let mut draft = match entry::read(text, self.dialect, fields, &mut self.known) {
             Ok(draft) => draft,
             Err(mistakes) => {
                 for mistake in mistakes {
@@ -245,50 +252,64 @@ impl<'a> Reader<'a> {
             let message = format!("the file has more than {MOST_ENTRIES} entries");
             self.fault(number, text, Mistake::new(Code::E017, 0..text.len(), message));
         }
-        let mut doubts = remarks(text, &draft, self.dialect);
-        doubts.extend(draft.doubts.iter().cloned());
-        for doubt in doubts {
+        for doubt in remarks(text, &draft, self.dialect) {
+            self.fault(number, text, doubt);
+        }
+        for doubt in std::mem::take(&mut draft.doubts) {
             self.fault(number, text, doubt);
         }
         let index = self.lines.len();
-        self.seconds |= draft.seconds;
-        if draft.judged && self.judged.is_none() {
-            self.judged = Some((index, draft.schedule.clone()));
+        self.seconds |= draft.timing.seconds != Seconds::None;
+        if draft.timing.seconds == Seconds::Judged && self.judged.is_none() {
+            self.judged = Some((index, draft.schedule()));
         }
-        if let Some(weekday) = &draft.weekday {
-            self.weekdays.push((index, weekday.clone()));
+        if let Some(weekday) = draft.weekday() {
+            self.weekdays.push((index, weekday));
         }
-        let pending = std::mem::take(&mut self.pending);
-        if pending.blocks {
-            self.comment = None;
-            return LineKind::Error;
+        let pending = self.pending.take();
+        if let Some(pending) = &pending {
+            if pending.blocks {
+                self.comment = None;
+                return LineKind::Error;
+            }
+            if let Some(place) = pending.name.clone() {
+                self.named.push((index, place));
+            }
         }
-        if let Some(place) = pending.name.clone() {
-            self.named.push((index, place));
-        }
-        LineKind::Entry(Box::new(self.finish(number, span, draft, pending)))
+        LineKind::Entry(Box::new(self.finish(number, span, &draft, pending)))
     }
 
     /// Adds to what the line says what the lines above say.
-    fn finish(&mut self, number: u32, span: Range<usize>, draft: Draft, pending: Pending) -> Entry {
+    fn finish(
+        &mut self,
+        number: u32,
+        span: Range<usize>,
+        draft: &Draft,
+        pending: Option<Box<Pending>>,
+    ) -> Entry {
         let bytes = self.bytes;
         let text = &bytes[span.clone()];
-        let user = match draft.user {
+        let user = match &draft.user {
             None => self.owner.clone(),
-            Some(user) => self.user(&text[user]),
+            Some(user) => self.user(&text[user.clone()]),
         };
-        let options = self.options_with(pending);
-        let sum =
-            self.seed.hash_one((&text[draft.command.clone()], draft.schedule_text.as_bytes()));
-        self.sums.push((sum, self.lines.len()));
+        let options = match pending {
+            None => self.options.clone(),
+            Some(pending) => self.options_with(*pending),
+        };
+        let timing = &*draft.timing;
         let command = &text[draft.command.clone()];
+        let sum = self.seed.hash_one((command, timing.text.as_bytes()));
+        self.sums.push(sum, self.lines.len());
+        self.is_related |=
+            options.name.is_some() || matches!(&*timing.when, When::Fixed(Schedule::After(_)));
         let shifted = |range: &Range<usize>| span.start + range.start..span.start + range.end;
         Entry {
             line: number,
-            schedule_span: shifted(&draft.schedule),
+            schedule_span: shifted(&draft.schedule()),
             command_span: shifted(&draft.command),
-            schedule_text: draft.schedule_text,
-            when: draft.when,
+            schedule_text: timing.text.clone(),
+            when: timing.when.clone(),
             flags: draft.flags,
             user,
             command: Text::from(command),

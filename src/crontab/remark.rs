@@ -4,13 +4,10 @@ mod percent;
 
 use std::ops::Range;
 
-use jiff::civil::DateTime;
-
 use super::entry::Draft;
 use super::field::quote;
 use super::grammar::token;
-use super::{Code, Dialect, Format, Mistake, When};
-use crate::schedule::Schedule;
+use super::{Code, Dialect, Format, Mistake};
 pub(super) use comment::near_directive;
 
 /// Accounts that no command is called like.
@@ -73,48 +70,26 @@ const COMMANDS: &[&str] = &[
 
 /// What may not be meant by the entry on `line`, in bytes of the line.
 pub(super) fn remarks(line: &[u8], draft: &Draft, dialect: &Dialect) -> Vec<Mistake> {
-    [
-        never(line, draft),
-        draft.days.clone().map(|span| both_days(line, span)),
-        match dialect.format {
-            Format::System => missing_user(line, draft),
-            Format::User => surplus_user(line, draft, dialect),
-        },
-        percent::doubt(&line[draft.command.clone()])
-            .map(|mistake| mistake.shifted(draft.command.start)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let mut found = Vec::new();
+    if draft.timing.never {
+        found.push(never(line, draft));
+    }
+    if let Some(days) = draft.days() {
+        found.push(both_days(line, days));
+    }
+    found.extend(match dialect.format {
+        Format::System => missing_user(line, draft),
+        Format::User => surplus_user(line, draft, dialect),
+    });
+    let percent = percent::doubt(&line[draft.command.clone()]);
+    found.extend(percent.map(|mistake| mistake.shifted(draft.command.start)));
+    found
 }
 
-fn never(line: &[u8], draft: &Draft) -> Option<Mistake> {
-    let When::Fixed(schedule) = &draft.when else { return None };
-    let start = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-    let fires = match schedule {
-        Schedule::Calendar(calendar) if calendar.days.special.is_none() => {
-            let days = &calendar.days;
-            // Where either day counts, weekdays come in every month; and each date sees each weekday.
-            !days.is_and()
-                || (1..=12).any(|month| {
-                    let longest = match month {
-                        2 => 29,
-                        4 | 6 | 9 | 11 => 30,
-                        _ => 31,
-                    };
-                    calendar.months >> month & 1 == 1
-                        && days.dom & (u32::MAX >> (31 - longest)) != 0
-                })
-        }
-        Schedule::Calendar(calendar) => calendar.next_after(start).is_some(),
-        Schedule::Extended(extended) => extended.next_after(start).is_some(),
-        _ => true,
-    };
-    (!fires).then(|| {
-        let text = quote(&line[draft.schedule.clone()]);
-        Mistake::new(Code::W001, draft.schedule.clone(), format!("{text} never comes"))
-            .with_help("no year has such a day")
-    })
+fn never(line: &[u8], draft: &Draft) -> Mistake {
+    let text = quote(&line[draft.schedule()]);
+    Mistake::new(Code::W001, draft.schedule(), format!("{text} never comes"))
+        .with_help("no year has such a day")
 }
 
 fn both_days(line: &[u8], span: Range<usize>) -> Mistake {

@@ -191,6 +191,10 @@ impl Reload {
                 self.tell_loaded(all.collect(), &unchanged, now);
             }
             memory::return_large_blocks();
+            if change.occasion == Occasion::Start {
+                // A large crontab may have been read, and refused.
+                memory::release();
+            }
             return;
         }
         let changed: BTreeSet<_> = read.keys().cloned().collect();
@@ -371,6 +375,13 @@ impl Reload {
         ];
         for event in events {
             self.bus.publish(event);
+        }
+        // Looking at each job takes a while where there are many.
+        let is_asked = |policy: &Arc<Policy>| {
+            policy.ping.is_some() || policy.on_failure.is_some() || self.wanting(policy).is_some()
+        };
+        if !diff.policies.iter().any(is_asked) {
+            return;
         }
         let new = diff.added.iter().chain(&diff.changed);
         for (file, text) in self.hooks.refusals(new.clone()) {

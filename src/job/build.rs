@@ -54,7 +54,11 @@ pub(super) fn build(
 ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
     let mut faults = Vec::new();
     let (mut candidates, by_key) = identify(crontabs, &mut faults);
-    relation::check(&mut candidates, &mut faults);
+    // Most tables have none, and looking at each entry waits for memory.
+    let is_related = crontabs.iter().any(|(_, crontab, _)| crontab.is_related);
+    if is_related {
+        relation::check(&mut candidates, &mut faults);
+    }
 
     let mut shared = Shared::new(zone, defaults);
     let mut kept = SameTerms::default();
@@ -62,9 +66,13 @@ pub(super) fn build(
     let mut jobs = Vec::with_capacity(candidates.len());
     let mut gone: HashMap<JobKey, &Arc<Job>, BuildHasherDefault<IdHasher>> =
         previous.jobs().iter().map(|job| (job.key, job)).collect();
+    if gone.is_empty() {
+        diff.added.reserve_exact(candidates.len());
+    }
     for candidate in candidates.iter().filter(|candidate| !candidate.refused) {
         let mut job = shared.job(candidate, now);
-        let Some(before) = gone.remove(&job.key) else {
+        let before = if gone.is_empty() { None } else { gone.remove(&job.key) };
+        let Some(before) = before else {
             job.since = known(job.key).unwrap_or(now);
             let job = Arc::new(job);
             diff.added.push(job.clone());
@@ -90,8 +98,9 @@ pub(super) fn build(
         }
         jobs.push(job);
     }
+    diff.policies.extend(shared.policies);
     let table = if jobs.len() == candidates.len() {
-        JobTable::of_ordered(jobs, by_key)
+        JobTable::of_ordered(jobs, by_key, is_related)
     } else {
         JobTable::of(jobs)
     };
@@ -214,7 +223,7 @@ impl<'a> Shared<'a> {
     }
 
     fn timing(&mut self, entry: &Entry, id: JobId) -> Arc<Timing> {
-        let When::Fixed(schedule) = &entry.when else {
+        let When::Fixed(schedule) = &*entry.when else {
             let schedule = entry.when.resolve(id.seed());
             return Arc::new(Timing { schedule, text: moved(&entry.schedule_text) });
         };

@@ -1,7 +1,9 @@
 //! The ids of a crontab's lines, found without reading them as entries.
 
+use memchr::memchr_iter;
+
 use super::JobId;
-use super::canonical::{append_mark, owner};
+use super::canonical::{Marks, owner};
 use crate::crontab::{Source, spans};
 
 /// The ids that the lines of a crontab have, should they be entries.
@@ -15,13 +17,13 @@ impl Ids {
     /// Those of every physical line of `source`, in the order of [`Crontab::lines`](crate::crontab::Crontab::lines).
     #[must_use]
     pub fn of(source: &Source) -> Self {
-        let mut mark = Vec::with_capacity(256);
-        let owner = owner(&source.dialect);
-        let mut id_of = |line: &[u8]| {
-            mark.clear();
-            append_mark(&mut mark, line, owner).then(|| JobId::of_mark(&mark))
-        };
-        Ids(spans(&source.bytes).map(|span| id_of(&source.bytes[span])).collect())
+        let mut marks = Marks::new(owner(&source.dialect));
+        // One more where the last line has no end.
+        let mut ids = Vec::with_capacity(memchr_iter(b'\n', &source.bytes).count() + 1);
+        ids.extend(
+            spans(&source.bytes).map(|span| marks.of_line(&source.bytes[span]).map(JobId::of_mark)),
+        );
+        Ids(ids)
     }
 
     /// That of the line at this place; none where it is not made of the line alone.

@@ -13,12 +13,6 @@ use crate::schedule::{After, Schedule};
 /// Of a circle the last line is refused, and those that wait for
 /// it find no job. All is judged per user.
 pub(super) fn check(candidates: &mut [Candidate], faults: &mut Vec<(Arc<str>, Fault)>) {
-    if !candidates
-        .iter()
-        .any(|candidate| candidate.entry.options.name.is_some() || after_of(candidate).is_some())
-    {
-        return;
-    }
     let by_name = drop_taken_names(candidates, faults);
     let predecessors: Vec<Option<usize>> = candidates
         .iter()
@@ -35,7 +29,7 @@ pub(super) fn check(candidates: &mut [Candidate], faults: &mut Vec<(Arc<str>, Fa
 type Names = HashMap<(Vec<u8>, Arc<str>), usize>;
 
 fn after_of<'a>(candidate: &Candidate<'a>) -> Option<&'a After> {
-    match &candidate.entry.when {
+    match &*candidate.entry.when {
         When::Fixed(Schedule::After(after)) => Some(after),
         _ => None,
     }

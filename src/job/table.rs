@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Ids, Job, JobKey, build};
+use super::{Ids, Job, JobKey, Policy, build};
 use crate::crontab::{Crontab, Fault, Options, Source};
 use crate::schedule::{Schedule, Zone};
 
@@ -30,6 +30,8 @@ pub struct Diff {
     pub removed: Vec<Arc<Job>>,
     /// How many jobs stayed as they were, wherever they stand now.
     pub unchanged: usize,
+    /// Every policy among those of the new and the changed jobs, once.
+    pub policies: Vec<Arc<Policy>>,
 }
 
 /// Which job a text means.
@@ -103,18 +105,22 @@ impl JobTable {
         let mut keys: Vec<((u64, u32), u32)> =
             places.zip(&jobs).map(|(place, job)| (rank(job.key), place)).collect();
         keys.sort_unstable();
-        JobTable::of_ordered(jobs, keys.into_iter().map(|(_, place)| place).collect())
+        JobTable::of_ordered(jobs, keys.into_iter().map(|(_, place)| place).collect(), true)
     }
 
-    /// Indexes jobs of which the places by key are known.
-    pub(super) fn of_ordered(jobs: Vec<Arc<Job>>, by_key: Vec<u32>) -> Self {
-        let places = 0..u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+    /// Indexes jobs of which the places by key are known; some have names or wait for one that has only if they are related.
+    pub(super) fn of_ordered(jobs: Vec<Arc<Job>>, by_key: Vec<u32>, is_related: bool) -> Self {
+        let (mut by_name, mut by_predecessor) = (Vec::new(), Vec::new());
+        for (place, job) in (0..).zip(&jobs).take_while(|_| is_related) {
+            if job.name().is_some() {
+                by_name.push(place);
+            }
+            if predecessor(job).is_some() {
+                by_predecessor.push(place);
+            }
+        }
         let job = |place: &u32| &jobs[*place as usize];
-        let mut by_name: Vec<u32> =
-            places.clone().filter(|place| job(place).name().is_some()).collect();
         by_name.sort_by(|a, b| job(a).name().cmp(&job(b).name()));
-        let mut by_predecessor: Vec<u32> =
-            places.filter(|place| predecessor(job(place)).is_some()).collect();
         by_predecessor.sort_by(|a, b| predecessor(job(a)).cmp(&predecessor(job(b))));
         JobTable {
             by_key: by_key.into(),

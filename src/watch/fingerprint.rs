@@ -1,5 +1,4 @@
 //! What tells one state of a file from another: its stamp, and the hash of its content.
-use std::hash::{BuildHasher as _, Hasher as _};
 
 use nix::sys::stat::FileStat;
 
@@ -64,9 +63,7 @@ pub struct Fingerprint {
 /// A fast one, for a crontab may be large: it tells an edit from none, and whoever makes one gains nothing from hiding it.
 #[must_use]
 pub fn content_hash(bytes: &[u8]) -> u64 {
-    let mut hasher = Seeded::FIXED.build_hasher();
-    hasher.write(bytes);
-    hasher.finish()
+    Seeded::FIXED.hash_long(bytes)
 }
 
 impl Fingerprint {

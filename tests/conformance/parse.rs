@@ -137,7 +137,7 @@ fn entry_is(want: &Value, entry: &Entry) -> Result<(), String> {
     same("env", &want["env"], &environment)?;
     let delay = want["random_delay"].as_u64().unwrap_or(0);
     same("random_delay", &json!(delay), &json!(entry.random_delay))?;
-    let seeds = match &entry.when {
+    let seeds = match &*entry.when {
         When::Fixed(_) => 1,
         When::Drawn(_) => SEEDS,
     };

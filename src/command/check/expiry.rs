@@ -78,7 +78,7 @@ pub fn spent(schedule: &Schedule, zone: &Zone, now: Timestamp) -> &'static str {
 /// Whether an entry's time can be over at all, or is drawn and was not judged with its text.
 fn can_expire(entry: &Entry) -> bool {
     entry.options.until.is_some()
-        || match &entry.when {
+        || match &*entry.when {
             When::Fixed(Schedule::At(_)) | When::Drawn(_) => true,
             When::Fixed(Schedule::Extended(extended)) => extended.fields().years.is_some(),
             When::Fixed(_) => false,

@@ -134,6 +134,13 @@ fn may_be_weekdays(token: &[u8]) -> bool {
 }
 
 fn is_weekday_name(token: &[u8]) -> bool {
+    // What stands there is the first word of a command as a rule.
+    if !matches!(
+        token.first(),
+        Some(b'F' | b'M' | b'S' | b'T' | b'W' | b'f' | b'm' | b's' | b't' | b'w')
+    ) {
+        return false;
+    }
     [b"sun", b"mon", b"tue", b"wed", b"thu", b"fri", b"sat"]
         .iter()
         .any(|name| token.eq_ignore_ascii_case(*name))

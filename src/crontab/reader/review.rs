@@ -8,6 +8,36 @@ use crate::crontab::grammar;
 use crate::crontab::line;
 use crate::crontab::{Code, Entry, LineKind, Mistake};
 
+/// Sums of what entries say, and where in the list of lines they stand, in one number each: the place below the sum.
+#[derive(Default)]
+pub(super) struct Sums {
+    all: Vec<u64>,
+    /// How many bits a place takes.
+    bits: u32,
+}
+
+impl Sums {
+    /// Of a file with so many lines at most.
+    pub(super) fn of_lines(count: usize) -> Self {
+        let all = Vec::with_capacity(count);
+        Sums { all, bits: usize::BITS - count.leading_zeros() }
+    }
+
+    pub(super) fn push(&mut self, sum: u64, place: usize) {
+        self.all.push(sum << self.bits | place as u64);
+    }
+
+    /// The places of each set of entries that may say the same, in order.
+    fn alike(&mut self) -> impl Iterator<Item = impl Iterator<Item = usize>> {
+        self.all.sort_unstable();
+        let bits = self.bits;
+        let equal = self.all.chunk_by(move |one, other| one >> bits == other >> bits);
+        let place =
+            move |number: &u64| usize::try_from(number & !(u64::MAX << bits)).unwrap_or(usize::MAX);
+        equal.filter(|equal| equal.len() > 1).map(move |equal| equal.iter().map(place))
+    }
+}
+
 impl Reader<'_> {
     /// Decides what a weekday's name in the sixth place is, now that the whole file is known.
     pub(super) fn judge_weekdays(&mut self) {
@@ -66,10 +96,9 @@ impl Reader<'_> {
 
     /// Compares entries whose sums are equal: those above, first come first.
     pub(super) fn find_duplicates(&mut self) {
-        self.sums.sort_unstable();
-        for equal in self.sums.chunk_by(|one, other| one.0 == other.0) {
+        for alike in self.sums.alike() {
             let mut firsts: Vec<&Entry> = Vec::new();
-            for &(_, index) in equal.iter().filter(|_| equal.len() > 1) {
+            for index in alike {
                 let line = &self.lines[index];
                 let LineKind::Entry(entry) = &line.kind else { continue };
                 let Some(first) = firsts.iter().find(|first| is_spelled_alike(first, entry)) else {

@@ -6,12 +6,16 @@
 //! a schedule is never made from it.
 
 mod field;
+mod mark;
 mod python;
 mod sort;
+
+use memchr::memchr;
 
 use super::JobId;
 use crate::crontab::{Dialect, Entry, Format, Text};
 use field::{FIELDS, Rendering};
+pub(super) use mark::Marks;
 use python::{next_space, skip_space, space_at, split_word, trim, trim_end};
 
 /// A job as the Python service caches it: a row of seven texts, and the id.
@@ -128,13 +132,7 @@ impl<'a> Reading<'a> {
             Some(rest) => special(rest)?,
             None => five_fields(line, owner.is_some())?,
         };
-        let (user, command) = match owner {
-            Some(owner) => (owner, skip_space(rest)),
-            None => split_word(rest)?,
-        };
-        if owner.is_some() && command.is_empty() {
-            return None;
-        }
+        let (user, command) = user_and_command(rest, owner)?;
         Some(Reading { times, user, command })
     }
 
@@ -143,9 +141,7 @@ impl<'a> Reading<'a> {
             spec.append_canonical(text, Rendering::Hashed, mark)?;
             mark.push(b',');
         }
-        mark.extend_from_slice(self.user);
-        mark.push(b',');
-        append_command(mark, self.command);
+        append_user_and_command(mark, self.user, self.command);
         Some(())
     }
 
@@ -199,17 +195,37 @@ fn five_fields(line: &[u8], owned: bool) -> Option<(Times<'_>, &[u8])> {
     let mut rest = line;
     for field in &mut fields {
         let (word, after) = split_word(rest)?;
-        if word.iter().any(|&byte| matches!(byte, b'@' | b'#')) {
+        if !may_be_field(word) {
             return None;
         }
         *field = word;
         rest = after;
     }
+    Some((Times::Fields(fields), behind_fields(rest, owned)?))
+}
+
+fn may_be_field(word: &[u8]) -> bool {
+    !word.iter().any(|&byte| matches!(byte, b'@' | b'#'))
+}
+
+/// What of a line's rest behind five fields is no comment.
+fn behind_fields(rest: &[u8], owned: bool) -> Option<&[u8]> {
     // In a user's table the owner would stand before the rest, so a `#` that begins it follows white space.
-    if owned && rest.starts_with(b"#") {
-        return None;
+    (!owned || !rest.starts_with(b"#")).then(|| before_comment(rest))
+}
+
+/// User and command of a line's rest; `owner` stands where a user's table has no user column.
+fn user_and_command<'a>(rest: &'a [u8], owner: Option<&'a [u8]>) -> Option<(&'a [u8], &'a [u8])> {
+    match owner {
+        Some(owner) => Some((owner, skip_space(rest))).filter(|(_, command)| !command.is_empty()),
+        None => split_word(rest),
     }
-    Some((Times::Fields(fields), before_comment(rest)))
+}
+
+fn append_user_and_command(mark: &mut Vec<u8>, user: &[u8], command: &[u8]) {
+    mark.extend_from_slice(user);
+    mark.push(b',');
+    append_command(mark, command);
 }
 
 /// A word and one white space, then no `#` but after white space.
@@ -239,7 +255,7 @@ fn special(after_at: &[u8]) -> Option<(Times<'_>, &[u8])> {
 /// `text` up to the first white space that a `#` follows, quotes or not.
 fn before_comment(text: &[u8]) -> &[u8] {
     let mut searched = 0;
-    while let Some(found) = text[searched..].iter().position(|&byte| byte == b'#') {
+    while let Some(found) = memchr(b'#', &text[searched..]) {
         let before = &text[..searched + found];
         if trim_end(before).len() < before.len() {
             return trim_end(before);
@@ -251,7 +267,7 @@ fn before_comment(text: &[u8]) -> &[u8] {
 
 /// Appends what the service takes for the command: up to the first bare `%`, without outer white space.
 fn append_command(out: &mut Vec<u8>, raw: &[u8]) {
-    if !raw.contains(&b'%') {
+    if memchr(b'%', raw).is_none() {
         out.extend_from_slice(trim(raw));
         return;
     }
