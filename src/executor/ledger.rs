@@ -142,7 +142,7 @@ impl Ledger {
         let replica = self.conditions.borrow().lease.replica.clone();
         let process = Some((process.0.as_raw(), process.1));
         let record = RunRecord { replica, process, ..record.clone() };
-        self.store.write(Write::Run(Box::new(record)));
+        self.store.write(Write::Run(Arc::new(record)));
     }
 
     /// Has it recorded that a run does not start which the store may count as going.
@@ -151,7 +151,7 @@ impl Ledger {
         record.replica.clone_from(&self.conditions.borrow().lease.replica);
         record.outcome = Some(RecordedOutcome::CouldNotStart);
         record.reason = Some(UNHEARD.to_owned());
-        self.store.write(Write::Run(Box::new(record)));
+        self.store.write(Write::Run(Arc::new(record)));
     }
 
     /// Has it recorded that a run is still to start, and passed by its job's watermark.
@@ -379,7 +379,7 @@ impl Core {
                     None => running(started),
                 };
                 record.replica.clone_from(&replica);
-                ledger.store.write(Write::Run(Box::new(record)));
+                ledger.store.write(Write::Run(Arc::new(record)));
             }
         }
     }
