@@ -108,12 +108,18 @@ fn one_that_is_stopped_in_the_moment_in_which_it_ends_is_told_of_once() {
         for round in 0..200 {
             let run = daemon.handle.fire(fire(&job, Trigger::Manual)).await.unwrap();
             until(|| fake.under_way() == 1).await;
-            fake.may_end.add_permits(1);
-            // Whichever comes first.
-            for _ in 0..round % 10 {
-                tokio::task::yield_now().await;
+            // Whichever comes first, by nothing or by a few turns.
+            let ends = async {
+                for _ in 0..round / 2 % 5 {
+                    tokio::task::yield_now().await;
+                }
+                fake.may_end.add_permits(1);
+            };
+            if round % 2 == 0 {
+                tokio::join!(daemon.handle.end(run), ends);
+            } else {
+                tokio::join!(ends, daemon.handle.end(run));
             }
-            daemon.handle.end(run).await;
             let end = daemon.end().await;
             // A second end would be taken for that of the next.
             assert_eq!(end.run.id, run);
