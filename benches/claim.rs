@@ -12,6 +12,7 @@
 #[path = "../tests/support/redis.rs"]
 mod redis;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cronkeep::event::{RunId, Trigger};
@@ -86,7 +87,7 @@ async fn measure(store: &Scripts, burst: u32) -> [Vec<Duration>; 3] {
         assert!(permissions.iter().all(|permission| *permission == Permission::Granted));
         // They end, so that lists stay as short as those of a daemon.
         let ends =
-            starts.iter().map(|start| cronkeep::store::Write::Run(Box::new(ended(start, &lease))));
+            starts.iter().map(|start| cronkeep::store::Write::Run(Arc::new(ended(start, &lease))));
         let ends = ends.collect();
         let began = Instant::now();
         store.write(ends).await.unwrap();

@@ -82,7 +82,7 @@ fn record(number: u32) -> RunRecord {
 }
 
 fn write(number: u32) -> Write {
-    Write::Run(Box::new(record(number)))
+    Write::Run(Arc::new(record(number)))
 }
 
 fn start(number: u32) -> Start {
@@ -94,7 +94,7 @@ fn start(number: u32) -> Start {
 /// The record of a run that goes on, with its process.
 fn begun(number: u32) -> Write {
     let record = RunRecord { ended: None, outcome: None, exit: None, ..record(number) };
-    Write::Run(Box::new(RunRecord { process: Some((4_711, 17)), ..record }))
+    Write::Run(Arc::new(RunRecord { process: Some((4_711, 17)), ..record }))
 }
 
 /// Three lines that a run printed.

@@ -6,7 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::io;
 use std::panic::PanicHookInfo;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -20,7 +20,7 @@ use tracing_subscriber::registry;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::LogConfig;
 use crate::schedule::Zone;
-use crate::sink::record::{Format, Level, Record, Value, escape, is_colour_welcome};
+use crate::sink::record::{Format, Level, Record, Value, escape, is_colour_welcome, is_printable};
 use crate::sink::stderr;
 use crate::sink::syslog::{self, Syslog};
 
@@ -48,6 +48,7 @@ pub fn init(
         write: Box::new(stderr::write),
         syslog,
         now: || SystemClock.now(),
+        stamp: Mutex::default(),
     };
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter(config.level)));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyStarted)?;
@@ -101,6 +102,45 @@ struct RecordLayer {
     /// Where records go instead.
     syslog: Option<Arc<Syslog>>,
     now: fn() -> Timestamp,
+    stamp: Mutex<Stamp>,
+}
+
+/// What most lines fit in.
+const LINE: usize = 448;
+/// As many fields as an event has at most, as a rule.
+const FIELDS: usize = 16;
+
+/// The time of records, of which all but the milliseconds is the same for a second.
+#[derive(Default)]
+struct Stamp {
+    /// Seconds since 1970.
+    second: Option<i64>,
+    /// What stands before and behind the milliseconds.
+    before: String,
+    behind: String,
+}
+
+impl Stamp {
+    /// As [`in_full`] writes it.
+    fn at(&mut self, now: Timestamp, zone: &TimeZone) -> String {
+        // Before 1970 the parts of a timestamp are negative.
+        let (second, millisecond) = (now.as_second(), now.subsec_millisecond());
+        if second < 0 || millisecond < 0 {
+            return in_full(now, zone);
+        }
+        if self.second != Some(second) {
+            let at = now.to_zoned(zone.clone());
+            self.before = at.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            self.behind = at.strftime("%:z").to_string();
+            self.second = Some(second);
+        }
+        format!("{}.{millisecond:03}{}", self.before, self.behind)
+    }
+}
+
+/// An instant as RFC 3339 with milliseconds and the zone's offset.
+fn in_full(now: Timestamp, zone: &TimeZone) -> String {
+    now.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
 }
 
 impl<S> Layer<S> for RecordLayer
@@ -108,10 +148,14 @@ where
     S: Subscriber + for<'a> registry::LookupSpan<'a>,
 {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = Fields { pairs: Vec::with_capacity(FIELDS), ..Fields::default() };
         event.record(&mut fields);
-        let at = (self.now)().to_zoned(self.zone.clone());
-        let time = at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string();
+        let now = (self.now)();
+        // Never waited for: a panic in there is told from there.
+        let time = match self.stamp.try_lock() {
+            Ok(mut stamp) => stamp.at(now, &self.zone),
+            Err(_) => in_full(now, &self.zone),
+        };
         let record = Record {
             time: &time,
             level: level(event.metadata()),
@@ -122,13 +166,15 @@ where
         if let Some(syslog) = &self.syslog
             && self.format == Format::Text
         {
+            let at = now.to_zoned(self.zone.clone());
             syslog.send(record.level, &at, &syslog::text_of(&record));
             return;
         }
-        let mut line = String::with_capacity(160);
+        let mut line = String::with_capacity(LINE);
         record.write(self.format, self.coloured, &mut line);
         match &self.syslog {
             Some(syslog) => {
+                let at = now.to_zoned(self.zone.clone());
                 syslog.send(record.level, &at, line.trim_end());
             }
             None => (self.write)(line.as_bytes()),
@@ -156,7 +202,17 @@ struct Fields {
 
 impl Fields {
     fn text(&mut self, field: &Field, text: &str) {
-        let text = escape(text.as_bytes());
+        self.put(field, escape(text.as_bytes()));
+    }
+
+    /// Takes a text that was made for it.
+    fn own(&mut self, field: &Field, text: String) {
+        let text = if is_printable(text.as_bytes()) { text } else { escape(text.as_bytes()) };
+        self.put(field, text);
+    }
+
+    /// Takes a text that is free of control characters.
+    fn put(&mut self, field: &Field, text: String) {
         match field.name() {
             "event" => self.event = text,
             "message" => self.message = text,
@@ -197,14 +253,12 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, &format!("{value:?}"));
+        self.own(field, format!("{value:?}"));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
     /// A place to write to that the test can read.
@@ -224,6 +278,7 @@ mod tests {
                 move |line| page.0.lock().unwrap().extend_from_slice(line)
             }),
             now: || Timestamp::UNIX_EPOCH,
+            stamp: Mutex::default(),
         };
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter(level)));
         tracing::subscriber::with_default(subscriber, events);
@@ -304,5 +359,29 @@ mod tests {
             tracing::error!(reason = &error as &dyn std::error::Error, "failed");
         });
         assert!(log.contains("reason=\"outer: inner\""), "{log}");
+    }
+
+    #[test]
+    fn a_time_that_is_put_together_is_that_of_the_instant() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let mut stamp = Stamp::default();
+        // Within a second, over its end, over a change to summer time and back, before 1970.
+        for millisecond in [
+            0,
+            7,
+            999,
+            1_000,
+            1_774_745_999_999,
+            1_774_746_000_000,
+            1_774_745_999_120,
+            1_792_889_999_999,
+            1_792_890_000_001,
+            -1,
+            -1_000,
+            -2_500,
+        ] {
+            let at = Timestamp::from_millisecond(millisecond).unwrap();
+            assert_eq!(stamp.at(at, &zone), in_full(at, &zone));
+        }
     }
 }

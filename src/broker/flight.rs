@@ -104,11 +104,19 @@ pub(super) struct Flight {
 struct Sent {
     /// None: its time is up.
     parcel: Option<Parcel>,
-    id: String,
+    /// The message's id, once its time is up.
+    late_id: String,
     at: Instant,
     size: usize,
     stage: Stage,
     waker: Waker,
+}
+
+impl Sent {
+    /// The message's id.
+    fn id(&self) -> &str {
+        self.parcel.as_ref().map_or(&self.late_id, |parcel| &parcel.message.id)
+    }
 }
 
 enum Stage {
@@ -200,7 +208,7 @@ impl Flight {
         let number = self.orphans.get(&parcel.message.id);
         match number.and_then(|number| self.sent.get_mut(number)) {
             Some(sent) if sent.at.elapsed() < LATE => {
-                self.orphans.remove(&sent.id);
+                self.orphans.remove(sent.id());
                 sent.parcel = Some(parcel);
                 self.awaited += 1;
                 None
@@ -210,12 +218,12 @@ impl Flight {
     }
 
     /// Hands a message to the client library: when this returns it is in its queue, behind those of earlier calls.
-    pub(super) fn send(&mut self, channel: &Channel, parcel: Parcel, packed: Packed) {
+    pub(super) fn send(&mut self, channel: &Arc<Channel>, parcel: Parcel, packed: Packed) {
         let number = self.next;
         self.next += 1;
         let size = parcel.message.body.len();
         let writing = {
-            let (channel, message) = (channel.clone(), Arc::clone(&parcel.message));
+            let (channel, message) = (Arc::clone(channel), Arc::clone(&parcel.message));
             async move {
                 let Packed { exchange, routing_key, properties } = packed;
                 let options =
@@ -226,8 +234,8 @@ impl Flight {
         };
         let bell = Bell { number, woken: Arc::clone(&self.woken) };
         let sent = Sent {
-            id: parcel.message.id.clone(),
             parcel: Some(parcel),
+            late_id: String::new(),
             at: Instant::now(),
             size,
             stage: Stage::Writing(Box::pin(writing)),
@@ -264,7 +272,7 @@ impl Flight {
         }
         if !self.returns.is_empty() {
             let sent = &self.sent;
-            self.returns.retain(|returned| sent.values().any(|sent| sent.id == returned.id));
+            self.returns.retain(|returned| sent.values().any(|sent| sent.id() == returned.id));
         }
         failure
     }
@@ -297,7 +305,8 @@ impl Flight {
                 next = Some(next.map_or(parcel.deadline, |next| next.min(parcel.deadline)));
             } else if let Some(parcel) = sent.parcel.take() {
                 self.awaited -= 1;
-                self.orphans.insert(sent.id.clone(), *number);
+                sent.late_id.clone_from(&parcel.message.id);
+                self.orphans.insert(sent.late_id.clone(), *number);
                 parcel.answer(answer());
             }
         }
@@ -357,7 +366,7 @@ impl Flight {
     /// Tells what became of one.
     fn conclude(&mut self, number: u64, verdict: &Verdict, dealt_with: &mut impl FnMut(&Message)) {
         let Some(sent) = self.sent.remove(&number) else { return };
-        let returned = self.returns.iter().position(|returned| returned.id == sent.id);
+        let returned = self.returns.iter().position(|returned| returned.id == sent.id());
         let delivery = match (returned, verdict) {
             (Some(place), _) => {
                 let Returned { code, text, .. } = self.returns.swap_remove(place);
@@ -375,14 +384,15 @@ impl Flight {
             parcel.answer(delivery);
             return;
         }
-        if self.orphans.get(&sent.id) == Some(&number) {
-            self.orphans.remove(&sent.id);
+        let id = sent.late_id;
+        if self.orphans.get(&id) == Some(&number) {
+            self.orphans.remove(&id);
         }
         if delivery == Delivery::Confirmed {
             if self.late.len() == KEPT {
                 self.late.pop_front();
             }
-            self.late.push_back(sent.id);
+            self.late.push_back(id);
         }
     }
 }

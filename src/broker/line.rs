@@ -53,7 +53,7 @@ pub(super) struct Line {
 
 /// A channel, and what is under way on it.
 struct Lane {
-    channel: Channel,
+    channel: Arc<Channel>,
     flight: Flight,
 }
 
@@ -357,11 +357,11 @@ fn prepend(queue: &mut VecDeque<Parcel>, mut first: VecDeque<Parcel>) {
 }
 
 /// A channel on which each message is confirmed.
-async fn open_channel(connection: &Connection, patience: Duration) -> Result<Channel, String> {
+async fn open_channel(connection: &Connection, patience: Duration) -> Result<Arc<Channel>, String> {
     let open = async {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(channel)
+        Ok(Arc::new(channel))
     };
     match timeout(patience, open).await {
         Ok(Ok(channel)) => Ok(channel),

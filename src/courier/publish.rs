@@ -61,6 +61,16 @@ struct Failure {
     cause: Option<Cause>,
 }
 
+/// What is to be done for a run.
+enum Prepared {
+    /// This is to be sent.
+    Letter(Box<Letter>),
+    /// Its body is to be asked for first.
+    Seeded(Box<Arguments>),
+    /// This task is to be sent, and its result waited for.
+    Awaited(Box<Message>),
+}
+
 impl Failure {
     fn new(text: impl std::fmt::Display, cause: Option<Cause>) -> Self {
         Failure { text: format!("cronkeep: error: {text}"), exit: 1, cause }
@@ -75,13 +85,14 @@ impl Publishing {
 
     /// Carries an attempt out.
     pub(super) async fn carry(&self, run: &Run, lines: &Lines) -> Carried {
-        let sent = match arguments_of(run) {
-            Ok(arguments) if arguments.wait => match self.message_of(run, &arguments).await {
-                // Apart: what it needs is much, and no other run's.
-                Ok(message) => return Box::pin(self.wait(run, message, lines)).await,
-                Err(failure) => Err(failure),
-            },
-            Ok(arguments) => self.send(run, &arguments).await,
+        // Before anything is waited for: what a run holds while it waits is little so, and a burst has many of them.
+        let sent = match self.prepared(run) {
+            Ok(Prepared::Letter(letter)) => self.send(letter).await,
+            // Apart: what they need is much, and few runs'.
+            Ok(Prepared::Seeded(arguments)) => Box::pin(self.send_seed(run, *arguments)).await,
+            Ok(Prepared::Awaited(message)) => {
+                return Box::pin(self.wait(run, *message, lines)).await;
+            }
             Err(failure) => Err(failure),
         };
         let failure = match sent {
@@ -106,19 +117,27 @@ impl Publishing {
         Carried::here(outcome, cause)
     }
 
-    /// Hands the message of a run to the outbox, and waits for what becomes of it.
-    async fn send(&self, run: &Run, arguments: &Arguments) -> Result<Delivery, Failure> {
+    /// What the command of a run asks for, as far as nothing is to be waited for.
+    fn prepared(&self, run: &Run) -> Result<Prepared, Failure> {
+        let arguments = arguments_of(run)?;
         let job = &*run.fire.job;
-        let message = self.message_of(run, arguments).await?;
-        let now = self.clock.now();
-        let kept = now.saturating_add(job.policy().expires).unwrap_or(Timestamp::MAX);
-        let expires = message.properties.expires.unwrap_or(kept);
-        let letter = Letter {
-            expires,
-            message,
-            job: Some((job.key, job.label().into())),
-            run: Some(run.id),
-        };
+        let input = job.action.stdin().map_or(&[][..], |text| text.as_bytes());
+        let body = arguments.body(input);
+        // Events and tasks mean something without one.
+        if body.is_none() && !arguments.json && arguments.celery.is_none() {
+            return Ok(Prepared::Seeded(Box::new(arguments)));
+        }
+        let message = self.message_of(run, &arguments, body)?;
+        Ok(if arguments.wait {
+            Prepared::Awaited(Box::new(message))
+        } else {
+            Prepared::Letter(self.letter_of(run, message))
+        })
+    }
+
+    /// Hands the message of a run to the outbox, and waits for what becomes of it.
+    async fn send(&self, letter: Box<Letter>) -> Result<Delivery, Failure> {
+        let expires = letter.expires;
         let fate = self.outbox.accept(letter).await.map_err(|refused| {
             let cause = match refused {
                 Refused::Stopping => Cause::Shutdown,
@@ -129,15 +148,30 @@ impl Publishing {
         Ok(settled(fate.next(CONFIRM).await, expires, self.clock.now()))
     }
 
-    /// The message of a run.
-    async fn message_of(&self, run: &Run, arguments: &Arguments) -> Result<Message, Failure> {
+    /// As [`send`](Publishing::send), of a message whose body the Python service has.
+    async fn send_seed(&self, run: &Run, arguments: Arguments) -> Result<Delivery, Failure> {
+        let body = self.seed_body(&run.fire.job).await?;
+        let message = self.message_of(run, &arguments, Some(body))?;
+        self.send(self.letter_of(run, message)).await
+    }
+
+    /// The message of a run, as it is handed to the outbox.
+    fn letter_of(&self, run: &Run, message: Message) -> Box<Letter> {
         let job = &*run.fire.job;
-        let input = job.action.stdin().map_or(&[][..], |text| text.as_bytes());
-        let mut body = arguments.body(input);
-        // Events and tasks mean something without one.
-        if body.is_none() && !arguments.json && arguments.celery.is_none() {
-            body = Some(Box::pin(self.seed_body(job)).await?);
-        }
+        let now = self.clock.now();
+        let kept = now.saturating_add(job.policy().expires).unwrap_or(Timestamp::MAX);
+        let expires = message.properties.expires.unwrap_or(kept);
+        let job = Some((job.key, job.label().into()));
+        Box::new(Letter { expires, message, job, run: Some(run.id) })
+    }
+
+    /// The message of a run.
+    fn message_of(
+        &self,
+        run: &Run,
+        arguments: &Arguments,
+        body: Option<Vec<u8>>,
+    ) -> Result<Message, Failure> {
         let mut occasion = self.occasion(run);
         if arguments.wait {
             occasion.id = self.tasks.message_id(run, occasion.id);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::crontab::Seeded;
 use crate::crontab::directive::{CatchUp, Overlap};
 use crate::event::{MAX_INSTANCES, Run, RunId, Trigger};
 use crate::job::{JobKey, Policy};
@@ -14,7 +15,7 @@ use crate::job::{JobKey, Policy};
 /// The runs that are alive or wait, and the rules between them.
 #[derive(Debug, Default)]
 pub struct Admission {
-    jobs: HashMap<JobKey, Standing>,
+    jobs: HashMap<JobKey, Standing, Seeded>,
     paused: HashSet<JobKey>,
     /// What waits for its turn among all; empty after [`release`](Admission::release) unless the limit is reached.
     line: VecDeque<Waiter>,

@@ -9,7 +9,7 @@
 use std::any::Any;
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -30,9 +30,6 @@ use super::{Core, courier};
 use crate::crontab::directive::{Executor, Output};
 use crate::event::{Bus, Cause, Ended, Event, Outcome, Run, RunId, Started, Stream};
 use crate::job::Job;
-
-/// Lines that may wait to be told before whoever tells them has to wait.
-const WAITING: usize = 16;
 
 /// The exit code of a program that panics.
 const PANICKED: u8 = 101;
@@ -104,8 +101,15 @@ impl Core {
         self.carried.insert(run.id, Carriage { run: Arc::clone(run), since, ended });
     }
 
-    /// An attempt was carried out, and this came of it; nothing if it was ended meanwhile.
-    pub(super) fn carried_out(&mut self, id: RunId, attempt: u32, carried: Carried) {
+    /// An attempt was carried out, and this came of it; nothing if it was ended meanwhile. Where it `is_quiet` its attendance is
+    /// over: nothing was printed, and its end is told here.
+    pub(super) fn carried_out(
+        &mut self,
+        id: RunId,
+        attempt: u32,
+        carried: Carried,
+        is_quiet: bool,
+    ) {
         if self.carried.get(&id).is_none_or(|carriage| carriage.run.attempt != attempt) {
             return;
         }
@@ -115,7 +119,9 @@ impl Core {
             Outcome::Succeeded { exit } | Outcome::Failed { exit } => judged(&carriage.run, exit),
             other => other,
         };
-        self.unload(carriage, Carried { outcome, cause, usage, elsewhere });
+        let carried = Carried { outcome, cause, usage, elsewhere };
+        let Carriage { run, since, ended } = carriage;
+        self.unload(run, since, carried, (!is_quiet).then_some(ended));
     }
 
     /// Ends an attempt that is being carried out, as its time-out does (no `cause`) or for this cause; false if there is
@@ -130,14 +136,16 @@ impl Core {
             Some(_) => Outcome::Failed { exit: 1 },
             None => Outcome::TimedOut { exit: None, signal: None },
         };
-        self.unload(carriage, Carried::here(outcome, cause));
+        let Carriage { run, since, ended } = carriage;
+        self.unload(run, since, Carried::here(outcome, cause), Some(ended));
         true
     }
 
     /// The attendance of an attempt has gone before its end.
     pub(super) fn carriage_lost(&mut self, id: RunId) {
-        if let Some(carriage) = self.carried.remove(&id) {
-            self.unload(carriage, Carried::here(Outcome::Failed { exit: PANICKED }, None));
+        if let Some(Carriage { run, since, ended }) = self.carried.remove(&id) {
+            let carried = Carried::here(Outcome::Failed { exit: PANICKED }, None);
+            self.unload(run, since, carried, Some(ended));
         }
     }
 
@@ -155,15 +163,20 @@ impl Core {
         self.lives.keys().copied().filter(|id| !self.carried.contains_key(id)).collect()
     }
 
-    fn unload(&mut self, carriage: Carriage, carried: Carried) {
-        let Carriage { run, since, ended } = carriage;
+    fn unload(
+        &mut self,
+        run: Arc<Run>,
+        since: Duration,
+        carried: Carried,
+        attendance: Option<oneshot::Sender<Ended>>,
+    ) {
         let Carried { outcome, cause, usage, elsewhere } = carried;
         let (worker, measured) =
             elsewhere.map(|Elsewhere { worker, duration }| (worker, duration)).unzip();
         let duration =
             measured.flatten().unwrap_or_else(|| self.clock.monotonic().saturating_sub(since));
         let how = Finish::Carried(outcome, cause, worker);
-        self.finish(run, how, (duration, usage), Some(ended));
+        self.finish(run, how, (duration, usage), attendance);
     }
 }
 
@@ -184,27 +197,42 @@ struct Attendance<F> {
 }
 
 impl<F: FnOnce() -> Option<Base> + Send + 'static> Attendance<F> {
-    /// Has the attempt carried out, tells what it prints, then its end.
+    /// Has the attempt carried out, tells what it prints, then its end. Where nothing was printed there is nothing to wait for
+    /// between what came of it and that: the end is left to the executor.
     async fn attend(self) {
         let Attendance { run, bus, courier, reports, is_heard, mail, mut ended, untold } = self;
         let mut relay =
             Relay::new(Arc::clone(&run), bus.clone(), Bounds::default(), mail.is_some());
-        let (sender, lines) = mpsc::channel(WAITING);
+        let (way, lines) = Lines::new();
         let (over, last) = oneshot::channel();
         let end = {
             let mut telling = pin!(tell(&mut relay, lines, last, is_heard));
-            let mut carrying = Some(carry(Arc::clone(&courier), Arc::clone(&run), Lines(sender)));
-            let mut told = false;
+            let mut carrying = Some(carry(Arc::clone(&courier), Arc::clone(&run), way));
+            // Whether anything was told, once all lines were taken.
+            let mut told = None;
             let end = loop {
                 tokio::select! {
                     end = &mut ended => break end,
                     carried = done(&mut carrying) => {
                         // What it holds is given back before its end is told.
                         carrying = None;
+                        if told.is_none() {
+                            told = at_once(telling.as_mut()).await;
+                        }
+                        if told == Some(false) {
+                            // From here on the executor tells an end of its own, too.
+                            ended.close();
+                            if let Ok(end) = ended.try_recv() {
+                                break Ok(end);
+                            }
+                            untold.leave();
+                            let _ = reports.send(Report::Carried(run.id, run.attempt, carried, true));
+                            return;
+                        }
                         // Without an executor its end is nobody's business.
-                        let _ = reports.send(Report::Carried(run.id, run.attempt, carried));
+                        let _ = reports.send(Report::Carried(run.id, run.attempt, carried, false));
                     }
-                    () = &mut telling, if !told => told = true,
+                    is_told = &mut telling, if told.is_none() => told = Some(is_told),
                 }
             };
             if let (Some(_), Ok(end)) = (&carrying, &end) {
@@ -212,7 +240,7 @@ impl<F: FnOnce() -> Option<Base> + Send + 'static> Attendance<F> {
             }
             drop(carrying);
             drop(over);
-            if !told {
+            if told.is_none() {
                 telling.await;
             }
             end
@@ -271,14 +299,35 @@ async fn done(carrying: &mut Option<Carrying>) -> Carried {
     }
 }
 
-/// Tells lines as they come, until nobody can tell any more, or it is the `last` moment: then those that wait.
+/// What a future gives if it need not wait.
+async fn at_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Tells lines as they come, until nobody can tell any more, or it is the `last` moment: then those that wait. Whether any was
+/// told.
 async fn tell(
     relay: &mut Relay,
-    mut lines: mpsc::Receiver<courier::Handed>,
+    mut way: oneshot::Receiver<mpsc::Receiver<courier::Handed>>,
     mut last: oneshot::Receiver<()>,
     is_heard: bool,
-) {
-    let mut closed = false;
+) -> bool {
+    let (mut closed, mut is_told) = (false, false);
+    let opened = tokio::select! {
+        opened = &mut way => opened.ok(),
+        _ = &mut last => {
+            closed = true;
+            way.try_recv().ok()
+        }
+    };
+    let Some(mut lines) = opened else { return false };
+    if closed {
+        lines.close();
+    }
     loop {
         tokio::select! {
             _ = &mut last, if !closed => {
@@ -286,9 +335,12 @@ async fn tell(
                 closed = true;
             }
             line = lines.recv() => match line {
-                Some(line) if is_heard => relay.tell(line.0, &line.1).await,
+                Some(line) if is_heard => {
+                    relay.tell(line.0, &line.1).await;
+                    is_told = true;
+                }
                 Some(_) => {}
-                None => return,
+                None => return is_told,
             },
         }
     }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{Cause, Ended, Outcome, Run, Stream, Usage};
 use crate::job::Job;
@@ -55,17 +55,41 @@ impl Carried {
     }
 }
 
-/// Where an attempt's lines go, without their ends.
+/// Where an attempt's lines go, without their ends. Nothing is made ready for them before there is one: most attempts have none.
 #[derive(Debug, Clone)]
-pub struct Lines(pub(super) mpsc::Sender<Handed>);
+pub struct Lines(Arc<Way>);
 
-/// A line, and where it goes; boxed, since most runs have none and room for several is made for each run.
+/// The way of an attempt's lines.
+#[derive(Debug)]
+struct Way {
+    sender: OnceLock<mpsc::Sender<Handed>>,
+    /// Who is to have the other end, once there is one.
+    reader: Mutex<Option<oneshot::Sender<mpsc::Receiver<Handed>>>>,
+}
+
+/// A line, and where it goes; boxed, since room for several is made.
 pub(super) type Handed = Box<(Stream, Vec<u8>)>;
 
+/// Lines that may wait to be told before whoever tells them has to wait.
+const WAITING: usize = 16;
+
 impl Lines {
+    /// The way of an attempt's lines, and where they will come from once there is one.
+    pub(super) fn new() -> (Self, oneshot::Receiver<mpsc::Receiver<Handed>>) {
+        let (reader, lines) = oneshot::channel();
+        let way = Way { sender: OnceLock::new(), reader: Mutex::new(Some(reader)) };
+        (Lines(Arc::new(way)), lines)
+    }
+
     /// Tells a line; waits while there is no room for it.
     pub async fn tell(&self, stream: Stream, line: impl Into<Vec<u8>>) {
-        // Without an executor nobody reads it.
-        let _ = self.0.send(Box::new((stream, line.into()))).await;
+        let sender = self.0.sender.get_or_init(|| {
+            let (sender, lines) = mpsc::channel(WAITING);
+            let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Without an executor nobody reads it.
+            let _ = reader.map(|reader| reader.send(lines));
+            sender
+        });
+        let _ = sender.send(Box::new((stream, line.into()))).await;
     }
 }

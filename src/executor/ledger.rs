@@ -138,7 +138,7 @@ impl Ledger {
         let replica = self.conditions.borrow().lease.replica.clone();
         let process = Some((process.0.as_raw(), process.1));
         let record = RunRecord { replica, process, ..record.clone() };
-        self.store.write(Write::Run(Box::new(record)));
+        self.store.write(Write::Run(Arc::new(record)));
     }
 
     /// Has it recorded that a run is still to start, and passed by its job's watermark.
@@ -383,7 +383,7 @@ impl Core {
                     None => running(started),
                 };
                 record.replica.clone_from(&replica);
-                ledger.store.write(Write::Run(Box::new(record)));
+                ledger.store.write(Write::Run(Arc::new(record)));
             }
         }
     }

@@ -52,6 +52,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::crontab::Seeded;
 use crate::event::{Bus, Cause, Ended, Event, Fire, Run, RunId, Usage};
 use crate::job::{Job, JobTable};
 use crate::store::RunRecord;
@@ -67,6 +68,9 @@ use tree::Census;
 
 /// How many fires are answered in a row before output is read again.
 const BURST: u32 = 4;
+
+/// How many reports are taken in a row.
+const TOGETHER: usize = 32;
 
 /// How long it may take until other replicas know of a pause that somebody asked us for.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -99,11 +103,11 @@ struct Core {
     /// Whether runs may have to wait for others than those of their job.
     limited: bool,
     /// What was admitted and has not ended for good.
-    lives: HashMap<RunId, Life>,
+    lives: HashMap<RunId, Life, Seeded>,
     /// What its job's jitter puts off.
-    put_off: HashMap<RunId, (Arc<Run>, Set)>,
+    put_off: HashMap<RunId, (Arc<Run>, Set), Seeded>,
     /// Until when those that wait may.
-    graces: HashMap<RunId, Set>,
+    graces: HashMap<RunId, Set, Seeded>,
     deadlines: Deadlines,
     /// When it is looked next for the processes of runs that are to end.
     look: Option<(Set, Instant)>,
@@ -118,7 +122,7 @@ struct Core {
     tell: mpsc::UnboundedSender<Told>,
     told_ends: mpsc::UnboundedReceiver<Told>,
     /// Who waits for the end of a run.
-    waits: HashMap<RunId, Vec<oneshot::Sender<Ended>>>,
+    waits: HashMap<RunId, Vec<oneshot::Sender<Ended>>, Seeded>,
     last: LastEnds,
     counts: Counts,
     /// The jobs in force.
@@ -131,7 +135,7 @@ struct Core {
     /// Who carries out runs without a process here; none: nobody.
     courier: Option<Arc<dyn Courier>>,
     /// Those that are being carried out so.
-    carried: HashMap<RunId, Carriage>,
+    carried: HashMap<RunId, Carriage, Seeded>,
     /// Where starts are recorded; none: nowhere.
     ledger: Option<Ledger>,
     /// The runs of an earlier life whose processes live, as they were recorded.
@@ -172,9 +176,9 @@ impl Executor {
             ids: RunIds::default(),
             admission: Admission::default(),
             limited: false,
-            lives: HashMap::new(),
-            put_off: HashMap::new(),
-            graces: HashMap::new(),
+            lives: HashMap::default(),
+            put_off: HashMap::default(),
+            graces: HashMap::default(),
             deadlines: Deadlines::default(),
             look: None,
             look_now: false,
@@ -183,7 +187,7 @@ impl Executor {
             killed: 0,
             tell,
             told_ends,
-            waits: HashMap::new(),
+            waits: HashMap::default(),
             last: LastEnds::default(),
             counts: Counts::default(),
             tables: watch::channel(Arc::default()).1,
@@ -191,7 +195,7 @@ impl Executor {
             oom,
             stopping: false,
             courier: None,
-            carried: HashMap::new(),
+            carried: HashMap::default(),
             ledger: None,
             survivors: HashMap::new(),
             pause_changed: None,
@@ -257,7 +261,7 @@ impl Executor {
                     }
                     self.core.reap();
                 }
-                Some(report) = self.core.reports.recv() => self.core.begun(report),
+                Some(report) = self.core.reports.recv() => self.core.begun_all(report),
                 Some(told) = self.core.told_ends.recv() => self.core.told(told),
                 Some(deadline) = self.core.deadlines.next() => self.core.expire(deadline),
                 fire = self.fires.recv(), if fires_open => match fire {
@@ -335,6 +339,19 @@ impl Core {
         }
         if std::mem::take(&mut self.look_now) {
             self.look();
+        }
+    }
+
+    /// Takes a report, and those that wait behind it, but not so many that others wait for long.
+    pub(super) fn begun_all(&mut self, first: Report) {
+        let mut next = Some(first);
+        for _ in 0..TOGETHER {
+            let Some(report) = next else { return };
+            self.begun(report);
+            next = self.reports.try_recv().ok();
+        }
+        if let Some(report) = next {
+            self.begun(report);
         }
     }
 

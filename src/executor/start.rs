@@ -22,6 +22,7 @@ use super::shell::{Base, Host};
 use super::starter::Starter;
 use super::ticket::{Ticket, What};
 use crate::clock::Clock;
+use crate::crontab::Seeded;
 use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
 use crate::job::Job;
 use crate::store::{Permission, StoreError};
@@ -89,8 +90,8 @@ pub(super) enum Report {
     Hanging(u64),
     /// The process of a run of an earlier life has ended.
     Gone(RunId),
-    /// This attempt of a run without a process was carried out.
-    Carried(RunId, u32, Carried),
+    /// This attempt of a run without a process was carried out; whether its attendance is over, since nothing was printed.
+    Carried(RunId, u32, Carried, bool),
 }
 
 /// A child that executes its program.
@@ -135,7 +136,7 @@ pub(super) struct Starts {
     starter: Starter,
     reports: mpsc::UnboundedSender<Report>,
     mailer: Arc<Mailer>,
-    pending: HashMap<u64, Pending>,
+    pending: HashMap<u64, Pending, Seeded>,
     numbers: u64,
     /// Children that were reaped before their start was reported.
     early: HashMap<Pid, unix::Ended>,
@@ -170,7 +171,7 @@ impl Starts {
             mailer,
             starter: Starter::new(host, clock, reports.clone())?,
             reports,
-            pending: HashMap::new(),
+            pending: HashMap::default(),
             numbers: 0,
             early: HashMap::new(),
             ready: VecDeque::new(),
@@ -288,7 +289,9 @@ impl Core {
             Report::Unnoted(number) => self.unnoted(number),
             Report::Hanging(last) => self.wait_no_longer(last),
             Report::Gone(run) => self.survivor_gone(run),
-            Report::Carried(run, attempt, carried) => self.carried_out(run, attempt, carried),
+            Report::Carried(run, attempt, carried, is_quiet) => {
+                self.carried_out(run, attempt, carried, is_quiet);
+            }
             Report::Recorded(tickets, answer) => self.recorded(&tickets, answer),
             Report::Held(tickets) => self.ask_again(tickets),
         }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Core;
 use super::admission::{Place, Skip};
 use super::life::Phase;
+use crate::crontab::Seeded;
 use crate::event::{Ended, Run, RunId, Started};
 use crate::job::JobKey;
 
@@ -74,7 +75,7 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct LastEnds {
     /// With when it ended, as a count.
-    ends: HashMap<JobKey, (u64, Ended)>,
+    ends: HashMap<JobKey, (u64, Ended), Seeded>,
     /// In the order of the ends; an entry whose count is not that of the job's end is stale.
     order: VecDeque<(u64, JobKey)>,
     count: u64,

@@ -119,7 +119,7 @@ impl Core {
             (reason != WHILE_IT_RAN && reason != BEFORE_ITS_START).then(|| self.clock.now());
         record.process = None;
         if let Some(ledger) = &self.ledger {
-            ledger.store.write(Write::Run(Box::new(record)));
+            ledger.store.write(Write::Run(Arc::new(record)));
         }
     }
 }

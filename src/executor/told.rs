@@ -38,6 +38,11 @@ impl Untold {
         self.tell(How::Told(cause));
     }
 
+    /// The end is left to be told by whoever learns of it.
+    pub(super) fn leave(mut self) {
+        self.told = None;
+    }
+
     fn tell(&mut self, how: How) {
         if let Some(told) = self.told.take() {
             // Without an executor nobody waits.

@@ -18,6 +18,7 @@ use super::{Backlog, Bounds, Gate, Letter, Order, Others, Pace, Parts, Refused, 
 
 use crate::broker::{Delivery, Landings, Publish, Standing};
 use crate::clock::Clock;
+use crate::crontab::Seeded;
 use crate::event::{Bus, Event};
 use crate::store::seal::Seal;
 use crate::store::{Beat, Done};
@@ -71,7 +72,7 @@ pub(super) struct Actor {
     landings: Landings,
     landed: mpsc::UnboundedReceiver<(u64, Delivery)>,
     /// Which letter was sent under which number, while there is no answer.
-    flights: HashMap<u64, u64>,
+    flights: HashMap<u64, u64, Seeded>,
     next_flight: u64,
     dice: (RandomState, u64),
     is_stopping: bool,
@@ -129,7 +130,7 @@ impl Actor {
             is_loaded: false,
             landings,
             landed,
-            flights: HashMap::new(),
+            flights: HashMap::default(),
             next_flight: 0,
             dice: (RandomState::new(), 0),
             is_stopping: false,

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::pace::Pace;
+use crate::crontab::Seeded;
 use crate::job::JobKey;
 
 /// All letters, by their places.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    slots: HashMap<u64, Slot>,
-    lines: HashMap<JobKey, Line>,
+    slots: HashMap<u64, Slot, Seeded>,
+    lines: HashMap<JobKey, Line, Seeded>,
     /// Those that may be sent, and whose messages are at hand.
     ready: BTreeSet<u64>,
     /// Those that might be sent if their messages were at hand.

@@ -241,9 +241,9 @@ impl Outbox {
     ///
     /// # Errors
     /// It is not accepted, and not sent.
-    pub async fn accept(&self, letter: Letter) -> Result<Fate, Refused> {
+    pub async fn accept(&self, letter: impl Into<Box<Letter>>) -> Result<Fate, Refused> {
         let (reply, answer) = oneshot::channel();
-        let order = Order::Accept(Box::new(letter), reply);
+        let order = Order::Accept(letter.into(), reply);
         self.orders.send(order).map_err(|_| Refused::Stopping)?;
         let answer = answer.await.map_err(|_| Refused::Stopping)??;
         Ok(Fate::new(answer, self.standing.clone()))

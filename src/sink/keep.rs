@@ -83,7 +83,7 @@ impl Keep {
         // Only what outlives this daemon is ever looked for.
         record.process =
             started.pid.and_then(|pid| Some((pid, process::since(Pid::from_raw(pid))?)));
-        self.store.write(Write::Run(Box::new(record)));
+        self.store.write(Write::Run(Arc::new(record)));
     }
 
     fn keep_end(&mut self, ended: &Ended, recent: &Recent) {
@@ -101,7 +101,7 @@ impl Keep {
         record.worker = ended.worker.as_deref().map(str::to_owned);
         let output = recent.output(ended.run.id);
         record.output_bytes = output.as_ref().map_or(0, |(_, bytes)| *bytes);
-        self.store.write(Write::Run(Box::new(record)));
+        self.store.write(Write::Run(Arc::new(record)));
         if let Some((output, _)) = output {
             self.store.write(Write::Output(ended.run.id, output));
         }
@@ -147,7 +147,7 @@ impl Keep {
         record.ended = Some(now);
         record.outcome = Some(outcome);
         record.reason = Some(reason.to_owned());
-        self.store.write(Write::Run(Box::new(record)));
+        self.store.write(Write::Run(Arc::new(record)));
         if trigger.is_of_schedule() {
             self.store.write(Write::Mark(job.key, Mark::of(last, generation)));
         }

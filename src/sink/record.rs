@@ -191,7 +191,7 @@ fn push_pair(out: &mut String, name: &str, value: &str) {
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     // Most is as it should be.
-    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+    if is_printable(bytes) {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     let mut out = String::with_capacity(bytes.len());
@@ -206,11 +206,21 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// Whether [`escape`] leaves bytes as they are, and they are ASCII.
+#[must_use]
+pub fn is_printable(bytes: &[u8]) -> bool {
+    // Without a way out before the end: so it is done with many bytes at once.
+    bytes.iter().fold(true, |is, byte| is & matches!(byte, b' '..=b'~' | b'\t'))
+}
+
 /// Makes bytes printable as cronie's `mkprint` does: `^I` for a tab, `\\303` for a byte that is not ASCII.
 ///
 /// Programs that read cron's log know this form.
 #[must_use]
 pub fn mkprint(bytes: &[u8]) -> String {
+    if is_printable(bytes) && !bytes.contains(&b'\t') {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     let mut out = String::with_capacity(bytes.len());
     for &byte in bytes {
         match byte {

@@ -3,12 +3,13 @@
 //! A run's fields are `job run scheduled attempt`, then `pid` or `outcome exit signal duration_ms reason retry_ms`, each where it has a
 //! value; they are the same in every format of the log.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
-use super::record::{escape, mkprint};
+use super::record::{escape, is_printable, mkprint};
 use crate::crontab::render;
 use crate::event::{Ended, Event, Fire, Loaded, Outcome, Run, Sent, Started};
 use crate::job::Job;
@@ -110,10 +111,10 @@ pub fn trace(event: &Event, zone: &Zone) {
             let Named { message, exchange, routing_key, job, run } = Named::of(sent);
             info!(
                 event = name,
-                message,
-                exchange,
-                routing_key,
-                job,
+                message = &*message,
+                exchange = &*exchange,
+                routing_key = &*routing_key,
+                job = job.as_deref(),
                 run,
                 tries = sent.tries,
                 "confirmed"
@@ -125,7 +126,15 @@ pub fn trace(event: &Event, zone: &Zone) {
             let (tries, reason) = (sent.tries, escape(reason.as_bytes()));
             warn!(
                 event = name,
-                message, exchange, routing_key, job, run, tries, reason, again_ms, "not confirmed"
+                message = &*message,
+                exchange = &*exchange,
+                routing_key = &*routing_key,
+                job = job.as_deref(),
+                run,
+                tries,
+                reason,
+                again_ms,
+                "not confirmed"
             );
         }
         Event::MessageDropped { sent, reason } => {
@@ -133,7 +142,14 @@ pub fn trace(event: &Event, zone: &Zone) {
             let (tries, reason) = (sent.tries, escape(reason.as_bytes()));
             error!(
                 event = name,
-                message, exchange, routing_key, job, run, tries, reason, "not sent any more"
+                message = &*message,
+                exchange = &*exchange,
+                routing_key = &*routing_key,
+                job = job.as_deref(),
+                run,
+                tries,
+                reason,
+                "not sent any more"
             );
         }
         Event::BrokerDown { broker, reason } => {
@@ -200,24 +216,29 @@ pub fn trace(event: &Event, zone: &Zone) {
 }
 
 /// A message as the log names it.
-struct Named {
-    message: String,
-    exchange: String,
-    routing_key: String,
-    job: Option<String>,
+struct Named<'a> {
+    message: Cow<'a, str>,
+    exchange: Cow<'a, str>,
+    routing_key: Cow<'a, str>,
+    job: Option<Cow<'a, str>>,
     run: Option<String>,
 }
 
-impl Named {
-    fn of(sent: &Sent) -> Self {
+impl<'a> Named<'a> {
+    fn of(sent: &'a Sent) -> Self {
         Named {
-            message: escape(sent.id.as_bytes()),
-            exchange: escape(sent.exchange.as_bytes()),
-            routing_key: escape(sent.routing_key.as_bytes()),
-            job: sent.job.as_deref().map(|job| escape(job.as_bytes())),
+            message: printable(&sent.id),
+            exchange: printable(&sent.exchange),
+            routing_key: printable(&sent.routing_key),
+            job: sent.job.as_deref().map(printable),
             run: sent.run.map(|run| run.to_string()),
         }
     }
+}
+
+/// As [`escape`] has it.
+fn printable(text: &str) -> Cow<'_, str> {
+    if is_printable(text.as_bytes()) { text.into() } else { escape(text.as_bytes()).into() }
 }
 
 /// `skipped`, or `skipped 5 times`.

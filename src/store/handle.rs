@@ -142,7 +142,7 @@ impl Handle {
     /// Has a start kept that was noted, as soon as that can be.
     pub fn keep_start(&self, NotedStart { number, start, replica }: NotedStart) {
         let mark = start.is_due().then_some(start.mark);
-        let record = Box::new(RunRecord::starting(start, replica));
+        let record = Arc::new(RunRecord::starting(start, replica));
         // Without its thread there is no store.
         let _ = self.keepings.send(Keeping::Noted(number, record, mark));
     }

@@ -240,7 +240,7 @@ pub enum Write {
     Resume(JobKey),
     /// A run, as it stands: started, ended, or a range of instants that were skipped or missed. Replaces what was
     /// recorded of the same run and attempt.
-    Run(Box<RunRecord>),
+    Run(Arc<RunRecord>),
     /// What a run printed.
     Output(RunId, Output),
 }

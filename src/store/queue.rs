@@ -58,6 +58,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     entries: Vec<(u64, Entry)>,
+    /// The watermarks that it moves, and the dues of which it says whether they are owed.
     slots: HashSet<Slot, Seeded>,
 }
 
@@ -160,16 +161,21 @@ impl Queue {
     /// Takes the oldest, of so many rows at most, but one write at least; of less than [`ROWS`], no more writes than rows.
     pub(super) fn take(&mut self, limit: usize) -> Batch {
         let mut batch = Batch::default();
+        let most = self.entries.len().min(limit);
+        batch.entries.reserve(most);
+        batch.slots.reserve(most);
         let mut taken = 0;
         // Of what is refused each is tried alone in the end.
         let least = usize::from(limit < ROWS);
-        while let Some((&number, entry)) = self.entries.first_key_value() {
-            taken += rows(&entry.write).max(least);
+        while let Some(first) = self.entries.first_entry() {
+            taken += rows(&first.get().write).max(least);
             if taken > limit && batch.len() > 0 {
                 break;
             }
-            let Some(entry) = self.remove(number) else { continue };
-            batch.slots.extend(Slot::of(&entry.write));
+            let (number, entry) = first.remove_entry();
+            let slot = self.forget(number, &entry);
+            // Of nothing else it is asked whether it is there.
+            batch.slots.extend(slot.filter(|slot| matches!(slot, Slot::Mark(_) | Slot::Owed(..))));
             batch.entries.push((number, entry));
         }
         batch
@@ -246,13 +252,23 @@ impl Queue {
 
     fn remove(&mut self, number: u64) -> Option<Entry> {
         let entry = self.entries.remove(&number)?;
-        self.outputs.remove(&number);
-        self.runs.remove(&number);
-        if let Some(slot) = Slot::of(&entry.write) {
-            self.slots.remove(&slot);
+        self.forget(number, &entry);
+        Some(entry)
+    }
+
+    /// Takes note that an entry was taken out; which later write would have replaced it.
+    fn forget(&mut self, number: u64, entry: &Entry) -> Option<Slot> {
+        match &entry.write {
+            Write::Output(..) => drop(self.outputs.remove(&number)),
+            Write::Run(_) => drop(self.runs.remove(&number)),
+            _ => {}
+        }
+        let slot = Slot::of(&entry.write);
+        if let Some(slot) = &slot {
+            self.slots.remove(slot);
         }
         self.bytes -= bytes(&entry.write);
-        Some(entry)
+        slot
     }
 
     fn keep_bounds(&mut self) {

@@ -195,14 +195,14 @@ impl Both {
             Question::Going { replica, job, run } => {
                 let name = self.leases[*replica].replica.clone();
                 self.board.going(key(*job), run_id(*run), 1, &name);
-                self.write(Write::Run(Box::new(record(*job, *run, &name)))).await;
+                self.write(Write::Run(Arc::new(record(*job, *run, &name)))).await;
             }
             Question::End { job, run } => {
                 for attempt in 1..3 {
                     self.board.end(key(*job), run_id(*run), attempt);
                     let ended = Some(mark(0).at);
                     let record = RunRecord { attempt, ended, ..record(*job, *run, "any") };
-                    self.write(Write::Run(Box::new(record))).await;
+                    self.write(Write::Run(Arc::new(record))).await;
                 }
             }
             Question::StepBack(replica) => {

@@ -100,6 +100,40 @@ fn one_that_is_stopped_is_dropped_at_once_and_not_tried_again() {
 }
 
 #[test]
+fn one_that_is_stopped_in_the_moment_in_which_it_ends_is_told_of_once() {
+    alone(async {
+        let (fake, mut daemon) = start();
+        let job = Arc::new(job("carry await"));
+        let mut stopped = 0;
+        for round in 0..200 {
+            let run = daemon.handle.fire(fire(&job, Trigger::Manual)).await.unwrap();
+            until(|| fake.under_way() == 1).await;
+            // Whichever comes first, by nothing or by a few turns.
+            let ends = async {
+                for _ in 0..round / 2 % 5 {
+                    tokio::task::yield_now().await;
+                }
+                fake.may_end.add_permits(1);
+            };
+            if round % 2 == 0 {
+                tokio::join!(daemon.handle.end(run), ends);
+            } else {
+                tokio::join!(ends, daemon.handle.end(run));
+            }
+            let end = daemon.end().await;
+            // A second end would be taken for that of the next.
+            assert_eq!(end.run.id, run);
+            stopped += usize::from(end.cause == Some(Cause::Stopped));
+            while let Ok(permit) = fake.may_end.try_acquire() {
+                permit.forget();
+            }
+        }
+        assert!((1..200).contains(&stopped), "{stopped}");
+        daemon.finish().await;
+    });
+}
+
+#[test]
 fn a_later_run_takes_the_place_of_one_that_is_carried_out_or_is_skipped_for_it() {
     alone(async {
         let (fake, mut daemon) = start();

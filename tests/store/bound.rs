@@ -79,12 +79,12 @@ fn old_runs_go_but_for_the_last_of_each_job_and_those_that_go_on() {
     with(Bounds { age: DAY, each: 1, ..Bounds::default() }, async |folder, store| {
         write_runs(&*store, [record(0, 0), ended(1, 1), ended(2, 1), ended(3, 2)]).await;
         folder.clock.advance(2 * DAY);
-        write(&*store, [Write::Run(Box::new(ended(200_000, 3)))]).await;
+        write(&*store, [Write::Run(Arc::new(ended(200_000, 3)))]).await;
         let kept = store.runs(all(9)).await.unwrap().runs;
         assert_eq!(kept, [ended(200_000, 3), ended(3, 2), ended(2, 1), record(0, 0)]);
         // What nobody speaks of any more goes in the end.
         folder.clock.advance(500 * DAY);
-        write(&*store, [Write::Run(Box::new(ended(43_300_000, 3)))]).await;
+        write(&*store, [Write::Run(Arc::new(ended(43_300_000, 3)))]).await;
         assert_eq!(store.runs(all(9)).await.unwrap().runs, [ended(43_300_000, 3)]);
     });
 }

@@ -290,7 +290,7 @@ fn of_a_broken_database_what_the_schedule_depends_on_is_taken_over() {
         fs::write(folder.path(), &broken).unwrap();
         let store = folder.store(Access::Owned);
         let mut failed = 0;
-        while let Err(error) = store.write(vec![Write::Run(Box::new(record(9_999, 9_999)))]).await {
+        while let Err(error) = store.write(vec![Write::Run(Arc::new(record(9_999, 9_999)))]).await {
             assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
             failed += 1;
             assert!(failed < 3, "it is begun anew");
@@ -450,7 +450,7 @@ fn of_a_broken_database_messages_are_taken_over() {
         let store = folder.store(Access::Owned);
         let known = vec![message(0, 50), message(7, 50), message(30, 50)];
         let mut tries = 0;
-        while store.write(vec![Write::Run(Box::new(record(9_999, 9_999)))]).await.is_err() {
+        while store.write(vec![Write::Run(Arc::new(record(9_999, 9_999)))]).await.is_err() {
             tries += 1;
             assert!(tries < 3, "it is begun anew");
         }

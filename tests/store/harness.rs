@@ -141,7 +141,7 @@ pub(crate) async fn write(store: &dyn Store, writes: impl IntoIterator<Item = Wr
 
 /// Has records kept.
 pub(crate) async fn write_runs(store: &dyn Store, records: impl IntoIterator<Item = RunRecord>) {
-    write(store, records.into_iter().map(|record| Write::Run(Box::new(record)))).await;
+    write(store, records.into_iter().map(|record| Write::Run(Arc::new(record)))).await;
 }
 
 /// What is kept of a job.

@@ -1,6 +1,7 @@
 //! Every key, as it is written: the formats of `docs/store.md`, byte by byte.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cronkeep::event::Trigger;
@@ -110,9 +111,9 @@ fn keys_are_written_as_documented() {
                 Write::Pause(key(3)),
                 Write::Owe(key(4), owed),
                 Write::Mark(key(4), mark(180)),
-                Write::Run(Box::new(ended)),
+                Write::Run(Arc::new(ended)),
                 Write::Output(run, output),
-                Write::Run(Box::new(range)),
+                Write::Run(Arc::new(range)),
             ],
         )
         .await;

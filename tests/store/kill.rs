@@ -6,6 +6,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use cronkeep::clock::SystemClock;
 use cronkeep::store::open::{Access, Opening};
@@ -36,7 +37,7 @@ async fn step(store: &dyn Store, number: u32) {
         store,
         [
             Write::Mark(key(0), mark(second)),
-            Write::Run(Box::new(end)),
+            Write::Run(Arc::new(end)),
             Write::Mark(key(1), mark(second)),
         ],
     )

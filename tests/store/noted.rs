@@ -91,7 +91,7 @@ fn starts_that_were_granted_are_known_to_the_next_life_and_recorded_in_the_end()
         for number in numbers.step_by(2) {
             let ended =
                 RunRecord { outcome: Some(RecordedOutcome::Succeeded), ..record(number, 60) };
-            handle.write(Write::Run(Box::new(ended)));
+            handle.write(Write::Run(Arc::new(ended)));
         }
         assert!(handle.flush(LONG).await);
         // The fifth 300 were recorded at once: more than 1 024 were noted since something was asked for.
@@ -128,7 +128,7 @@ fn a_run_that_ended_is_not_opened_again_by_its_note() {
         let noted = handle.note_start(a_start(1, 60), "").unwrap();
         handle.keep_start(noted);
         let ended = RunRecord { outcome: Some(RecordedOutcome::Succeeded), ..record(1, 60) };
-        handle.write(Write::Run(Box::new(ended)));
+        handle.write(Write::Run(Arc::new(ended)));
         assert!(handle.flush(LONG).await);
         // As if the daemon had been killed before it could say that the database has it.
         let path = folder.folder().join("cronkeep.db-starts");

@@ -198,7 +198,7 @@ fn what_grows_is_bounded() {
             let line = OutputLine { is_error: false, detached: false, bytes };
             let output = Output { head: vec![line], ..Output::default() };
             let run = ended.run;
-            write(&store, [Write::Run(Box::new(ended)), Write::Output(run, output)]).await;
+            write(&store, [Write::Run(Arc::new(ended)), Write::Output(run, output)]).await;
         }
         let runs = store.runs(all(100)).await.unwrap().runs;
         assert_eq!(runs.len(), 10);

@@ -207,7 +207,7 @@ fn a_record_that_is_refused_alone_is_told_and_the_rest_is_kept() {
     with(async |bench| {
         bench.store.fail(Fault::Run(run_id(77, 77)));
         for number in 0..600 {
-            bench.handle.write(Write::Run(Box::new(record(number, i64::from(number)))));
+            bench.handle.write(Write::Run(Arc::new(record(number, i64::from(number)))));
         }
         assert!(bench.handle.flush(LONG).await);
         assert_eq!(bench.kept().await.open.len(), 599);
@@ -223,7 +223,7 @@ fn where_all_is_refused_nothing_is_dropped() {
     with(async |bench| {
         bench.store.fail(Fault::All(StoreError::Refused("database or disk is full".to_owned())));
         for number in 0..20 {
-            bench.handle.write(Write::Run(Box::new(record(number, i64::from(number)))));
+            bench.handle.write(Write::Run(Arc::new(record(number, i64::from(number)))));
             bench.handle.write(Write::Mark(key(number), mark(60)));
             bench.handle.write(Write::Settle(key(number), due(60)));
         }
@@ -242,7 +242,7 @@ fn of_too_much_that_waits_what_was_dropped_is_counted() {
     with(async |bench| {
         bench.store.fail(Fault::All(StoreError::Down("pulled".to_owned())));
         for number in 0..17_000 {
-            bench.handle.write(Write::Run(Box::new(record(number, i64::from(number)))));
+            bench.handle.write(Write::Run(Arc::new(record(number, i64::from(number)))));
         }
         bench.handle.write(Write::Mark(key(1), mark(60)));
         bench.stands(is_down).await;
@@ -261,7 +261,7 @@ fn a_question_hears_of_what_was_to_be_written_before_it() {
     with(async |bench| {
         for number in 0..100 {
             let written = record(number, i64::from(number));
-            bench.handle.write(Write::Run(Box::new(written.clone())));
+            bench.handle.write(Write::Run(Arc::new(written.clone())));
             let page = bench.handle.runs(all(1), LONG).await.unwrap();
             assert_eq!(page.runs, [written]);
         }
@@ -272,7 +272,7 @@ fn a_question_hears_of_what_was_to_be_written_before_it() {
 fn a_store_that_takes_no_writes_still_answers() {
     with(async |bench| {
         bench.store.fail(Fault::Run(run_id(0, 1)));
-        bench.handle.write(Write::Run(Box::new(record(1, 0))));
+        bench.handle.write(Write::Run(Arc::new(record(1, 0))));
         bench.stands(is_down).await;
         assert_eq!(bench.handle.runs(all(1), LONG).await.unwrap().runs, []);
         assert!(is_down(&bench.handle.standing().borrow()), "that it answers is not enough");

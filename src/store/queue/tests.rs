@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,7 +30,7 @@ fn owe(number: u32, second: i64) -> Write {
 }
 
 fn run(number: u32, outcome: Option<RecordedOutcome>) -> Write {
-    Write::Run(Box::new(RunRecord {
+    Write::Run(Arc::new(RunRecord {
         run: RunId::new(at(0), u128::from(number)),
         attempt: 1,
         key: key(number),

@@ -17,7 +17,7 @@ pub(in crate::store) enum Keeping {
     /// This.
     Write(Write),
     /// That this start is made, which is noted under this number: as it is recorded, and whether the job's watermark moves.
-    Noted(u64, Box<RunRecord>, Option<Mark>),
+    Noted(u64, Arc<RunRecord>, Option<Mark>),
 }
 
 /// What those who note starts and the thread share.
@@ -83,7 +83,7 @@ impl Writer {
 }
 
 /// What is to be kept of a start that is noted: where its job's watermark stands then, that nothing is owed, and that it goes.
-pub(super) fn of_start(record: Box<RunRecord>, mark: Option<Mark>) -> impl Iterator<Item = Write> {
+pub(super) fn of_start(record: Arc<RunRecord>, mark: Option<Mark>) -> impl Iterator<Item = Write> {
     let (key, due) = (record.key, record.due);
     let mark = mark.map(|mark| Write::Mark(key, mark));
     mark.into_iter().chain([Write::Settle(key, due), Write::Run(record)])

@@ -61,7 +61,7 @@ impl Writer {
         for (number, start) in (first..).zip(starts) {
             let mark = start.is_due().then_some(start.mark);
             let record = RunRecord::starting(start, lease.replica.clone());
-            self.push(of_start(Box::new(record), mark));
+            self.push(of_start(Arc::new(record), mark));
             self.noted.push_back((self.queue.now(), number));
         }
         // Whoever has lost interest need not be told.
