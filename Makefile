@@ -48,7 +48,7 @@ rows: ## put Debian's cron and busybox's crond under the tests of the rows, and 
 	tests/rows/matrix.sh write
 	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
 
-# What is missing there is no success; the last line that it prints is the replicas' own, in JSON.
+# What is missing there is no success; the last that it tells is what became of the replicas' instants, in JSON.
 soak: export CI = true
 soak: ## long runs of what `make test` runs briefly: fuzzing, property tests with many cases, a thousand rounds of signals
 	tests/tools.sh test
@@ -58,7 +58,7 @@ soak: ## long runs of what `make test` runs briefly: fuzzing, property tests wit
 	CRONKEEP_TEST_SYSTEMD=1 $(CARGO) test --locked --test package
 	CRONKEEP_TEST_KILLS=20 $(CARGO) test --locked --test replica burst:: -- --nocapture
 	$(MAKE) fuzz
-	$(CARGO) test --locked --test replica soak::without -- --nocapture
+	CRONKEEP_TEST_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --test replica soak::without -- --nocapture
 	CRONKEEP_TEST_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --test replica soak::whatever -- --nocapture
 
 fuzz: ## each fuzz target for FUZZ_SECONDS seconds (nightly toolchain and cargo-fuzz)

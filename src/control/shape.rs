@@ -100,7 +100,6 @@ pub struct RunObject {
     pub duration_ms: Option<u64>,
     pub user_cpu_ms: Option<u64>,
     pub system_cpu_ms: Option<u64>,
-    /// None where it was no larger than the daemon's own.
     pub max_rss_kib: Option<u64>,
     pub replica: Option<String>,
     /// The worker that carried it out, where one did.
@@ -170,7 +169,7 @@ impl RunObject {
             duration_ms: milliseconds(ended.duration),
             user_cpu_ms: milliseconds(ended.usage.user),
             system_cpu_ms: milliseconds(ended.usage.system),
-            max_rss_kib: known(ended.usage.max_rss_kib),
+            max_rss_kib: Some(ended.usage.max_rss_kib),
             worker: ended.worker.as_deref().map(str::to_owned),
             ..RunObject::of(&ended.run)
         }
@@ -204,7 +203,7 @@ impl RunObject {
             duration_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()),
             user_cpu_ms: milliseconds(record.user_cpu),
             system_cpu_ms: milliseconds(record.system_cpu),
-            max_rss_kib: known(record.max_rss_kib),
+            max_rss_kib: Some(record.max_rss_kib),
             replica: Some(record.replica.clone()),
             worker: record.worker.clone(),
             output_bytes: Some(record.output_bytes),
@@ -349,9 +348,4 @@ pub fn instant_in(at: Timestamp, zone: &TimeZone) -> String {
     let whole = at.subsec_nanosecond() / 1_000_000 == 0;
     let format = if whole { "%Y-%m-%dT%H:%M:%S%:z" } else { "%Y-%m-%dT%H:%M:%S%.3f%:z" };
     zoned.strftime(format).to_string()
-}
-
-/// A largest resident set, where it is known.
-fn known(max_rss_kib: u64) -> Option<u64> {
-    (max_rss_kib > 0).then_some(max_rss_kib)
 }

@@ -172,7 +172,7 @@ pub struct Usage {
     pub user: Duration,
     /// CPU time in the kernel.
     pub system: Duration,
-    /// The largest resident set of any one process, KiB; 0: no larger than the daemon's own, which is counted with it.
+    /// The largest resident set of any one process, KiB.
     pub max_rss_kib: u64,
 }
 

@@ -3,13 +3,15 @@
 //! Starts that are released while the store is being asked are gathered and asked for together.
 
 mod noting;
+mod unheard;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
+
+use unheard::{Asked, Unheard};
 
 use super::Core;
 use super::deadline::Set;
@@ -55,8 +57,10 @@ pub struct Ledger {
     making: Vec<u64>,
     /// Whether those are being waited for.
     pausing: bool,
-    /// The tickets of starts that the store may have recorded, where replicas share them: it has not answered.
-    unheard: Vec<u64>,
+    /// Starts that were asked for without an answer.
+    unheard: Unheard,
+    /// Starts that were to be asked for when the store did not answer for others.
+    aside: Vec<Arc<Ticket>>,
     /// The tickets of starts that are noted before they are made.
     noting: HashSet<u64>,
     /// When it is looked next whether notes get on, and how many were begun when it was last.
@@ -85,7 +89,8 @@ impl Ledger {
             look: None,
             seen: 0,
             hangs: false,
-            unheard: Vec::new(),
+            unheard: Unheard::default(),
+            aside: Vec::new(),
             told: None,
         }
     }
@@ -165,7 +170,9 @@ impl Core {
         }
         if ledger.is_pointless(self.clock.monotonic()) {
             let tickets = std::mem::take(&mut ledger.waiting);
-            return self.start_unrecorded(&tickets);
+            let asked = tickets.iter().map(|ticket| ledger.unheard.take(ticket)).collect();
+            let held = self.hold(asked, WhenDown::Run);
+            return self.ask_later(held);
         }
         if ledger.making.len() > CHUNK / 2 {
             return self.pause();
@@ -225,12 +232,9 @@ impl Core {
         tickets: &[Arc<Ticket>],
         answer: Result<Vec<Permission>, StoreError>,
     ) {
-        let now = self.clock.now();
         let Some(ledger) = &mut self.ledger else { return };
         ledger.asking = false;
-        let asked = |number: &u64| tickets.iter().any(|ticket| ticket.number == *number);
-        let unheard: Vec<u64> = ledger.unheard.extract_if(.., |number| asked(number)).collect();
-        let mut held = Vec::new();
+        let asked: Vec<Asked> = tickets.iter().map(|ticket| ledger.unheard.take(ticket)).collect();
         let when_down = ledger.when_down(self.clock.monotonic());
         let is_shared = ledger.told.is_some();
         let answer = answer.and_then(|permissions| {
@@ -239,14 +243,24 @@ impl Core {
                 StoreError::Corrupt("it has not answered for every start".to_owned())
             })
         });
-        match (answer, when_down) {
-            (Ok(permissions), _) => {
-                for (ticket, permission) in tickets.iter().zip(permissions) {
-                    let is_unheard = unheard.contains(&ticket.number);
+        let mut held = Vec::new();
+        match answer {
+            Ok(permissions) => {
+                for (asked, permission) in asked.into_iter().zip(permissions) {
+                    let ticket = &asked.ticket;
                     let reason = match permission {
-                        // Known to be ours alone.
-                        Permission::Granted if is_unheard && is_late(ticket.run(), now) => {
-                            self.refuse(ticket, HELD);
+                        Permission::Granted if asked.is_given_up => {
+                            self.miss(ticket.run(), HELD);
+                            continue;
+                        }
+                        // Nobody else has it, or had it meanwhile.
+                        Permission::Granted
+                            if is_shared
+                                && asked.is_late(self.clock.now())
+                                && self.starts.withdraw(ticket) =>
+                        {
+                            self.forget(ticket.run());
+                            self.miss(ticket.run(), HELD);
                             continue;
                         }
                         Permission::Granted => {
@@ -262,65 +276,109 @@ impl Core {
                     };
                     if !is_shared {
                         self.refuse(ticket, reason);
-                    } else if is_claimed(ticket.run())
-                        && is_unheard
-                        && permission == Permission::Fenced
-                    {
-                        // It may have been recorded, and then nobody but us starts it: the next lease tells.
-                        held.push(Arc::clone(ticket));
-                    } else if is_claimed(ticket.run()) {
-                        self.give_back(ticket);
-                    } else {
+                    } else if !is_claimed(ticket.run()) {
                         self.start_unrecorded(std::slice::from_ref(ticket));
+                    } else if asked.since.is_some() && permission == Permission::Fenced {
+                        // It may have been recorded, and then nobody but us starts it: the next lease tells.
+                        held.push(asked);
+                    } else if asked.is_given_up {
+                        self.tell_returned(ticket.run());
+                    } else {
+                        self.give_back(ticket);
                     }
                 }
             }
-            (Err(_), WhenDown::Run) => self.start_unrecorded(tickets),
-            (Err(_), WhenDown::Hold) => held = self.hold(tickets),
+            Err(_) => held = self.hold(asked, when_down),
         }
         self.ask_later(held);
         // What was gathered meanwhile.
         self.record(false);
     }
 
-    /// Which starts are kept until the store answers: those that it may have recorded, where replicas share them, however late
-    /// it gets, for only it knows what became of them; else as long as they may wait. Those that no other replica would make
-    /// are made.
-    fn hold(&mut self, tickets: &[Arc<Ticket>]) -> Vec<Arc<Ticket>> {
+    /// Which of the starts that were asked for are kept until the store answers. Those that no other replica would make are
+    /// made; so are all where that is how it is to be, but not what others may have taken over since it was asked for.
+    fn hold(&mut self, asked: Vec<Asked>, when_down: WhenDown) -> Vec<Asked> {
         let is_shared = self.ledger.as_ref().is_some_and(|ledger| ledger.told.is_some());
         let mut held = Vec::new();
-        for ticket in tickets {
-            if !is_claimed(ticket.run()) {
+        for asked in asked {
+            let ticket = &asked.ticket;
+            let is_free = when_down == WhenDown::Run && asked.since.is_none();
+            if is_free || !is_claimed(ticket.run()) {
                 self.start_unrecorded(std::slice::from_ref(ticket));
-            } else if !is_shared && is_late(ticket.run(), self.clock.now()) {
+            } else if !is_shared && asked.is_late(self.clock.now()) {
                 self.refuse(ticket, HELD);
             } else {
-                held.push(Arc::clone(ticket));
+                held.push(asked);
+            }
+        }
+        let waiting = self.ledger.as_mut().filter(|_| is_shared && when_down == WhenDown::Hold);
+        if let Some(ledger) = waiting {
+            // It does not answer for those either.
+            let (claimed, others): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.waiting)
+                .into_iter()
+                .partition(|ticket| is_claimed(ticket.run()));
+            ledger.waiting = others;
+            for ticket in claimed {
+                let asked = ledger.unheard.take(&ticket);
+                if asked.since.is_some() { held.push(asked) } else { ledger.aside.push(ticket) }
             }
         }
         held
     }
 
-    /// Has starts asked for again in a while.
-    fn ask_later(&mut self, held: Vec<Arc<Ticket>>) {
-        if held.is_empty() {
-            return;
+    /// Has starts asked for again in a while. Those that are too late by now are given up, and it is asked what became of them.
+    fn ask_later(&mut self, held: Vec<Asked>) {
+        let now = self.clock.now();
+        let is_shared = self.ledger.as_ref().is_some_and(|ledger| ledger.told.is_some());
+        let mut again = Vec::new();
+        for mut asked in held {
+            asked.since.get_or_insert(now);
+            if is_shared && asked.is_late(now) && self.starts.withdraw(&asked.ticket) {
+                asked.is_given_up = true;
+                self.forget(asked.ticket.run());
+            }
+            again.push(Arc::clone(&asked.ticket));
+            if let Some(ledger) = &mut self.ledger {
+                ledger.unheard.keep(asked);
+            }
         }
-        if let Some(ledger) = self.ledger.as_mut().filter(|ledger| ledger.told.is_some()) {
-            ledger.unheard.extend(held.iter().map(|ticket| ticket.number));
+        if let Some(ledger) = &mut self.ledger {
+            again.append(&mut ledger.aside);
+        }
+        if again.is_empty() {
+            return;
         }
         let reports = self.starts.reports();
         tokio::spawn(async move {
             tokio::time::sleep(AGAIN).await;
             // Without an executor nothing is started.
-            let _ = reports.send(Report::Held(held));
+            let _ = reports.send(Report::Held(again));
         });
+    }
+
+    /// Forgets a run that does not start.
+    fn forget(&mut self, run: &Run) {
+        self.lives.remove(&run.id);
+        self.admission.leave(run.fire.job.key, run.id, false);
+        self.unbound(run.id);
+        self.waits.remove(&run.id);
     }
 
     /// Asks again for starts that were held.
     pub(super) fn ask_again(&mut self, held: Vec<Arc<Ticket>>) {
+        let mut late = Vec::new();
+        let now = self.clock.now();
         if let Some(ledger) = &mut self.ledger {
-            ledger.waiting.extend(held);
+            for ticket in held {
+                // Nobody has asked for it yet, and it is not ours to judge what others have made of it.
+                let is_late = ledger.told.is_some()
+                    && !ledger.unheard.has(&ticket)
+                    && unheard::is_late(ticket.run(), None, now);
+                if is_late { late.push(ticket) } else { ledger.waiting.push(ticket) }
+            }
+        }
+        for ticket in late {
+            self.give_back(&ticket);
         }
         self.record(false);
     }
@@ -342,11 +400,12 @@ impl Core {
         if !self.starts.withdraw(ticket) {
             return;
         }
-        let run = ticket.run();
-        self.lives.remove(&run.id);
-        self.admission.leave(run.fire.job.key, run.id, false);
-        self.unbound(run.id);
-        self.waits.remove(&run.id);
+        self.forget(ticket.run());
+        self.tell_returned(ticket.run());
+    }
+
+    /// Tells that a fire is to be claimed anew.
+    fn tell_returned(&self, run: &Run) {
         if let Some(ledger) = &self.ledger {
             ledger.tell(|| Settlement::Returned(run.fire.clone()), &run.fire);
         }
@@ -424,14 +483,6 @@ impl Core {
 /// Whether a replica claims what it was before it starts it.
 fn is_claimed(run: &Run) -> bool {
     run.attempt == 1 && run.fire.trigger.is_of_schedule()
-}
-
-/// Whether it is later than the job's grace allows.
-fn is_late(run: &Run, now: Timestamp) -> bool {
-    let Fire { job, due, .. } = &run.fire;
-    let grace = SignedDuration::try_from(job.policy().grace).unwrap_or(SignedDuration::MAX);
-    // What was put off before is no later for that.
-    due.at.max(run.id.at()).saturating_add(grace).is_ok_and(|until| until < now)
 }
 
 /// A run that is going, as it is recorded.

@@ -158,8 +158,8 @@ impl Gate {
                     let sent = asked.take().map_or(Duration::ZERO, |(sent, _)| sent);
                     self.notice_stop();
                     match answer {
-                        Some(Said { forgotten, answer }) => {
-                            self.member.remind(&forgotten);
+                        Some(Said { forgot, answer }) => {
+                            self.member.had_forgotten = forgot.unwrap_or(self.member.had_forgotten);
                             self.hear(sent, answer);
                         }
                         None => self.hear(sent, Err(StoreError::Down("its thread has ended".to_owned()))),

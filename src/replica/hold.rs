@@ -96,11 +96,11 @@ impl Gate {
     fn hold(&mut self) {
         let starts = self.waiting.starts();
         let was_held = self.ports.held.borrow().is_some();
-        if starts == 0 && !was_held {
-            return;
-        }
         // What was handed on before waits in the executor.
         let count = starts + self.out.len();
+        if count == 0 && !was_held {
+            return;
+        }
         let reason = self.reason();
         if !was_held {
             self.ports.bus.publish(Event::SchedulerPaused { reason: reason.clone() });

@@ -35,9 +35,9 @@ pub(super) struct Member {
     pub(super) stopped: Option<Timestamp>,
     /// The last mark of each job that this process dealt with.
     pub(super) dealt: HashMap<JobKey, Mark>,
-    /// What the store had forgotten, and this process has told it again: of each job after the first mark, if there is one, up
-    /// to the second.
-    forgotten: HashMap<JobKey, (Option<Mark>, Mark)>,
+    /// Whether the store had forgotten what was asserted last, by this or another replica: what it has for claimed may be that
+    /// by somebody's word alone.
+    pub(super) had_forgotten: bool,
     /// The store's clock generation.
     pub(super) generation: u64,
     /// The scheduler's, as far as the store was told.
@@ -69,7 +69,7 @@ impl Member {
             awake: now,
             stopped: None,
             dealt: HashMap::new(),
-            forgotten: HashMap::new(),
+            had_forgotten: false,
             generation: 0,
             local_generation: None,
             scheduled_in: 0,
@@ -178,48 +178,28 @@ impl Member {
         let kept = self.dealt.entry(key).or_insert(mark);
         *kept = mark.max(*kept);
     }
-
-    /// Takes note of what the store had forgotten of the jobs that were asserted.
-    pub(super) fn remind(&mut self, forgotten: &[(JobKey, Option<Mark>)]) {
-        for &(key, known) in forgotten {
-            let Some(&told) = self.dealt.get(&key) else { continue };
-            let (from, to) = self.forgotten.entry(key).or_insert((known, told));
-            (*from, *to) = ((*from).min(known), told.max(*to));
-        }
-    }
-
-    /// Whether the store has this mark for claimed for our word alone: it had forgotten of whom it was.
-    pub(super) fn is_our_word(&self, key: JobKey, mark: Mark) -> bool {
-        let is_between = |(from, to): &(Option<Mark>, Mark)| *from < Some(mark) && mark <= *to;
-        self.forgotten.get(&key).is_some_and(is_between)
-    }
 }
 
 /// What comes of a sign of life.
 #[derive(Debug)]
 pub(super) struct Said {
-    /// Of which jobs the store knew less than was asserted, and up to where it knew. Where the answer is missing that may be
-    /// any of them.
-    pub(super) forgotten: Vec<(JobKey, Option<Mark>)>,
+    /// Whether the store had forgotten what this or another replica asserted; none: nothing was asserted, or not answered.
+    pub(super) forgot: Option<bool>,
     /// The answer.
     pub(super) answer: Result<Peers, StoreError>,
 }
 
 /// Says that we live, after what must not be claimed any more was asserted.
 pub(super) async fn say(store: Handle, beat: Beat, marks: Vec<(JobKey, Mark)>) -> Said {
-    let mut forgotten = Vec::new();
+    let mut forgot = None;
     if !marks.is_empty() {
-        let keys: Vec<JobKey> = marks.iter().map(|(key, _)| *key).collect();
         match store.assert_marks(marks, 2 * BEAT_WITHIN).await {
-            Ok(found) => forgotten = found,
-            Err(error) => {
-                // It may have been carried out, and is no news the next time.
-                forgotten.extend(keys.into_iter().map(|key| (key, None)));
-                return Said { forgotten, answer: Err(error) };
-            }
+            Ok(found) => forgot = Some(found),
+            // If it was carried out all the same, the next one is answered accordingly.
+            Err(error) => return Said { forgot, answer: Err(error) },
         }
     }
-    Said { forgotten, answer: store.beat(beat, BEAT_WITHIN).await }
+    Said { forgot, answer: store.beat(beat, BEAT_WITHIN).await }
 }
 
 #[cfg(test)]
@@ -253,36 +233,6 @@ mod tests {
         assert!(!member.may_claim() && member.next_beat <= later);
         let (again, marks) = member.beat(later, Beat::default());
         assert_eq!((again.lease.fencing, marks), (0, vec![(key, mark)]));
-    }
-
-    #[test]
-    fn what_the_store_had_forgotten_is_known_for_our_word_and_nothing_else() {
-        let mut member = member(Silence::Auto);
-        let mark = |second| Mark {
-            generation: 0,
-            at: Timestamp::from_second(second).unwrap(),
-            civil: jiff::civil::DateTime::ZERO,
-        };
-        let (some, all, none) = (
-            "crondServiceTask-0000000000000001".parse().unwrap(),
-            "crondServiceTask-0000000000000002".parse().unwrap(),
-            "crondServiceTask-0000000000000003".parse().unwrap(),
-        );
-        for key in [some, all, none] {
-            member.deal(key, mark(60));
-        }
-        // What others have claimed meanwhile is theirs, though we have dealt with what came later.
-        member.remind(&[(some, Some(mark(30))), (all, None)]);
-        let ours = |member: &Member, key| {
-            [20, 30, 40, 60, 70].map(|second| member.is_our_word(key, mark(second)))
-        };
-        assert_eq!(ours(&member, some), [false, false, true, true, false]);
-        assert_eq!(ours(&member, all), [true, true, true, true, false]);
-        assert_eq!(ours(&member, none), [false; 5]);
-        // It has forgotten once more.
-        member.deal(some, mark(70));
-        member.remind(&[(some, Some(mark(60)))]);
-        assert_eq!(ours(&member, some), [false, false, true, true, true]);
     }
 
     #[test]

@@ -91,11 +91,11 @@ impl Gate {
                 if waits.aim != Aim::Start {
                     return;
                 }
+                let asserted = self.member.dealt.get(&key).is_some_and(|dealt| *dealt >= mark);
                 if !waits.was_granted {
-                    let dealt = self.member.dealt.get(&key);
-                    self.suppressed += usize::from(dealt.is_some_and(|dealt| *dealt >= mark));
-                } else if self.member.is_our_word(key, mark) {
-                    // Nobody else keeps it from us.
+                    self.suppressed += usize::from(asserted);
+                } else if asserted && self.member.had_forgotten {
+                    // It may be that only our own word keeps it from us.
                     let (fire, reason) = (waits.fire, FORGOTTEN.into());
                     round.passed.push(Passed { fire, reason, is_skipped: false });
                 }
@@ -151,14 +151,15 @@ impl Gate {
 
     /// Has what was claimed for that listed as skipped or missed, and tells how much came again.
     pub(super) fn list(&mut self, passed: Vec<Passed>) {
-        if !passed.is_empty() && !self.member.surely_holds(self.now()) {
+        let mut passed = passed;
+        if !self.member.surely_holds(self.now()) {
             // We were stopped since: another may have taken it over, and started it.
             let now = self.ports.clock.now();
-            for Passed { fire, reason, is_skipped } in passed {
+            let is_claimed = |passed: &mut Passed| *passed.reason != *FORGOTTEN;
+            for Passed { fire, reason, is_skipped } in passed.extract_if(.., is_claimed) {
                 let aim = if is_skipped { Aim::Skip(reason) } else { Aim::Miss(reason) };
                 self.waiting.add(Waits { aim, ..Waits::new(fire, now) });
             }
-            return;
         }
         let marks: Vec<_> =
             passed.iter().map(|Passed { fire, .. }| (fire.job.key, mark(fire))).collect();

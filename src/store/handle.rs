@@ -324,7 +324,7 @@ impl Handle {
         &self,
         marks: Vec<(JobKey, Mark)>,
         within: Duration,
-    ) -> Result<Vec<(JobKey, Option<Mark>)>, StoreError> {
+    ) -> Result<bool, StoreError> {
         self.ask(Kind::Call, within, |store| store.assert_marks(marks)).await
     }
 

@@ -94,12 +94,12 @@ pub trait Store: Send + Sync {
     /// Says that this replica lives, and hears which others do, and what dead ones left behind.
     fn beat(&self, beat: Beat) -> Reply<'_, Peers>;
 
-    /// Makes sure that nothing up to these marks is claimed; never lowers anything. Answers of which jobs the store knew less
-    /// to be claimed, and up to where it did, exclusive, if it knew of any: nobody had claimed what lies between. A store that
-    /// is not shared has nothing to do.
-    fn assert_marks(&self, marks: Vec<(JobKey, Mark)>) -> Reply<'_, Vec<(JobKey, Option<Mark>)>> {
+    /// Makes sure that nothing up to these marks is claimed; never lowers anything. Answers whether the store's server had
+    /// forgotten, in this life of it, what this or another replica asserted: then somebody's word, and no claim, may keep a mark
+    /// from being claimed. A store that is not shared has nothing to do.
+    fn assert_marks(&self, marks: Vec<(JobKey, Mark)>) -> Reply<'_, bool> {
         drop(marks);
-        Box::pin(std::future::ready(Ok(Vec::new())))
+        Box::pin(std::future::ready(Ok(false)))
     }
 
     /// Asks for a new clock generation after this one: the clock was set back so far that instants come again. A store that

@@ -46,7 +46,7 @@ pub struct RunRecord {
     pub user_cpu: Duration,
     /// CPU time in the kernel.
     pub system_cpu: Duration,
-    /// The largest resident set of any one process, KiB; 0: no larger than the daemon's own, which is counted with it.
+    /// The largest resident set of any one process, KiB.
     pub max_rss_kib: u64,
     /// Who ran it, or had it run.
     pub replica: String,

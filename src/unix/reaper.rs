@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::Pid;
 
 /// Knows the children and tells which ended, for the whole process.
@@ -46,7 +45,7 @@ pub struct Usage {
     pub user: Duration,
     /// CPU time in the kernel.
     pub system: Duration,
-    /// The largest resident set of any one process, KiB; 0: no larger than the daemon's own, which is counted with it.
+    /// The largest resident set of any one process, KiB.
     pub max_rss_kib: u64,
 }
 
@@ -127,13 +126,10 @@ fn decode(status: libc::c_int) -> Status {
 }
 
 fn used(usage: &libc::rusage) -> Usage {
-    // Until its exec a child has the daemon's memory, and the kernel tells the largest that it ever had.
-    let own = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |own| own.max_rss());
-    let largest = if usage.ru_maxrss > own { usage.ru_maxrss } else { 0 };
     Usage {
         user: span(usage.ru_utime),
         system: span(usage.ru_stime),
-        max_rss_kib: u64::try_from(largest).unwrap_or(0),
+        max_rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
     }
 }
 

@@ -66,16 +66,16 @@ fn replicas_hold_while_redis_is_away_and_start_what_is_in_time_when_it_returns()
         };
         assert_eq!(told("the schedule goes on"), 0, "{events:#?}");
         let all = |name| events.iter().filter(move |event| event["event"] == name);
-        // The connection that had rested is not found dead later on; a machine that is too busy to answer is another matter.
+        // The connection that had rested is not found dead later on; that a busy machine does not answer in time is no such thing.
         let is_slow =
             |event: &&Value| event["reason"].as_str().is_some_and(|it| it.contains("answer"));
         for name in ["store.down", "scheduler.paused"] {
-            let broken = all(name).filter(|event| !is_slow(event)).count();
-            assert_eq!(broken, 1, "{name}: {events:#?}");
+            let later = all(name).skip(1).filter(|event| !is_slow(event)).count();
+            assert!(all(name).count() > 0 && later == 0, "{name}: {events:#?}");
         }
-        let (paused, resumed) = (all("scheduler.paused"), all("scheduler.resumed").count());
-        assert!((1..=paused.clone().count()).contains(&resumed), "{events:#?}");
-        let paused = paused.clone().next().unwrap();
+        let (paused, resumed) = (all("scheduler.paused").count(), all("scheduler.resumed").count());
+        assert!((1..=paused).contains(&resumed), "{events:#?}");
+        let paused = all("scheduler.paused").next().unwrap();
         assert!(paused["reason"].as_str().unwrap().contains("other replicas may live"), "{paused}");
     }
 }

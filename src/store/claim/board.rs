@@ -43,6 +43,8 @@ pub struct Board {
     generation: u64,
     /// Whether there may be something that a dead replica left behind.
     sweep: bool,
+    /// Whether something that a replica asserted was news to this life of the server.
+    forgot: bool,
     replicas: BTreeMap<String, Life>,
     claims: BTreeMap<JobKey, Mark>,
     watermarks: BTreeMap<JobKey, Mark>,
@@ -257,25 +259,16 @@ impl Board {
         }
     }
 
-    /// Makes sure that nothing up to these marks is claimed; answers of which jobs less was known to be claimed, and up to
-    /// where it was, if at all.
-    pub fn assert_marks(
-        &mut self,
-        moment: &Moment,
-        marks: &[(JobKey, Mark)],
-    ) -> Vec<(JobKey, Option<Mark>)> {
+    /// Makes sure that nothing up to these marks is claimed; answers whether the store had forgotten, in this life of its server,
+    /// what somebody asserted.
+    pub fn assert_marks(&mut self, moment: &Moment, marks: &[(JobKey, Mark)]) -> bool {
         self.notice(moment);
-        let mut forgotten: Vec<(JobKey, Option<Mark>)> = Vec::new();
         for &(key, mark) in marks {
-            let known = self.claims.get(&key).copied();
-            let is_new = forgotten.iter().all(|(of, _)| *of != key);
-            if known.is_none_or(|known| known < mark) && is_new {
-                forgotten.push((key, known));
-            }
+            self.forgot |= self.claims.get(&key).is_none_or(|known| *known < mark);
             raise(&mut self.claims, key, mark);
             raise(&mut self.watermarks, key, mark);
         }
-        forgotten
+        self.forgot
     }
 
     /// Pauses a job, or resumes it.
@@ -404,7 +397,7 @@ impl Board {
             self.incarnation = Some(moment.incarnation.clone());
             self.returned = moment.now;
             self.replicas.clear();
-            self.sweep = true;
+            (self.sweep, self.forgot) = (true, false);
         }
     }
 

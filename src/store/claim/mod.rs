@@ -23,7 +23,7 @@
 //!    * `Full`, `Paused`: record it as skipped; `Late`: record it as missed; then, in the same batch, `Write::Mark`, which
 //!      gives the claim up. Nobody else lists it.
 //!    * `Taken`: somebody started it, or dealt with it. Forget it. Where it had been granted to us before, under a lease that
-//!      ended, and the store has lost its data since (what was asserted in step 1 was news to it), list it as missed.
+//!      ended, and the store has lost its data since (what somebody asserted in step 1 was news to it), list it as missed.
 //!    * `Belongs`: another live replica has claimed it and not yet started it, or has a run of the job going and decides.
 //!      *Remember it*, and claim it again after each beat, and, oldest first, before a later fire of the same job. Past its
 //!      grace claim it once more with `instances` none: `Granted` is recorded as missed; else forget it, for its owner lists

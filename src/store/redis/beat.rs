@@ -143,18 +143,13 @@ impl Redis {
         })
     }
 
-    pub(super) async fn assert_all(
-        &self,
-        marks: Vec<(JobKey, Mark)>,
-    ) -> Result<Vec<(JobKey, Option<Mark>)>, StoreError> {
+    pub(super) async fn assert_all(&self, marks: Vec<(JobKey, Mark)>) -> Result<bool, StoreError> {
         let each = |call: &mut Pipeline, (key, mark): &(JobKey, Mark)| {
             call.arg(job_word(*key)).arg(mark.to_string());
         };
-        let answers: Vec<Vec<(String, String)>> =
+        let answers: Vec<bool> =
             self.call_each(&script::ASSERT, marks.chunks(MARKS), |_| {}, each).await?;
-        let forgotten =
-            |(job, known): &(String, String)| Some((job.parse().ok()?, known.parse().ok()));
-        Ok(answers.iter().flatten().filter_map(forgotten).collect())
+        Ok(answers.contains(&true))
     }
 
     pub(super) async fn step_back_from(

@@ -326,7 +326,7 @@ impl Store for Redis {
         Box::pin(self.beat_once(beat))
     }
 
-    fn assert_marks(&self, marks: Vec<(JobKey, Mark)>) -> Reply<'_, Vec<(JobKey, Option<Mark>)>> {
+    fn assert_marks(&self, marks: Vec<(JobKey, Mark)>) -> Reply<'_, bool> {
         Box::pin(self.assert_all(marks))
     }
 

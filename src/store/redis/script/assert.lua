@@ -1,10 +1,10 @@
--- ARGV: jobs and marks. Answers which jobs had been claimed less far, and up to where, if at all: twos.
+-- ARGV: jobs and marks. Answers whether the server had forgotten, in this life of it, what somebody asserted: 1 or 0.
 notice()
 local jobs = {}
 for place = 3, #ARGV, 2 do
   jobs[#jobs + 1] = ARGV[place]
 end
-local forgotten = {}
+local is_news = false
 for _, key in ipairs({ 'claims', 'watermarks' }) do
   local kept, new = get_all(key, jobs), {}
   for place = 3, #ARGV, 2 do
@@ -13,13 +13,13 @@ for _, key in ipairs({ 'claims', 'watermarks' }) do
       know(job)
     end
     if not kept[job] or kept[job] < mark then
-      if key == 'claims' and not new[job] then
-        forgotten[#forgotten + 1] = job
-        forgotten[#forgotten + 1] = kept[job] or ''
-      end
+      is_news = is_news or key == 'claims'
       kept[job], new[job] = mark, mark
     end
   end
   put_all(key, new)
 end
-return forgotten
+if is_news then
+  call('HSET', 'state', 'forgot', '1')
+end
+return call('HEXISTS', 'state', 'forgot')

@@ -72,6 +72,7 @@ local function notice()
   if call('HGET', 'state', 'incarnation') ~= ARGV[1] then
     call('HSET', 'state', 'incarnation', ARGV[1], 'returned', text(now), 'sweep', '1')
     call('DEL', 'replicas')
+    call('HDEL', 'state', 'forgot')
   end
 end
 
