@@ -65,13 +65,26 @@ impl Located {
     }
 }
 
+/// What of a store the options named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// Nothing: it is the one in the usual state directory.
+    Nobody,
+    /// The state directory that it is in.
+    StateDir,
+    /// The store.
+    Store,
+}
+
 /// Where state outlives the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     /// The store.
     pub address: Address,
-    /// Whether the options named it.
-    pub named: bool,
+    /// What of it the options named.
+    pub choice: StoreChoice,
+    /// Why it is not the one that would have been taken, if another daemon has that.
+    pub forgone: Option<String>,
     /// Whose state it is.
     pub namespace: String,
     /// A file with the key that signs what is kept.
@@ -103,9 +116,15 @@ impl StoreConfig {
             );
             warnings.push(text);
         }
+        let choice = match (named, &args.state_dir) {
+            (true, _) => StoreChoice::Store,
+            (false, Some(_)) => StoreChoice::StateDir,
+            (false, None) => StoreChoice::Nobody,
+        };
         Ok(StoreConfig {
             address,
-            named,
+            choice,
+            forgone: None,
             namespace,
             key: args.store_key.clone(),
             recover: args.recover,
