@@ -116,6 +116,18 @@ impl StoreConfig {
             );
             warnings.push(text);
         }
+        if !address.is_shared() {
+            let is_given = [
+                (args.local, "--local"),
+                (args.when_store_down != WhenStoreDownArg::Auto, "--when-store-down"),
+            ];
+            for (_, option) in is_given.into_iter().filter(|(is_given, _)| *is_given) {
+                warnings.push(format!(
+                    "{option} says nothing here: it is about a store that replicas share, a Redis, and {address} is this \
+                     daemon's own"
+                ));
+            }
+        }
         let choice = match (named, &args.state_dir) {
             (true, _) => StoreChoice::Store,
             (false, Some(_)) => StoreChoice::StateDir,
@@ -137,10 +149,7 @@ impl StoreConfig {
 /// The store that the options or the file of `CRONKEEP_STORE_FILE` name.
 fn named(given: Option<&str>, warnings: &mut Vec<String>) -> Result<Option<String>, UsageError> {
     if let Some(text) = given {
-        let is_secret = text.split_once("://").is_some_and(|(_, rest)| {
-            rest.split('/').next().is_some_and(|authority| authority.contains('@'))
-        });
-        if is_secret
+        if Address::has_secret(text)
             && std::env::args_os().any(|word| word.as_encoded_bytes().ends_with(text.as_bytes()))
         {
             let text = "the store's password is on the command line, where every user of this host can read it: \
