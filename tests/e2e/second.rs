@@ -49,7 +49,7 @@ fn a_daemon_beside_another_in_a_state_directory_that_was_named_says_who_has_it_a
 #[test]
 fn a_named_store_whose_directory_is_missing_is_away_until_it_appears_and_locked_then() {
     let world = World::new(IMAGE).with("--store=sqlite:{dir}/volume/x.db");
-    let mut crond = world.start();
+    let mut crond = world.crond().spawn();
     crond.expect("store.down");
     assert!(!world.path("volume").exists(), "it may be a volume that is not mounted yet");
     fs::create_dir(world.path("volume")).unwrap();

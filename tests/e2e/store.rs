@@ -272,7 +272,7 @@ fn what_is_recovered_and_cannot_be_put_is_told_once_though_the_store_answers_que
     world.renew("# another image\n0 4 1 1 * true four\n");
     redis.set_config("maxmemory-policy", "noeviction");
     redis.set_config("maxmemory", "1");
-    let mut crond = world.crond().arg("--local").start();
+    let mut crond = world.crond().arg("--local").spawn();
     crond.expect("store.down");
     let (before, deadline) = (failures(&redis), Instant::now() + PATIENCE);
     // The pauses between are doubled up to five seconds.
