@@ -43,7 +43,7 @@ leave\t'Let them run on'"
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l stop-grace -d 'How long jobs may take to end before they are killed, such as 8s or 1m30s' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l control -d 'The control socket; crontab\'s is beside it (of x.sock x.crontab.sock) [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]' -r -F
-complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store -d 'Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory:' -r
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store -d 'Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, redis+sentinel://HOST,HOST/MASTER, memory:' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store-key -d 'A file with the key that signs what is kept; what is not signed with it is refused' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l namespace -d 'Whose schedule it is, in a store that several share: replicas of one service say the same' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l recover -d 'What is done at the start where the crontabs differ from those that are kept' -r -f -a "auto\t'In a new container: what was edited in an earlier one is merged in'
@@ -205,7 +205,7 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l prefetch -d
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l timeout -d 'How long a command may take, whatever its entry says [default: as long as that]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l stop-grace -d 'How long commands may go on when the worker is told to stop, before they are ended' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l state-dir -d 'Where it is kept which orders were taken [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l store -d 'A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l store -d 'A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET, redis+sentinel://HOST,HOST/MASTER' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l namespace -d 'Whose orders those are, in that Redis: workers of one queue say the same' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l log-format -d 'How the log is written' -r -f -a "text\t'For people'
 json\t'One object a line'

@@ -11,9 +11,9 @@ use crate::crontab::expression::{self, DurationError};
 use crate::sink::record;
 
 /// What `--store` is.
-const STORE: &str = "Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory:";
+const STORE: &str = "Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, redis+sentinel://HOST,HOST/MASTER, memory:";
 const STORE_AND_SECRETS: &str = "\
-Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, memory: \
+Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, redis+sentinel://HOST,HOST/MASTER, memory: \
 [default: sqlite:cronkeep.db in the state directory]
 
 With a password in it, better given as CRONKEEP_STORE or, in a file, as CRONKEEP_STORE_FILE.";

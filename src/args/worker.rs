@@ -24,9 +24,9 @@ The message broker: amqp://HOST or amqps://HOST; several, with commas between th
 With a password in it, better given as CRONKEEP_AMQP or, in a file, as CRONKEEP_AMQP_FILE.";
 
 /// What `--store` is.
-const STORE: &str = "A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET";
+const STORE: &str = "A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET, redis+sentinel://HOST,HOST/MASTER";
 const STORE_AND_SECRETS: &str = "\
-A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET
+A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET, redis+sentinel://HOST,HOST/MASTER
 
 Without it each state directory has its own. With a password in it, better given as CRONKEEP_STORE or, in a file, as CRONKEEP_STORE_FILE.";
 

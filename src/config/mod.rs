@@ -23,7 +23,7 @@ pub use broker::{BrokerConfig, addresses};
 pub use host::{Host, default_control, default_state_dir};
 pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
 use source::{Strictness, drop_repeated, places};
-pub use store::{Located, StoreConfig};
+pub use store::{Located, StoreChoice, StoreConfig};
 pub use worker::WorkerConfig;
 pub use zone::{FoundZone, ZoneError, default_zone};
 

@@ -65,13 +65,26 @@ impl Located {
     }
 }
 
+/// What of a store the options named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// Nothing: it is the one in the usual state directory.
+    Nobody,
+    /// The state directory that it is in.
+    StateDir,
+    /// The store.
+    Store,
+}
+
 /// Where state outlives the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     /// The store.
     pub address: Address,
-    /// Whether the options named it.
-    pub named: bool,
+    /// What of it the options named.
+    pub choice: StoreChoice,
+    /// Why it is not the one that would have been taken, if another daemon has that.
+    pub forgone: Option<String>,
     /// Whose state it is.
     pub namespace: String,
     /// A file with the key that signs what is kept.
@@ -103,9 +116,27 @@ impl StoreConfig {
             );
             warnings.push(text);
         }
+        if !address.is_shared() {
+            let is_given = [
+                (args.local, "--local"),
+                (args.when_store_down != WhenStoreDownArg::Auto, "--when-store-down"),
+            ];
+            for (_, option) in is_given.into_iter().filter(|(is_given, _)| *is_given) {
+                warnings.push(format!(
+                    "{option} says nothing here: it is about a store that replicas share, a Redis, and {address} is this \
+                     daemon's own"
+                ));
+            }
+        }
+        let choice = match (named, &args.state_dir) {
+            (true, _) => StoreChoice::Store,
+            (false, Some(_)) => StoreChoice::StateDir,
+            (false, None) => StoreChoice::Nobody,
+        };
         Ok(StoreConfig {
             address,
-            named,
+            choice,
+            forgone: None,
             namespace,
             key: args.store_key.clone(),
             recover: args.recover,
@@ -118,10 +149,7 @@ impl StoreConfig {
 /// The store that the options or the file of `CRONKEEP_STORE_FILE` name.
 fn named(given: Option<&str>, warnings: &mut Vec<String>) -> Result<Option<String>, UsageError> {
     if let Some(text) = given {
-        let is_secret = text.split_once("://").is_some_and(|(_, rest)| {
-            rest.split('/').next().is_some_and(|authority| authority.contains('@'))
-        });
-        if is_secret
+        if Address::has_secret(text)
             && std::env::args_os().any(|word| word.as_encoded_bytes().ends_with(text.as_bytes()))
         {
             let text = "the store's password is on the command line, where every user of this host can read it: \

@@ -225,3 +225,40 @@ fn bytes_that_are_no_zone_are_utc_with_a_warning() {
     assert_eq!(found.zone, Zone::utc());
     assert!(found.warning.is_some());
 }
+
+#[test]
+fn what_replicas_share_is_warned_of_where_nothing_is_shared() {
+    let warnings = |arguments: &[&str]| {
+        let arguments = [&["--tz=UTC"], arguments].concat();
+        config(&arguments).warnings.join("\n")
+    };
+    let about = " says nothing here: it is about a store that replicas share";
+    let told = warnings(&["--local", "--when-store-down=hold"]);
+    assert!(told.contains(&format!("--local{about}")), "{told}");
+    assert!(told.contains(&format!("--when-store-down{about}")), "{told}");
+    assert_eq!(warnings(&["--when-store-down=auto"]), "");
+    let shared = ["--store=rediss://host", "--namespace=x", "--local", "--when-store-down=run"];
+    assert_eq!(warnings(&shared), "");
+}
+
+#[test]
+fn a_store_that_can_never_be_used_ends_the_start() {
+    for (url, part) in [
+        ("redis://host/xx", "/DATABASE"),
+        ("redis+sentinel://host", "/MASTER"),
+        ("redis+cluster://host", "name one server"),
+        ("redis://host/0?pass=x", ":PASSWORD@HOST"),
+    ] {
+        let args = daemon_args(&[&format!("--store={url}"), "--namespace=x"]);
+        let told = Config::new(&args, &host()).expect_err(url).to_string();
+        assert!(told.starts_with("--store: ") && told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn a_state_directory_names_the_store_in_it() {
+    let choice = |arguments: &[&str]| config(arguments).store.choice;
+    assert_eq!(choice(&[]), StoreChoice::Nobody);
+    assert_eq!(choice(&["--state-dir=/x"]), StoreChoice::StateDir);
+    assert_eq!(choice(&["--state-dir=/x", "--store=memory:"]), StoreChoice::Store);
+}

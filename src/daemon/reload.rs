@@ -288,7 +288,8 @@ impl Reload {
         {
             if let Some(Accepted { standing, told_of_host, .. }) = self.files.get_mut(key) {
                 let mut faults = lookup::faults(source, crontab, &host);
-                faults.extend(expiry::faults(source, crontab, &self.table, now));
+                let starts = |job: &Job| self.resume.starts(job.key);
+                faults.extend(expiry::faults(source, crontab, (&self.table, now), starts));
                 tell(&standing.file, told_of_host, &self.bus, faults.iter());
             }
         }

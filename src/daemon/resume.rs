@@ -3,7 +3,7 @@
 //! The store is asked while the crontabs are read. If it does not answer in time, the jobs begin with the load, and what it
 //! says later of the time before that is judged then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub(super) struct Resume {
     passed: Option<UnboundedSender<Event>>,
     going: Going,
     phase: Phase,
+    /// Jobs of the last table of which something that passed was started.
+    started: HashSet<JobKey>,
 }
 
 /// What is known of earlier lives.
@@ -60,13 +62,15 @@ impl Resume {
         going: Going,
         states: Receiver<Option<States>>,
     ) -> Self {
-        Resume { store, bus, fires, passed, going, phase: Phase::Asked(states) }
+        let (phase, started) = (Phase::Asked(states), HashSet::new());
+        Resume { store, bus, fires, passed, going, phase, started }
     }
 
     /// Goes on from nothing, and has nothing kept.
     pub(super) fn of_shadow(store: Handle, bus: Bus) -> Self {
         let (fires, going) = (unbounded_channel().0, Going::default());
-        Resume { store, bus, fires, passed: None, going, phase: Phase::Shadow }
+        let (phase, started) = (Phase::Shadow, HashSet::new());
+        Resume { store, bus, fires, passed: None, going, phase, started }
     }
 
     /// What the store has kept, for the table that is the first, loaded at `now`; none for later ones, and if it does not
@@ -91,10 +95,16 @@ impl Resume {
     }
 
     /// Answers for what passed, before `runnable`, loaded at `now`, is in force.
-    pub(super) fn go_on(&self, states: Option<&States>, runnable: &JobTable, now: Timestamp) {
+    pub(super) fn go_on(&mut self, states: Option<&States>, runnable: &JobTable, now: Timestamp) {
+        self.started.clear();
         if let Some(states) = states {
             self.answer(states, runnable, now, now);
         }
+    }
+
+    /// Whether something of a job is started since it passed before the table that came into force last.
+    pub(super) fn starts(&self, key: JobKey) -> bool {
+        self.started.contains(&key)
     }
 
     /// Has it kept which jobs are new, once they are in force.
@@ -132,7 +142,7 @@ impl Resume {
     }
 
     /// Judges what passed up to `from`, tells and starts what comes of it.
-    fn answer(&self, states: &States, runnable: &JobTable, from: Timestamp, now: Timestamp) {
+    fn answer(&mut self, states: &States, runnable: &JobTable, from: Timestamp, now: Timestamp) {
         let past = Past::new(states, from, now);
         if past.clamped > 0 {
             let jobs = if past.clamped == 1 { "job was" } else { "jobs were" };
@@ -185,6 +195,7 @@ impl Resume {
             if is_shared && !fire.trigger.is_of_schedule() {
                 continue;
             }
+            self.started.insert(fire.job.key);
             // Without an executor the daemon is about to end.
             let _ = self.fires.send(fire);
         }

@@ -108,7 +108,7 @@ pub(super) async fn serve(
     let text = "a shadow: nothing is run, nothing is written; the jobs are compared with those that the Python service cached";
     bus.publish(Event::Notice { file: None, text: text.to_owned(), warning: false });
 
-    let store = Keeper::start(&config, Arc::clone(&clock), bus.clone())
+    let store = Keeper::start(&config, false, Arc::clone(&clock), bus.clone())
         .context("failed to start the store")?;
     let (sender, cached) = watch::channel(None);
     let looking = tokio::spawn(look(store.handle().clone(), sender));

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, StoreChoice};
 use crate::event::{Bus, Event};
 use crate::store::open::{Access, Opening};
 use crate::store::redis::Redis;
+use crate::store::sqlite::Sqlite;
 use crate::store::{self, Address, Handle, Standing, Store, Tell};
 use crate::unix::identity::hostname;
 
@@ -27,15 +28,23 @@ pub(super) struct Keeper {
 pub(super) struct Outlook {
     /// Which, without secrets.
     name: Arc<str>,
+    /// Why it is not the one that would have been taken.
+    forgone: Option<Arc<str>>,
     standing: watch::Receiver<Standing>,
 }
 
 impl Keeper {
-    /// Starts the thread that waits for the store; nothing is asked of it yet.
+    /// Starts the thread that waits for the store; nothing is asked of it yet. A file that is not locked yet, since its
+    /// directory is missing, is when it is opened.
     ///
     /// # Errors
     /// The system has no thread left.
-    pub(super) fn start(config: &Config, clock: Arc<dyn Clock>, bus: Bus) -> io::Result<Self> {
+    pub(super) fn start(
+        config: &Config,
+        is_locked: bool,
+        clock: Arc<dyn Clock>,
+        bus: Bus,
+    ) -> io::Result<Self> {
         let address = config.store.address.clone();
         let name = address.to_string().into();
         let told = bus.clone();
@@ -45,10 +54,10 @@ impl Keeper {
         let opening = Opening {
             address,
             namespace: config.store.namespace.clone(),
-            access: match config.store.named {
+            access: match config.store.choice {
                 _ if config.shadow => Access::Read,
-                true => Access::Owned,
-                false => Access::Default,
+                StoreChoice::Store => Access::Owned,
+                StoreChoice::Nobody | StoreChoice::StateDir => Access::Default,
             },
             clock: Arc::clone(&clock),
             tell: Arc::clone(&tell),
@@ -62,10 +71,14 @@ impl Keeper {
             (Address::Redis(url), Some(name)) => {
                 Arc::new(Redis::new(url, &opening.namespace).local(name))
             }
+            (Address::Sqlite(_), _) if !is_locked && opening.access != Access::Read => {
+                Arc::new(Sqlite::new(opening).locking())
+            }
             _ => store::open(opening),
         };
         let handle = Handle::start(open, clock, tell)?;
-        let outlook = Outlook { name, standing: handle.standing() };
+        let forgone = config.store.forgone.as_deref().map(Into::into);
+        let outlook = Outlook { name, forgone, standing: handle.standing() };
         Ok(Keeper { handle, outlook, bus, told: false })
     }
 
@@ -123,7 +136,7 @@ impl Outlook {
             Standing::Strained { error } => {
                 Some(format!("the store {} is full: {error}", self.name))
             }
-            Standing::Unknown | Standing::Up => None,
+            Standing::Unknown | Standing::Up => self.forgone.as_deref().map(str::to_owned),
         }
     }
 }
@@ -137,7 +150,7 @@ mod tests {
     #[test]
     fn a_store_that_is_away_is_a_trouble_that_names_what_waits() {
         let (sender, standing) = watch::channel(Standing::Unknown);
-        let outlook = Outlook { name: "redis://host".into(), standing };
+        let outlook = Outlook { name: "redis://host".into(), forgone: None, standing };
         assert_eq!(outlook.trouble(), None);
         let away = |waiting| Standing::Down {
             since: Timestamp::UNIX_EPOCH,

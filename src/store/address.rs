@@ -22,7 +22,8 @@ impl Address {
     /// Reads the text of `--store`.
     ///
     /// # Errors
-    /// No store begins like that: what it may begin with.
+    /// No store begins like that: what it may begin with. A URL that cannot be used, whatever becomes of the server: why,
+    /// without any secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == "memory:" {
             return Ok(Address::Memory);
@@ -35,6 +36,7 @@ impl Address {
             };
         }
         if REDIS.iter().any(|scheme| text.starts_with(scheme)) {
+            super::redis::check(text)?;
             return Ok(Address::Redis(text.to_owned()));
         }
         Err("a store is sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, \
@@ -51,10 +53,18 @@ impl Address {
         let guarded = scheme.starts_with("rediss") || scheme == "unix";
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let secret = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
-        let asked = rest.split_once('?').is_some_and(|(_, query)| {
-            query.split('&').any(|pair| pair.starts_with("pass=") || pair.starts_with("password="))
-        });
-        !guarded && !secret && !asked
+        !guarded && !secret
+    }
+
+    /// Whether the text of `--store` holds a password.
+    #[must_use]
+    pub fn has_secret(text: &str) -> bool {
+        let Some((_, rest)) = text.split_once("://") else { return false };
+        let authority = rest.split('/').next().unwrap_or_default();
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        let is_secret =
+            |pair: &str| pair.starts_with("pass=") || pair.starts_with("sentinel-password=");
+        authority.contains('@') || query.split('&').any(is_secret)
     }
 
     /// Whether several daemons may use it at once.
@@ -106,7 +116,9 @@ mod tests {
         for url in ["redis://h", "rediss://h:1/2", "unix:///s?db=1", "redis+sentinel://a,b/m/0"] {
             assert_eq!(Address::parse(url), Ok(Address::Redis(url.into())));
         }
-        for wrong in ["", "sqlite:", "/a/b.db", "postgres://h", "redis:h"] {
+        let unusable =
+            ["redis://h/x", "redis://h?pass=x", "redis+sentinel://h", "redis+cluster://h"];
+        for wrong in ["", "sqlite:", "/a/b.db", "postgres://h", "redis:h"].iter().chain(&unusable) {
             assert!(Address::parse(wrong).is_err(), "{wrong:?}");
         }
     }
@@ -119,7 +131,6 @@ mod tests {
             ("redis+sentinel://a,b/m/0", true),
             ("redis://:secret@host", false),
             ("redis://user:secret@host/0", false),
-            ("redis://host/0?pass=secret", false),
             ("rediss://host", false),
             ("unix:///run/redis.sock", false),
             ("sqlite:/a/b.db", false),
@@ -130,8 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_found_wherever_it_stands() {
+        for text in
+            ["redis://:x@h", "unix:///s?db=1&pass=x", "redis+sentinel://a/m?sentinel-password=x"]
+        {
+            assert!(Address::has_secret(text), "{text}");
+        }
+        for text in ["redis://h/0", "unix:///a@b", "sqlite:/a@b", "rediss://h?ca=/a", "memory:"] {
+            assert!(!Address::has_secret(text), "{text}");
+        }
+    }
+
+    #[test]
     fn secrets_are_not_shown() {
-        let address = Address::parse("rediss://me:se@cret@host:6380/2?x=se#y").unwrap();
+        let address = Address::Redis("rediss://me:se@cret@host:6380/2?x=se#y".to_owned());
         assert_eq!(address.to_string(), "rediss://host:6380/2");
         assert_eq!(format!("{address:?}"), "rediss://host:6380/2");
         for (text, shown) in [
@@ -145,7 +168,8 @@ mod tests {
             ("redis+sentinel://:se/cret@a,b/m/0", "redis+sentinel://a,b/m/0"),
             ("redis://host", "redis://host"),
         ] {
-            assert_eq!(Address::parse(text).unwrap().to_string(), shown, "{text}");
+            // Also of one that cannot be used.
+            assert_eq!(Address::Redis(text.to_owned()).to_string(), shown, "{text}");
         }
     }
 }

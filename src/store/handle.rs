@@ -66,6 +66,8 @@ pub struct NotedStart {
 enum Kind {
     /// Nothing.
     Call,
+    /// Nothing; it puts the snapshot.
+    Put,
     /// What was to be written.
     Read,
 }
@@ -209,13 +211,20 @@ impl Handle {
         self.ask(Kind::Call, within, |store| store.snapshot_version()).await
     }
 
-    /// [`Store::put_snapshot`], within a span.
+    /// [`Store::put_snapshot`], within a span. If the store refuses it, it stands as away until one is taken, whatever else it
+    /// answers, or until [nothing is to be put](Handle::nothing_to_put).
     pub async fn put_snapshot(
         &self,
         put: PutSnapshot,
         within: Duration,
     ) -> Result<Put, StoreError> {
-        self.ask(Kind::Call, within, |store| store.put_snapshot(put)).await
+        self.ask(Kind::Put, within, |store| store.put_snapshot(put)).await
+    }
+
+    /// Says that no snapshot is to be put: if the last one was refused, the store is not away any more for that.
+    pub fn nothing_to_put(&self) {
+        // Without its thread there is no store.
+        let _ = self.messages.send(Message::NothingToPut);
     }
 
     /// [`Store::forget_snapshot`], within a span.
@@ -381,6 +390,7 @@ impl Handle {
         let call: Question = Box::new(call);
         let message = match kind {
             Kind::Call => Message::Call(call),
+            Kind::Put => Message::Put(call),
             Kind::Read => Message::CallAfter(call),
         };
         self.messages.send(message).map_err(|_| gone())?;

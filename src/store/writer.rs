@@ -6,7 +6,7 @@ mod starts;
 
 pub(super) use notes::{Keeping, Notes};
 pub(super) use standing::note;
-use standing::strain;
+use standing::{is_refusal, strain};
 pub(super) use starts::Starting;
 
 use std::collections::VecDeque;
@@ -53,6 +53,10 @@ type Dues = Vec<(JobKey, Due)>;
 pub(super) enum Message {
     /// Carry this out, beside everything else.
     Call(Question),
+    /// Carry this out as well: it puts the snapshot.
+    Put(Question),
+    /// No snapshot is to be put: one that was refused is not any more.
+    NothingToPut,
     /// Carry this out when everything before is written, or cannot be.
     CallAfter(Question),
     /// Say whether these may be made, at once: their dues are started, and not owed any more.
@@ -101,6 +105,7 @@ pub(super) fn spawn(
                 suspects: Vec::new(),
                 limit: ROWS,
                 calls: JoinSet::new(),
+                refuses_put: false,
                 ahead: 0,
                 flushes: Vec::new(),
                 after: Vec::new(),
@@ -154,7 +159,10 @@ struct Writer {
     suspects: Vec<Batch>,
     /// Rows of the next batch: fewer where one was refused, to find out which write it was.
     limit: usize,
-    calls: JoinSet<Option<StoreError>>,
+    /// The calls under way; of each, in the end, whether it put the snapshot and what was wrong.
+    calls: JoinSet<(bool, Option<StoreError>)>,
+    /// Whether the snapshot was refused when it was put last: as long as it is, it is no help that other things are taken.
+    refuses_put: bool,
     /// Starts that were noted since the store was asked for something else.
     ahead: usize,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
@@ -193,10 +201,14 @@ impl Writer {
                         self.rest = Some(self.rests_at());
                     }
                     // As long as it takes no writes, also while one is tried again, it is no help that it answers questions.
-                    if let Ok(error) = answer
-                        && (error.is_some() || !(self.held || self.pause > PAUSE))
-                    {
-                        self.answered(error.as_ref());
+                    if let Ok((puts, error)) = answer {
+                        // One that did not answer has not said whether it takes it.
+                        if puts && error.as_ref().is_none_or(is_refusal) {
+                            self.refuses_put = error.is_some();
+                        }
+                        if error.is_some() || !(self.held || self.pause > PAUSE) {
+                            self.answered(error.as_ref());
+                        }
                     }
                 }
                 message = messages.recv(), if open => {
@@ -236,7 +248,14 @@ impl Writer {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Call(call) => self.call(call),
+            Message::Call(call) => self.call(call, false),
+            Message::Put(call) => self.call(call, true),
+            Message::NothingToPut => {
+                let was = std::mem::replace(&mut self.refuses_put, false);
+                if was && !self.held && self.pause <= PAUSE {
+                    self.answered(None);
+                }
+            }
             Message::CallAfter(call) => {
                 self.hurry();
                 self.after.push((self.queue.now(), Vec::new(), call));
@@ -300,12 +319,13 @@ impl Writer {
                 self.queue.push(Write::Settle(key, due));
             }
         }
-        self.call(call);
+        self.call(call, false);
     }
 
-    fn call(&mut self, call: Question) {
+    fn call(&mut self, call: Question, puts: bool) {
         self.ahead = 0;
-        self.calls.spawn(call(Arc::clone(&self.store)));
+        let answer = call(Arc::clone(&self.store));
+        self.calls.spawn(async move { (puts, answer.await) });
     }
 
     /// Does not gather any longer.
@@ -459,6 +479,9 @@ impl Writer {
         {
             // Set by this thread alone.
             let _ = self.notes.logbook.set(logbook);
+        }
+        if error.is_none() && self.refuses_put {
+            return;
         }
         let (now, waiting) = (self.clock.now(), self.queue.len());
         match self.store.strain().filter(|_| error.is_none()) {

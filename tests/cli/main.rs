@@ -63,6 +63,8 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["explain"],
         &["-"],
         &["--tz", "Mars/Base"],
+        &["--store", "redis://host/xx", "--namespace", "x", "x.crontab"],
+        &["--store", "redis+sentinel://host", "--namespace", "x", "x.crontab"],
         &["check", "--tz", "Mars/Base", "-"],
     ] {
         let outcome = cronkeep(arguments).stdin("").assert().code(2);

@@ -43,6 +43,7 @@ mod redis;
 mod reload;
 mod resume;
 mod run;
+mod second;
 mod shadow;
 mod shutdown;
 mod socket;

@@ -1,7 +1,9 @@
 //! The schedule goes on over a restart: with the real daemon, a store in a file, and a clock that is where a test wants it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -210,4 +212,21 @@ fn a_watermark_far_ahead_of_the_clock_is_clamped_with_one_warning() {
     let events = place.live("09:00:30").stop();
     assert!(!events.iter().any(|event| event.to_string().contains("ahead of the clock")));
     assert_eq!(starts(&events, "hourly"), [""; 0]);
+}
+
+#[test]
+fn an_at_that_passed_while_no_daemon_ran_is_started_and_not_called_over_meanwhile() {
+    let at = jiff::Timestamp::now() + Duration::from_secs(6);
+    let text = format!("@at {at:.0} echo ran >> {{dir}}/ran\n");
+    let crond = Crond::new().crontab(&text).start();
+    let crond = crond.again(Signal::SIGTERM);
+    assert!(!crond.folder().join("ran").exists(), "it was ended before its time");
+    while jiff::Timestamp::now() <= at {
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let crond = crond.start();
+    crond.expect_file("ran", |text| text == "ran\n");
+    let events = crond.stop();
+    let over = |event: &Value| event.to_string().contains("never fires");
+    assert!(!events.iter().any(over), "{events:#?}");
 }

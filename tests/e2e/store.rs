@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::client::told;
 use crate::harness::{Crond, PATIENCE, Running};
 use crate::redis::{Redis, Reply};
-use crate::world::{World, jobs, was_told};
+use crate::world::{ADDED, IMAGE, World, jobs, was_told};
 
 /// What the Python service keeps in its own namespace.
 const ROWS: &str = "crond-service-cronjob-cache";
@@ -249,6 +249,43 @@ fn a_redis_without_memory_is_told_and_the_schedule_runs_and_what_waits_is_writte
     let events = runs(crond);
     told_once(&events, "no memory left");
     expect_quiet(&events);
+}
+
+/// How many scripts the server has refused or carried out in vain.
+fn failures(redis: &Redis) -> u64 {
+    let Reply::Bytes(stats) = redis.command(["INFO", "commandstats"]) else { panic!("no INFO") };
+    let stats = String::from_utf8(stats).unwrap();
+    let counts = stats.lines().filter(|line| line.starts_with("cmdstat_eval"));
+    let counts = counts.flat_map(|line| line.trim().split(','));
+    let counts = counts.filter_map(|word| {
+        word.strip_prefix("rejected_calls=").or_else(|| word.strip_prefix("failed_calls="))
+    });
+    counts.map(|count| count.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn what_is_recovered_and_cannot_be_put_is_told_once_though_the_store_answers_questions() {
+    let Some(redis) = Redis::start() else { return };
+    let store = format!("--store={}", redis.url());
+    let world = World::new(IMAGE).with(&store).with("--namespace=x");
+    world.live_and_edit(&format!("{IMAGE}{ADDED}"));
+    world.renew("# another image\n0 4 1 1 * true four\n");
+    redis.set_config("maxmemory-policy", "noeviction");
+    redis.set_config("maxmemory", "1");
+    let mut crond = world.crond().arg("--local").spawn();
+    crond.expect("store.down");
+    let (before, deadline) = (failures(&redis), Instant::now() + PATIENCE);
+    // The pauses between are doubled up to five seconds.
+    while failures(&redis) < before + 6 {
+        assert!(Instant::now() < deadline, "{:#?}", crond.seen());
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    assert_eq!((crond.count("store.down"), crond.count("store.up")), (1, 0));
+    redis.set_config("maxmemory", "0");
+    crond.expect("store.up");
+    let events = crond.stop();
+    let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!((of("store.down"), of("store.up")), (1, 1), "{events:#?}");
 }
 
 #[test]

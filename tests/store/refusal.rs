@@ -25,9 +25,50 @@ fn a_wrong_password_is_told() {
             assert!(text.starts_with("it does not know this user and password"), "{text}");
             assert!(!text.contains("secret"), "{text}");
         }
-        let error = told(&Scripts::new(&format!("redis://127.0.0.1:{port}"), "default")).await;
-        assert!(error.to_string().starts_with("it asks for a password"), "{error}");
+        for url in [
+            format!("redis://127.0.0.1:{port}"),
+            format!("redis://127.0.0.1:{port}/3"),
+            server.redis.unix_url(),
+        ] {
+            let error = told(&Scripts::new(&url, "default")).await.to_string();
+            let is_clear = error.starts_with("it asks for a password") && error.contains("?pass=");
+            assert!(is_clear, "{url}: {error}");
+        }
         write(&Scripts::new(&server.redis.url(), "default"), [Write::Mark(key(1), mark(0))]).await;
+    });
+}
+
+#[test]
+fn a_database_that_is_not_there_is_told() {
+    with(server(), async |server| {
+        let url = format!("redis://127.0.0.1:{}/99999", server.redis.port());
+        let error = told(&Scripts::new(&url, "default")).await.to_string();
+        assert!(error.starts_with("it has no database of the number"), "{error}");
+    });
+}
+
+#[test]
+fn rights_that_are_missing_are_told_in_words_of_ours() {
+    with(server(), async |server| {
+        let port = server.redis.port();
+        let few = |rights: &[&str]| {
+            let words = ["ACL", "SETUSER", "few", "reset", "on", ">pw"];
+            let words: Vec<&str> = words.iter().chain(rights).copied().collect();
+            server.redis.command(&words);
+        };
+        for (rights, part) in [
+            (&["~*", "+@all", "-hset"][..], "may not run one of the commands"),
+            (&["~elsewhere", "+@all"], "may not "),
+            (&["~*", "+@all", "-evalsha"], "evalsha"),
+            (&["~*", "+@all", "-select"], "select"),
+        ] {
+            few(rights);
+            let url = format!("redis://few:pw@127.0.0.1:{port}/1");
+            let error = told(&Scripts::new(&url, "default")).await;
+            let StoreError::Refused(text) = error else { panic!("{error:?}") };
+            assert!(text.starts_with("its user may not ") && text.contains(part), "{text}");
+            assert!(!text.contains("@user_script"), "{text}");
+        }
     });
 }
 

@@ -28,6 +28,8 @@ enum Fault {
     All(StoreError),
     /// It refuses batches with the record of this run.
     Run(RunId),
+    /// It takes no snapshot.
+    Puts(StoreError),
 }
 
 /// A store with faults, and the sizes of the batches that it was given.
@@ -52,7 +54,7 @@ impl Faulty {
     fn fault<T: Send + 'static>(&self) -> Option<Reply<'_, T>> {
         match &*self.fault.lock().unwrap() {
             Fault::All(error) => Some(Box::pin(std::future::ready(Err(error.clone())))),
-            Fault::None | Fault::Run(_) => None,
+            Fault::None | Fault::Run(_) | Fault::Puts(_) => None,
         }
     }
 }
@@ -67,6 +69,9 @@ impl Store for Faulty {
     }
 
     fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put> {
+        if let Fault::Puts(error) = &*self.fault.lock().unwrap() {
+            return Box::pin(std::future::ready(Err(error.clone())));
+        }
         self.fault().unwrap_or_else(|| self.inner.put_snapshot(put))
     }
 
@@ -373,6 +378,40 @@ fn nothing_is_written_before_what_was_kept_is_read() {
         assert!(bench.handle.flush(LONG).await);
         bench.stands(|standing| *standing == Standing::Up).await;
         assert_eq!(bench.kept().await.jobs[&key(1)].mark, Some(mark(60)));
+    });
+}
+
+#[test]
+fn a_store_that_refuses_the_snapshot_stays_away_whatever_it_answers_until_it_takes_one() {
+    with(async |bench| {
+        let handle = &bench.handle;
+        let put = |expected| {
+            let (bytes, seed_rows) = (b"x".to_vec(), None);
+            handle.put_snapshot(PutSnapshot { expected, after: 0, bytes, seed_rows }, LONG)
+        };
+        let no_memory = StoreError::Refused("no memory".to_owned());
+        bench.store.fail(Fault::Puts(no_memory.clone()));
+        assert!(put(0).await.is_err());
+        bench.stands(is_down).await;
+        let mut told = handle.standing();
+        told.mark_unchanged();
+        for _ in 0..3 {
+            // Each is taken note of before the next is asked.
+            handle.snapshot(LONG).await.unwrap();
+            handle.write(Write::Mark(key(1), mark(10)));
+            assert!(handle.flush(LONG).await);
+            assert!(put(0).await.is_err());
+        }
+        assert!(!told.has_changed().unwrap(), "{:?}", *told.borrow());
+        bench.store.fail(Fault::None);
+        put(0).await.unwrap();
+        bench.stands(|standing| *standing == Standing::Up).await;
+        // It is not to be put any more: it may have been an edit that was taken back.
+        bench.store.fail(Fault::Puts(no_memory));
+        assert!(put(1).await.is_err());
+        bench.stands(is_down).await;
+        handle.nothing_to_put();
+        bench.stands(|standing| *standing == Standing::Up).await;
     });
 }
 

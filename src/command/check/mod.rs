@@ -51,7 +51,7 @@ impl Examined {
         let mut faults = crontab.faults.clone();
         faults.extend(of_table.into_iter().map(|(_, fault)| fault));
         faults.extend(lookup::faults(&source, &crontab, lookup));
-        faults.extend(expiry::faults(&source, &crontab, &table, now));
+        faults.extend(expiry::faults(&source, &crontab, (&table, now), |_| false));
         faults.extend(clock_changes(&source, &crontab, &table, now));
         faults.sort_by_key(|fault| (fault.line, fault.column, fault.code));
         Examined { source, crontab, table, faults }

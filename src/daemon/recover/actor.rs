@@ -123,6 +123,7 @@ impl Actor {
         let mut is_told = false;
         loop {
             let outcome = self.recover(&recovered).await;
+            let outcome = outcome.inspect(|_| self.keep.nothing_to_put());
             if matches!(outcome, Ok(true)) {
                 break;
             }
@@ -159,12 +160,12 @@ impl Actor {
                 }
                 let outcome =
                     if self.pending.is_empty() { self.check().await } else { self.put().await };
-                match outcome {
+                match outcome.inspect(|()| self.keep.nothing_to_put()) {
                     Ok(()) => break,
                     // Only what is to be kept is worth asking again where it will not help.
-                    Err(error)
-                        if self.pending.is_empty() && !matches!(error, StoreError::Down(_)) =>
-                    {
+                    Err(
+                        StoreError::Corrupt(_) | StoreError::Newer { .. } | StoreError::Full(_),
+                    ) if self.pending.is_empty() => {
                         break;
                     }
                     Err(_) if !self.rest(&mut pause, &mut accepted).await => return,

@@ -55,6 +55,11 @@ impl Keep {
         Keep { store, seal: seal.map(Arc::new), newest, within }
     }
 
+    /// Says that nothing is to be put.
+    pub(super) fn nothing_to_put(&self) {
+        self.store.nothing_to_put();
+    }
+
     /// What the store holds.
     ///
     /// # Errors

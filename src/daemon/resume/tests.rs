@@ -120,6 +120,12 @@ fn an_answer_in_time_puts_each_job_where_it_was_left() {
     let origin = scene.resume.going.get().unwrap();
     assert_eq!((origin.from, origin.generation), (now, 4));
     assert_eq!(scene.kept(), [], "nothing of it is new");
+    let started =
+        |scene: &Scene| table.jobs().iter().filter(|job| scene.resume.starts(job.key)).count();
+    assert_eq!(started(&scene), 1, "the first job is started for what passed, the second is not");
+    assert!(scene.resume.recall(now, WITHIN).is_none());
+    scene.resume.go_on(None, &table, now);
+    assert_eq!(started(&scene), 0, "with the next edit its time is over");
 }
 
 #[test]

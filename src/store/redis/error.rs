@@ -6,6 +6,11 @@ use crate::store::{SCHEMA, StoreError};
 
 const WRONG_PASSWORD: &str = "it does not know this user and password, or asks for none (in the URL @ and / are written as %40 and %2F)";
 
+const NO_PASSWORD: &str = "it asks for a password: give one in the URL, redis://:PASSWORD@HOST or unix:///SOCKET?pass=PASSWORD";
+
+/// What the library says where the database of the URL is not to be had, whatever the server has said.
+const NO_DATABASE: &str = "Redis server refused to switch database";
+
 /// What the first command was answered that was refused, of one or several: the code and the rest.
 pub(super) fn first(error: &RedisError) -> (String, String) {
     let first =
@@ -33,7 +38,7 @@ pub(super) fn told(error: &RedisError) -> StoreError {
             );
         }
         "NOAUTH" => {
-            return refused("it asks for a password: give one in the URL, redis://:PASSWORD@HOST");
+            return refused(NO_PASSWORD);
         }
         "WRONGPASS" => return refused(WRONG_PASSWORD),
         "OOM" => {
@@ -58,9 +63,7 @@ pub(super) fn told(error: &RedisError) -> StoreError {
     }
     match error.kind() {
         ErrorKind::AuthenticationFailed => refused(WRONG_PASSWORD),
-        ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            StoreError::Refused(format!("its user may not do what is needed: {detail}"))
-        }
+        ErrorKind::Server(ServerErrorKind::NoPerm) => refused_to_user(detail),
         ErrorKind::Server(
             ServerErrorKind::Moved
             | ServerErrorKind::Ask
@@ -79,6 +82,13 @@ pub(super) fn told(error: &RedisError) -> StoreError {
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
             StoreError::Corrupt(format!("its answer makes no sense: {error}"))
         }
+        ErrorKind::Server(ServerErrorKind::ResponseError)
+            if error.to_string().starts_with(NO_DATABASE) =>
+        {
+            no_database(detail)
+        }
+        // Of scripts, with another code, by version.
+        _ if is_of_rights(detail) => refused_to_user(detail),
         _ if code == "BUSY" => down("it is busy with another program's script"),
         ErrorKind::Server(ServerErrorKind::ResponseError) if detail.contains("wrong type") => {
             StoreError::Corrupt(detail.to_owned())
@@ -101,10 +111,70 @@ pub(super) fn is_of_connection(error: &RedisError) -> bool {
 /// An error of the system in words.
 fn io(error: &RedisError) -> String {
     let text = error.to_string();
+    for (part, words) in CERTIFICATES {
+        if text.contains(part) {
+            return words.to_owned();
+        }
+    }
     // It ends in the number of the error, which says nothing more.
     match text.split_once(" (os error") {
         Some((text, _)) => text.to_lowercase(),
         None => text,
+    }
+}
+
+/// What is wrong with a server's certificate, by a part of what the library says of it.
+const CERTIFICATES: [(&str, &str); 4] = [
+    (
+        "CaUsedAsEndEntity",
+        "its certificate is one of an authority (CA:TRUE), which no server may show: give the server one that the authority \
+         has signed, and name the authority by ?ca=FILE",
+    ),
+    (
+        "UnknownIssuer",
+        "its certificate is signed by nobody who is trusted (UnknownIssuer): ?ca=FILE in the URL names the authority",
+    ),
+    ("certificate: Expired", "its certificate has expired"),
+    (
+        "certificate: NotValidYet",
+        "its certificate is not valid yet: one of the two clocks may be wrong",
+    ),
+];
+
+/// What a server says that refuses the database of the URL.
+fn no_database(detail: &str) -> StoreError {
+    if detail.contains("Authentication required") {
+        return refused(NO_PASSWORD);
+    }
+    if detail.contains("out of range") || detail.contains("invalid DB index") {
+        return refused("it has no database of the number that the URL names: /0 is always there");
+    }
+    if is_of_rights(detail) {
+        return refused_to_user(detail);
+    }
+    StoreError::Refused(format!("it refuses the database that the URL names: {detail}"))
+}
+
+/// Whether what a server says is that its user may not do something.
+fn is_of_rights(detail: &str) -> bool {
+    detail.contains("user executing the script can't")
+        || detail.contains("ACL failure in script")
+        || detail.contains("has no permissions to")
+}
+
+/// That the user of the URL may not do what is needed: which command, where the server says it.
+fn refused_to_user(detail: &str) -> StoreError {
+    // Of a script it says which one and where, in numbers that say nothing to anybody.
+    let detail = detail.split_once(" script: ").map_or(detail, |(detail, _)| detail);
+    let needs = "a user of its own needs what docs/store-redis.md lists";
+    match detail {
+        _ if detail.contains("can't run this command") => StoreError::Refused(format!(
+            "its user may not run one of the commands of cronkeep's scripts, which are of +@read +@write +@scripting: {needs}"
+        )),
+        _ if detail.contains("can't access") => StoreError::Refused(format!(
+            "its user may not use one of the keys of cronkeep's scripts, such as ~{{cronkeep:NAMESPACE}}:*: {needs}"
+        )),
+        _ => StoreError::Refused(format!("its user may not do what is needed: {detail}")),
     }
 }
 
@@ -114,4 +184,23 @@ fn refused(text: &str) -> StoreError {
 
 fn down(text: &str) -> StoreError {
     StoreError::Down(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_told_with_a_remedy() {
+        for (raw, part) in [
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "CA:TRUE"),
+            ("invalid peer certificate: UnknownIssuer", "?ca=FILE"),
+            ("invalid peer certificate: Expired", "has expired"),
+        ] {
+            let error = std::io::Error::new(std::io::ErrorKind::InvalidData, raw);
+            let StoreError::Down(text) = told(&RedisError::from(error)) else { panic!("{raw}") };
+            // `certificate` tells it from a server that speaks no TLS.
+            assert!(text.starts_with("its certificate ") && text.contains(part), "{text}");
+        }
+    }
 }

@@ -88,6 +88,14 @@ pub struct Redis {
     reads: bool,
 }
 
+/// Whether a URL can be used at all, as far as its text says.
+///
+/// # Errors
+/// It can not, whatever becomes of the server: why, without any secret.
+pub fn check(url: &str) -> Result<(), String> {
+    target::check(url)
+}
+
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Redis").field("prefix", &self.prefix).finish_non_exhaustive()

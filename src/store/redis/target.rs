@@ -34,12 +34,90 @@ struct Extra {
     tls: Option<TlsMode>,
 }
 
+/// The schemes whose query says something, and what it may say.
+const QUERIES: [(&str, &[&str]); 4] = [
+    ("redis+sentinel://", &["sentinel-user", "sentinel-password", "tls", "ca", "cert", "key"]),
+    ("unix://", &["db", "user", "pass", "protocol"]),
+    ("rediss://", &["ca", "cert", "key", "protocol"]),
+    ("redis://", &["ca", "cert", "key", "protocol"]),
+];
+
+/// Whether a URL can be used at all, as far as its text says; the files that it names are not looked at.
+///
+/// # Errors
+/// It can not, whatever becomes of the server: why, without any secret.
+pub(super) fn check(url: &str) -> Result<(), String> {
+    let looked_at = |url| {
+        check_query(url)?;
+        let (rest, mut extra) = split(url)?;
+        extra.is_paired()?;
+        (extra.ca, extra.cert, extra.key) = (None, None, None);
+        Target::of(&rest, &extra).map(drop)
+    };
+    looked_at(url).map_err(|error| error.to_string())
+}
+
+/// Refuses what a query says that nobody would heed: a password, perhaps.
+fn check_query(url: &str) -> Result<(), StoreError> {
+    let Some((_, query)) = url.split_once('?') else { return Ok(()) };
+    let Some((_, known)) = QUERIES.iter().find(|(scheme, _)| url.starts_with(scheme)) else {
+        return Ok(());
+    };
+    let query = query.split('#').next().unwrap_or_default();
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    for (name, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+        if !known.contains(&name) {
+            // It may be a part of a password, and is not shown.
+            let password = if known.contains(&"pass") {
+                "the password is ?pass=PASSWORD"
+            } else {
+                "the password stands before the host, :PASSWORD@HOST, with ? in it written as %3F"
+            };
+            return Err(StoreError::Refused(format!(
+                "its URL says something behind the ? that is none of {}=: {password}",
+                known.join("=, ")
+            )));
+        }
+        if name == "tls" && tls_mode(value).is_none() {
+            let text = "its URL has a ?tls= that is neither true nor insecure";
+            return Err(StoreError::Refused(text.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn tls_mode(value: &str) -> Option<TlsMode> {
+    match value {
+        "true" => Some(TlsMode::Secure),
+        "insecure" => Some(TlsMode::Insecure),
+        _ => None,
+    }
+}
+
+impl Extra {
+    /// # Errors
+    /// A certificate without its key, or a key without its certificate.
+    fn is_paired(&self) -> Result<(), StoreError> {
+        if self.cert.is_some() == self.key.is_some() {
+            return Ok(());
+        }
+        let text = "its URL names a certificate without its key, or a key without its certificate";
+        Err(StoreError::Refused(text.to_owned()))
+    }
+}
+
 impl Target {
     /// Reads a URL, and the files that it names.
     ///
     /// # Errors
     /// It is none, or a file cannot be read. Nothing of the URL is in the message.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+        let (url, extra) = split(url)?;
+        Target::of(&url, &extra)
+    }
+
+    /// The server at a URL without the parts that are ours.
+    fn of(url: &str, extra: &Extra) -> Result<Self, StoreError> {
         if url.starts_with("redis+cluster://") {
             return Err(StoreError::Refused(
                 "a cluster is not supported: the Python service's key and cronkeep's own are in different slots, and are \
@@ -47,12 +125,11 @@ impl Target {
                     .to_owned(),
             ));
         }
-        let (url, extra) = split(url)?;
         if let Some(rest) = url.strip_prefix("redis+sentinel://") {
-            return sentinel(rest, &extra);
+            return sentinel(rest, extra);
         }
-        let info = info(&url)?;
-        let client = match certificates(&extra)? {
+        let info = info(url)?;
+        let client = match certificates(extra)? {
             Some(tls) => Client::build_with_tls(info, tls),
             None => Client::open(info),
         };
@@ -192,13 +269,7 @@ fn split(url: &str) -> Result<(String, Extra), StoreError> {
             "key" => extra.key = Some(decoded()?),
             "sentinel-user" => extra.sentinel_user = Some(decoded()?),
             "sentinel-password" => extra.sentinel_password = Some(decoded()?),
-            "tls" => {
-                extra.tls = match value {
-                    "true" => Some(TlsMode::Secure),
-                    "insecure" => Some(TlsMode::Insecure),
-                    _ => None,
-                }
-            }
+            "tls" => extra.tls = tls_mode(value),
             _ => left.push(pair),
         }
     }
@@ -227,17 +298,12 @@ fn certificates(extra: &Extra) -> Result<Option<TlsCertificates>, StoreError> {
     let read = |path: &String| {
         fs::read(path).map_err(|error| StoreError::Refused(format!("{path}: {error}")))
     };
+    extra.is_paired()?;
     let client_tls = match (&extra.cert, &extra.key) {
         (Some(cert), Some(key)) => {
             Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? })
         }
-        (None, None) => None,
-        _ => {
-            return Err(StoreError::Refused(
-                "its URL names a certificate without its key, or a key without its certificate"
-                    .to_owned(),
-            ));
-        }
+        _ => None,
     };
     let root_cert = extra.ca.as_ref().map(read).transpose()?;
     let is_given = client_tls.is_some() || root_cert.is_some();
@@ -318,5 +384,34 @@ mod tests {
         }
         assert!(refusal("rediss://host/0?ca=/nowhere/ca.crt").contains("/nowhere/ca.crt"));
         assert!(refusal("redis+cluster://host").contains("slots"));
+    }
+
+    #[test]
+    fn what_can_never_be_used_is_known_without_the_server() {
+        for (url, part) in [
+            ("redis://host/xx", "/DATABASE"),
+            ("redis://:secret@host:port/0", "HOST"),
+            ("redis+sentinel://host", "/MASTER"),
+            ("redis+cluster://:secret@host", "name one server"),
+            ("redis://host/0?pass=secret", ":PASSWORD@HOST"),
+            ("redis://me:ab?secret@host/0", "%3F"),
+            ("unix:///s?password=secret", "?pass=PASSWORD"),
+            ("unix:///s?db=x", "its URL"),
+            ("redis://host/0?tls=true", "ca=, cert=, key="),
+            ("redis+sentinel://a/m?tls=yes", "neither true nor insecure"),
+            ("rediss://:secret@host/0?cert=/a", "without its key"),
+        ] {
+            let told = check(url).expect_err(url);
+            assert!(told.contains(part) && !told.contains("secret"), "{url}: {told}");
+        }
+        for url in [
+            "redis://me:s%40crt@host:7000/3?protocol=resp3",
+            "rediss://host/0?ca=/nowhere/ca.crt&cert=/a&key=/b#insecure",
+            "unix:///run/redis.sock?db=2&user=me&pass=x",
+            "redis+sentinel://me:secret@a,b:26380/master/2?tls=true&sentinel-password=x",
+            "redis://[::1]:6379",
+        ] {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
     }
 }

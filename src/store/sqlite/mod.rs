@@ -13,6 +13,7 @@ mod orders;
 mod outbox;
 mod page;
 mod place;
+mod reader;
 mod run;
 mod salvage;
 mod schema;
@@ -37,7 +38,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
 use self::error::{SqlResult as _, of_file};
-use self::place::PlaceError;
+use self::place::{Late, PlaceError};
 use self::run::Tally;
 use self::schema::Found;
 use self::space::Space;
@@ -56,8 +57,6 @@ use crate::job::JobId;
 const BUSY: Duration = Duration::from_millis(250);
 /// Statements that are kept prepared.
 const STATEMENTS: usize = 32;
-/// What a reader is told who comes before any daemon.
-const NOTHING: &str = "nothing was kept there yet; --store or --state-dir name another place";
 /// No database is shorter, unless it is empty.
 const HEADER: u64 = 512;
 /// What the owner's is told: a kill of the process loses nothing, a power cut the last moments at most.
@@ -79,6 +78,8 @@ pub struct Sqlite {
     rebirths: AtomicU64,
     /// Where starts are noted; none as long as the file was never opened to be written, and where there is none.
     logbook: OnceLock<Option<Arc<Logbook>>>,
+    /// Its lock, if it is not locked by whoever opens it.
+    late: Option<Late>,
 }
 
 #[derive(Default)]
@@ -121,7 +122,25 @@ impl Sqlite {
         };
         let (state, rebirths) = (Mutex::default(), AtomicU64::new(0));
         let logbook = OnceLock::new();
-        Sqlite { path, namespace, access, clock, tell, bounds, state, rebirths, logbook }
+        Sqlite {
+            path,
+            namespace,
+            access,
+            clock,
+            tell,
+            bounds,
+            state,
+            rebirths,
+            logbook,
+            late: None,
+        }
+    }
+
+    /// Locks the file when it is opened first, for as long as this lives: it could not be before.
+    #[must_use]
+    pub fn locking(mut self) -> Self {
+        self.late = Some(Late::default());
+        self
     }
 
     /// Uses the connection, which is opened first if need be.
@@ -194,6 +213,9 @@ impl Sqlite {
             Err(error) => return Err(StoreError::Down(format!("{}: {error}", path.display()))),
         };
         let path = &*real;
+        if let Some(late) = &self.late {
+            late.take(path).map_err(|error| of_file(error, named))?;
+        }
         let mut answer = if *is_broken {
             Err(StoreError::Corrupt("it made no sense when it was used last".to_owned()))
         } else {
@@ -286,37 +308,6 @@ impl Sqlite {
             ))),
             kept => Ok(kept),
         }
-    }
-
-    fn open_to_read(&self, path: &Path) -> Result<Open, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Down(NOTHING.to_owned()));
-        }
-        let real = place::find(path, false).map_err(|error| StoreError::Down(error.to_string()))?;
-        let path = &*real.path;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).told()?;
-        connection.busy_timeout(BUSY).told()?;
-        let mut found = schema::inspect(&connection);
-        if matches!(found, Err(StoreError::Down(_))) && !place::with_end(path, "-wal").exists() {
-            // Where nothing can be made beside it, nobody else can write it either.
-            connection = place::open_immutable(path).told()?;
-            found = schema::inspect(&connection);
-        }
-        match found? {
-            Found::Version(VERSION) => {}
-            Found::Version(older) => {
-                return Err(StoreError::Refused(format!(
-                    "its schema has version {older}: the daemon makes it version {VERSION} when it starts"
-                )));
-            }
-            Found::Empty => {
-                return Err(StoreError::Down(NOTHING.to_owned()));
-            }
-        }
-        place::set_up(&connection).told()?;
-        self.kept_namespace(&connection)?;
-        Ok(Open { connection, identity: place::identity(path) })
     }
 }
 

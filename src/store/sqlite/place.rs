@@ -6,6 +6,7 @@ use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::StoreError;
 use super::error::SqlResult as _;
-use crate::unix::lock::{Lock, LockError};
+use crate::unix::lock::{Holder, Lock, LockError};
 
 /// How long another process may have a file locked that is beside the daemon's.
 pub(super) const BUSY: Duration = Duration::from_secs(2);
@@ -105,6 +106,32 @@ pub fn target(path: &Path) -> Option<PathBuf> {
 /// Another process has it; the file cannot be made.
 pub fn lock(path: &Path) -> Result<Lock, LockError> {
     Lock::of_name(&with_end(&find(path, true)?.path, ".lock"), 0o600)
+}
+
+/// The lock of a store that could not be locked before it is opened, since its directory was missing.
+#[derive(Debug, Default)]
+pub(super) struct Late(Mutex<Option<Lock>>);
+
+impl Late {
+    /// Locks it, if that has not been done; where there are no locks (NFS) it is nobody's to guard.
+    ///
+    /// # Errors
+    /// Another process has it.
+    pub(super) fn take(&self, path: &Path) -> Result<(), StoreError> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.is_none() {
+            match lock(path) {
+                Ok(lock) => *taken = Some(lock),
+                Err(LockError::Held(holder)) => {
+                    let who = holder.map(|Holder { pid, .. }| format!(", pid {pid},"));
+                    let who = who.unwrap_or_default();
+                    return Err(StoreError::Down(format!("another daemon{who} has it")));
+                }
+                Err(LockError::Io(_)) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Makes the file if it is missing, for its owner alone, and, if it is the one in the state directory, the directories above

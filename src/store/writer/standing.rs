@@ -5,6 +5,15 @@ use tokio::sync::watch;
 
 use crate::store::{Standing, StoreError};
 
+/// Whether an error says that the store does not take what it is asked to, however often, though it is there.
+pub(super) fn is_refusal(error: &StoreError) -> bool {
+    match error {
+        StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Newer { .. } => true,
+        // A full one has a standing of its own.
+        StoreError::Down(_) | StoreError::Full(_) => false,
+    }
+}
+
 /// Notes that the store answered, and is not well.
 pub(super) fn strain(standing: &watch::Sender<Standing>, error: StoreError) {
     let new = Standing::Strained { error };
