@@ -29,6 +29,9 @@ pub enum BadDeposit {
     /// It was not put there by somebody who has the key.
     #[error("the snapshot is refused: {0}")]
     Seal(#[from] BadSeal),
+    /// It is signed, and there is no key to judge it by: what is put there instead would not be.
+    #[error("the snapshot is refused: it is signed, and this daemon has no --store-key")]
+    Keyless,
     /// A newer one was there before.
     #[error(
         "the snapshot is refused: it has version {found}, and version {known} was here before (remove {} if that is meant)",

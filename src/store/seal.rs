@@ -182,6 +182,12 @@ pub fn content(bytes: &[u8]) -> &[u8] {
     parts(bytes).map_or(bytes, |(_, content)| content)
 }
 
+/// Whether something is sealed, by whomever.
+#[must_use]
+pub fn is_sealed(bytes: &[u8]) -> bool {
+    parts(bytes).is_some()
+}
+
 /// The digits of the code, and the content.
 fn parts(sealed: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = sealed.strip_prefix(HEAD)?;

@@ -12,7 +12,7 @@ use crate::store::recovery::snapshot::SCHEMA;
 use crate::store::recovery::{
     BadSnapshot, Edited, FileSnapshot, Instance, Kinship, Mode, Notice, Snapshot, accept,
 };
-use crate::store::seal::Seal;
+use crate::store::seal::{Seal, is_sealed};
 use crate::store::{Handle, Put, PutSnapshot, StoreError, Versioned};
 use crate::unix::beside;
 use crate::unix::identity::hostname;
@@ -91,6 +91,9 @@ impl Keep {
     ) -> Result<(Result<Snapshot, BadDeposit>, Versioned), StoreError> {
         let (seal, newest) = (self.seal.clone(), self.newest.clone());
         let read = move |found: &Versioned| {
+            if seal.is_none() && is_sealed(&found.bytes) {
+                return Err(BadDeposit::Keyless);
+            }
             let deposit = Deposit::from_bytes(found, seal.as_deref())?;
             if seal.is_some() {
                 newest.check(found.version)?;
