@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use self::link::Link;
 use super::{
-    Beat, Claim, Done, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Owned, Page, Peers,
-    Permission, Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Verdict,
-    Versioned, Waiting, Which, Write,
+    Beat, Claim, Done, Forgotten, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Owned,
+    Page, Peers, Permission, Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store,
+    StoreError, Verdict, Versioned, Waiting, Which, Write,
 };
 use crate::event::{RunId, Trigger};
 use crate::job::{JobId, JobKey};
@@ -248,6 +248,16 @@ impl Redis {
         })
     }
 
+    async fn forget(&self) -> Result<Forgotten, StoreError> {
+        let stay: u8 = self
+            .call(&self.rest, &script::FORGET, |call| {
+                call.key(&self.seed_key);
+            })
+            .await?;
+        let theirs = (stay == 1).then(|| self.seed_key.clone());
+        Ok(Forgotten { theirs })
+    }
+
     async fn rows(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let (size,): (usize,) = self.read(redis::pipe().strlen(&self.seed_key)).await?;
         if size > LARGEST_ROWS {
@@ -302,8 +312,8 @@ impl Store for Redis {
         Box::pin(self.put(put))
     }
 
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
-        Box::pin(async { self.call::<i64>(&self.rest, &script::FORGET, |_| {}).await.map(drop) })
+    fn forget_snapshot(&self) -> Reply<'_, Forgotten> {
+        Box::pin(self.forget())
     }
 
     fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>> {

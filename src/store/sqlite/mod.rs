@@ -44,9 +44,9 @@ use self::space::Space;
 use self::trim::Trim;
 use super::open::{Access, Opening};
 use super::{
-    Address, Beat, Claim, Done, Lease, Loaded, Output, Owned, Page, Peers, Permission, Posted, Put,
-    PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict, Versioned, Waiting,
-    Which, Write,
+    Address, Beat, Claim, Done, Forgotten, Lease, Loaded, Output, Owned, Page, Peers, Permission,
+    Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict,
+    Versioned, Waiting, Which, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
@@ -342,7 +342,7 @@ impl Store for Sqlite {
         now(self.change(|connection, _| snapshot::put(connection, &put)))
     }
 
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
+    fn forget_snapshot(&self) -> Reply<'_, Forgotten> {
         now(self.change(|connection, _| snapshot::forget(connection)))
     }
 
