@@ -89,6 +89,8 @@ struct Read {
     schema: u32,
     files: BTreeMap<String, FileSnapshot>,
     #[serde(default)]
+    attended: Option<i64>,
+    #[serde(default)]
     at: Option<String>,
     #[serde(default)]
     host: String,
@@ -119,8 +121,8 @@ impl Deposit {
         };
         // Read once where all is well: it may be large.
         let (Head { at, host }, snapshot) = match serde_json::from_slice::<Read>(bytes) {
-            Ok(Read { schema, files, at, host }) if schema <= SCHEMA => {
-                (Head { at, host }, Snapshot { schema, files })
+            Ok(Read { schema, files, attended, at, host }) if schema <= SCHEMA => {
+                (Head { at, host }, Snapshot { schema, files, attended })
             }
             _ => {
                 let snapshot = Snapshot::from_bytes(bytes)?;

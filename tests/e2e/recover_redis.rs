@@ -133,6 +133,34 @@ fn rows_that_the_python_service_wrote_since_outlive_a_forget_and_are_recovered()
     assert!(world.text().contains("0 5 1 1 * true five # crond service"), "{}", world.text());
 }
 
+#[test]
+fn crontabs_that_no_daemon_names_any_more_are_forgotten_where_there_are_many() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let days = |days: u64| now - days * 86_400;
+    let file = |named: u64| {
+        serde_json::json!({
+            "text": "", "base": "", "instances": [], "columns": "user", "user": "root", "named": named,
+        })
+    };
+    let mut files: serde_json::Map<_, _> =
+        (0..1_100).map(|number| (format!("/old/{number:04}"), file(days(40)))).collect();
+    files.insert("/others/crontab".to_owned(), file(days(1)));
+    let snapshot = serde_json::json!({ "schema": 1, "files": files }).to_string();
+    redis.command(["SET", "{cronkeep:default}:version", "2"]);
+    redis.command(["HSET", "{cronkeep:default}:snapshot", "version", "1", "bytes", &snapshot]);
+    world.live();
+    let output = world.snapshot(&["show", "--json"]);
+    let all: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let has = |path: &str| all.iter().any(|file| file["file"] == path);
+    assert_eq!(all.len(), 1_000);
+    assert!(has("/others/crontab") && has(world.path("crontab").to_str().unwrap()));
+}
+
 /// The Python service adds what it has cached once more with each start.
 #[test]
 fn three_restarts_and_three_new_containers_leave_every_byte_of_what_was_recovered() {
