@@ -1,16 +1,17 @@
 //! The daemon's store: who speaks to it, how it stands.
 
-use std::io;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Bus, Event};
-use crate::store::open::{Access, Opening};
+use crate::store::open::{Access, Opening, open_sealed};
 use crate::store::redis::Redis;
-use crate::store::{self, Address, Handle, Standing, Store, Tell};
+use crate::store::seal::Seal;
+use crate::store::{Address, Handle, Standing, Store, Tell};
 use crate::unix::identity::hostname;
 
 /// The store, and what was told of it.
@@ -34,8 +35,13 @@ impl Keeper {
     /// Starts the thread that waits for the store; nothing is asked of it yet.
     ///
     /// # Errors
-    /// The system has no thread left.
-    pub(super) fn start(config: &Config, clock: Arc<dyn Clock>, bus: Bus) -> io::Result<Self> {
+    /// The key that the options name cannot be had, or the system has no thread left.
+    pub(super) fn start(config: &Config, clock: Arc<dyn Clock>, bus: Bus) -> anyhow::Result<Self> {
+        let seal = config.store.key.as_ref().map(|path| {
+            Seal::from_file(path, &config.store.namespace)
+                .with_context(|| format!("--store-key {}", path.display()))
+        });
+        let seal = seal.transpose()?;
         let address = config.store.address.clone();
         let name = address.to_string().into();
         let told = bus.clone();
@@ -60,11 +66,12 @@ impl Keeper {
                 Arc::new(Redis::new(url, &opening.namespace).careless()) as Arc<dyn Store>
             }
             (Address::Redis(url), Some(name)) => {
-                Arc::new(Redis::new(url, &opening.namespace).local(name))
+                let redis = Redis::new(url, &opening.namespace).sealed(seal, opening.tell);
+                Arc::new(redis.local(name))
             }
-            _ => store::open(opening),
+            _ => open_sealed(opening, seal),
         };
-        let handle = Handle::start(open, clock, tell)?;
+        let handle = Handle::start(open, clock, tell).context("failed to start the store")?;
         let outlook = Outlook { name, standing: handle.standing() };
         Ok(Keeper { handle, outlook, bus, told: false })
     }

@@ -15,6 +15,7 @@ pub mod legacy;
 pub mod open;
 pub mod outbox;
 mod packed;
+mod pause;
 mod queue;
 pub mod record;
 pub mod recovery;

@@ -12,6 +12,8 @@ use std::path::Path;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::job::JobKey;
+
 /// How something sealed begins.
 pub const HEAD: &[u8] = b"cronkeep-seal-1:";
 
@@ -131,6 +133,13 @@ impl Seal {
         // In constant time.
         self.code(kind, version, content).verify_slice(&code).map_err(|_| BadSeal::Wrong)?;
         Ok(content)
+    }
+
+    /// The code of a job's pause. It is the same for each pause of that job.
+    #[must_use]
+    pub fn pause(&self, job: JobKey) -> [u8; 32] {
+        let content = format!("{}#{}", job.id.digits(), job.occurrence);
+        self.code(Kind::Pause, 0, content.as_bytes()).finalize().into_bytes().into()
     }
 
     fn code(&self, kind: Kind, version: u64, content: &[u8]) -> Hmac<Sha256> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::client::{ask, told};
 use crate::harness::PATIENCE;
 use crate::redis::{Redis, Reply};
-use crate::world::{ADDED, IMAGE, World, jobs};
+use crate::world::{ADDED, IMAGE, World, jobs, was_told};
 
 /// A job that can be run by its name.
 const TICK: &str = "# cronkeep: name=tick\n0 1 1 1 * true\n";
@@ -110,6 +110,28 @@ fn a_daemon_without_the_key_takes_nothing_of_what_was_signed_and_leaves_it_as_it
         keyless.live();
         assert_eq!(world.stored()["signed"], false);
     }
+}
+
+#[test]
+fn a_pause_that_is_not_signed_is_refused_where_there_is_a_key_and_one_that_is_holds() {
+    let world = World::new(TICK);
+    let crond = world.start();
+    told(&crond, &["pause", "tick"]);
+    crond.stop();
+    let lasts = |world: &World| {
+        let crond = world.start();
+        until("it is paused", || told(&crond, &["list"]).contains("paused"));
+        crond.stop()
+    };
+    lasts(&world);
+    assert!(world.snapshot(&["forget"]).status.success());
+    let world = with_key(world, "the key of this world");
+    let crond = world.start();
+    assert!(told(&crond, &["pause", "tick"]).ends_with(" is paused\n"), "it was not");
+    let events = crond.stop();
+    assert!(was_told(&events, "a pause in the store is refused"), "{events:#?}");
+    let events = lasts(&world);
+    assert!(!was_told(&events, "is refused"), "{events:#?}");
 }
 
 #[test]

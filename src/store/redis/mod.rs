@@ -20,10 +20,12 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use self::link::Link;
+use super::pause::Pauses;
+use super::seal::Seal;
 use super::{
     Beat, Claim, Done, Forgotten, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Owned,
     Page, Peers, Permission, Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store,
-    StoreError, Verdict, Versioned, Waiting, Which, Write,
+    StoreError, Tell, Verdict, Versioned, Waiting, Which, Write,
 };
 use crate::event::{RunId, Trigger};
 use crate::job::{JobId, JobKey};
@@ -86,6 +88,7 @@ pub struct Redis {
     local: Option<String>,
     /// Whether nothing is changed, whatever is asked for.
     reads: bool,
+    pauses: Pauses,
 }
 
 impl std::fmt::Debug for Redis {
@@ -113,6 +116,7 @@ impl Redis {
             careless: false,
             local: None,
             reads: false,
+            pauses: Pauses::default(),
         }
     }
 
@@ -149,6 +153,13 @@ impl Redis {
     #[must_use]
     pub fn local(mut self, name: &str) -> Self {
         self.local = Some(replica_word(name));
+        self
+    }
+
+    /// Signs pauses, and takes only those that are signed, if there is a key; what is refused is told.
+    #[must_use]
+    pub fn sealed(mut self, seal: Option<Seal>, tell: Tell) -> Self {
+        self.pauses = Pauses::new(seal, tell);
         self
     }
 
@@ -194,8 +205,8 @@ impl Redis {
                 job(word, &|state| state.owed.push(owed));
             }
         }
-        for word in &paused {
-            job(word, &|state| state.paused = true);
+        for key in self.paused(&paused) {
+            loaded.jobs.entry(key).or_default().paused = true;
         }
         for state in loaded.jobs.values_mut() {
             state.owed.sort_by_key(|owed| owed.due);
@@ -204,6 +215,16 @@ impl Redis {
         loaded.open = self.records(names).await?;
         loaded.open.sort_by_key(|record| (record.run, record.attempt));
         Ok(loaded)
+    }
+
+    /// The jobs whose pauses are taken, of the members of `paused`.
+    fn paused(&self, members: &[String]) -> Vec<JobKey> {
+        let found = members.iter().filter_map(|member| {
+            let (job, code) = member.split_once(' ').unwrap_or((member, ""));
+            let job: JobKey = job.parse().ok()?;
+            Some((job, self.pauses.word(job).is_some_and(|word| word == code)))
+        });
+        self.pauses.judge(found)
     }
 
     async fn versioned(&self) -> Result<Option<Versioned>, StoreError> {

@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use self::error::{SqlResult as _, of_file};
 use self::place::PlaceError;
@@ -43,6 +43,7 @@ use self::schema::Found;
 use self::space::Space;
 use self::trim::Trim;
 use super::open::{Access, Opening};
+use super::pause::Pauses;
 use super::{
     Address, Beat, Claim, Done, Forgotten, Lease, Loaded, Output, Owned, Page, Peers, Permission,
     Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict,
@@ -79,6 +80,7 @@ pub struct Sqlite {
     rebirths: AtomicU64,
     /// Where starts are noted; none as long as the file was never opened to be written, and where there is none.
     logbook: OnceLock<Option<Arc<Logbook>>>,
+    pauses: Pauses,
 }
 
 #[derive(Default)]
@@ -120,8 +122,8 @@ impl Sqlite {
             _ => None,
         };
         let (state, rebirths) = (Mutex::default(), AtomicU64::new(0));
-        let logbook = OnceLock::new();
-        Sqlite { path, namespace, access, clock, tell, bounds, state, rebirths, logbook }
+        let (logbook, pauses) = (OnceLock::new(), Pauses::default());
+        Sqlite { path, namespace, access, clock, tell, bounds, state, rebirths, logbook, pauses }
     }
 
     /// Uses the connection, which is opened first if need be.
@@ -327,7 +329,7 @@ fn now<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> Reply<'a, T> {
 
 impl Store for Sqlite {
     fn load(&self) -> Reply<'_, Loaded> {
-        now(self.with(|connection, _| job::load(connection)))
+        now(self.with(|connection, _| job::load(connection, &self.pauses)))
     }
 
     fn snapshot(&self) -> Reply<'_, Option<Versioned>> {
@@ -386,13 +388,8 @@ impl Store for Sqlite {
     }
 
     fn beat(&self, beat: Beat) -> Reply<'_, Peers> {
-        let sql = "SELECT job, occurrence FROM jobs WHERE paused <> 0";
         now(self.with(|connection, _| {
-            let mut statement = connection.prepare(sql).told()?;
-            let rows =
-                statement.query_map(params![], |row| Ok(value::key_of(row.get(0)?, row.get(1)?)));
-            let paused = rows.told()?.filter_map(|key| key.told().transpose());
-            let paused = paused.collect::<Result<_, _>>()?;
+            let paused = job::paused(connection, &self.pauses)?;
             // A lease that nobody else could have needs no number.
             Ok(Peers { lease: beat.lease, paused, ..Peers::default() })
         }))
