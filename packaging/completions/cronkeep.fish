@@ -44,7 +44,7 @@ complete -c cronkeep -n "__fish_cronkeep_needs_command" -l stop-grace -d 'How lo
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l control -d 'The control socket; crontab\'s is beside it (of x.sock x.crontab.sock) [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store -d 'Where runs, pauses and the schedule are kept: sqlite:PATH, redis://HOST, rediss://HOST, unix://SOCKET, redis+sentinel://HOST,HOST/MASTER, memory:' -r
-complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store-key -d 'A file with the key that signs what is kept; what is not signed with it is refused' -r -F
+complete -c cronkeep -n "__fish_cronkeep_needs_command" -l store-key -d 'A file with the key that signs kept crontabs, pauses and messages; unsigned ones are refused' -r -F
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l namespace -d 'Whose schedule it is, in a store that several share: replicas of one service say the same' -r
 complete -c cronkeep -n "__fish_cronkeep_needs_command" -l recover -d 'What is done at the start where the crontabs differ from those that are kept' -r -f -a "auto\t'In a new container: what was edited in an earlier one is merged in'
 merge\t'Always merged, also into a file on a mount of its own'

@@ -64,7 +64,7 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "URL", env = "CRONKEEP_STORE", hide_env_values = true)]
     #[arg(help = STORE, long_help = STORE_AND_SECRETS)]
     pub store: Option<String>,
-    /// A file with the key that signs what is kept; what is not signed with it is refused
+    /// A file with the key that signs kept crontabs, pauses and messages; unsigned ones are refused
     #[arg(long, value_name = "FILE", env = "CRONKEEP_STORE_KEY", hide_env_values = true)]
     pub store_key: Option<PathBuf>,
     /// Whose schedule it is, in a store that several share: replicas of one service say the same

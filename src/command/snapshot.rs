@@ -23,7 +23,7 @@ use crate::store::deposit::{self, Deposit};
 use crate::store::open::{Access, Opening};
 use crate::store::recovery::{Columns, Content, FileSnapshot};
 use crate::store::seal::{self, Seal};
-use crate::store::{self, Handle, Tell, Versioned};
+use crate::store::{self, Forgotten, Handle, Tell, Versioned};
 
 /// How long the store may take to answer.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -67,11 +67,11 @@ pub(super) fn run(args: &SnapshotArgs, console: &mut Console<'_>) -> anyhow::Res
     };
     if is_forget {
         // Also what cannot be read can be forgotten.
-        runtime
+        let left = runtime
             .block_on(handle.forget_snapshot(WITHIN))
             .with_context(|| format!("the store {name} does not forget"))?;
         let _ = fs::remove_file(newest);
-        return forgot(&found, args.json, console);
+        return forgot(&found, &left, args.json, console);
     }
     let deposit = Deposit::from_bytes(&found, seal.as_ref())?;
     if seal.is_some() {
@@ -93,12 +93,25 @@ fn open(located: Located, is_owner: bool) -> anyhow::Result<Handle> {
     Handle::start(move || store::open(opening), clock, tell).context("failed to open the store")
 }
 
-fn forgot(found: &Versioned, json: bool, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
+fn forgot(
+    found: &Versioned,
+    left: &Forgotten,
+    json: bool,
+    console: &mut Console<'_>,
+) -> anyhow::Result<ExitCode> {
     let files = Deposit::from_bytes(found, None).map(|deposit| deposit.snapshot.files);
     let files: Vec<String> = files.unwrap_or_default().into_keys().collect();
     if json {
-        writeln!(console.out, "{}", json!({ "version": found.version, "removed": files }))?;
+        let stay = left.theirs.is_some();
+        let object = json!({ "version": found.version, "removed": files, "rows_stay": stay });
+        writeln!(console.out, "{object}")?;
         return Ok(ExitCode::Success);
+    }
+    if let Some(key) = &left.theirs {
+        writeln!(
+            console.err,
+            "the Redis key {key} has rows that the Python service wrote itself: it stays, and the next start adds their jobs"
+        )?;
     }
     let count = counted(files.len(), "crontab", "crontabs");
     writeln!(console.out, "forgot version {} of {count}", found.version)?;
@@ -128,7 +141,7 @@ impl Held {
 
     fn show(&self, args: &SnapshotArgs, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
         let (version, at) = (self.found.version, self.deposit.at.map(|at| at.to_string()));
-        let signed = self.found.bytes.starts_with(seal::HEAD);
+        let signed = seal::is_sealed(&self.found.bytes);
         let files = self.files(args)?;
         for (path, file) in &files {
             if args.json {

@@ -194,8 +194,7 @@ async fn serve(
     let hooks = tokio::spawn(hooks.follow(hook_events));
     log::spawn(events, style, Arc::clone(&clock), told).context("failed to start the log")?;
 
-    let store = Keeper::start(&config, locks.has_store(), Arc::clone(&clock), bus.clone())
-        .context("failed to start the store")?;
+    let store = Keeper::start(&config, locks.has_store(), Arc::clone(&clock), bus.clone())?;
     let kept = store.handle().clone();
     let replica = replica::name(&config);
     let keep = Keep::new(kept.clone(), Arc::clone(&clock), Arc::clone(&replica));

@@ -124,9 +124,10 @@ impl Ahead {
             let _ = told.send((key, content_hash(&bytes)));
             let reading = Reading::first(Source { name, bytes, dialect });
             // Its jobs, which whoever waits for it is about to make, take as much again.
-            let room = room_for(&reading.source);
-            let _ = done.send(reading);
-            room.fill();
+            let room = Room::ahead(reading.crontab.entries().count() * ENTRY);
+            if done.send(reading).is_ok() {
+                room.fill();
+            }
         };
         let thread = thread::Builder::new().name("cronkeep-ahead".to_owned());
         thread.spawn(work).ok().map(|_| Ahead { found, known: None, reading })
@@ -151,8 +152,10 @@ impl Ahead {
 /// Room for what is made of a crontab's entries.
 fn room_for(source: &Source) -> Room {
     let text = &source.bytes;
-    let is_entry =
-        |end: &usize| text.get(end + 1).is_some_and(|first| !matches!(first, b'#' | b'\n' | b'\r'));
+    // As most entries begin, and hardly anything else.
+    let is_entry = |end: &usize| {
+        text.get(end + 1).is_some_and(|first| matches!(first, b'0'..=b'9' | b'*' | b'@' | b'-'))
+    };
     Room::ahead(memchr_iter(b'\n', text).filter(is_entry).count() * ENTRY + text.len())
 }
 

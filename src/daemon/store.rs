@@ -1,17 +1,18 @@
 //! The daemon's store: who speaks to it, how it stands.
 
-use std::io;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::{Config, StoreChoice};
 use crate::event::{Bus, Event};
-use crate::store::open::{Access, Opening};
+use crate::store::open::{Access, Opening, open_sealed};
 use crate::store::redis::Redis;
+use crate::store::seal::Seal;
 use crate::store::sqlite::Sqlite;
-use crate::store::{self, Address, Handle, Standing, Store, Tell};
+use crate::store::{Address, Handle, Standing, Store, Tell};
 use crate::unix::identity::hostname;
 
 /// The store, and what was told of it.
@@ -38,13 +39,18 @@ impl Keeper {
     /// directory is missing, is when it is opened.
     ///
     /// # Errors
-    /// The system has no thread left.
+    /// The key that the options name cannot be had, or the system has no thread left.
     pub(super) fn start(
         config: &Config,
         is_locked: bool,
         clock: Arc<dyn Clock>,
         bus: Bus,
-    ) -> io::Result<Self> {
+    ) -> anyhow::Result<Self> {
+        let seal = config.store.key.as_ref().map(|path| {
+            Seal::from_file(path, &config.store.namespace)
+                .with_context(|| format!("--store-key {}", path.display()))
+        });
+        let seal = seal.transpose()?;
         let address = config.store.address.clone();
         let name = address.to_string().into();
         let told = bus.clone();
@@ -69,14 +75,15 @@ impl Keeper {
                 Arc::new(Redis::new(url, &opening.namespace).careless()) as Arc<dyn Store>
             }
             (Address::Redis(url), Some(name)) => {
-                Arc::new(Redis::new(url, &opening.namespace).local(name))
+                let redis = Redis::new(url, &opening.namespace).sealed(seal, opening.tell);
+                Arc::new(redis.local(name))
             }
             (Address::Sqlite(_), _) if !is_locked && opening.access != Access::Read => {
-                Arc::new(Sqlite::new(opening).locking())
+                Arc::new(Sqlite::new(opening).sealed(seal).locking())
             }
-            _ => store::open(opening),
+            _ => open_sealed(opening, seal),
         };
-        let handle = Handle::start(open, clock, tell)?;
+        let handle = Handle::start(open, clock, tell).context("failed to start the store")?;
         let forgone = config.store.forgone.as_deref().map(Into::into);
         let outlook = Outlook { name, forgone, standing: handle.standing() };
         Ok(Keeper { handle, outlook, bus, told: false })

@@ -261,7 +261,7 @@ impl Executor {
                     }
                     self.core.reap();
                 }
-                Some(report) = self.core.reports.recv() => self.core.begun_all(report),
+                Some(report) = self.core.reports.recv() => self.core.begun_all(report).await,
                 Some(told) = self.core.told_ends.recv() => self.core.told(told),
                 Some(deadline) = self.core.deadlines.next() => self.core.expire(deadline),
                 fire = self.fires.recv(), if fires_open => match fire {
@@ -343,7 +343,7 @@ impl Core {
     }
 
     /// Takes a report, and those that wait behind it, but not so many that others wait for long.
-    pub(super) fn begun_all(&mut self, first: Report) {
+    pub(super) async fn begun_all(&mut self, first: Report) {
         let mut next = Some(first);
         for _ in 0..TOGETHER {
             let Some(report) = next else { return };
@@ -352,6 +352,8 @@ impl Core {
         }
         if let Some(report) = next {
             self.begun(report);
+            // They cost the executor's task no budget of its own.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -29,6 +29,9 @@ pub enum BadDeposit {
     /// It was not put there by somebody who has the key.
     #[error("the snapshot is refused: {0}")]
     Seal(#[from] BadSeal),
+    /// It is signed, and there is no key to judge it by: what is put there instead would not be.
+    #[error("the snapshot is refused: it is signed, and this daemon has no --store-key")]
+    Keyless,
     /// A newer one was there before.
     #[error(
         "the snapshot is refused: it has version {found}, and version {known} was here before (remove {} if that is meant)",
@@ -86,6 +89,8 @@ struct Read {
     schema: u32,
     files: BTreeMap<String, FileSnapshot>,
     #[serde(default)]
+    attended: Option<i64>,
+    #[serde(default)]
     at: Option<String>,
     #[serde(default)]
     host: String,
@@ -116,8 +121,8 @@ impl Deposit {
         };
         // Read once where all is well: it may be large.
         let (Head { at, host }, snapshot) = match serde_json::from_slice::<Read>(bytes) {
-            Ok(Read { schema, files, at, host }) if schema <= SCHEMA => {
-                (Head { at, host }, Snapshot { schema, files })
+            Ok(Read { schema, files, attended, at, host }) if schema <= SCHEMA => {
+                (Head { at, host }, Snapshot { schema, files, attended })
             }
             _ => {
                 let snapshot = Snapshot::from_bytes(bytes)?;

@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::writer::{self, Keeping, Message, Notes, Question, Starting};
 use super::{
-    Beat, Claim, Done, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission, Posted,
-    Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell, Verdict,
-    Versioned, Waiting, Which, Write,
+    Beat, Claim, Done, Forgotten, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission,
+    Posted, Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell,
+    Verdict, Versioned, Waiting, Which, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
@@ -228,7 +228,7 @@ impl Handle {
     }
 
     /// [`Store::forget_snapshot`], within a span.
-    pub async fn forget_snapshot(&self, within: Duration) -> Result<(), StoreError> {
+    pub async fn forget_snapshot(&self, within: Duration) -> Result<Forgotten, StoreError> {
         self.ask(Kind::Call, within, |store| store.forget_snapshot()).await
     }
 

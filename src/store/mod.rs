@@ -15,6 +15,7 @@ pub mod legacy;
 pub mod open;
 pub mod outbox;
 mod packed;
+mod pause;
 mod queue;
 pub mod record;
 pub mod recovery;
@@ -68,8 +69,8 @@ pub trait Store: Send + Sync {
     /// Replaces the snapshot, if its version is still `put.expected`.
     fn put_snapshot(&self, put: PutSnapshot) -> Reply<'_, Put>;
 
-    /// Removes snapshot and base; job states and runs stay.
-    fn forget_snapshot(&self) -> Reply<'_, ()>;
+    /// Removes snapshot and base, and the rows for the Python service that were put with them; job states and runs stay.
+    fn forget_snapshot(&self) -> Reply<'_, Forgotten>;
 
     /// The rows that the Python service caches, as it wrote them; none if there are none, or the store is not one that it
     /// shares.
@@ -196,6 +197,14 @@ pub struct Versioned {
     pub version: u64,
     /// As they were put.
     pub bytes: Vec<u8>,
+}
+
+/// What is left where a snapshot was forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Forgotten {
+    /// The key of rows that the Python service has written itself, and that are recovered at the next start; none if there
+    /// are none.
+    pub theirs: Option<String>,
 }
 
 /// A snapshot to be put.

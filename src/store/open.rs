@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::redis::Redis;
+use super::seal::Seal;
 use super::sqlite::Sqlite;
 use super::{Address, Store, Tell};
 use crate::clock::Clock;
@@ -35,11 +36,17 @@ pub enum Access {
 /// Opens a store. Never fails and never waits: one that cannot be used answers so.
 #[must_use]
 pub fn open(opening: Opening) -> Arc<dyn Store> {
+    open_sealed(opening, None)
+}
+
+/// As [`open`]; pauses are signed with the key, and taken only with its signature.
+#[must_use]
+pub fn open_sealed(opening: Opening, seal: Option<Seal>) -> Arc<dyn Store> {
     match opening.address {
         Address::Redis(url) => {
-            let redis = Redis::new(&url, &opening.namespace);
+            let redis = Redis::new(&url, &opening.namespace).sealed(seal, opening.tell);
             Arc::new(if opening.access == Access::Read { redis.reading() } else { redis })
         }
-        Address::Sqlite(_) | Address::Memory => Arc::new(Sqlite::new(opening)),
+        Address::Sqlite(_) | Address::Memory => Arc::new(Sqlite::new(opening).sealed(seal)),
     }
 }

@@ -12,6 +12,8 @@ use std::path::Path;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::job::JobKey;
+
 /// How something sealed begins.
 pub const HEAD: &[u8] = b"cronkeep-seal-1:";
 
@@ -133,6 +135,13 @@ impl Seal {
         Ok(content)
     }
 
+    /// The code of a job's pause. It is the same for each pause of that job.
+    #[must_use]
+    pub fn pause(&self, job: JobKey) -> [u8; 32] {
+        let content = format!("{}#{}", job.id.digits(), job.occurrence);
+        self.code(Kind::Pause, 0, content.as_bytes()).finalize().into_bytes().into()
+    }
+
     fn code(&self, kind: Kind, version: u64, content: &[u8]) -> Hmac<Sha256> {
         let mut code =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
@@ -180,6 +189,12 @@ pub fn read_key(path: &Path) -> Result<Vec<u8>, BadKey> {
 #[must_use]
 pub fn content(bytes: &[u8]) -> &[u8] {
     parts(bytes).map_or(bytes, |(_, content)| content)
+}
+
+/// Whether something is sealed, by whomever.
+#[must_use]
+pub fn is_sealed(bytes: &[u8]) -> bool {
+    parts(bytes).is_some()
 }
 
 /// The digits of the code, and the content.

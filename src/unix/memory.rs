@@ -30,6 +30,7 @@ pub fn keep_large_blocks() {
 ///
 /// Where much is made and dropped at once that end moves to and fro, and each page of it would be made anew each time.
 pub fn keep_heap() {
+    IS_ROOM_MADE.store(false, Ordering::Relaxed);
     #[cfg(target_env = "gnu")]
     set_sizes(LARGE, libc::c_int::MAX);
 }

@@ -342,7 +342,10 @@ fn a_snapshot_is_shown_compared_and_forgotten() {
 fn what_is_forgotten_beside_a_daemon_is_kept_anew_with_the_next_edit() {
     let world = World::new(IMAGE);
     let mut crond = world.start();
-    assert!(world.snapshot(&["forget"]).status.success());
+    // The crontab is in force before it is kept.
+    world.expect_stored(IMAGE);
+    let output = world.snapshot(&["forget"]);
+    assert!(output.status.success(), "{output:?}");
     world.write(&edited());
     crond.expect("crontab.loaded");
     crond.stop();

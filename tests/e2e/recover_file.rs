@@ -45,6 +45,25 @@ fn runs_from_memory(world: &World, file: &str, reason: &str) -> Running {
 }
 
 #[test]
+fn a_private_crontab_behind_a_link_comes_back_private() {
+    let world = World::new(IMAGE);
+    fs::remove_file(world.path("crontab")).unwrap();
+    fs::write(world.path("private"), IMAGE).unwrap();
+    set_mode(&world.path("private"), 0o600);
+    symlink("private", world.path("crontab")).unwrap();
+    world.live();
+    assert_eq!(world.stored()["mode"], "0600");
+    // A new container has neither link nor target.
+    world.renew(IMAGE);
+    for name in ["crontab", "private"] {
+        fs::remove_file(world.path(name)).unwrap();
+    }
+    world.live();
+    let found = fs::symlink_metadata(world.path("crontab")).unwrap();
+    assert_eq!((world.text(), found.mode() & 0o7777), (IMAGE.to_owned(), 0o600));
+}
+
+#[test]
 fn mode_and_owner_stay_and_those_of_a_missing_file_come_back() {
     if !is_root() {
         return;

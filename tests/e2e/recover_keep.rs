@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::client::{ask, told};
 use crate::harness::PATIENCE;
 use crate::redis::{Redis, Reply};
-use crate::world::{ADDED, IMAGE, World, jobs};
+use crate::world::{ADDED, IMAGE, World, jobs, was_told};
 
 /// A job that can be run by its name.
 const TICK: &str = "# cronkeep: name=tick\n0 1 1 1 * true\n";
@@ -70,6 +70,68 @@ fn a_wrong_key_destroys_nothing_and_the_right_one_recovers() {
     world.live();
     assert_eq!(world.text(), format!("{own}{ADDED}"));
     assert_eq!(world.stored()["base"], IMAGE);
+}
+
+#[test]
+fn a_daemon_without_the_key_takes_nothing_of_what_was_signed_and_leaves_it_as_it_is() {
+    for is_shared in [false, true] {
+        let mut world = World::new(IMAGE);
+        let redis = if is_shared { Redis::start() } else { None };
+        if let Some(redis) = &redis {
+            let store = format!("--store={}", redis.url());
+            world = world.with(&store).with("--namespace=default");
+        } else if is_shared {
+            return;
+        }
+        let world = with_key(world, "the key of this world");
+        world.live_and_edit(&edited());
+        let before = world.stored();
+        world.renew(IMAGE);
+        let keyless = world.without("--store-key=");
+        let mut crond = keyless.start();
+        assert_eq!(jobs(&crond.seen()), 2, "the file is the truth meanwhile");
+        let health = told(&crond, &["health"]);
+        assert!(health.starts_with("degraded") && health.contains("it is signed"), "{health}");
+        let own = format!("{IMAGE}0 5 1 1 * true five\n");
+        keyless.write(&own);
+        crond.expect("crontab.loaded");
+        let events = crond.stop();
+        let is_told = |event: &&serde_json::Value| {
+            event["message"].as_str().is_some_and(|text| text.contains("with --store-key"))
+        };
+        assert_eq!(events.iter().filter(is_told).count(), 1, "{events:#?}");
+        assert_eq!(world.stored(), before, "neither text nor signature, nor the version");
+        // With the key nothing of either is lost.
+        world.live();
+        assert_eq!(world.text(), format!("{own}{ADDED}"));
+        assert_eq!(world.stored()["signed"], true);
+        // What is forgotten is in nobody's way.
+        assert!(world.snapshot(&["forget"]).status.success());
+        keyless.live();
+        assert_eq!(world.stored()["signed"], false);
+    }
+}
+
+#[test]
+fn a_pause_that_is_not_signed_is_refused_where_there_is_a_key_and_one_that_is_holds() {
+    let world = World::new(TICK);
+    let crond = world.start();
+    told(&crond, &["pause", "tick"]);
+    crond.stop();
+    let lasts = |world: &World| {
+        let crond = world.start();
+        until("it is paused", || told(&crond, &["list"]).contains("paused"));
+        crond.stop()
+    };
+    lasts(&world);
+    assert!(world.snapshot(&["forget"]).status.success());
+    let world = with_key(world, "the key of this world");
+    let crond = world.start();
+    assert!(told(&crond, &["pause", "tick"]).ends_with(" is paused\n"), "it was not");
+    let events = crond.stop();
+    assert!(was_told(&events, "a pause in the store is refused"), "{events:#?}");
+    let events = lasts(&world);
+    assert!(!was_told(&events, "is refused"), "{events:#?}");
 }
 
 #[test]

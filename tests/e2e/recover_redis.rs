@@ -82,6 +82,85 @@ fn where_only_the_python_service_was_its_rows_are_added_once() {
     assert_eq!(world.text(), text);
 }
 
+/// The rows beside the snapshot are ours, and are no Python service's when only they would be left.
+#[test]
+fn what_was_forgotten_does_not_come_back_from_the_rows_that_were_put_with_it() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    let wanted = "0 1 * * * true one\n";
+    let both = format!("{wanted}0 2 * * * true unwanted\n");
+    for is_renewed in [true, false] {
+        world.renew(&both);
+        world.live();
+        assert!(redis.get(ROWS).is_some());
+        let output = world.snapshot(&["forget"]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        assert_eq!(redis.get(ROWS), None);
+        if is_renewed {
+            world.renew(wanted);
+        } else {
+            world.write(wanted);
+        }
+        let events = world.live();
+        assert_eq!((world.text(), jobs(&events)), (wanted.to_owned(), 1), "{is_renewed}");
+        assert!(world.snapshot(&["forget"]).status.success());
+    }
+}
+
+#[test]
+fn rows_that_the_python_service_wrote_since_outlive_a_forget_and_are_recovered() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    let rows = r#"[["0", "5", "1", "1", "*", "root", "true five"]]"#;
+    for arguments in [&["forget"][..], &["forget", "--json"]] {
+        world.renew(IMAGE);
+        world.live();
+        redis.set(ROWS, rows);
+        let output = world.snapshot(arguments);
+        assert!(output.status.success(), "{output:?}");
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        if arguments.len() == 1 {
+            assert!(err.contains(ROWS) && err.contains("Python service"), "{err}");
+        } else {
+            let object: serde_json::Value = serde_json::from_str(&out).unwrap();
+            assert_eq!(object["rows_stay"], true, "{out}");
+        }
+        assert_eq!(redis.get(ROWS), Some(rows.into()));
+    }
+    world.renew(IMAGE);
+    world.live();
+    assert!(world.text().contains("0 5 1 1 * true five # crond service"), "{}", world.text());
+}
+
+#[test]
+fn crontabs_that_no_daemon_names_any_more_are_forgotten_where_there_are_many() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let days = |days: u64| now - days * 86_400;
+    let file = |named: u64| {
+        serde_json::json!({
+            "text": "", "base": "", "instances": [], "columns": "user", "user": "root", "named": named,
+        })
+    };
+    let mut files: serde_json::Map<_, _> =
+        (0..1_100).map(|number| (format!("/old/{number:04}"), file(days(40)))).collect();
+    files.insert("/others/crontab".to_owned(), file(days(1)));
+    let snapshot = serde_json::json!({ "schema": 1, "files": files }).to_string();
+    redis.command(["SET", "{cronkeep:default}:version", "2"]);
+    redis.command(["HSET", "{cronkeep:default}:snapshot", "version", "1", "bytes", &snapshot]);
+    world.live();
+    let output = world.snapshot(&["show", "--json"]);
+    let all: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let has = |path: &str| all.iter().any(|file| file["file"] == path);
+    assert_eq!(all.len(), 1_000);
+    assert!(has("/others/crontab") && has(world.path("crontab").to_str().unwrap()));
+}
+
 /// The Python service adds what it has cached once more with each start.
 #[test]
 fn three_restarts_and_three_new_containers_leave_every_byte_of_what_was_recovered() {

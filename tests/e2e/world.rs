@@ -38,6 +38,12 @@ impl World {
         self
     }
 
+    /// The same place, whose daemons are not given the options that begin so.
+    pub fn without(&self, option: &str) -> Self {
+        let others = self.arguments.iter().filter(|argument| !argument.starts_with(option));
+        World { folder: Arc::clone(&self.folder), arguments: others.cloned().collect() }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

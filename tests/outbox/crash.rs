@@ -8,8 +8,8 @@ use cronkeep::event::RunId;
 use cronkeep::job::JobId;
 use cronkeep::outbox::{Outbox, Parts};
 use cronkeep::store::{
-    Beat, Claim, Done, Lease, Loaded, Output, Owned, Page, Peers, Permission, Posted, Put,
-    PutSnapshot, Query, Reply, Room, Start, Store, Verdict, Versioned, Waiting, Which, Write,
+    Beat, Claim, Done, Forgotten, Lease, Loaded, Output, Owned, Page, Peers, Permission, Posted,
+    Put, PutSnapshot, Query, Reply, Room, Start, Store, Verdict, Versioned, Waiting, Which, Write,
 };
 use tokio::sync::Notify;
 
@@ -57,7 +57,7 @@ impl Store for Stopping {
         self.inner.put_snapshot(put)
     }
 
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
+    fn forget_snapshot(&self) -> Reply<'_, Forgotten> {
         self.inner.forget_snapshot()
     }
 

@@ -8,9 +8,9 @@ use cronkeep::event::RunId;
 use cronkeep::executor::Ledger;
 use cronkeep::job::JobId;
 use cronkeep::store::{
-    Beat, Claim, Conditions, Done, Handle, Lease, Loaded, Output, Owned, Page, Peers, Permission,
-    Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Verdict, Versioned,
-    Waiting, WhenDown, Which, Write,
+    Beat, Claim, Conditions, Done, Forgotten, Handle, Lease, Loaded, Output, Owned, Page, Peers,
+    Permission, Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Verdict,
+    Versioned, Waiting, WhenDown, Which, Write,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -98,7 +98,7 @@ impl Store for Shelf {
         never()
     }
 
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
+    fn forget_snapshot(&self) -> Reply<'_, Forgotten> {
         never()
     }
 

@@ -18,6 +18,7 @@ mod key;
 mod kill;
 mod noted;
 mod outbox;
+mod pause;
 mod refusal;
 mod run;
 mod server;

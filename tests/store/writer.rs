@@ -8,9 +8,9 @@ use cronkeep::event::{RunId, Trigger};
 use cronkeep::job::JobId;
 use cronkeep::store::open::Access;
 use cronkeep::store::{
-    Beat, Claim, Done, Handle, Lease, Loaded, Output, Owed, Owned, Page, Peers, Permission, Posted,
-    Put, PutSnapshot, Query, Reply, Room, Standing, Start, Store, StoreError, Verdict, Versioned,
-    Waiting, Which, Write,
+    Beat, Claim, Done, Forgotten, Handle, Lease, Loaded, Output, Owed, Owned, Page, Peers,
+    Permission, Posted, Put, PutSnapshot, Query, Reply, Room, Standing, Start, Store, StoreError,
+    Verdict, Versioned, Waiting, Which, Write,
 };
 
 use super::embedded::Folder;
@@ -75,7 +75,7 @@ impl Store for Faulty {
         self.fault().unwrap_or_else(|| self.inner.put_snapshot(put))
     }
 
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
+    fn forget_snapshot(&self) -> Reply<'_, Forgotten> {
         self.fault().unwrap_or_else(|| self.inner.forget_snapshot())
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::case::{self, Outcome};
 use super::found::Ground;
-use super::keep::{Edit, Keep, Pending, Seen, Stored};
+use super::keep::{Edit, Keep, Pending, Seen, Stored, path_of, size};
 use super::last::{Fate, Last};
 use super::marker::new_instance;
 use super::newest::Newest;
@@ -19,6 +19,7 @@ use super::{Accepted, Batch, Concerns, FromMemory, Recovered};
 use crate::args::RecoverArg;
 use crate::config::Config;
 use crate::daemon::standing::Key;
+use crate::daemon::touch::{AGAIN, SETTLING};
 use crate::event::{Bus, Event};
 use crate::store::recovery::{Kinship, Mode, Snapshot};
 use crate::store::seal::Seal;
@@ -61,6 +62,8 @@ pub(super) struct Actor {
     doubts: watch::Receiver<u64>,
     /// Whether crontabs are in force.
     loaded: watch::Receiver<bool>,
+    /// Whether the store is to be told which crontabs are ours, and when it is the next time.
+    naming: (bool, Instant),
     /// Let go of when the store has answered for the first time, or has not.
     handed_out: Option<oneshot::Sender<()>>,
 }
@@ -83,9 +86,9 @@ impl Actor {
         let within = if options.address.is_shared() { SHARED } else { EMBEDDED };
         let newest = Newest::new(&config.state_dir, &options.namespace);
         let (standing, doubts) = (store.standing(), store.doubts());
-        let keep = Keep::new(store, seal.transpose()?, newest, within);
         let places = config.sources.clone().into();
         let ground = Ground { places, state_dir: config.state_dir.clone() };
+        let keep = Keep::new(store, seal.transpose()?, newest, within, ground.clone());
         let mode = match options.recover {
             RecoverArg::Auto => Mode::Auto,
             RecoverArg::Merge => Mode::Merge,
@@ -109,6 +112,7 @@ impl Actor {
             standing,
             doubts,
             loaded,
+            naming: (false, Instant::now() + SETTLING),
             handed_out: Some(handed_out),
         })
     }
@@ -187,6 +191,10 @@ impl Actor {
                     }
                     None => return false,
                 },
+                () = sleep_until(self.naming.1) => {
+                    self.naming = (true, Instant::now() + AGAIN);
+                    return true;
+                }
                 // The handle that is kept here keeps both alive.
                 _ = self.doubts.changed() => return true,
                 _ = self.standing.changed() => {
@@ -336,7 +344,7 @@ impl Actor {
         for _ in 0..TRIES {
             let Some(last) = &self.last else { return Ok(()) };
             let (found, after) = match self.keep.fate(last).await? {
-                Fate::Kept => return Ok(()),
+                Fate::Kept => return self.name().await,
                 Fate::Forgotten => {
                     self.last = None;
                     return Ok(());
@@ -353,6 +361,16 @@ impl Actor {
             }
         }
         Err(StoreError::Down("others keep changing the snapshot".to_owned()))
+    }
+
+    /// Says once a day which crontabs are ours.
+    async fn name(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.naming.0)
+            && let Some(last) = self.keep.name().await?
+        {
+            self.last = Some(last);
+        }
+        Ok(())
     }
 
     /// Has the store hold what was accepted; what it holds and is refused stays, and so does what is pending.
@@ -480,15 +498,4 @@ impl Actor {
             changed
         });
     }
-}
-
-/// How much text is in a snapshot, in bytes.
-fn size(snapshot: &Snapshot) -> usize {
-    snapshot.files.values().filter_map(|file| Some(file.text.as_ref()?.0.len())).sum()
-}
-
-/// The path by which a snapshot knows a crontab.
-fn path_of(key: &Key) -> Option<String> {
-    let absolute = std::path::absolute(&key.1).ok()?;
-    Some(absolute.to_string_lossy().into_owned())
 }

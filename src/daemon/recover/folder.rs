@@ -58,6 +58,15 @@ impl Folder {
         }
     }
 
+    /// What the file of this name is, behind whatever links; none where there is nothing.
+    pub(super) fn stat_behind(&self, name: &OsStr) -> io::Result<Option<FileStat>> {
+        match fstatat(&self.0, name, AtFlags::empty()) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     /// Whether it is on a file system that nobody can write to.
     pub(super) fn is_read_only(&self) -> bool {
         fstatvfs(&self.0).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY))

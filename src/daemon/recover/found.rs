@@ -132,6 +132,15 @@ impl Ground {
         Spot::of(&site, &key.1, &self.state_dir)
     }
 
+    /// Whether a crontab is, or would be, at one of our places: `path` as a snapshot knows it.
+    pub(super) fn names(&self, path: &str) -> bool {
+        let path = Path::new(path);
+        self.places.iter().any(|spec| {
+            let place = std::path::absolute(&spec.place.path);
+            place.is_ok_and(|place| path == place || path.parent() == Some(&place))
+        })
+    }
+
     /// Owner and mode of a crontab that is there.
     pub(super) fn access(&self, key: &Key) -> Option<Access> {
         let trust = self.places.get(key.0)?.place.trust;

@@ -12,7 +12,7 @@ use crate::store::recovery::snapshot::SCHEMA;
 use crate::store::recovery::{
     BadSnapshot, Edited, FileSnapshot, Instance, Kinship, Mode, Notice, Snapshot, accept,
 };
-use crate::store::seal::Seal;
+use crate::store::seal::{Seal, is_sealed};
 use crate::store::{Handle, Put, PutSnapshot, StoreError, Versioned};
 use crate::unix::beside;
 use crate::unix::identity::hostname;
@@ -48,11 +48,18 @@ pub(super) struct Keep {
     seal: Option<Arc<Seal>>,
     newest: Newest,
     within: Duration,
+    ground: Ground,
 }
 
 impl Keep {
-    pub(super) fn new(store: Handle, seal: Option<Seal>, newest: Newest, within: Duration) -> Self {
-        Keep { store, seal: seal.map(Arc::new), newest, within }
+    pub(super) fn new(
+        store: Handle,
+        seal: Option<Seal>,
+        newest: Newest,
+        within: Duration,
+        ground: Ground,
+    ) -> Self {
+        Keep { store, seal: seal.map(Arc::new), newest, within, ground }
     }
 
     /// Says that nothing is to be put.
@@ -96,6 +103,9 @@ impl Keep {
     ) -> Result<(Result<Snapshot, BadDeposit>, Versioned), StoreError> {
         let (seal, newest) = (self.seal.clone(), self.newest.clone());
         let read = move |found: &Versioned| {
+            if seal.is_none() && is_sealed(&found.bytes) {
+                return Err(BadDeposit::Keyless);
+            }
             let deposit = Deposit::from_bytes(found, seal.as_deref())?;
             if seal.is_some() {
                 newest.check(found.version)?;
@@ -135,8 +145,22 @@ impl Keep {
         })
     }
 
+    /// Says that our crontabs are ours still, where the store has not heard of that for long; what it holds then.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub(super) async fn name(&self) -> Result<Option<Last>, StoreError> {
+        let Stored { version, snapshot, .. } = self.load().await?;
+        let is_ours = |path: &str| self.ground.names(path);
+        let Some(snapshot) = snapshot.filter(|it| it.is_stale(&is_ours, SystemClock.now())) else {
+            return Ok(None);
+        };
+        // Where somebody was faster, it is said the next time.
+        Ok(self.put(version, 0, snapshot, None).await?.map(|(_, last)| last))
+    }
+
     /// Puts a snapshot, if the store still holds that version; if it did, the snapshot and what the store holds then, under a
-    /// version that is greater than `after`, too.
+    /// version that is greater than `after`, too. What nobody names any more may be gone from it.
     ///
     /// # Errors
     /// The store does not answer.
@@ -147,7 +171,9 @@ impl Keep {
         snapshot: Snapshot,
         seed_rows: Option<String>,
     ) -> Result<Option<(Snapshot, Last)>, StoreError> {
-        let mut deposit = Deposit { at: Some(SystemClock.now()), host: hostname(), snapshot };
+        let (now, mut snapshot) = (SystemClock.now(), snapshot);
+        snapshot.name(&|path| self.ground.names(path), now);
+        let mut deposit = Deposit { at: Some(now), host: hostname(), snapshot };
         let (mut expected, mut seed_rows) = (expected, seed_rows);
         loop {
             let next = expected.max(after) + 1;
@@ -288,4 +314,15 @@ impl Seen {
         };
         FileSnapshot { text, ..file.clone() }
     }
+}
+
+/// How much text is in a snapshot, in bytes.
+pub(super) fn size(snapshot: &Snapshot) -> usize {
+    snapshot.files.values().filter_map(|file| Some(file.text.as_ref()?.0.len())).sum()
+}
+
+/// The path by which a snapshot knows a crontab.
+pub(super) fn path_of(key: &Key) -> Option<String> {
+    let absolute = std::path::absolute(&key.1).ok()?;
+    Some(absolute.to_string_lossy().into_owned())
 }

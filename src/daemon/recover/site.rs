@@ -220,7 +220,10 @@ impl Site {
         let Some(wanted) = wanted else { return Access { mode: MODE, uid: us, gid: our_group } };
         let is_possible = us == 0 && (wanted.uid == 0 || Some(wanted.uid) == self.user());
         let (uid, gid) = if is_possible { (wanted.uid, wanted.gid) } else { (us, our_group) };
-        Access { mode: wanted.mode & 0o7777 & !NEVER | MODE & 0o400, uid, gid }
+        // Another group gets no more than everybody had.
+        let group = if gid == wanted.gid { 0o070 } else { wanted.mode << 3 & 0o070 };
+        let mode = wanted.mode & (0o7707 | group) & !NEVER | MODE & 0o400;
+        Access { mode, uid, gid }
     }
 
     /// The number of the user that a table in a spool is named after.
@@ -229,9 +232,10 @@ impl Site {
         Some(User::from_name(name).ok()??.uid.as_raw())
     }
 
-    /// Owner and mode of the file; none where there is none.
+    /// Owner and mode of the file, behind a link those of what it leads to, as a link itself lets everybody do everything;
+    /// none where there is none.
     pub(super) fn access(&self) -> Option<Access> {
-        let stat = self.folder.stat_of(&self.name).ok()??;
+        let stat = self.folder.stat_behind(&self.name).ok()??;
         Some(access_of(&stat))
     }
 
@@ -352,6 +356,9 @@ mod tests {
         let access = site.harmless(Some(wanted));
         assert_eq!((access.mode, access.uid), (0o644, us));
         assert_eq!(site.harmless(None).mode, 0o600);
+        let group = |gid| site.harmless(Some(Access { mode: 0o640, uid: us, gid })).mode;
+        let is_kept = if us == 0 { 0o640 } else { 0o600 };
+        assert_eq!((group(getegid().as_raw()), group(4711)), (0o640, is_kept));
     }
 
     #[test]

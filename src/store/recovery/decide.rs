@@ -351,6 +351,7 @@ impl Desk<'_> {
             access: self.finding.access,
             columns: self.finding.dialect.format.into(),
             user: self.finding.dialect.user.to_string(),
+            named: None,
         }
     }
 }

@@ -66,6 +66,7 @@ pub fn accept(
         access: None,
         columns: dialect.format.into(),
         user: dialect.user.to_string(),
+        named: None,
     });
     let mut kinship = kinship.clone();
     if snapshot.text != text {
@@ -104,6 +105,7 @@ mod tests {
             access: None,
             columns: crate::crontab::Format::System.into(),
             user: "root".to_owned(),
+            named: None,
         }
     }
 

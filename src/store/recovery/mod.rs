@@ -5,8 +5,9 @@
 //! the file are to say, and what to tell. Pure: it reads no file and no clock, and does none of what it decides.
 //!
 //! `decide` holds the cases, `merge` the three-way merge, `seed` the Python service's rows, `table` all files at once,
-//! `edit` what an accepted edit does to the snapshot while the daemon runs.
+//! `edit` what an accepted edit does to the snapshot while the daemon runs, `bound` how many crontabs it knows.
 
+mod bound;
 pub mod decide;
 pub mod edit;
 pub mod merge;

@@ -25,6 +25,9 @@ pub struct Snapshot {
     pub schema: u32,
     /// By path.
     pub files: BTreeMap<String, FileSnapshot>,
+    /// When a daemon named its crontabs again after nobody had for long, in seconds since 1970; none if that never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attended: Option<i64>,
 }
 
 /// One crontab as it was last accepted.
@@ -46,6 +49,9 @@ pub struct FileSnapshot {
     pub columns: Columns,
     /// Whose table it is where they have none.
     pub user: String,
+    /// When a daemon last said that it has it, in seconds since 1970; none: not since that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<i64>,
 }
 
 /// Whether the lines of a crontab have a user column.
@@ -124,7 +130,7 @@ pub enum BadSnapshot {
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Snapshot { schema: SCHEMA, files: BTreeMap::new() }
+        Snapshot { schema: SCHEMA, files: BTreeMap::new(), attended: None }
     }
 }
 
@@ -343,6 +349,7 @@ mod tests {
             access: Some(Access { mode: 0o644, uid: 0, gid: 0 }),
             columns: Columns::System,
             user: "root".to_owned(),
+            named: None,
         }
     }
 

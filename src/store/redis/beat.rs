@@ -76,6 +76,7 @@ impl Redis {
             call.arg(job_word(claim.key)).arg(claim.mark.to_string());
             call.arg(claim.mark.at.as_millisecond()).arg(milliseconds(claim.grace));
             call.arg(claim.instances.map(|count| count.to_string()).unwrap_or_default());
+            call.arg(self.pauses.word(claim.key).unwrap_or_default());
         };
         let words: Vec<Vec<String>> =
             self.call_each(&script::CLAIM, claims.chunks(BURST), first, each).await?;
@@ -135,7 +136,7 @@ impl Redis {
         Ok(Peers {
             lease: Lease { replica: beat.lease.replica, fencing },
             others: others.into_iter().map(other).collect(),
-            paused: paused.iter().filter_map(|job| job.parse().ok()).collect(),
+            paused: self.paused(&paused),
             orphans: orphans.iter().filter_map(orphan).collect(),
             lost: lost.iter().filter_map(|json| form::record(json).ok()).collect(),
             generation,

@@ -20,10 +20,12 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use self::link::Link;
+use super::pause::Pauses;
+use super::seal::Seal;
 use super::{
-    Beat, Claim, Done, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Owned, Page, Peers,
-    Permission, Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Verdict,
-    Versioned, Waiting, Which, Write,
+    Beat, Claim, Done, Forgotten, Generation, JobState, Lease, Loaded, Mark, Output, Owed, Owned,
+    Page, Peers, Permission, Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store,
+    StoreError, Tell, Verdict, Versioned, Waiting, Which, Write,
 };
 use crate::event::{RunId, Trigger};
 use crate::job::{JobId, JobKey};
@@ -86,6 +88,7 @@ pub struct Redis {
     local: Option<String>,
     /// Whether nothing is changed, whatever is asked for.
     reads: bool,
+    pauses: Pauses,
 }
 
 /// Whether a URL can be used at all, as far as its text says.
@@ -121,6 +124,7 @@ impl Redis {
             careless: false,
             local: None,
             reads: false,
+            pauses: Pauses::default(),
         }
     }
 
@@ -157,6 +161,13 @@ impl Redis {
     #[must_use]
     pub fn local(mut self, name: &str) -> Self {
         self.local = Some(replica_word(name));
+        self
+    }
+
+    /// Signs pauses, and takes only those that are signed, if there is a key; what is refused is told.
+    #[must_use]
+    pub fn sealed(mut self, seal: Option<Seal>, tell: Tell) -> Self {
+        self.pauses = Pauses::new(seal, tell);
         self
     }
 
@@ -202,8 +213,8 @@ impl Redis {
                 job(word, &|state| state.owed.push(owed));
             }
         }
-        for word in &paused {
-            job(word, &|state| state.paused = true);
+        for key in self.paused(&paused) {
+            loaded.jobs.entry(key).or_default().paused = true;
         }
         for state in loaded.jobs.values_mut() {
             state.owed.sort_by_key(|owed| owed.due);
@@ -212,6 +223,16 @@ impl Redis {
         loaded.open = self.records(names).await?;
         loaded.open.sort_by_key(|record| (record.run, record.attempt));
         Ok(loaded)
+    }
+
+    /// The jobs whose pauses are taken, of the members of `paused`.
+    fn paused(&self, members: &[String]) -> Vec<JobKey> {
+        let found = members.iter().filter_map(|member| {
+            let (job, code) = member.split_once(' ').unwrap_or((member, ""));
+            let job: JobKey = job.parse().ok()?;
+            Some((job, self.pauses.word(job).is_some_and(|word| word == code)))
+        });
+        self.pauses.judge(found)
     }
 
     async fn versioned(&self) -> Result<Option<Versioned>, StoreError> {
@@ -254,6 +275,16 @@ impl Redis {
         put.ok_or_else(|| {
             StoreError::Corrupt("the version of its snapshot is no number".to_owned())
         })
+    }
+
+    async fn forget(&self) -> Result<Forgotten, StoreError> {
+        let stay: u8 = self
+            .call(&self.rest, &script::FORGET, |call| {
+                call.key(&self.seed_key);
+            })
+            .await?;
+        let theirs = (stay == 1).then(|| self.seed_key.clone());
+        Ok(Forgotten { theirs })
     }
 
     async fn rows(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -310,8 +341,8 @@ impl Store for Redis {
         Box::pin(self.put(put))
     }
 
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
-        Box::pin(async { self.call::<i64>(&self.rest, &script::FORGET, |_| {}).await.map(drop) })
+    fn forget_snapshot(&self) -> Reply<'_, Forgotten> {
+        Box::pin(self.forget())
     }
 
     fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>> {

@@ -5,6 +5,7 @@ use redis::ScriptInvocation;
 use super::beat::milliseconds;
 use super::{FIELD, Redis, due_word, form, job_word, replica_word, script};
 use crate::event::RunId;
+use crate::store::pause::Pauses;
 use crate::store::{Output, RunRecord, StoreError, Write};
 
 impl Redis {
@@ -34,7 +35,7 @@ impl Redis {
                 let due = format!("{} {owner}", due_word(*due));
                 call.arg("settle").arg(job_word(*key)).arg(due);
             }
-            _ => add(call, write),
+            _ => add(call, write, &self.pauses),
         }
     }
 
@@ -61,7 +62,7 @@ fn size(write: &Write) -> usize {
     }
 }
 
-fn add(call: &mut ScriptInvocation<'_>, write: &Write) {
+fn add(call: &mut ScriptInvocation<'_>, write: &Write, pauses: &Pauses) {
     match write {
         Write::Since(keys, since) => {
             for key in keys {
@@ -78,7 +79,7 @@ fn add(call: &mut ScriptInvocation<'_>, write: &Write) {
             call.arg("settle").arg(job_word(*key)).arg(due_word(*due));
         }
         Write::Pause(key) => {
-            call.arg("pause").arg(job_word(*key));
+            call.arg("pause").arg(job_word(*key)).arg(pauses.word(*key).unwrap_or_default());
         }
         Write::Resume(key) => {
             call.arg("resume").arg(job_word(*key));

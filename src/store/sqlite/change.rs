@@ -84,8 +84,10 @@ impl Sqlite {
                     Write::Owe(key, owed) => job::owe(connection, *key, *owed, at)?,
                     Write::Settle(key, due) if may_owe => job::settle(connection, *key, *due)?,
                     Write::Settle(..) => {}
-                    Write::Pause(key) => job::pause(connection, *key, true, at)?,
-                    Write::Resume(key) => job::pause(connection, *key, false, at)?,
+                    Write::Pause(key) => {
+                        job::pause(connection, *key, self.pauses.number(*key), at)?;
+                    }
+                    Write::Resume(key) => job::pause(connection, *key, 0, at)?,
                     Write::Run(record) => {
                         records += 1;
                         run::put(connection, record, &mut tally)?;

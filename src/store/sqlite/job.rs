@@ -1,9 +1,14 @@
 //! Jobs: watermarks, what is owed, pauses.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
+use super::super::pause::Pauses;
+use super::super::seal::Seal;
 use super::super::{JobState, Loaded, Mark, Owed, StoreError};
+use super::Sqlite;
 use super::error::SqlResult as _;
 use super::run;
 use super::value::{civil, due_of, instant, key_of, micros, micros_of_civil, number, trigger_of};
@@ -16,12 +21,19 @@ const LOOKED_AT: usize = 16;
 /// Who says again that he has a job need not have it written, in seconds.
 const LATELY: i64 = 10 * 24 * 3600;
 
-pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
+impl Sqlite {
+    /// Signs pauses, and takes only those that are signed, if there is a key.
+    #[must_use]
+    pub fn sealed(mut self, seal: Option<Seal>) -> Self {
+        self.pauses = Pauses::new(seal, Arc::clone(&self.tell));
+        self
+    }
+}
+
+pub(super) fn load(connection: &Connection, pauses: &Pauses) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
     let mut statement = connection
-        .prepare(
-            "SELECT job, occurrence, since, generation, marked_at, marked_civil, paused FROM jobs",
-        )
+        .prepare("SELECT job, occurrence, since, generation, marked_at, marked_civil FROM jobs")
         .told()?;
     let mut rows = statement.query([]).told()?;
     while let Some(row) = rows.next().told()? {
@@ -31,9 +43,11 @@ pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
             (Some(generation), Some(at), Some(civil_time)) => mark_of(generation, at, civil_time),
             _ => None,
         };
-        let (since, paused) =
-            (get(2)?.and_then(instant), get(6)?.is_some_and(|paused| paused != 0));
-        loaded.jobs.insert(key, JobState { since, mark, owed: Vec::new(), paused });
+        let since = get(2)?.and_then(instant);
+        loaded.jobs.insert(key, JobState { since, mark, owed: Vec::new(), paused: false });
+    }
+    for key in paused(connection, pauses)? {
+        loaded.jobs.entry(key).or_default().paused = true;
     }
     let sql =
         "SELECT job, occurrence, at, civil, trigger FROM owed ORDER BY job, occurrence, at, civil";
@@ -110,15 +124,30 @@ pub(super) fn mark(
     touch(connection, sql, key, now, values)
 }
 
+/// The jobs whose pauses are taken.
+pub(super) fn paused(connection: &Connection, pauses: &Pauses) -> Result<Vec<JobKey>, StoreError> {
+    let sql = "SELECT job, occurrence, paused FROM jobs WHERE paused <> 0";
+    let mut statement = connection.prepare(sql).told()?;
+    let mut rows = statement.query([]).told()?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().told()? {
+        let get = |column| row.get::<_, Option<i64>>(column).told();
+        let Some(key) = key_of(get(0)?, get(1)?) else { continue };
+        found.push((key, get(2)? == Some(pauses.number(key))));
+    }
+    Ok(pauses.judge(found))
+}
+
+/// What `paused` says of a job: 0 once it is resumed.
 pub(super) fn pause(
     connection: &Connection,
     key: JobKey,
-    paused: bool,
+    paused: i64,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO jobs (job, occurrence, touched, paused) VALUES (?1, ?2, ?3, ?4) \
                ON CONFLICT DO UPDATE SET paused = excluded.paused, touched = excluded.touched";
-    touch(connection, sql, key, now, [i64::from(paused), 0, 0])
+    touch(connection, sql, key, now, [paused, 0, 0])
 }
 
 pub(super) fn owe(

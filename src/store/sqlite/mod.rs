@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use self::error::{SqlResult as _, of_file};
 use self::place::{Late, PlaceError};
@@ -44,10 +44,11 @@ use self::schema::Found;
 use self::space::Space;
 use self::trim::Trim;
 use super::open::{Access, Opening};
+use super::pause::Pauses;
 use super::{
-    Address, Beat, Claim, Done, Lease, Loaded, Output, Owned, Page, Peers, Permission, Posted, Put,
-    PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict, Versioned, Waiting,
-    Which, Write,
+    Address, Beat, Claim, Done, Forgotten, Lease, Loaded, Output, Owned, Page, Peers, Permission,
+    Posted, Put, PutSnapshot, Query, Reply, Room, Start, Store, StoreError, Tell, Verdict,
+    Versioned, Waiting, Which, Write,
 };
 use crate::clock::Clock;
 use crate::event::RunId;
@@ -80,6 +81,7 @@ pub struct Sqlite {
     logbook: OnceLock<Option<Arc<Logbook>>>,
     /// Its lock, if it is not locked by whoever opens it.
     late: Option<Late>,
+    pauses: Pauses,
 }
 
 #[derive(Default)]
@@ -121,7 +123,7 @@ impl Sqlite {
             _ => None,
         };
         let (state, rebirths) = (Mutex::default(), AtomicU64::new(0));
-        let logbook = OnceLock::new();
+        let (logbook, pauses) = (OnceLock::new(), Pauses::default());
         Sqlite {
             path,
             namespace,
@@ -133,6 +135,7 @@ impl Sqlite {
             rebirths,
             logbook,
             late: None,
+            pauses,
         }
     }
 
@@ -318,7 +321,7 @@ fn now<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> Reply<'a, T> {
 
 impl Store for Sqlite {
     fn load(&self) -> Reply<'_, Loaded> {
-        now(self.with(|connection, _| job::load(connection)))
+        now(self.with(|connection, _| job::load(connection, &self.pauses)))
     }
 
     fn snapshot(&self) -> Reply<'_, Option<Versioned>> {
@@ -333,7 +336,7 @@ impl Store for Sqlite {
         now(self.change(|connection, _| snapshot::put(connection, &put)))
     }
 
-    fn forget_snapshot(&self) -> Reply<'_, ()> {
+    fn forget_snapshot(&self) -> Reply<'_, Forgotten> {
         now(self.change(|connection, _| snapshot::forget(connection)))
     }
 
@@ -377,13 +380,8 @@ impl Store for Sqlite {
     }
 
     fn beat(&self, beat: Beat) -> Reply<'_, Peers> {
-        let sql = "SELECT job, occurrence FROM jobs WHERE paused <> 0";
         now(self.with(|connection, _| {
-            let mut statement = connection.prepare(sql).told()?;
-            let rows =
-                statement.query_map(params![], |row| Ok(value::key_of(row.get(0)?, row.get(1)?)));
-            let paused = rows.told()?.filter_map(|key| key.told().transpose());
-            let paused = paused.collect::<Result<_, _>>()?;
+            let paused = job::paused(connection, &self.pauses)?;
             // A lease that nobody else could have needs no number.
             Ok(Peers { lease: beat.lease, paused, ..Peers::default() })
         }))

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::{Put, PutSnapshot, StoreError, Versioned};
+use super::super::{Forgotten, Put, PutSnapshot, StoreError, Versioned};
 use super::error::SqlResult as _;
 
 /// The last version that there was, 0 if none, and what is kept.
@@ -40,6 +40,7 @@ pub(super) fn put(connection: &Connection, put: &PutSnapshot) -> Result<Put, Sto
     Ok(Put::Done(version))
 }
 
-pub(super) fn forget(connection: &Connection) -> Result<(), StoreError> {
-    connection.execute("UPDATE snapshot SET bytes = NULL", []).map(drop).told()
+pub(super) fn forget(connection: &Connection) -> Result<Forgotten, StoreError> {
+    connection.execute("UPDATE snapshot SET bytes = NULL", []).told()?;
+    Ok(Forgotten::default())
 }

@@ -26,6 +26,7 @@ fn snapshot(text: Option<&str>, base: &str, instances: &[&str]) -> FileSnapshot 
         access: None,
         columns: Columns::System,
         user: "root".to_owned(),
+        named: None,
     }
 }
 

@@ -1,7 +1,8 @@
--- ARGV: replica, fencing; of each claim job, mark, its instant in milliseconds, grace in milliseconds, instances or nothing.
+-- ARGV: replica, fencing; of each claim job, mark, its instant in milliseconds, grace in milliseconds, instances or nothing,
+-- the signature that its pause must have or nothing.
 notice()
 local me, fencing = ARGV[3], ARGV[4]
-local count = (#ARGV - 4) / 5
+local count = (#ARGV - 4) / 6
 local answers = {}
 
 local function all(answer)
@@ -24,7 +25,7 @@ if wait > 0 then
 end
 
 local jobs, seen = {}, {}
-for place = 5, #ARGV, 5 do
+for place = 5, #ARGV, 6 do
   if not seen[ARGV[place]] then
     seen[ARGV[place]] = true
     jobs[#jobs + 1] = ARGV[place]
@@ -33,8 +34,9 @@ end
 local marks, fires = get_all('claims', jobs), get_all('fires', jobs)
 local owes = redis.call('EXISTS', prefix .. 'owed') == 1
 local new_marks, new_fires, new_owed, paused = {}, {}, {}, {}
-for _, job in ipairs(call('SMEMBERS', 'paused')) do
-  paused[job] = true
+for _, member in ipairs(call('SMEMBERS', 'paused')) do
+  paused[member] = true
+  paused[paused_job(member)] = true
 end
 
 -- What is owed of a fire, where that may be claimed though the job is past it.
@@ -74,7 +76,7 @@ local function room(list, limit)
   return limit ~= '1' and going >= tonumber(limit) and 'f' or 'c'
 end
 
-local function decide(job, mark, at, grace, limit)
+local function decide(job, mark, at, grace, limit, signature)
   local list, letter = fires[job] or '', nil
   local first, last, was, number, replica = claimed(list, mark)
   if first then
@@ -93,7 +95,7 @@ local function decide(job, mark, at, grace, limit)
   end
   if not letter then
     local owner
-    if paused[job] then
+    if paused[signature == '' and job or job .. ' ' .. signature] then
       letter = 'p'
     else
       letter, owner = room(list, limit)
@@ -121,9 +123,9 @@ local function decide(job, mark, at, grace, limit)
 end
 
 for place = 1, count do
-  local from = place * 5
-  answers[place] =
-    decide(ARGV[from], ARGV[from + 1], tonumber(ARGV[from + 2]), tonumber(ARGV[from + 3]), ARGV[from + 4])
+  local from = place * 6 - 1
+  answers[place] = decide(
+    ARGV[from], ARGV[from + 1], tonumber(ARGV[from + 2]), tonumber(ARGV[from + 3]), ARGV[from + 4], ARGV[from + 5])
 end
 put_all('claims', new_marks)
 put_all('fires', new_fires)

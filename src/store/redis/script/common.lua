@@ -81,6 +81,11 @@ local function know(job)
   call('ZADD', 'touched', 'NX', text(now), job)
 end
 
+-- The job of a member of `paused`: it stands alone, or a signature follows.
+local function paused_job(member)
+  return string.match(member, '^%S+') or member
+end
+
 local function read_replicas()
   local known, all = {}, call('HGETALL', 'replicas')
   for place = 1, #all, 2 do

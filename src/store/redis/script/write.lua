@@ -20,6 +20,18 @@ local function put_list(job, list)
   end
 end
 
+local function end_pauses(jobs)
+  local ended = {}
+  for _, job in ipairs(jobs) do
+    ended[job] = true
+  end
+  for _, member in ipairs(call('SMEMBERS', 'paused')) do
+    if ended[paused_job(member)] then
+      call('SREM', 'paused', member)
+    end
+  end
+end
+
 local writes = {
   since = function(job, time)
     call('HSET', 'since', job, time)
@@ -50,12 +62,13 @@ local writes = {
   settle = function(job, due)
     call('HDEL', 'owed', job .. ' ' .. due)
   end,
-  pause = function(job)
-    call('SADD', 'paused', job)
+  pause = function(job, signature)
+    end_pauses({ job })
+    call('SADD', 'paused', signature == '' and job or job .. ' ' .. signature)
     know(job)
   end,
   resume = function(job)
-    call('SREM', 'paused', job)
+    end_pauses({ job })
   end,
   open = function(job, run, replica, json)
     if record(run, job, replica, true, json) then
@@ -78,7 +91,7 @@ local writes = {
     call('HINCRBY', 'state', 'output_bytes', #bytes)
   end,
 }
-local sizes = { since = 2, mark = 2, owe = 3, settle = 2, pause = 1, resume = 1, open = 4, run = 4, output = 2 }
+local sizes = { since = 2, mark = 2, owe = 3, settle = 2, pause = 2, resume = 1, open = 4, run = 4, output = 2 }
 
 local HOUR, DAYS = 3600000, 2 * 86400000
 
@@ -132,7 +145,7 @@ local function forget(age, most, written)
       for _, key in ipairs({ 'since', 'watermarks', 'claims' }) do
         call('HDEL', key, unpack(old))
       end
-      call('SREM', 'paused', unpack(old))
+      end_pauses(old)
       call('ZREM', 'touched', unpack(old))
       call('HSET', 'state', 'owed_at', '0', 'paused_at', '0')
     end
@@ -143,7 +156,9 @@ local function forget(age, most, written)
       call('HDEL', 'owed', field)
     end
   end)
-  walk('paused_at', 'SSCAN', 'paused', 1, know)
+  walk('paused_at', 'SSCAN', 'paused', 1, function(member)
+    know(paused_job(member))
+  end)
 end
 
 local place, written = 8, 0
