@@ -369,14 +369,9 @@ impl Reload {
     }
 
     fn tell_jobs(&self, diff: &Diff) {
-        let events = [
-            Event::JobAdded(diff.added.clone()),
-            Event::JobChanged(diff.changed.clone()),
-            Event::JobRemoved(diff.removed.clone()),
-        ];
-        for event in events {
-            self.bus.publish(event);
-        }
+        self.bus.publish(Event::JobAdded(diff.added.clone()));
+        self.bus.publish(Event::JobChanged(diff.changed.clone()));
+        self.bus.publish(Event::JobRemoved(diff.removed.clone()));
         // Looking at each job takes a while where there are many.
         let is_asked = |policy: &Arc<Policy>| {
             policy.ping.is_some() || policy.on_failure.is_some() || self.wanting(policy).is_some()
@@ -401,7 +396,7 @@ impl Reload {
                     job.file(),
                     job.line,
                 );
-                let file = Some(Arc::clone(job.file()));
+                let file = Some(job.file().clone());
                 self.bus.publish(Event::Notice { file, text, warning: true });
             }
         }
@@ -492,14 +487,10 @@ impl Daemon {
             Some(waker)
         };
         Box::pin(unix::beside(move || {
-            let change = match news {
-                News::Change(change) => change,
-                News::Past(states) => {
-                    reload.look_back(&states, now, put);
-                    return reload;
-                }
-            };
-            reload.take(change, now, put);
+            match news {
+                News::Change(change) => reload.take(change, now, put),
+                News::Past(states) => reload.look_back(&states, now, put),
+            }
             reload
         }))
     }

@@ -34,6 +34,18 @@ pub(super) struct Outlook {
     standing: watch::Receiver<Standing>,
 }
 
+/// What signs what is kept, if the options name a key.
+///
+/// # Errors
+/// It cannot be had.
+pub(super) fn seal_of(config: &Config) -> anyhow::Result<Option<Seal>> {
+    let seal = config.store.key.as_ref().map(|path| {
+        Seal::from_file(path, &config.store.namespace)
+            .with_context(|| format!("--store-key {}", path.display()))
+    });
+    seal.transpose()
+}
+
 impl Keeper {
     /// Starts the thread that waits for the store; nothing is asked of it yet. A file that is not locked yet, since its
     /// directory is missing, is when it is opened.
@@ -46,11 +58,7 @@ impl Keeper {
         clock: Arc<dyn Clock>,
         bus: Bus,
     ) -> anyhow::Result<Self> {
-        let seal = config.store.key.as_ref().map(|path| {
-            Seal::from_file(path, &config.store.namespace)
-                .with_context(|| format!("--store-key {}", path.display()))
-        });
-        let seal = seal.transpose()?;
+        let seal = seal_of(config)?;
         let address = config.store.address.clone();
         let name = address.to_string().into();
         let told = bus.clone();

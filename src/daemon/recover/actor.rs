@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -19,10 +18,10 @@ use super::{Accepted, Batch, Concerns, FromMemory, Recovered};
 use crate::args::RecoverArg;
 use crate::config::Config;
 use crate::daemon::standing::Key;
+use crate::daemon::store::seal_of;
 use crate::daemon::touch::{AGAIN, SETTLING};
 use crate::event::{Bus, Event};
 use crate::store::recovery::{Kinship, Mode, Snapshot};
-use crate::store::seal::Seal;
 use crate::store::{Handle, Standing, StoreError};
 use crate::unix::beside;
 
@@ -79,16 +78,12 @@ impl Actor {
         handed_out: oneshot::Sender<()>,
     ) -> anyhow::Result<Self> {
         let options = &config.store;
-        let seal = options.key.as_ref().map(|path| {
-            Seal::from_file(path, &options.namespace)
-                .with_context(|| format!("--store-key {}", path.display()))
-        });
         let within = if options.address.is_shared() { SHARED } else { EMBEDDED };
         let newest = Newest::new(&config.state_dir, &options.namespace);
         let (standing, doubts) = (store.standing(), store.doubts());
         let places = config.sources.clone().into();
         let ground = Ground { places, state_dir: config.state_dir.clone() };
-        let keep = Keep::new(store, seal.transpose()?, newest, within, ground.clone());
+        let keep = Keep::new(store, seal_of(config)?, newest, within, ground.clone());
         let mode = match options.recover {
             RecoverArg::Auto => Mode::Auto,
             RecoverArg::Merge => Mode::Merge,

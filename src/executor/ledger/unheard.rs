@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::{AGAIN, HELD, is_claimed};
 use crate::event::{Fire, Run};
+use crate::executor::Core;
+use crate::executor::start::Report;
 use crate::executor::ticket::Ticket;
+use crate::store::WhenDown;
 
 /// A start that is asked for.
 #[derive(Debug)]
@@ -33,7 +37,7 @@ pub(super) struct Unheard(HashMap<u64, (Timestamp, bool)>);
 
 impl Unheard {
     /// Keeps what is known of a start until it is asked for again.
-    pub(super) fn keep(&mut self, asked: Asked) {
+    pub(super) fn keep(&mut self, asked: &Asked) {
         if let Some(since) = asked.since {
             self.0.insert(asked.ticket.number, (since, asked.is_given_up));
         }
@@ -54,9 +58,99 @@ impl Unheard {
     }
 }
 
+impl Core {
+    /// Which of the starts that were asked for are kept until the store answers. Those that no other replica would make are
+    /// made; so are all where that is how it is to be, but not what others may have taken over since it was asked for.
+    pub(super) fn hold(&mut self, asked: Vec<Asked>, when_down: WhenDown) -> Vec<Asked> {
+        let is_shared = self.ledger.as_ref().is_some_and(|ledger| ledger.told.is_some());
+        let mut held = Vec::new();
+        for asked in asked {
+            let ticket = &asked.ticket;
+            let is_free = when_down == WhenDown::Run && asked.since.is_none();
+            if is_free || !is_claimed(ticket.run()) {
+                self.start_unrecorded(std::slice::from_ref(ticket));
+            } else if !is_shared && asked.is_late(self.clock.now()) {
+                self.refuse(ticket, HELD);
+            } else {
+                held.push(asked);
+            }
+        }
+        let waiting = self.ledger.as_mut().filter(|_| is_shared && when_down == WhenDown::Hold);
+        if let Some(ledger) = waiting {
+            // It does not answer for those either.
+            let (claimed, others): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.waiting)
+                .into_iter()
+                .partition(|ticket| is_claimed(ticket.run()));
+            ledger.waiting = others;
+            for ticket in claimed {
+                let asked = ledger.unheard.take(&ticket);
+                if asked.since.is_some() { held.push(asked) } else { ledger.aside.push(ticket) }
+            }
+        }
+        held
+    }
+
+    /// Has starts asked for again in a while. Those that are too late by now are given up, and it is asked what became of them.
+    pub(super) fn ask_later(&mut self, held: Vec<Asked>) {
+        let now = self.clock.now();
+        let is_shared = self.ledger.as_ref().is_some_and(|ledger| ledger.told.is_some());
+        let mut again = Vec::new();
+        for mut asked in held {
+            asked.since.get_or_insert(now);
+            if is_shared && asked.is_late(now) && self.starts.withdraw(&asked.ticket) {
+                asked.is_given_up = true;
+                self.forget(asked.ticket.run());
+            }
+            again.push(Arc::clone(&asked.ticket));
+            if let Some(ledger) = &mut self.ledger {
+                ledger.unheard.keep(&asked);
+            }
+        }
+        if let Some(ledger) = &mut self.ledger {
+            again.append(&mut ledger.aside);
+        }
+        if again.is_empty() {
+            return;
+        }
+        let reports = self.starts.reports();
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN).await;
+            // Without an executor nothing is started.
+            let _ = reports.send(Report::Held(again));
+        });
+    }
+
+    /// Forgets a run that does not start.
+    pub(super) fn forget(&mut self, run: &Run) {
+        self.lives.remove(&run.id);
+        self.admission.leave(run.fire.job.key, run.id, false);
+        self.unbound(run.id);
+        self.waits.remove(&run.id);
+    }
+
+    /// Asks again for starts that were held.
+    pub(in crate::executor) fn ask_again(&mut self, held: Vec<Arc<Ticket>>) {
+        let mut late = Vec::new();
+        let now = self.clock.now();
+        if let Some(ledger) = &mut self.ledger {
+            for ticket in held {
+                // Nobody has asked for it yet, and it is not ours to judge what others have made of it.
+                let is_late = ledger.told.is_some()
+                    && !ledger.unheard.has(&ticket)
+                    && is_late(ticket.run(), None, now);
+                if is_late { late.push(ticket) } else { ledger.waiting.push(ticket) }
+            }
+        }
+        for ticket in late {
+            self.give_back(&ticket);
+        }
+        self.record(false);
+    }
+}
+
 /// Whether the job's grace has passed since a start was due, or was asked for first, if that was later: it may have been put
 /// off before.
-pub(super) fn is_late(run: &Run, since: Option<Timestamp>, now: Timestamp) -> bool {
+fn is_late(run: &Run, since: Option<Timestamp>, now: Timestamp) -> bool {
     let Fire { job, due, .. } = &run.fire;
     let grace = SignedDuration::try_from(job.policy().grace).unwrap_or(SignedDuration::MAX);
     let from = due.at.max(run.id.at()).max(since.unwrap_or(Timestamp::MIN));
