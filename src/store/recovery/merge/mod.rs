@@ -14,7 +14,9 @@
 //! cannot be taken back where it is in force: so jobs that get other settings go to the end of the file where those below
 //! them would see what they must not; at the end such a variable is given empty, with a warning. `MAILTO` is then the job's user and
 //! `SHELL` is `/bin/sh`, which mean the same as none; `PATH` and `HOME`, without which hardly a
-//! command runs, are not taken back: they stay what they are in the file, with a warning.
+//! command runs, are not taken back: they stay what they are in the file, with a warning. Only a job that has none in the
+//! file, where the snapshot changed it, gets the one of the snapshot at the end of the file, with a warning: what is in
+//! force there was meant for others.
 //!
 //! Merging the result again with the same snapshot and ancestor changes nothing.
 mod ambient;

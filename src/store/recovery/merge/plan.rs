@@ -26,6 +26,8 @@ pub(super) struct Kept<'a> {
     pub(super) directives: Option<Vec<&'a [u8]>>,
     /// The settings in force.
     pub(super) ambient: Rc<Ambient>,
+    /// Settings of the snapshot that it gets where it is to have none and cannot: those that both sides changed.
+    pub(super) instead: Rc<Ambient>,
     /// Whether it goes to the end of the file, so that no other job sees the settings that it gets.
     pub(super) moves: bool,
     /// Whether it is to be read as an entry.
@@ -112,6 +114,7 @@ fn as_it_is<'a>(job: &Job) -> Kept<'a> {
         description: Description::Stays,
         directives: None,
         ambient: job.ambient.clone(),
+        instead: Rc::default(),
         moves: false,
         is_entry: job.is_entry,
     }
@@ -170,7 +173,7 @@ fn merged<'a>(
             }
         }
     }
-    kept.ambient = settings.merged(jobs, three.file.user_of(file), warnings);
+    (kept.ambient, kept.instead) = settings.merged(jobs, three.file.user_of(file), warnings);
     if kept.line.is_some() || kept.directives.is_some() {
         kept.is_entry = stored.is_entry;
     }
@@ -225,19 +228,25 @@ fn warn_of_setting(warnings: &mut Warnings, file: &Job, name: &Text, stored: &Am
 /// Settings merged so far: many jobs stand below the same.
 #[derive(Default)]
 struct Surroundings {
-    known: HashMap<([*const Ambient; 3], Text), Rc<Ambient>>,
+    known: HashMap<([*const Ambient; 3], Text), (Rc<Ambient>, Rc<Ambient>)>,
     /// Conflicts that were told.
     told: BTreeSet<(Text, Option<Text>, Option<Text>)>,
 }
 
 impl Surroundings {
-    fn merged(&mut self, jobs: [&Job; 3], user: &[u8], warnings: &mut Warnings) -> Rc<Ambient> {
+    /// What is to be in force, and what instead of that where it cannot be.
+    fn merged(
+        &mut self,
+        jobs: [&Job; 3],
+        user: &[u8],
+        warnings: &mut Warnings,
+    ) -> (Rc<Ambient>, Rc<Ambient>) {
         let key = (jobs.map(|job| Rc::as_ptr(&job.ambient)), Text::from(user));
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
         let [file, stored, ancestor] = jobs;
-        let mut merged = file.ambient.clone();
+        let (mut merged, mut instead) = (file.ambient.clone(), Rc::default());
         for name in stored.ambient.differences(&ancestor.ambient) {
             let values = jobs.map(|job| job.ambient.get(&name));
             match choose(&values[0], &values[1], &values[2]) {
@@ -252,6 +261,10 @@ impl Surroundings {
                 Choice::Stored if values[1].is_none() && is_nothing(&name, values[0], user) => {}
                 Choice::Stored => Ambient::put(&mut merged, &name, values[1]),
                 Choice::Both => {
+                    // What the job would find in force may be the ancestor's, as if the file had not changed it.
+                    if values[0].is_none() && ambient::is_permanent(&name) {
+                        Ambient::put(&mut instead, &name, values[1]);
+                    }
                     let conflict = (name.clone(), values[0].cloned(), values[1].cloned());
                     if self.told.insert(conflict) {
                         warn_of_setting(warnings, file, &name, &stored.ambient);
@@ -262,8 +275,9 @@ impl Surroundings {
         if merged == file.ambient {
             merged = file.ambient.clone();
         }
-        self.known.insert(key, merged.clone());
-        merged
+        let settings = (merged, instead);
+        self.known.insert(key, settings.clone());
+        settings
     }
 }
 

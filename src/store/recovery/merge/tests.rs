@@ -269,6 +269,33 @@ fn a_variable_that_a_job_did_not_have_is_given_as_well_as_can_be() {
 }
 
 #[test]
+fn a_job_that_cannot_be_without_a_path_any_more_gets_the_one_of_the_snapshot() {
+    for job in ["61 * * * * root broken 1", "2 1 * * * root x"] {
+        let other = "61 * * * * root broken 0\n";
+        let image = format!("{other}PATH=\n\n\n{job}\n0 1 * * * root run 0\n");
+        let edited = format!("{other}PATH=one\nA=\n\n\n{job}\n0 1 * * * root run 0\n");
+        let new_image = format!("{job}\n{other}PATH=\n\n\n0 1 * * * root run 0");
+        let (text, warnings) = outcome(&new_image, &edited, &image);
+        assert_eq!(
+            text,
+            format!("{other}PATH=\n\n\nA=\"\"\nPATH=one\n{job}\n0 1 * * * root run 0\n")
+        );
+        let [both, instead] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(both.contains("the setting PATH of"), "{both}");
+        assert!(instead.contains("had no setting PATH here: `one` of the snapshot"), "{instead}");
+    }
+}
+
+#[test]
+fn a_path_that_only_the_file_took_away_does_not_come_back_from_the_snapshot() {
+    let image = "PATH=/old\n0 1 * * * root x\n0 2 * * * root y\n";
+    let edited = "PATH=/old\nA=1\n0 1 * * * root x\nA=\n0 2 * * * root y\n";
+    let new_image = "0 1 * * * root x\n0 3 * * * root own\nPATH=/new\n0 2 * * * root y\n";
+    let (text, _) = outcome(new_image, edited, image);
+    assert!(!text.contains("PATH=/old"), "{text}");
+}
+
+#[test]
 fn a_comment_at_the_end_does_not_become_the_description_of_what_is_added() {
     for (file, result) in [
         ("# The end", "# The end\n\n0 1 * * * root x\n"),

@@ -57,6 +57,16 @@ pub enum Warning {
         /// Whether it is empty now; else it stays what it is.
         empty: bool,
     },
+    /// A job has no such variable in the file and another than before in the snapshot, and stands where one is in force
+    /// that cannot be taken back: it has the one of the snapshot.
+    Instead {
+        /// Which job.
+        job: JobId,
+        /// The name of the variable.
+        name: String,
+        /// The value that it has.
+        stored: String,
+    },
     /// With the jobs of the snapshot the file would not be read as it must be: they are added as comments.
     Unreadable {
         /// How many.
@@ -155,6 +165,10 @@ impl fmt::Display for Warning {
             Warning::Unset { job, name, empty: false } => write!(
                 f,
                 "{job} had no setting {name}: that of the file holds, a crontab cannot take it back"
+            ),
+            Warning::Instead { job, name, stored } => write!(
+                f,
+                "{job} had no setting {name} here: `{stored}` of the snapshot holds, a crontab cannot take it back"
             ),
             Warning::Unreadable { jobs } => write!(
                 f,

@@ -81,8 +81,8 @@ struct Writer<'a, 'w> {
     edits: Vec<Edit>,
     /// The settings in force where the walk is.
     running: Rc<Ambient>,
-    /// Variables that some job has though it should not.
-    resigned: HashSet<Text>,
+    /// Variables that some job has though it should not, and what the snapshot gives it instead.
+    resigned: HashSet<(Text, Option<Text>)>,
     /// Whether some job has something in place of none.
     is_strained: bool,
     /// Whether the last line would be taken for a comment on what is added.
@@ -133,7 +133,8 @@ impl Writer<'_, '_> {
     /// A job that stays: the settings that it lacks go above it, what changed takes the place of what was there.
     fn keep(&mut self, job: &Job, kept: &Kept<'_>) {
         let lines = &self.file.crontab.lines;
-        let above = self.settings_for(job, &kept.ambient, self.file.user_of(job));
+        let wanted = (&*kept.ambient, &*kept.instead);
+        let above = self.settings_for(job, wanted, self.file.user_of(job));
         if !above.is_empty() {
             let at = lines[job.run].span.start;
             self.edit(at..at, self.joined(&above));
@@ -218,8 +219,14 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// The lines that give a job the settings it is to have; from there on they are in force.
-    fn settings_for(&mut self, job: &Job, wanted: &Ambient, user: &[u8]) -> Vec<Vec<u8>> {
+    /// The lines that give a job the settings it is to have, or others instead of those that no line can take back; from
+    /// there on they are in force.
+    fn settings_for(
+        &mut self,
+        job: &Job,
+        (wanted, instead): (&Ambient, &Ambient),
+        user: &[u8],
+    ) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
         for name in self.running.names_to_set(wanted) {
             let value = wanted.get(&name);
@@ -238,16 +245,23 @@ impl Writer<'_, '_> {
                     continue;
                 }
             }
+            let other = instead.get(&name).filter(|_| empty == Some(false));
             if let Some(empty) = empty
-                && self.resigned.insert(name.clone())
+                && self.resigned.insert((name.clone(), other.cloned()))
             {
-                let name = shown(name.as_bytes());
-                self.warnings.push(Warning::Unset { job: job.id, name, empty });
+                let (job, name) = (job.id, shown(name.as_bytes()));
+                self.warnings.push(match other {
+                    None => Warning::Unset { job, name, empty },
+                    Some(other) => Warning::Instead { job, name, stored: shown(other.as_bytes()) },
+                });
             }
-            if empty == Some(false) {
-                continue;
-            }
-            let given = value.cloned().or_else(|| ambient::stand_in(&name, user));
+            let line = match other {
+                None if empty == Some(false) => continue,
+                None => line,
+                Some(_) if have == other => continue,
+                Some(other) => ambient::line(name.as_bytes(), other.as_bytes()),
+            };
+            let given = value.or(other).cloned().or_else(|| ambient::stand_in(&name, user));
             let given = given.unwrap_or_else(|| Text::from(""));
             Ambient::set(&mut self.running, &Setting { name, value: given });
             lines.push(line);
@@ -282,7 +296,8 @@ impl Writer<'_, '_> {
     /// Adds a job of the file at the end.
     fn append_moved(&mut self, text: &mut Vec<u8>, job: &Job, kept: &Kept<'_>) {
         let file = self.file;
-        let above = self.settings_for(job, &kept.ambient, file.user_of(job));
+        let wanted = (&*kept.ambient, &*kept.instead);
+        let above = self.settings_for(job, wanted, file.user_of(job));
         let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
         let own = job.description.map(|place| file.text(place).trim_ascii());
         lines.extend(match kept.description {
@@ -299,7 +314,8 @@ impl Writer<'_, '_> {
     fn append(&mut self, text: &mut Vec<u8>, stored: &Table, added: &[usize]) {
         for &at in added {
             let job = &stored.jobs[at];
-            let above = self.settings_for(job, &job.ambient, stored.user_of(job));
+            let wanted = (&*job.ambient, &Ambient::default());
+            let above = self.settings_for(job, wanted, stored.user_of(job));
             let mut lines: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
             lines.extend((job.run..job.place).map(|place| stored.text(place).trim_ascii()));
             lines.push(stored.text(job.place));
