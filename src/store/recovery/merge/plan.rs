@@ -225,22 +225,19 @@ fn warn_of_setting(warnings: &mut Warnings, file: &Job, name: &Text, stored: &Am
     warn(warnings, file, part, &said(&file.ambient), &said(stored));
 }
 
+/// What is to be in force, and what instead of that where it cannot be.
+type Wanted = (Rc<Ambient>, Rc<Ambient>);
+
 /// Settings merged so far: many jobs stand below the same.
 #[derive(Default)]
 struct Surroundings {
-    known: HashMap<([*const Ambient; 3], Text), (Rc<Ambient>, Rc<Ambient>)>,
+    known: HashMap<([*const Ambient; 3], Text), Wanted>,
     /// Conflicts that were told.
     told: BTreeSet<(Text, Option<Text>, Option<Text>)>,
 }
 
 impl Surroundings {
-    /// What is to be in force, and what instead of that where it cannot be.
-    fn merged(
-        &mut self,
-        jobs: [&Job; 3],
-        user: &[u8],
-        warnings: &mut Warnings,
-    ) -> (Rc<Ambient>, Rc<Ambient>) {
+    fn merged(&mut self, jobs: [&Job; 3], user: &[u8], warnings: &mut Warnings) -> Wanted {
         let key = (jobs.map(|job| Rc::as_ptr(&job.ambient)), Text::from(user));
         if let Some(known) = self.known.get(&key) {
             return known.clone();
