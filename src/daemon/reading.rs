@@ -5,19 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use memchr::memchr_iter;
-
 use super::standing::Key;
 use crate::config::PlaceSpec;
 use crate::crontab::{self, Crontab, Dialect, Source};
 use crate::job::Ids;
-use crate::unix::memory::Room;
 use crate::watch::{self, Shape, Surveyed, content_hash};
 
 /// From this size on a text is worth a second thread.
 const LARGE: usize = 64 << 10;
-/// About what is made of an entry's line when it is read, beside its command, in bytes.
-const ENTRY: usize = 240;
 
 /// A crontab as read.
 #[derive(Debug)]
@@ -32,28 +27,13 @@ impl Reading {
     /// Reads a crontab. A large one takes two threads: what one makes of the lines and what the other makes of them are
     /// independent of each other, and each is a good part of the time that a load takes.
     pub(super) fn of(source: Source) -> Self {
-        Reading::beside(source, || ())
-    }
-
-    /// The first reading of a start: its second thread begins with the pages that the first is about to need.
-    fn first(source: Source) -> Self {
-        let room = room_for(&source);
-        Reading::beside(source, || room.fill())
-    }
-
-    /// Reads a crontab; where there is a second thread, it begins with `first`.
-    fn beside(source: Source, first: impl FnOnce() + Send) -> Self {
         if source.bytes.len() < LARGE {
             let crontab = crontab::parse(&source);
             return Reading { source, crontab, ids: None };
         }
         let (crontab, ids) = thread::scope(|scope| {
             let builder = thread::Builder::new().name("cronkeep-ids".to_owned());
-            let find = || {
-                first();
-                Ids::of(&source)
-            };
-            let ids = builder.spawn_scoped(scope, find);
+            let ids = builder.spawn_scoped(scope, || Ids::of(&source));
             let crontab = crontab::parse(&source);
             // Without them, for lack of a thread, the table finds them itself.
             (crontab, ids.ok().and_then(|ids| ids.join().ok()))
@@ -122,12 +102,7 @@ impl Ahead {
             let Some((Candidate { key, name, dialect }, bytes)) = find() else { return };
             // Where nobody asks any more, nobody is told.
             let _ = told.send((key, content_hash(&bytes)));
-            let reading = Reading::first(Source { name, bytes, dialect });
-            // Its jobs, which whoever waits for it is about to make, take as much again.
-            let room = Room::ahead(reading.crontab.entries().count() * ENTRY);
-            if done.send(reading).is_ok() {
-                room.fill();
-            }
+            let _ = done.send(Reading::of(Source { name, bytes, dialect }));
         };
         let thread = thread::Builder::new().name("cronkeep-ahead".to_owned());
         thread.spawn(work).ok().map(|_| Ahead { found, known: None, reading })
@@ -147,16 +122,6 @@ impl Ahead {
         let reading = if is_it { self.reading.recv().ok() } else { None };
         reading.filter(|reading| reading.source.bytes == text)
     }
-}
-
-/// Room for what is made of a crontab's entries.
-fn room_for(source: &Source) -> Room {
-    let text = &source.bytes;
-    // As most entries begin, and hardly anything else.
-    let is_entry = |end: &usize| {
-        text.get(end + 1).is_some_and(|first| matches!(first, b'0'..=b'9' | b'*' | b'@' | b'-'))
-    };
-    Room::ahead(memchr_iter(b'\n', text).filter(is_entry).count() * ENTRY + text.len())
 }
 
 impl Candidate {

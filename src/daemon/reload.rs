@@ -191,10 +191,6 @@ impl Reload {
                 self.tell_loaded(all.collect(), &unchanged, now);
             }
             memory::return_large_blocks();
-            if change.occasion == Occasion::Start {
-                // A large crontab may have been read, and refused.
-                memory::release();
-            }
             return;
         }
         let changed: BTreeSet<_> = read.keys().cloned().collect();

@@ -105,7 +105,7 @@ pub(super) fn spawn(
                 suspects: Vec::new(),
                 limit: ROWS,
                 calls: JoinSet::new(),
-                refuses_put: false,
+                refuses_put: None,
                 ahead: 0,
                 flushes: Vec::new(),
                 after: Vec::new(),
@@ -162,7 +162,7 @@ struct Writer {
     /// The calls under way; of each, in the end, whether it put the snapshot and what was wrong.
     calls: JoinSet<(bool, Option<StoreError>)>,
     /// Whether the snapshot was refused when it was put last: as long as it is, it is no help that other things are taken.
-    refuses_put: bool,
+    refuses_put: Option<StoreError>,
     /// Starts that were noted since the store was asked for something else.
     ahead: usize,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
@@ -204,7 +204,7 @@ impl Writer {
                     if let Ok((puts, error)) = answer {
                         // One that did not answer has not said whether it takes it.
                         if puts && error.as_ref().is_none_or(is_refusal) {
-                            self.refuses_put = error.is_some();
+                            self.refuses_put.clone_from(&error);
                         }
                         if error.is_some() || !(self.held || self.pause > PAUSE) {
                             self.answered(error.as_ref());
@@ -251,7 +251,7 @@ impl Writer {
             Message::Call(call) => self.call(call, false),
             Message::Put(call) => self.call(call, true),
             Message::NothingToPut => {
-                let was = std::mem::replace(&mut self.refuses_put, false);
+                let was = self.refuses_put.take().is_some();
                 if was && !self.held && self.pause <= PAUSE {
                     self.answered(None);
                 }
@@ -480,11 +480,10 @@ impl Writer {
             // Set by this thread alone.
             let _ = self.notes.logbook.set(logbook);
         }
-        if error.is_none() && self.refuses_put {
-            return;
-        }
         let (now, waiting) = (self.clock.now(), self.queue.len());
-        match self.store.strain().filter(|_| error.is_none()) {
+        // It takes starts, which are to be recorded, though it is not well.
+        let trouble = || self.refuses_put.clone().or_else(|| self.store.strain());
+        match error.is_none().then(trouble).flatten() {
             Some(error) => strain(&self.standing, error),
             None => note(&self.standing, now, error, Some(waiting)),
         }

@@ -1,7 +1,6 @@
 //! Giving memory back to the system.
 
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// From this size on a block is mapped by itself.
 #[cfg(target_env = "gnu")]
@@ -11,9 +10,6 @@ const LARGE: libc::c_int = 128 << 10;
 #[cfg(target_env = "gnu")]
 const LARGEST: libc::c_int = 32 << 20;
 
-/// Whether large blocks are kept, so that one that is dropped is the room of those that follow.
-static IS_ROOM_MADE: AtomicBool = AtomicBool::new(false);
-
 /// Has the C library keep blocks that are dropped, for those that follow, until [`return_large_blocks`]; does nothing where
 /// it cannot.
 ///
@@ -21,7 +17,6 @@ static IS_ROOM_MADE: AtomicBool = AtomicBool::new(false);
 /// takes to fill it. Call it once, before anything large is made: left alone, the C library gives each thread a heap of its
 /// own, of which it keeps the free parts.
 pub fn keep_large_blocks() {
-    IS_ROOM_MADE.store(cfg!(target_env = "gnu"), Ordering::Relaxed);
     #[cfg(target_env = "gnu")]
     set_sizes(LARGEST, libc::c_int::MAX);
 }
@@ -30,7 +25,6 @@ pub fn keep_large_blocks() {
 ///
 /// Where much is made and dropped at once that end moves to and fro, and each page of it would be made anew each time.
 pub fn keep_heap() {
-    IS_ROOM_MADE.store(false, Ordering::Relaxed);
     #[cfg(target_env = "gnu")]
     set_sizes(LARGE, libc::c_int::MAX);
 }
@@ -40,7 +34,6 @@ pub fn keep_heap() {
 /// Left alone, the C library takes the first large block that is dropped as a reason to keep all that follow. What was kept
 /// before goes back with the next [`release`].
 pub fn return_large_blocks() {
-    IS_ROOM_MADE.store(false, Ordering::Relaxed);
     #[cfg(target_env = "gnu")]
     set_sizes(LARGE, LARGE);
 }
@@ -54,61 +47,6 @@ fn set_sizes(mapped: libc::c_int, free: libc::c_int) {
         libc::mallopt(libc::M_MMAP_THRESHOLD, mapped);
         libc::mallopt(libc::M_TRIM_THRESHOLD, free);
         libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}
-
-/// Addresses at the end of the heap that are about to be handed out.
-#[derive(Debug)]
-pub struct Room {
-    from: usize,
-    to: usize,
-}
-
-impl Room {
-    /// The most that is made ready, in bytes: what is larger is mapped by itself.
-    const MOST: usize = 24 << 20;
-    /// How much is made at once, in bytes: whoever changes what is mapped waits for it.
-    const STEP: usize = 256 << 10;
-
-    /// Room for about `bytes`, at most 24 MiB, in which what is made next lies; none where the C library does not keep large
-    /// blocks. Ask only for what is sure to be made.
-    #[must_use]
-    pub fn ahead(bytes: usize) -> Self {
-        let mut block = Vec::<u8>::new();
-        let is_made = IS_ROOM_MADE.load(Ordering::Relaxed);
-        // Where there is less, what is made may do with less, too.
-        if !is_made || block.try_reserve_exact(bytes.min(Room::MOST)).is_err() {
-            return Room { from: 0, to: 0 };
-        }
-        let from = block.as_ptr().addr().next_multiple_of(PAGE);
-        let to = (block.as_ptr().addr() + block.capacity()) & !(PAGE - 1);
-        Room { from, to }
-    }
-
-    /// Has the system make the pages of it, which is cheaper for many at once, and can be done by another thread than the one
-    /// that is about to need them; does nothing where the system cannot, and stops once large blocks are not kept any more.
-    pub fn fill(self) {
-        self.fill_while(|| IS_ROOM_MADE.load(Ordering::Relaxed));
-    }
-
-    fn fill_while(self, is_wanted: impl Fn() -> bool) {
-        let mut at = self.from;
-        while at < self.to && is_wanted() {
-            let length = Room::STEP.min(self.to - at);
-            if !populate(at, length) {
-                return;
-            }
-            at += length;
-        }
-    }
-}
-
-/// Makes the pages of a range, which may be mapped or not; whether that was possible.
-fn populate(from: usize, length: usize) -> bool {
-    // SAFETY: pages that there are already keep what is in them, and nothing is done where nothing is mapped.
-    #[expect(unsafe_code, reason = "addresses that nobody borrows")]
-    unsafe {
-        libc::madvise(from as *mut c_void, length, libc::MADV_POPULATE_WRITE) == 0
     }
 }
 
@@ -181,61 +119,6 @@ mod tests {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
         line.trim().trim_end_matches("kB").trim().parse().unwrap()
-    }
-
-    /// How many of the pages in a room there are.
-    fn pages(room: &Room) -> usize {
-        let mut pages = vec![0u8; (room.to - room.from) / PAGE];
-        // SAFETY: the kernel writes one byte for each page of the range.
-        #[expect(unsafe_code, reason = "mincore has no safe wrapper")]
-        let done = unsafe {
-            libc::mincore(room.from as *mut c_void, room.to - room.from, pages.as_mut_ptr())
-        };
-        assert_eq!(done, 0);
-        pages.iter().filter(|&&page| page & 1 == 1).count()
-    }
-
-    fn room_of(block: &mut Vec<u8>) -> Room {
-        let from = block.as_ptr().addr().next_multiple_of(PAGE);
-        Room { from, to: (block.as_ptr().addr() + block.capacity()) & !(PAGE - 1) }
-    }
-
-    #[test]
-    fn the_pages_of_a_room_are_there_once_it_is_filled() {
-        let length = 64 * PAGE;
-        // SAFETY: a mapping of its own, at an address that the kernel chooses.
-        #[expect(unsafe_code, reason = "a block of the C library may have its pages already")]
-        let from = unsafe {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            libc::mmap(std::ptr::null_mut(), length, protection, kind, -1, 0)
-        };
-        let room = || Room { from: from.addr(), to: from.addr() + length };
-        assert_ne!(from, libc::MAP_FAILED);
-        room().fill_while(|| false);
-        assert_eq!(pages(&room()), 0);
-        room().fill_while(|| true);
-        assert_eq!(pages(&room()), 64);
-        // SAFETY: nothing refers to the mapping.
-        #[expect(unsafe_code, reason = "what was mapped is unmapped")]
-        unsafe {
-            libc::munmap(from, length);
-        }
-    }
-
-    #[test]
-    fn what_is_written_in_a_room_already_stays() {
-        let mut block: Vec<u8> = (0..1u32 << 20).map(|at| at.to_le_bytes()[1]).collect();
-        let before = block.clone();
-        room_of(&mut block).fill_while(|| true);
-        assert_eq!(block, before);
-    }
-
-    #[test]
-    fn a_room_that_is_mapped_no_more_is_left_alone() {
-        // Nothing is ever mapped there.
-        Room { from: 0, to: 16 * PAGE }.fill_while(|| true);
-        Room::ahead(0).fill();
     }
 
     #[test]

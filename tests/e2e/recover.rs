@@ -243,6 +243,7 @@ fn recover_never_leaves_what_is_kept_until_somebody_edits_the_file() {
 #[test]
 fn a_store_that_is_away_at_the_start_is_recovered_from_when_it_is_back() {
     let world = World::new(IMAGE).with("--store=sqlite:{dir}/state/elsewhere/it.db");
+    fs::create_dir_all(world.path("state/elsewhere")).unwrap();
     world.live_and_edit(&edited());
     world.renew(IMAGE);
     let (there, away) = (world.path("state/elsewhere"), world.path("state/away"));

@@ -22,7 +22,9 @@ impl Snapshot {
     #[must_use]
     pub fn is_stale(&self, is_ours: &dyn Fn(&str) -> bool, now: Timestamp) -> bool {
         let now = now.as_second();
-        let is_stale = |named: Option<i64>| named.is_none_or(|named| (now - named).abs() > AGAIN);
+        let is_stale = |named: Option<i64>| {
+            named.is_none_or(|named| now.saturating_sub(named).saturating_abs() > AGAIN)
+        };
         self.files.iter().any(|(path, file)| is_stale(file.named) && is_ours(path))
     }
 
@@ -34,7 +36,9 @@ impl Snapshot {
     pub fn name(&mut self, is_ours: &dyn Fn(&str) -> bool, now: Timestamp) {
         let now = now.as_second();
         let newest = self.files.values().filter_map(|file| file.named).max();
-        if newest.is_none_or(|newest| now - newest > LEFT || newest - now > DAY) {
+        if newest.is_none_or(|newest| {
+            now.saturating_sub(newest) > LEFT || newest.saturating_sub(now) > DAY
+        }) {
             self.attended = Some(now);
         }
         for (path, file) in &mut self.files {
@@ -43,13 +47,15 @@ impl Snapshot {
                 file.named = Some(now);
             }
         }
-        let is_settled = self.attended.is_none_or(|attended| now >= attended + RETURN);
+        let is_settled =
+            self.attended.is_none_or(|attended| now >= attended.saturating_add(RETURN));
         let excess = self.files.len().saturating_sub(MOST_FILES);
         if excess == 0 || !is_settled {
             return;
         }
         let old = self.files.iter().filter_map(|(path, file)| Some((file.named?, path)));
-        let mut old: Vec<_> = old.filter(|(named, _)| now - named > FORGOTTEN).collect();
+        let mut old: Vec<_> =
+            old.filter(|&(named, _)| now.saturating_sub(named) > FORGOTTEN).collect();
         old.sort();
         let gone: Vec<String> =
             old.into_iter().take(excess).map(|(_, path)| path.clone()).collect();

@@ -57,6 +57,18 @@ pub(super) fn check(url: &str) -> Result<(), String> {
     looked_at(url).map_err(|error| error.to_string())
 }
 
+/// What a query may say to other clients, and is passed over: it changes nothing of what is kept where, nor for whom.
+const FOREIGN: [&str; 8] = [
+    "client_name",
+    "decode_responses",
+    "encoding",
+    "health_check_interval",
+    "max_connections",
+    "protocol",
+    "retry_on",
+    "socket_",
+];
+
 /// Refuses what a query says that nobody would heed: a password, perhaps.
 fn check_query(url: &str) -> Result<(), StoreError> {
     let Some((_, query)) = url.split_once('?') else { return Ok(()) };
@@ -66,15 +78,17 @@ fn check_query(url: &str) -> Result<(), StoreError> {
     let query = query.split('#').next().unwrap_or_default();
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     for (name, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
-        if !known.contains(&name) {
+        if !known.contains(&name) && !FOREIGN.iter().any(|word| name.starts_with(word)) {
             // It may be a part of a password, and is not shown.
-            let password = if known.contains(&"pass") {
-                "the password is ?pass=PASSWORD"
-            } else {
-                "the password stands before the host, :PASSWORD@HOST, with ? in it written as %3F"
+            let remedy = match name {
+                "db" => "the database stands after the host, HOST/NUMBER",
+                _ if known.contains(&"pass") => "the password is ?pass=PASSWORD",
+                _ => {
+                    "the password stands before the host, :PASSWORD@HOST, with ? in it written as %3F"
+                }
             };
             return Err(StoreError::Refused(format!(
-                "its URL says something behind the ? that is none of {}=: {password}",
+                "its URL says something behind the ? that is none of {}=: {remedy}",
                 known.join("=, ")
             )));
         }
