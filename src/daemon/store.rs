@@ -148,9 +148,10 @@ impl Outlook {
                 };
                 Some(format!("the store {} is away: {error}{waiting}", self.name))
             }
-            Standing::Strained { error } => {
-                Some(format!("the store {} is full: {error}", self.name))
-            }
+            Standing::Strained { error } => Some(format!(
+                "the store {} does not take all that is to be kept: {error}",
+                self.name
+            )),
             Standing::Unknown | Standing::Up => self.forgone.as_deref().map(str::to_owned),
         }
     }
