@@ -206,6 +206,8 @@ impl Writer {
                         if puts && error.as_ref().is_none_or(is_refusal) {
                             self.refuses_put.clone_from(&error);
                         }
+                        // What it does not take of the snapshot says nothing of starts and writes.
+                        let error = error.filter(|error| !(puts && is_refusal(error)));
                         if error.is_some() || !(self.held || self.pause > PAUSE) {
                             self.answered(error.as_ref());
                         }
