@@ -370,9 +370,16 @@ impl Core {
             // The run has been: it is its further attempt that is not made.
             return self.not_started(Arc::clone(run), reason.to_owned());
         }
+        self.forget(run);
+        self.miss(run, reason);
+    }
+
+    /// Forgets a run that does not start.
+    fn forget(&mut self, run: &Run) {
         self.lives.remove(&run.id);
         self.admission.leave(run.fire.job.key, run.id, false);
-        self.miss(run, reason);
+        self.unbound(run.id);
+        self.waits.remove(&run.id);
     }
 
     /// A run has to wait before it may start.

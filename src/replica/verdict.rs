@@ -150,8 +150,7 @@ impl Gate {
     }
 
     /// Has what was claimed for that listed as skipped or missed, and tells how much came again.
-    pub(super) fn list(&mut self, passed: Vec<Passed>) {
-        let mut passed = passed;
+    pub(super) fn list(&mut self, mut passed: Vec<Passed>) {
         if !self.member.surely_holds(self.now()) {
             // We were stopped since: another may have taken it over, and started it.
             let now = self.ports.clock.now();

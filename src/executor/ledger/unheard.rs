@@ -120,14 +120,6 @@ impl Core {
         });
     }
 
-    /// Forgets a run that does not start.
-    pub(super) fn forget(&mut self, run: &Run) {
-        self.lives.remove(&run.id);
-        self.admission.leave(run.fire.job.key, run.id, false);
-        self.unbound(run.id);
-        self.waits.remove(&run.id);
-    }
-
     /// Asks again for starts that were held.
     pub(in crate::executor) fn ask_again(&mut self, held: Vec<Arc<Ticket>>) {
         let mut late = Vec::new();
