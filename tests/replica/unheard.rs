@@ -12,6 +12,8 @@ use crate::redis::{Redis, Reply};
 
 /// What is granted is handed on after this: Redis is stopped in it.
 const LINGER: &str = "replica-linger-600";
+/// An owner that is alone would make what is claimed without the store, and who is started then does not know of it.
+const HOLD: [&str; 2] = ["--when-store-down", "hold"];
 /// When the start was asked for since, and the answer not waited for any longer; it is asked for again half a second later.
 const GIVEN_UP: Duration = Duration::from_millis(1_300);
 
@@ -68,8 +70,7 @@ fn lose_answer(cluster: &Cluster, owner: &Running) {
 #[test]
 fn a_start_that_redis_recorded_and_did_not_answer_is_made_once_it_is_back() {
     let Some(redis) = Redis::setup().durable().start() else { return };
-    let mut cluster =
-        Cluster::new(redis, EACH_SECOND).fault(LINGER).args(&["--when-store-down", "hold"]);
+    let mut cluster = Cluster::new(redis, EACH_SECOND).fault(LINGER).args(&HOLD);
     let replica = cluster.replica("a").start();
     cluster.wait_for_more(2);
     lose_answer(&cluster, &replica);
@@ -84,7 +85,7 @@ fn a_start_that_redis_recorded_and_did_not_answer_is_made_once_it_is_back() {
 #[test]
 fn a_start_that_redis_recorded_and_did_not_answer_stays_lost_once_another_has_told_it() {
     let Some(redis) = Redis::setup().durable().start() else { return };
-    let cluster = Cluster::new(redis, EACH_SECOND).fault(LINGER);
+    let cluster = Cluster::new(redis, EACH_SECOND).fault(LINGER).args(&HOLD);
     let owner = cluster.replica("a").start();
     cluster.wait_for_more(2);
     lose_answer(&cluster, &owner);
