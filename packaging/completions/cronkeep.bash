@@ -1061,7 +1061,7 @@ _cronkeep() {
             return 0
             ;;
         cronkeep__subcmd__worker)
-            opts="-h --queue --amqp --key --insecure --users --env-allow --prefetch --timeout --stop-grace --state-dir --store --namespace --always-shell --log-format --log-level --tz --help"
+            opts="-h --queue --amqp --key --insecure --users --env-allow --prefetch --timeout --stop-grace --state-dir --control --store --namespace --always-shell --log-format --log-level --tz --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1100,6 +1100,10 @@ _cronkeep() {
                     return 0
                     ;;
                 --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,5 +1,7 @@
 //! `cronkeep worker`: puts the worker's rooms together, follows the signals, ends in order.
 
+mod health;
+
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
+
+use health::Outlook;
 
 use super::Console;
 use crate::args::WorkerArgs;
@@ -123,8 +127,18 @@ async fn serve(
     let queue = Queue::Named { name: config.queue.clone(), prefetch: config.prefetch };
     let deliveries = broker.consume(queue);
     let answers = broker.consume(Queue::Reply);
-    let standings = (broker.standing(), deliveries.consuming(), answers.consuming());
-    tokio::spawn(tell(bus.clone(), (name, config.queue), standings));
+    let outlook = Outlook {
+        broker: name.into(),
+        queue: config.queue.into(),
+        standing: broker.standing(),
+        consuming: deliveries.consuming(),
+        answering: answers.consuming(),
+    };
+    tokio::spawn(tell(bus.clone(), outlook.clone()));
+    let listening = match &config.listening {
+        Some(listening) => health::listen(listening, config.uid, &bus, outlook).await,
+        None => None,
+    };
     let (urgency, urged) = watch::channel(Urgency::None);
     let leaving = broker.clone();
     let told = (bus.clone(), events);
@@ -134,6 +148,9 @@ async fn serve(
     let Work { done, refused, killed } = worker.follow(deliveries, answers, urged).await;
     leaving.close(LAST_WORDS).await;
     obeying.abort();
+    if let Some(listening) = listening {
+        listening.abort();
+    }
     bus.publish(Event::WorkerStopped { done, refused, killed });
     Ok(if killed == 0 { ExitCode::Success } else { ExitCode::Failure })
 }
@@ -172,18 +189,11 @@ fn name() -> String {
 }
 
 /// Tells how the broker and the queue stand, whenever that has changed.
-async fn tell(
-    bus: Bus,
-    (broker, queue): (String, String),
-    (mut standing, mut consuming, mut answering): (
-        watch::Receiver<Standing>,
-        watch::Receiver<Consuming>,
-        watch::Receiver<Consuming>,
-    ),
-) {
+async fn tell(bus: Bus, outlook: Outlook) {
+    let Outlook { broker, queue, mut standing, mut consuming, mut answering } = outlook;
     let mut was_up = None;
     loop {
-        let broker = broker.clone();
+        let broker = broker.to_string();
         tokio::select! {
             changed = standing.changed() => {
                 if changed.is_err() {

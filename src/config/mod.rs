@@ -24,7 +24,7 @@ pub use host::{Host, default_control, default_state_dir};
 pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
 use source::{Strictness, drop_repeated, places};
 pub use store::{Located, StoreChoice, StoreConfig};
-pub use worker::WorkerConfig;
+pub use worker::{Listening, WorkerConfig};
 pub use zone::{FoundZone, ZoneError, default_zone};
 
 /// What happens to running jobs when the daemon stops.

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{FoundZone, Host, Located, LogConfig, addresses, default_state_dir, default_zone};
+use super::{
+    FoundZone, Host, Located, LogConfig, addresses, default_control, default_state_dir,
+    default_zone,
+};
 use crate::args::WorkerArgs;
 use crate::broker;
 use crate::exit::UsageError;
@@ -39,12 +42,35 @@ pub struct WorkerConfig {
     pub store: Option<(String, String)>,
     /// Every command goes through its shell.
     pub always_shell: bool,
+    /// Where it is asked for its health; none: nowhere.
+    pub listening: Option<Listening>,
+    /// The number of the user that it runs as, who may ask beside root.
+    pub uid: u32,
     /// The log.
     pub log: LogConfig,
     /// The zone of times in the log.
     pub zone: Zone,
     /// What the log should say at the start.
     pub warnings: Vec<String>,
+}
+
+/// Where a worker listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// The socket.
+    pub path: PathBuf,
+    /// Whether the options say so.
+    pub is_named: bool,
+}
+
+impl Listening {
+    /// Where the options say. Else, as the first process of a container, which has no daemon then, where a daemon would:
+    /// there the container's engine asks.
+    fn new(named: Option<PathBuf>, host: &Host) -> Option<Self> {
+        let found = |path, is_named| Listening { path, is_named };
+        let of_container = || (host.pid == 1).then(|| found(default_control(host), false));
+        named.map(|path| found(path, true)).or_else(of_container)
+    }
 }
 
 impl WorkerConfig {
@@ -104,6 +130,8 @@ impl WorkerConfig {
             orders: state_dir.join(FILE),
             store,
             always_shell: args.always_shell,
+            listening: Listening::new(args.control.clone(), host),
+            uid: host.uid,
             log: LogConfig { format: args.log_format.into(), level: args.log_level.into() },
             zone,
             warnings,
@@ -140,6 +168,20 @@ mod tests {
         assert!(insecure.warnings.iter().any(|text| text.contains("can run commands here")));
         let secure = with(&["--key", "k"]).unwrap();
         assert!(secure.warnings.is_empty(), "{:?}", secure.warnings);
+    }
+
+    #[test]
+    fn a_worker_listens_where_it_is_told_to_and_for_its_container() {
+        let listening = |pid, named: Option<&str>| {
+            let host = Host { uid: 0, pid, ..Host::of_process() };
+            Listening::new(named.map(PathBuf::from), &host)
+        };
+        assert_eq!(listening(2, None), None);
+        let named = Listening { path: "/tmp/w.sock".into(), is_named: true };
+        assert_eq!(listening(2, Some("/tmp/w.sock")), Some(named.clone()));
+        assert_eq!(listening(1, Some("/tmp/w.sock")), Some(named));
+        let found = listening(1, None).unwrap();
+        assert!(found.path.ends_with("control.sock") && !found.is_named, "{found:?}");
     }
 
     #[test]

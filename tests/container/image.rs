@@ -134,6 +134,22 @@ fn the_bare_image_holds_the_program_under_its_three_names_and_tells_what_jobs_la
 }
 
 #[test]
+fn a_worker_in_a_container_answers_the_health_check_of_the_image() {
+    let Some(engine) = engine() else { return };
+    let container = Container::start(
+        &engine,
+        "cronkeep:rooted",
+        &["--health-interval=1s", "--read-only", "--tmpfs=/tmp", "--tmpfs=/run"],
+        &["worker", "--queue", "heavy", "--amqp", "amqp://127.0.0.1:1", "--insecure"],
+        "",
+    );
+    container.expect_field("{{.State.Health.Status}}", "healthy");
+    let said = container.exec(&["cronkeep", "health"]).unwrap();
+    assert!(said.contains("degraded: the broker amqp://127.0.0.1:1 is away: "), "{said}");
+    assert_eq!(container.stop().1, 0);
+}
+
+#[test]
 fn the_names_that_cron_is_known_by_lead_to_the_program() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/image/usr/local/bin");
     for name in ["crond", "crontab"] {

@@ -14,6 +14,7 @@ mod dead;
 #[expect(dead_code, reason = "not all of it is of use here")]
 #[path = "../e2e/harness.rs"]
 mod harness;
+mod health;
 mod locked;
 #[expect(dead_code, reason = "not all of it is of use here")]
 #[path = "../support/rabbit.rs"]
