@@ -169,7 +169,7 @@ impl RunObject {
             duration_ms: milliseconds(ended.duration),
             user_cpu_ms: milliseconds(ended.usage.user),
             system_cpu_ms: milliseconds(ended.usage.system),
-            max_rss_kib: Some(ended.usage.max_rss_kib),
+            max_rss_kib: ended.usage.max_rss_kib,
             worker: ended.worker.as_deref().map(str::to_owned),
             ..RunObject::of(&ended.run)
         }
@@ -203,7 +203,7 @@ impl RunObject {
             duration_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()),
             user_cpu_ms: milliseconds(record.user_cpu),
             system_cpu_ms: milliseconds(record.system_cpu),
-            max_rss_kib: Some(record.max_rss_kib),
+            max_rss_kib: record.max_rss_kib,
             replica: Some(record.replica.clone()),
             worker: record.worker.clone(),
             output_bytes: Some(record.output_bytes),

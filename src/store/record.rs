@@ -46,8 +46,8 @@ pub struct RunRecord {
     pub user_cpu: Duration,
     /// CPU time in the kernel.
     pub system_cpu: Duration,
-    /// The largest resident set of any one process, KiB.
-    pub max_rss_kib: u64,
+    /// The largest resident set of any one process, KiB; none: not known.
+    pub max_rss_kib: Option<u64>,
     /// Who ran it, or had it run.
     pub replica: String,
     /// The worker that carried it out, where one did.
@@ -94,7 +94,7 @@ impl RunRecord {
             reason: None,
             user_cpu: Duration::ZERO,
             system_cpu: Duration::ZERO,
-            max_rss_kib: 0,
+            max_rss_kib: None,
             replica,
             worker: None,
             output_bytes: 0,

@@ -46,7 +46,7 @@ pub(crate) async fn every_field_reads_back(place: &dyn Place) {
         reason: Some("out of memory\n\u{1b}[31m\u{fffd}".to_owned()),
         user_cpu: Duration::from_micros(1_234_567),
         system_cpu: Duration::from_micros(7),
-        max_rss_kib: 1 << 40,
+        max_rss_kib: Some(1 << 40),
         replica: "host-1/ab".to_owned(),
         output_bytes: 1 << 50,
         name: "a name, é".to_owned(),

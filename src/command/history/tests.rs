@@ -31,7 +31,7 @@ fn record(name: &str, outcome: Option<RecordedOutcome>) -> RunRecord {
         reason: None,
         user_cpu: Duration::from_millis(1_500),
         system_cpu: Duration::ZERO,
-        max_rss_kib: 900,
+        max_rss_kib: Some(900),
         replica: "host".to_owned(),
         worker: None,
         output_bytes: 12,
