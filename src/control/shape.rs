@@ -183,8 +183,7 @@ impl RunObject {
         let instant = |at: Timestamp| instant_in(at, zone);
         let milliseconds = |span: std::time::Duration| u64::try_from(span.as_millis()).ok();
         let took = record.started.zip(record.ended).map(|(from, to)| to.duration_since(from));
-        let unstarted =
-            matches!(record.outcome, Some(RecordedOutcome::Skipped | RecordedOutcome::Missed));
+        let unstarted = record.outcome.is_some_and(RecordedOutcome::is_of_instants);
         let (last, count) = record.range.unwrap_or((record.due, 1));
         RunObject {
             run: record.run.to_string(),
