@@ -12,7 +12,8 @@ Examples:
   cronkeep list backup                  one job
   cronkeep list --json | jq -r 'select(.last.exit != 0).name'
 
-A JOB is a name, an id, or the first of its sixteen digits.";
+A JOB is a name, an id, or the first of its sixteen digits. A shadow (--shadow) starts nothing: NEXT
+says so there, and in JSON `next` is when the Python service starts it.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:

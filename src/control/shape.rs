@@ -26,6 +26,8 @@ pub struct Listing {
     pub recorded: HashMap<JobKey, RunRecord>,
     /// The jobs that are paused.
     pub paused: HashSet<JobKey>,
+    /// Whether nothing is ever started here (`--shadow`).
+    pub shadow: bool,
 }
 
 /// A job, as `list --json` has it.
@@ -45,6 +47,7 @@ struct JobObject<'a> {
     last: Option<RunObject>,
     paused: bool,
     enabled: bool,
+    shadow: bool,
 }
 
 impl Listing {
@@ -71,6 +74,7 @@ impl Listing {
             },
             paused: self.paused.contains(&job.key),
             enabled: job.policy().enabled,
+            shadow: self.shadow,
         };
         // Writing to memory does not fail, and every key is text.
         let _ = serde_json::to_writer(out, &object);
