@@ -73,7 +73,7 @@ bench: ## measure, beside Debian's cron, busybox's crond and the Python service,
 	benches/end_to_end.py --micro target/bench/micro.txt
 
 documents: ## write the man page and the completions from the options table, which tests name which row, the examples of events
-	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test cli documents
+	SNAPSHOTS=overwrite $(CARGO) test --locked --test cli generated::the_packaged
 	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --test documents every_row
 	CRONKEEP_TEST_WRITE_DOCUMENTS=1 $(CARGO) test --locked --lib publish::document::every_event
 
