@@ -58,8 +58,9 @@ Examples:
   cronkeep logs -f backup               and what it prints from now on
   cronkeep logs 1X4VA                   one run, by the end of its id
 
-Without a daemon, and for runs that it does not hold any more, the store is read. At least four
-letters of the end of an id name a run: of several one of the last hour, else of the last day.";
+Without a daemon, and for runs that it does not hold any more, the store is read, which has what a
+run printed once it has ended. At least four letters of the end of an id name a run: of several one
+of the last hour, else of the last day.";
 
 /// How the daemon is reached.
 #[derive(Debug, Clone, Args, Default)]
