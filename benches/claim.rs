@@ -116,7 +116,7 @@ fn ended(start: &Start, lease: &Lease) -> cronkeep::store::RunRecord {
         reason: None,
         user_cpu: Duration::ZERO,
         system_cpu: Duration::ZERO,
-        max_rss_kib: 0,
+        max_rss_kib: None,
         replica: lease.replica.clone(),
         worker: None,
         output_bytes: 0,

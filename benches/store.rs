@@ -73,7 +73,7 @@ fn record(number: u32) -> RunRecord {
         reason: None,
         user_cpu: Duration::from_micros(800),
         system_cpu: Duration::from_micros(400),
-        max_rss_kib: 3_000,
+        max_rss_kib: Some(3_000),
         replica: "host-1".to_owned(),
         worker: None,
         output_bytes: 0,

@@ -165,8 +165,8 @@ could-not-start\t'No process came to be'
 skipped\t'The daemon chose not to start it'
 missed\t'It could not start in time'
 lost\t'Nobody saw its end'"
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l since -d 'Only what arrived at or after: RFC 3339, a date or time in the default zone, or now' -r
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l until -d 'Only what arrived before: as --since' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l since -d 'Only what arrived, or was due and not started, at or after: RFC 3339, a date or time in the default zone, or now' -r
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l until -d 'Only what arrived, or was due and not started, before: as --since' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l limit -d 'How many at most' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l cursor -d 'Go on where an earlier answer ended' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand history" -l state-dir -d 'Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F

@@ -12,7 +12,8 @@ Examples:
   cronkeep list backup                  one job
   cronkeep list --json | jq -r 'select(.last.exit != 0).name'
 
-A JOB is a name, an id, or the first of its sixteen digits.";
+A JOB is a name, an id, or the first of its sixteen digits. A shadow (--shadow) starts nothing: NEXT
+says so there, and in JSON `next` is when the Python service starts it.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -57,8 +58,9 @@ Examples:
   cronkeep logs -f backup               and what it prints from now on
   cronkeep logs 1X4VA                   one run, by the end of its id
 
-Without a daemon, and for runs that it does not hold any more, the store is read. At least four
-letters of the end of an id name a run: of several one of the last hour, else of the last day.";
+Without a daemon, and for runs that it does not hold any more, the store is read, which has what a
+run printed once it has ended. At least four letters of the end of an id name a run: of several one
+of the last hour, else of the last day.";
 
 /// How the daemon is reached.
 #[derive(Debug, Clone, Args, Default)]

@@ -57,6 +57,9 @@ pub struct DaemonArgs {
     /// Where state is kept [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]
     #[arg(long, value_name = "DIRECTORY", env = "CRONKEEP_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
+    /// Whether it is the environment that says so: then it is said to every daemon of a container, not to this one.
+    #[arg(skip)]
+    pub state_dir_by_environment: bool,
     /// The control socket; crontab's is beside it (of x.sock x.crontab.sock) [default: /run/cronkeep/control.sock for root, else in `$XDG_RUNTIME_DIR/cronkeep`]
     #[arg(long, value_name = "PATH", env = "CRONKEEP_CONTROL", hide_env_values = true)]
     pub control: Option<PathBuf>,

@@ -13,7 +13,8 @@ Examples:
   cronkeep history --json | jq -r 'select(.exit == 127).name'
 
 A JOB is a name, an id, or the first of its sixteen digits. Instants in a row that were not started
-stand in one line: the first, and how many.";
+stand in one line: the first, how many, and the last. It is shown if any of them was at or after
+--since, and any before --until; runs count by when they arrived.";
 
 /// What `history` is asked.
 #[derive(Debug, Clone, Args)]
@@ -27,10 +28,10 @@ pub struct HistoryArgs {
     /// Only what ended like this; may be given several times
     #[arg(long = "outcome", value_name = "OUTCOME", value_enum)]
     pub outcomes: Vec<OutcomeArg>,
-    /// Only what arrived at or after: RFC 3339, a date or time in the default zone, or now
+    /// Only what arrived, or was due and not started, at or after: RFC 3339, a date or time in the default zone, or now
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Only what arrived before: as --since
+    /// Only what arrived, or was due and not started, before: as --since
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// How many at most

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, Resettable, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::crontab::Compat;
@@ -331,7 +332,9 @@ impl Cli {
     ) -> Result<Self, clap::Error> {
         let command = without_empty_variables(command, &is_empty);
         let mut matches = command.try_get_matches_from(arguments)?;
-        let cli = Cli::from_arg_matches_mut(&mut matches)?;
+        let is_by_environment = matches.value_source("state_dir") == Some(ValueSource::EnvVariable);
+        let mut cli = Cli::from_arg_matches_mut(&mut matches)?;
+        cli.daemon.state_dir_by_environment = is_by_environment;
         match cli.misplaced_command() {
             None => Ok(cli),
             Some(name) => Err(Cli::command().error(

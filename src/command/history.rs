@@ -130,10 +130,15 @@ fn took(record: &RunRecord) -> String {
 /// What the other columns do not tell.
 fn why(record: &RunRecord, zone: &TimeZone) -> String {
     let reason = reason(record);
+    // The other columns tell of the first.
+    let up_to = record
+        .range
+        .filter(|&(_, count)| count > 1)
+        .map(|(last, _)| format!("the last at {}", instant(last.at, zone)));
     // It started at another time than the one it was for.
     let for_which = (record.trigger == Trigger::CatchUp && record.started.is_some())
         .then(|| format!("catch-up of {}", instant(record.due.at, zone)));
-    let parts = [for_which, Some(reason).filter(|reason| !reason.is_empty())];
+    let parts = [up_to, for_which, Some(reason).filter(|reason| !reason.is_empty())];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 

@@ -26,6 +26,7 @@ struct Row {
     last: Option<RunObject>,
     paused: bool,
     enabled: bool,
+    shadow: bool,
 }
 
 /// Asks the daemon, and shows what it answers.
@@ -78,6 +79,9 @@ fn next(row: &Row, now: Timestamp) -> Cell {
     }
     if !row.enabled {
         return Cell::new("disabled", Tint::Faint);
+    }
+    if row.shadow {
+        return Cell::new("shadow", Tint::Faint);
     }
     ahead(row.next.as_deref(), now).map_or_else(|| Cell::new("-", Tint::Faint), Cell::from)
 }
@@ -137,6 +141,19 @@ aa112233445566ff#2  @reboot     -                              {\"b64\":\"/w==\"
 quiet               * * * * *   paused     ok 1m ago           true
 ";
         assert_eq!(shown(&jobs), expected);
+    }
+
+    #[test]
+    fn nothing_is_next_where_nothing_is_started() {
+        let job = |shadow: bool| {
+            serde_json::json!({
+                "key": "k", "user": "root", "schedule": "x", "command": "true",
+                "next": "2026-01-01T02:30:00Z", "enabled": true, "shadow": shadow,
+            })
+        };
+        assert!(shown(&[job(false)]).contains("in 2h 30m"));
+        let shadow = shown(&[job(true)]);
+        assert!(shadow.contains("shadow") && !shadow.contains("2h"), "{shadow}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ struct Told {
     line: Option<String>,
     left_out: Option<u64>,
     unknown: bool,
+    going: bool,
     ended: Option<RunObject>,
 }
 
@@ -40,7 +41,8 @@ const LOOKED_AT: usize = 1_000;
 pub(super) fn run(args: &LogsArgs, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
     let follow = if args.follow { "?follow=true" } else { "" };
     let target = format!("/api/v1/logs/{}{follow}", segment(&args.what));
-    let mut reader = Reader { coloured: console.coloured, is_json: args.json, run: None };
+    let mut reader =
+        Reader { coloured: console.coloured, is_json: args.json, is_away: false, run: None };
     let mut is_known = false;
     let told = client(&args.control, console).get_lines(&target, |line| {
         is_known = true;
@@ -51,6 +53,7 @@ pub(super) fn run(args: &LogsArgs, console: &mut Console<'_>) -> anyhow::Result<
         told?;
         return Ok(ExitCode::Success);
     }
+    reader.is_away = told.is_err();
     match (told, kept(args, &mut reader, console)) {
         // If it is only the daemon that knows the job, nobody holds anything that it has printed.
         (_, Ok(())) | (Ok(()), Err(_)) => Ok(ExitCode::Success),
@@ -85,7 +88,7 @@ fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyh
             break;
         }
         let output = archive.output(record.run)?;
-        if output.is_some() || is_run || is_unknown(&record) {
+        if output.is_some() || is_run || is_unknown(&record) || record.outcome.is_none() {
             found.push((record, output.unwrap_or_default()));
         }
     }
@@ -125,7 +128,10 @@ fn told(record: &RunRecord, output: &Output, zone: &Zone) -> Vec<Value> {
         let (key, name) = (record.key.to_string(), record.job_name());
         told.push(json!({ "run": run, "key": key, "name": name, "unknown": true }));
     }
-    if record.outcome.is_some() {
+    if record.outcome.is_none() {
+        let (key, name) = (record.key.to_string(), record.job_name());
+        told.push(json!({ "run": run, "key": key, "name": name, "going": true }));
+    } else {
         told.push(json!({ "run": run, "ended": RunObject::recorded(record, zone.rules()) }));
     }
     told
@@ -136,6 +142,8 @@ fn told(record: &RunRecord, output: &Output, zone: &Zone) -> Vec<Value> {
 struct Reader {
     coloured: bool,
     is_json: bool,
+    /// Whether the daemon that was asked is not there, or is another one.
+    is_away: bool,
     /// The run whose line came last.
     run: Option<String>,
 }
@@ -152,7 +160,7 @@ impl Reader {
 
     fn write(&mut self, told: &Told, out: &mut dyn Write) -> io::Result<()> {
         if let Some(run) = &told.run
-            && (told.line.is_some() || told.left_out.is_some() || told.unknown)
+            && (told.line.is_some() || told.left_out.is_some() || told.unknown || told.going)
             && self.run.as_deref() != Some(run)
         {
             let label = label(told.name.as_deref(), &told.key);
@@ -169,6 +177,15 @@ impl Reader {
         }
         if told.unknown {
             self.remark(out, "what it printed was not kept")?;
+        }
+        if told.going {
+            let text = "it has not ended; what it prints is kept when it has";
+            let where_else = if self.is_away {
+                ", and told before by the daemon that runs it alone: --control names its socket"
+            } else {
+                ""
+            };
+            self.remark(out, &format!("{text}{where_else}"))?;
         }
         if let Some(ended) = &told.ended {
             let words = escape(ended.reason.as_deref().unwrap_or("ended").as_bytes());
@@ -202,6 +219,7 @@ mod tests {
             r#"{"run":"01B","key":"k","name":"job","line":"\u001b[2J"}"#,
             r#"{"run":"01C","key":"k","name":"job","left_out":1}"#,
             r#"{"run":"01D","key":"k","name":"job","unknown":true}"#,
+            r#"{"run":"01E","key":"k","name":"job","going":true}"#,
             r#"{"run":"01D","ended":{"run":"01D","name":"job","outcome":"lost","reason":"ended unobserved"}}"#,
         ];
         let (mut reader, mut out) = (Reader::default(), Vec::new());
@@ -220,6 +238,8 @@ two
 -- 1 line left out
 -- job run 01D
 -- what it printed was not kept
+-- job run 01E
+-- it has not ended; what it prints is kept when it has
 -- job run 01D lost: ended unobserved
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -68,9 +68,9 @@ impl Located {
 /// What of a store the options named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreChoice {
-    /// Nothing: it is the one in the usual state directory.
+    /// Nothing: it is the one in the usual state directory, which the environment may name to all that is started there.
     Nobody,
-    /// The state directory that it is in.
+    /// The state directory that it is in, by an option of this daemon.
     StateDir,
     /// The store.
     Store,
@@ -130,8 +130,8 @@ impl StoreConfig {
         }
         let choice = match (named, &args.state_dir) {
             (true, _) => StoreChoice::Store,
-            (false, Some(_)) => StoreChoice::StateDir,
-            (false, None) => StoreChoice::Nobody,
+            (false, Some(_)) if !args.state_dir_by_environment => StoreChoice::StateDir,
+            (false, _) => StoreChoice::Nobody,
         };
         Ok(StoreConfig {
             address,

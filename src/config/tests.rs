@@ -261,4 +261,8 @@ fn a_state_directory_names_the_store_in_it() {
     assert_eq!(choice(&[]), StoreChoice::Nobody);
     assert_eq!(choice(&["--state-dir=/x"]), StoreChoice::StateDir);
     assert_eq!(choice(&["--state-dir=/x", "--store=memory:"]), StoreChoice::Store);
+    let args = DaemonArgs { state_dir_by_environment: true, ..daemon_args(&["--state-dir=/x"]) };
+    let store = Config::new(&args, &host()).unwrap().store;
+    assert_eq!(store.choice, StoreChoice::Nobody, "an image has named it to all daemons");
+    assert_eq!(store.address, crate::store::Address::Sqlite("/x/cronkeep.db".into()));
 }

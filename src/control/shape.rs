@@ -26,6 +26,8 @@ pub struct Listing {
     pub recorded: HashMap<JobKey, RunRecord>,
     /// The jobs that are paused.
     pub paused: HashSet<JobKey>,
+    /// Whether nothing is ever started here (`--shadow`).
+    pub shadow: bool,
 }
 
 /// A job, as `list --json` has it.
@@ -45,6 +47,7 @@ struct JobObject<'a> {
     last: Option<RunObject>,
     paused: bool,
     enabled: bool,
+    shadow: bool,
 }
 
 impl Listing {
@@ -71,6 +74,7 @@ impl Listing {
             },
             paused: self.paused.contains(&job.key),
             enabled: job.policy().enabled,
+            shadow: self.shadow,
         };
         // Writing to memory does not fail, and every key is text.
         let _ = serde_json::to_writer(out, &object);
@@ -169,7 +173,7 @@ impl RunObject {
             duration_ms: milliseconds(ended.duration),
             user_cpu_ms: milliseconds(ended.usage.user),
             system_cpu_ms: milliseconds(ended.usage.system),
-            max_rss_kib: Some(ended.usage.max_rss_kib),
+            max_rss_kib: ended.usage.max_rss_kib,
             worker: ended.worker.as_deref().map(str::to_owned),
             ..RunObject::of(&ended.run)
         }
@@ -183,8 +187,7 @@ impl RunObject {
         let instant = |at: Timestamp| instant_in(at, zone);
         let milliseconds = |span: std::time::Duration| u64::try_from(span.as_millis()).ok();
         let took = record.started.zip(record.ended).map(|(from, to)| to.duration_since(from));
-        let unstarted =
-            matches!(record.outcome, Some(RecordedOutcome::Skipped | RecordedOutcome::Missed));
+        let unstarted = record.outcome.is_some_and(RecordedOutcome::is_of_instants);
         let (last, count) = record.range.unwrap_or((record.due, 1));
         RunObject {
             run: record.run.to_string(),
@@ -203,7 +206,7 @@ impl RunObject {
             duration_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()),
             user_cpu_ms: milliseconds(record.user_cpu),
             system_cpu_ms: milliseconds(record.system_cpu),
-            max_rss_kib: Some(record.max_rss_kib),
+            max_rss_kib: record.max_rss_kib,
             replica: Some(record.replica.clone()),
             worker: record.worker.clone(),
             output_bytes: Some(record.output_bytes),

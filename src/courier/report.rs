@@ -20,7 +20,7 @@ pub(super) fn carried(worker: &str, ended: &report::Ended) -> Carried {
         usage: Usage {
             user: Duration::from_micros(ended.user_us),
             system: Duration::from_micros(ended.system_us),
-            max_rss_kib: ended.max_rss_kib,
+            max_rss_kib: Some(ended.max_rss_kib).filter(|&kib| kib > 0),
         },
         elsewhere: Some(Elsewhere {
             worker: worker.into(),
@@ -137,7 +137,7 @@ mod tests {
             assert_eq!((&*elsewhere.worker, elsewhere.duration), ("one", Some(LASTED)));
             assert_eq!((carried.outcome, carried.cause), (outcome, Some(Cause::OutOfMemory)));
             let usage =
-                Usage { user: Duration::from_micros(5), max_rss_kib: 7, ..Usage::default() };
+                Usage { user: Duration::from_micros(5), max_rss_kib: Some(7), ..Usage::default() };
             assert_eq!(carried.usage, usage);
         }
     }

@@ -280,7 +280,7 @@ impl Desk {
         let paused = state.paused.into_iter().collect();
         let last = self.executor.last_ends().await;
         let recorded = super::last::recorded(&self.kept, &table, &last).await;
-        Listing { table, now: self.clock.now(), last, recorded, paused }
+        Listing { table, now: self.clock.now(), last, recorded, paused, shadow: self.about.shadow }
     }
 
     async fn switch(&self, text: &str, pause: bool) -> Result<Switched, Refusal> {

@@ -172,8 +172,9 @@ pub struct Usage {
     pub user: Duration,
     /// CPU time in the kernel.
     pub system: Duration,
-    /// The largest resident set of any one process, KiB.
-    pub max_rss_kib: u64,
+    /// The largest resident set of any one process, KiB; none: not known, since it was no more than what the daemon itself has
+    /// had, or since there was no process.
+    pub max_rss_kib: Option<u64>,
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub struct Ledger {
     making: Vec<u64>,
     /// Whether those are being waited for.
     pausing: bool,
+    /// The tickets of those that it is being asked for, where replicas share them.
+    asked: Vec<u64>,
     /// Starts that were asked for without an answer.
     unheard: Unheard,
     /// Starts that were to be asked for when the store did not answer for others.
@@ -89,6 +91,7 @@ impl Ledger {
             look: None,
             seen: 0,
             hangs: false,
+            asked: Vec::new(),
             unheard: Unheard::default(),
             aside: Vec::new(),
             told: None,
@@ -184,6 +187,9 @@ impl Core {
         let Conditions { lease, within, .. } = ledger.conditions.borrow().clone();
         let answer = ledger.store.start_runs(lease, starts, within);
         ledger.asking = true;
+        if is_shared {
+            ledger.asked = tickets.iter().map(|ticket| ticket.number).collect();
+        }
         let reports = self.starts.reports();
         tokio::spawn(async move {
             // Without an executor nothing is started.
@@ -234,6 +240,7 @@ impl Core {
     ) {
         let Some(ledger) = &mut self.ledger else { return };
         ledger.asking = false;
+        ledger.asked.clear();
         let asked: Vec<Asked> = tickets.iter().map(|ticket| ledger.unheard.take(ticket)).collect();
         let when_down = ledger.when_down(self.clock.monotonic());
         let is_shared = ledger.told.is_some();
@@ -256,6 +263,7 @@ impl Core {
                         // Nobody else has it, or had it meanwhile.
                         Permission::Granted
                             if is_shared
+                                && !ticket.is_cancelled()
                                 && asked.is_late(self.clock.now())
                                 && self.starts.withdraw(ticket) =>
                         {
@@ -268,7 +276,7 @@ impl Core {
                                 ledger.making.push(ticket.number);
                             }
                             self.tell_started(ticket.run());
-                            self.make(Arc::clone(ticket));
+                            self.make_unless_ended(ticket);
                             continue;
                         }
                         Permission::Taken => TAKEN,
@@ -283,6 +291,10 @@ impl Core {
                         held.push(asked);
                     } else if asked.is_given_up {
                         self.tell_returned(ticket.run());
+                    } else if ticket.is_cancelled() && permission == Permission::Fenced {
+                        // Nobody has recorded it, and nobody is to make it.
+                        self.tell_started(ticket.run());
+                        self.end_unmade(ticket.number);
                     } else {
                         self.give_back(ticket);
                     }
@@ -302,7 +314,7 @@ impl Core {
                 ledger.note_start(ticket.run());
             }
             self.tell_started(ticket.run());
-            self.make(Arc::clone(ticket));
+            self.make_unless_ended(ticket);
         }
     }
 

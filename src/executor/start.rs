@@ -243,7 +243,7 @@ impl Starts {
     }
 
     /// Reports a failure to ourselves.
-    fn fail(&self, number: u64, reason: String, is_passing: bool) {
+    pub(super) fn fail(&self, number: u64, reason: String, is_passing: bool) {
         let failure = Failure { number, pid: None, reason, is_passing, base: None };
         // Whoever is here can be told.
         let _ = self.reports.send(Report::Failed(failure));
@@ -389,7 +389,8 @@ impl Core {
 
     /// Ends a start that has not been reported yet; whether a process was signalled.
     ///
-    /// A child that hangs gets the signal; without a child, the start is given up and that is reported as a failure.
+    /// A child that hangs gets the signal; without a child, the start is given up, and that is reported as a failure once it
+    /// is known to be ours.
     pub(super) fn end_start(&mut self, run: RunId, signal: Signal) -> bool {
         let found = self
             .starts
@@ -397,11 +398,14 @@ impl Core {
             .iter()
             .find(|(_, pending)| pending.done.is_none() && pending.ticket.run().id == run);
         let Some((&number, pending)) = found else { return false };
-        if let Some(pid) = pending.ticket.pid_or_cancel() {
+        let ticket = Arc::clone(&pending.ticket);
+        if let Some(pid) = ticket.pid_or_cancel() {
             // Reaped, which happens on this thread alone: the number may be another's by now.
             return !self.starts.early.contains_key(&pid) && process::signal(pid, signal);
         }
-        self.starts.fail(number, "it was ended before its start".into(), false);
+        if !self.is_undecided(&ticket) {
+            self.end_unmade(number);
+        }
         false
     }
 

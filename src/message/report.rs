@@ -96,7 +96,7 @@ pub struct Ended {
     pub user_us: u64,
     /// CPU time in the kernel, in microseconds.
     pub system_us: u64,
-    /// The largest resident set of any one process, KiB.
+    /// The largest resident set of any one process, KiB; 0: not known.
     pub max_rss_kib: u64,
     /// Whether it has printed anything that was to be sent; none: the worker does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -188,7 +188,7 @@ impl Keep {
             reason: None,
             user_cpu: Duration::ZERO,
             system_cpu: Duration::ZERO,
-            max_rss_kib: 0,
+            max_rss_kib: None,
             replica: self.replica.to_string(),
             worker: None,
             output_bytes: 0,

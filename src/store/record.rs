@@ -46,8 +46,8 @@ pub struct RunRecord {
     pub user_cpu: Duration,
     /// CPU time in the kernel.
     pub system_cpu: Duration,
-    /// The largest resident set of any one process, KiB.
-    pub max_rss_kib: u64,
+    /// The largest resident set of any one process, KiB; none: not known.
+    pub max_rss_kib: Option<u64>,
     /// Who ran it, or had it run.
     pub replica: String,
     /// The worker that carried it out, where one did.
@@ -94,7 +94,7 @@ impl RunRecord {
             reason: None,
             user_cpu: Duration::ZERO,
             system_cpu: Duration::ZERO,
-            max_rss_kib: 0,
+            max_rss_kib: None,
             replica,
             worker: None,
             output_bytes: 0,
@@ -164,6 +164,12 @@ impl RecordedOutcome {
         }
     }
 
+    /// Whether it is one of instants that were not started. They are recorded once all of them have passed.
+    #[must_use]
+    pub fn is_of_instants(self) -> bool {
+        matches!(self, RecordedOutcome::Skipped | RecordedOutcome::Missed)
+    }
+
     /// The outcome with this stable name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
@@ -178,9 +184,9 @@ pub struct Query {
     pub job: Option<JobKey>,
     /// Those with one of these outcomes; else all.
     pub outcomes: Vec<RecordedOutcome>,
-    /// Those that arrived at or after this.
+    /// Those that arrived at or after this; of instants that were not started, those of which one was at or after this.
     pub since: Option<Timestamp>,
-    /// Those that arrived before this.
+    /// Those that arrived before this; of instants that were not started, those of which one was before this.
     pub until: Option<Timestamp>,
     /// The run whose id ends in this, letter by letter.
     pub id_end: Option<String>,
@@ -188,6 +194,24 @@ pub struct Query {
     pub limit: usize,
     /// Where the page before this one ended ([`Page::cursor`]).
     pub cursor: Option<String>,
+}
+
+impl Query {
+    /// Whether the time of a record, by what [`since`](Query::since) and [`until`](Query::until) say, is asked for.
+    #[must_use]
+    pub fn spans(&self, record: &RunRecord) -> bool {
+        let (first, last) = if record.outcome.is_some_and(RecordedOutcome::is_of_instants) {
+            (record.due.at, record.range.map_or(record.due.at, |(last, _)| last.at))
+        } else {
+            (record.run.at(), record.run.at())
+        };
+        self.since.is_none_or(|since| last >= since) && self.until.is_none_or(|until| first < until)
+    }
+
+    /// Whether records of instants that were not started are asked for.
+    pub(super) fn wants_instants(&self) -> bool {
+        self.outcomes.is_empty() || self.outcomes.iter().any(|outcome| outcome.is_of_instants())
+    }
 }
 
 /// Runs, newest first.

@@ -107,6 +107,14 @@ unsafe extern "C" fn unmap_segments(
     1
 }
 
+/// The most memory of ours that was resident at once since this program was executed, KiB; none where `/proc` does not tell.
+#[must_use]
+pub(super) fn peak_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
 /// The smallest page of any machine that this runs on; larger ones refuse a start within a page, and keep theirs.
 const PAGE: usize = 4096;
 

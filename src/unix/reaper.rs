@@ -7,6 +7,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use super::memory;
+
+/// How far apart two figures of the same memory may be, KiB: the kernel counts pages for each core, and adds up late.
+const BLUR: u64 = 1 << 10;
+
 /// Knows the children and tells which ended, for the whole process.
 ///
 /// Every child is waited for here, orphans that init adopts included; nothing else may wait. With each child that was
@@ -16,6 +21,7 @@ use nix::unistd::Pid;
 pub struct Reaper<T> {
     children: HashMap<Pid, T>,
     orphans: u64,
+    floor: Floor,
 }
 
 /// A child that ended.
@@ -45,13 +51,16 @@ pub struct Usage {
     pub user: Duration,
     /// CPU time in the kernel.
     pub system: Duration,
-    /// The largest resident set of any one process, KiB.
-    pub max_rss_kib: u64,
+    /// The largest resident set of any one process, KiB, children it waited for included; none: not known.
+    ///
+    /// The kernel hands a process that executes a program the peak of the memory that it leaves, and a child of ours leaves
+    /// ours: what wait4(2) tells is never below our own peak, and is the child's only where it is above that.
+    pub max_rss_kib: Option<u64>,
 }
 
 impl<T> Default for Reaper<T> {
     fn default() -> Self {
-        Reaper { children: HashMap::new(), orphans: 0 }
+        Reaper { children: HashMap::new(), orphans: 0, floor: Floor::default() }
     }
 }
 
@@ -65,7 +74,11 @@ impl<T> Reaper<T> {
     ///
     /// Signals coalesce, so call it until there is none, after each SIGCHLD.
     pub fn reap(&mut self) -> Option<(Ended, Option<T>)> {
-        let ended = wait_any()?;
+        let (pid, status, usage) = wait_any()?;
+        let mut usage = used(&usage);
+        usage.max_rss_kib =
+            usage.max_rss_kib.filter(|&kib| self.floor.is_below(kib, memory::peak_kib));
+        let ended = Ended { pid, status, usage };
         Some((ended, self.children.remove(&ended.pid)))
     }
 
@@ -92,8 +105,27 @@ impl<T> Reaper<T> {
     }
 }
 
+/// Up to which size what wait4(2) tells of a child may be our own memory.
+#[derive(Debug, Default)]
+struct Floor {
+    /// Our own peak when it was last read, KiB. It never falls.
+    peak: u64,
+}
+
+impl Floor {
+    /// Whether a size, KiB, is a child's own. `peak` reads our peak; it is asked only where it may have grown.
+    fn is_below(&mut self, kib: u64, peak: impl FnOnce() -> Option<u64>) -> bool {
+        let is_above = |floor: u64| kib > floor.saturating_add(BLUR);
+        if is_above(self.peak) {
+            // Where it cannot be read nobody knows whose the size is.
+            self.peak = peak().map_or(u64::MAX, |peak| self.peak.max(peak));
+        }
+        is_above(self.peak)
+    }
+}
+
 /// wait4(2) for any child, without waiting.
-fn wait_any() -> Option<Ended> {
+fn wait_any() -> Option<(Pid, Status, libc::rusage)> {
     loop {
         let mut status: libc::c_int = 0;
         let mut usage = MaybeUninit::<libc::rusage>::zeroed();
@@ -109,11 +141,7 @@ fn wait_any() -> Option<Ended> {
         // SAFETY: all zeroes is a valid rusage, and wait4 fills it in for a child that ended.
         #[expect(unsafe_code, reason = "the usage that wait4 has written")]
         let usage = unsafe { usage.assume_init() };
-        return Some(Ended {
-            pid: Pid::from_raw(pid),
-            status: decode(status),
-            usage: used(&usage),
-        });
+        return Some((Pid::from_raw(pid), decode(status), usage));
     }
 }
 
@@ -129,7 +157,7 @@ fn used(usage: &libc::rusage) -> Usage {
     Usage {
         user: span(usage.ru_utime),
         system: span(usage.ru_stime),
-        max_rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
+        max_rss_kib: u64::try_from(usage.ru_maxrss).ok(),
     }
 }
 
@@ -148,6 +176,22 @@ mod tests {
         assert_eq!(decode(0xff00), Status::Exited(255));
         assert_eq!(decode(9), Status::Signalled(9));
         assert_eq!(decode(0x0b | 0x80), Status::Signalled(11), "with a core dump");
+    }
+
+    #[test]
+    fn a_size_is_a_childs_where_it_is_above_our_own_and_that_is_read_only_where_it_may_have_grown()
+    {
+        let mut floor = Floor::default();
+        let unread = || unreachable!("it is known");
+        assert!(!floor.is_below(6_000, || Some(6_000)), "what the kernel hands down");
+        assert!(!floor.is_below(6_000, unread));
+        assert!(!floor.is_below(6_000 + BLUR, unread), "nor where the figures differ a little");
+        assert!(floor.is_below(9_000, || Some(6_100)));
+        assert!(!floor.is_below(9_000, || Some(9_000)), "we have grown");
+        assert!(!floor.is_below(9_000, unread));
+        assert!(floor.is_below(90_000, || Some(7_000)), "above what was read once");
+        assert!(!floor.is_below(9_000, unread), "it has not fallen for that");
+        assert!(!floor.is_below(90_000, || None), "without an answer nothing is known");
     }
 
     #[test]

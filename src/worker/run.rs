@@ -81,7 +81,7 @@ pub(super) fn ending(ended: &Ended) -> report::Ended {
         duration_ms: whole(ended.duration.as_millis()),
         user_us: whole(ended.usage.user.as_micros()),
         system_us: whole(ended.usage.system.as_micros()),
-        max_rss_kib: ended.usage.max_rss_kib,
+        max_rss_kib: ended.usage.max_rss_kib.unwrap_or(0),
         printed: None,
     }
 }
@@ -198,7 +198,7 @@ mod tests {
             usage: Usage {
                 user: Duration::from_micros(5),
                 system: Duration::from_micros(6),
-                max_rss_kib: 7,
+                max_rss_kib: Some(7),
             },
         };
         let told = ending(&ended);

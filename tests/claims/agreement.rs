@@ -250,7 +250,7 @@ fn record(job: u32, run: u32, replica: &str) -> RunRecord {
         reason: None,
         user_cpu: Duration::ZERO,
         system_cpu: Duration::ZERO,
-        max_rss_kib: 0,
+        max_rss_kib: None,
         replica: replica.to_owned(),
         worker: None,
         output_bytes: 0,

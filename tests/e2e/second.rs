@@ -38,11 +38,26 @@ fn a_daemon_that_starts_before_the_one_that_was_killed_is_gone_starts_nothing_ag
 #[test]
 fn a_daemon_beside_another_in_a_state_directory_that_was_named_says_who_has_it_and_ends() {
     let crond = Crond::new().crontab(IMAGE).start();
-    let (status, events) = Crond::on(crond.keep_folder()).spawn().wait();
+    let state = format!("--state-dir={}", crond.path("state").display());
+    let (status, events) = Crond::on(crond.keep_folder()).arg(state).spawn().wait();
     assert_eq!(status.code(), Some(1));
     let has = format!("the daemon with pid {} has the store ", crond.pid());
     let says = |event: &Value| event["raw"].as_str().is_some_and(|text| text.contains(&has));
     assert!(events.iter().any(says), "{events:#?}");
+    crond.stop();
+}
+
+#[test]
+fn a_daemon_beside_another_in_a_state_directory_of_the_environment_goes_on_in_memory() {
+    let crond = Crond::new().crontab(IMAGE).start();
+    // As an image has it: nobody has named it to this one.
+    let socket = crond.path("other.sock");
+    let next = Crond::on(crond.keep_folder()).env("CRONKEEP_CONTROL", &socket).start();
+    let has = format!("another daemon, pid {}, has the store ", crond.pid());
+    let health = told(&next, &["health"]);
+    assert!(health.starts_with("degraded: ") && health.contains(&has), "{health}");
+    assert!(health.contains("nothing is kept"), "{health}");
+    next.stop();
     crond.stop();
 }
 

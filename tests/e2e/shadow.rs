@@ -63,7 +63,13 @@ fn a_shadow_tells_what_differs_and_neither_runs_nor_writes_anything() {
         let text = refused(&crond, &[command, "same"], 1);
         assert!(text.contains("shadow"), "{text}");
     }
-    assert_eq!(told(&crond, &["list", "--json"]).lines().count(), 4);
+    let jobs = told(&crond, &["list", "--json"]);
+    assert_eq!(jobs.lines().count(), 4);
+    // When the service would start it: here nobody does.
+    assert!(jobs.lines().all(|job| job.contains(r#""shadow":true"#)), "{jobs}");
+    let table = told(&crond, &["list"]);
+    let is_shadow = |row: &str| row.contains(" shadow ") && !row.contains(" in ");
+    assert!(table.lines().skip(1).all(is_shadow), "{table}");
 
     let table = "* * * * * * touch {dir}/ran\n0 5 * * * true same\n0 7 * * * true gone\n";
     crond.write(table);

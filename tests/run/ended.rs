@@ -50,9 +50,30 @@ fn an_end_tells_what_was_used() {
     alone(async {
         let mut daemon = start();
         let told = daemon.run(job("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")).await;
-        assert!(told.end.usage.max_rss_kib > 100, "{:?}", told.end);
         assert!(!(told.end.usage.user + told.end.usage.system).is_zero(), "{:?}", told.end);
         assert!(told.end.duration >= told.end.usage.user, "{:?}", told.end);
+    });
+}
+
+#[test]
+fn memory_is_told_of_a_run_that_has_used_more_than_we_and_is_not_known_of_others() {
+    alone(async {
+        let mut daemon = start();
+        // The kernel tells of each of them what this process has had.
+        for command in ["true", "exec /bin/true", "exit 3", "/no/such/program"] {
+            let told = daemon.run(job(command)).await;
+            assert_eq!(told.end.usage.max_rss_kib, None, "{command}: {:?}", told.end);
+        }
+        for command in [
+            "dd if=/dev/zero of=/dev/null bs=300M count=1",
+            "dd if=/dev/zero of=/dev/null bs=300M count=1; true",
+        ] {
+            let told = daemon.run(job(command)).await;
+            let kib = told.end.usage.max_rss_kib.unwrap();
+            assert!((300 << 10..330 << 10).contains(&kib), "{command}: {kib} KiB");
+        }
+        let told = daemon.run(job("true")).await;
+        assert_eq!(told.end.usage.max_rss_kib, None, "{:?}", told.end);
     });
 }
 

@@ -240,6 +240,80 @@ fn a_start_that_was_not_answered_in_time_is_missed_when_it_is_known_to_be_ours()
     });
 }
 
+/// Ends the run that waits for its permission.
+async fn end_waiting(daemon: &Daemon) {
+    let run = daemon.handle.state().await.starting[0].id;
+    assert!(daemon.handle.end(run).await);
+}
+
+/// Whether anything was told of an end since the last event that was waited for.
+fn has_ended(daemon: &mut Daemon) -> bool {
+    std::iter::from_fn(|| daemon.events.try_recv().ok())
+        .any(|event| matches!(&*event, Event::RunEnded(_) | Event::RunMissed { .. }))
+}
+
+#[test]
+fn a_start_that_was_not_answered_and_was_ended_is_left_to_what_another_says_of_it() {
+    alone(async {
+        let (shelf, mut daemon, mut settled) = unheard(Permission::Fenced, LONG).await;
+        end_waiting(&daemon).await;
+        let asked = shelf.starts().len();
+        until(|| shelf.starts().len() > asked + 1).await;
+        assert!(!has_ended(&mut daemon), "it may be another's by now");
+        shelf.permit(Permission::Taken);
+        assert!(matches!(settled.recv().await, Some(Settlement::Returned(_))));
+        assert!(daemon.handle.state().await.starting.is_empty());
+        assert!(!has_ended(&mut daemon));
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn a_start_that_was_not_answered_and_was_ended_is_told_once_it_is_known_to_be_ours() {
+    alone(async {
+        let (shelf, mut daemon, mut settled) = unheard(Permission::Fenced, LONG).await;
+        end_waiting(&daemon).await;
+        shelf.permit(Permission::Granted);
+        let end = daemon.end().await;
+        let reason = "it was ended before its start".to_owned();
+        assert_eq!(end.outcome, Outcome::CouldNotStart { reason });
+        assert!(matches!(settled.recv().await, Some(Settlement::Started(_))));
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn a_start_that_is_ended_while_the_store_is_first_asked_is_told_with_its_answer() {
+    alone(async {
+        for answer in [Permission::Granted, Permission::Fenced] {
+            let shelf = Shelf::shut();
+            shelf.permit(answer);
+            let (ledger, _) = shelf.ledger(LONG, WhenDown::Hold);
+            let (told, _settled) = mpsc::unbounded_channel();
+            let mut daemon = daemon(ledger.with_claims(told));
+            daemon.fire(under(Policy { grace: LONG, ..Policy::default() }, job("true")));
+            until(|| shelf.starts().len() == 1).await;
+            end_waiting(&daemon).await;
+            daemon.handle.state().await;
+            assert!(!has_ended(&mut daemon), "it may not be ours");
+            shelf.answer(1_000);
+            assert!(matches!(daemon.end().await.outcome, Outcome::CouldNotStart { .. }));
+            daemon.finish().await;
+        }
+    });
+}
+
+#[test]
+fn an_executor_that_stops_says_nothing_of_a_start_that_was_not_answered() {
+    alone(async {
+        let (_shelf, mut daemon, mut settled) = unheard(Permission::Fenced, LONG).await;
+        let stopped = daemon.handle.stop(Stop::End { grace: LONG }).await;
+        assert_eq!((stopped.killed, stopped.left), (0, 0));
+        assert!(!has_ended(&mut daemon));
+        assert!(settled.try_recv().is_err());
+    });
+}
+
 #[test]
 fn what_is_started_without_an_answer_leaves_no_claim_behind() {
     alone(async {

@@ -94,7 +94,7 @@ pub(crate) fn record(number: u32, second: i64) -> RunRecord {
         reason: None,
         user_cpu: Duration::ZERO,
         system_cpu: Duration::ZERO,
-        max_rss_kib: 0,
+        max_rss_kib: None,
         replica: "here".to_owned(),
         worker: None,
         output_bytes: 0,

@@ -53,6 +53,7 @@ macro_rules! suite {
                 run: runs_without_an_end_are_loaded,
                 run: pages_hold_each_run_once_newest_first,
                 run: runs_are_found_by_job_outcome_time_and_end_of_id,
+                run: what_was_not_started_is_found_by_its_instants,
                 run: a_cursor_of_somebody_else_is_refused,
                 run: output_reads_back_and_is_replaced,
                 outbox: what_is_posted_waits_in_order_until_it_is_done,

@@ -57,7 +57,10 @@ fn rights_that_are_missing_are_told_in_words_of_ours() {
             server.redis.command(&words);
         };
         for (rights, part) in [
-            (&["~*", "+@all", "-hset"][..], "may not run one of the commands"),
+            (&["~*", "+@all", "-hset"][..], "may not run hset: give it +hset; "),
+            (&["~*", "+@all", "-hset", "-hget"], "hget and hset: give it +hget +hset; "),
+            // It cannot be asked which.
+            (&["~*", "+@all", "-hset", "-multi"], "may not run one of the commands"),
             (&["~elsewhere", "+@all"], "may not "),
             (&["~*", "+@all", "-evalsha"], "evalsha"),
             (&["~*", "+@all", "-select"], "select"),

@@ -46,7 +46,7 @@ pub(crate) async fn every_field_reads_back(place: &dyn Place) {
         reason: Some("out of memory\n\u{1b}[31m\u{fffd}".to_owned()),
         user_cpu: Duration::from_micros(1_234_567),
         system_cpu: Duration::from_micros(7),
-        max_rss_kib: 1 << 40,
+        max_rss_kib: Some(1 << 40),
         replica: "host-1/ab".to_owned(),
         output_bytes: 1 << 50,
         name: "a name, é".to_owned(),
@@ -174,6 +174,57 @@ pub(crate) async fn runs_are_found_by_job_outcome_time_and_end_of_id(place: &dyn
     assert_eq!(store.runs(unknown).await.unwrap().runs, []);
     let never = Query { since: Some(Timestamp::MAX), until: Some(Timestamp::MIN), ..all(9) };
     assert_eq!(store.runs(never).await.unwrap().runs, []);
+}
+
+pub(crate) async fn what_was_not_started_is_found_by_its_instants(place: &dyn Place) {
+    let store = place.open();
+    let range = |n: u32, arrived: i64, [first, last]: [i64; 2], outcome| RunRecord {
+        attempt: 0,
+        due: due(first),
+        range: (last > first).then(|| (due(last), 2)),
+        started: None,
+        ..ended(n, arrived, outcome)
+    };
+    // What was missed is recorded when the daemon is there again; a run is caught up then.
+    let records = [
+        range(1, 900, [100, 300], RecordedOutcome::Missed),
+        range(2, 901, [400, 400], RecordedOutcome::Skipped),
+        RunRecord { due: due(100), ..ended(3, 902, RecordedOutcome::Failed) },
+        range(4, 350, [350, 350], RecordedOutcome::Missed),
+        ended(5, 250, RecordedOutcome::Lost),
+        record(6, 903),
+    ];
+    write_runs(&*store, records.clone()).await;
+    let missed = vec![RecordedOutcome::Missed];
+    for (since, until, expected) in [
+        (None, Some(100), &[][..]),
+        (None, Some(101), &[1]),
+        (None, Some(400), &[1, 4, 5]),
+        (None, Some(401), &[2, 1, 4, 5]),
+        (Some(300), None, &[6, 3, 2, 1, 4]),
+        (Some(301), None, &[6, 3, 2, 4]),
+        (Some(401), None, &[6, 3]),
+        (Some(150), Some(200), &[1]),
+        (Some(301), Some(350), &[]),
+    ] {
+        let query = Query { since: since.map(at), until: until.map(at), ..all(0) };
+        for (outcomes, job) in
+            [(vec![], None), (missed.clone(), None), (missed.clone(), Some(key(1)))]
+        {
+            let fits = |n: &&u32| {
+                let record = &records[**n as usize - 1];
+                (outcomes.is_empty() || record.outcome == Some(RecordedOutcome::Missed))
+                    && job.is_none_or(|job| record.key == job)
+            };
+            let expected: Vec<RunId> =
+                expected.iter().filter(fits).map(|n| records[*n as usize - 1].run).collect();
+            for limit in [1, 9] {
+                let query = Query { limit, job, outcomes: outcomes.clone(), ..query.clone() };
+                let found = paged(&*store, query.clone()).await;
+                assert_eq!(found, expected, "{query:?}");
+            }
+        }
+    }
 }
 
 pub(crate) async fn a_cursor_of_somebody_else_is_refused(place: &dyn Place) {

@@ -11,7 +11,7 @@ fn an_order_is_carried_out_and_everything_comes_back() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
     let mut worker = sender.worker("state").start();
-    let command = "echo out; cat >&2; echo \"$A $CRONKEEP_JOB_NAME $CRONKEEP_RUN_ID $CRONKEEP_ATTEMPT $CRONKEEP_SCHEDULED_AT\"; exit 3";
+    let command = "dd if=/dev/zero of=/dev/null bs=300M count=1 2>&-; echo out; cat >&2; echo \"$A $CRONKEEP_JOB_NAME $CRONKEEP_RUN_ID $CRONKEEP_ATTEMPT $CRONKEEP_SCHEDULED_AT\"; exit 3";
     let order = Order {
         stdin: "in\n".into(),
         environment: vec![("A".into(), "a b".into())],
@@ -21,7 +21,7 @@ fn an_order_is_carried_out_and_everything_comes_back() {
     let id = sender.send(&order);
     let ended = sender.end(&id);
     assert_eq!((&*ended.outcome, ended.exit, ended.cause), ("succeeded", Some(3), None));
-    assert!(ended.max_rss_kib > 0);
+    assert!(ended.max_rss_kib >= 300 << 10, "{ended:?}");
     let mut reports = sender.reports(&id);
     // An order that is as old as the worker is asked for first.
     reports.retain(|news| !matches!(news, News::Asked { .. }));

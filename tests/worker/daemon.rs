@@ -79,7 +79,8 @@ fn what_a_worker_does_is_the_daemons_run() {
     let Some(rabbit) = rabbit::shared() else { return };
     let sender = Sender::new(rabbit);
     let mut worker = sender.worker("worker").start();
-    let mut crond = daemon(&sender, "", "read a; echo \"$a\"; echo no >&2; exit 3%in").start();
+    let command = "dd if=/dev/zero of=/dev/null bs=300M count=1 2>&-; read a; echo \"$a\"; echo no >&2; exit 3%in";
+    let mut crond = daemon(&sender, "", command).start();
     let output = run(&crond);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     // Of two pipes nobody knows which is read first.
@@ -92,7 +93,7 @@ fn what_a_worker_does_is_the_daemons_run() {
     let there = worker.expect("run.ended");
     assert_eq!(ended["duration_ms"], there["duration_ms"]);
     let runs = expect_history(&crond, &["failed"]);
-    assert!(runs[0]["max_rss_kib"].as_u64().unwrap() > 0, "{runs:#?}");
+    assert!(runs[0]["max_rss_kib"].as_u64().unwrap() >= 300 << 10, "{runs:#?}");
     assert_eq!(runs[0]["output_bytes"], 4);
     let name = runs[0]["worker"].as_str().unwrap();
     assert_eq!(ended["worker"], name);

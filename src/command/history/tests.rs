@@ -31,7 +31,7 @@ fn record(name: &str, outcome: Option<RecordedOutcome>) -> RunRecord {
         reason: None,
         user_cpu: Duration::from_millis(1_500),
         system_cpu: Duration::ZERO,
-        max_rss_kib: 900,
+        max_rss_kib: Some(900),
         replica: "host".to_owned(),
         worker: None,
         output_bytes: 12,
@@ -68,7 +68,7 @@ fn runs_and_ranges_are_shown_in_columns() {
 WHEN                 JOB               RUN       HOW             TOOK    WHY
 2027-01-15 08:00:00  backup            00000Z    running
 2027-01-15 08:00:00  backup            00000Z/2  exit 127        1m 15s  command not found
-2027-01-15 08:00:00  1212121212121212            missed 3 times          woken too ^[late
+2027-01-15 08:00:00  1212121212121212            missed 3 times          the last at 2027-01-15 08:02:00; woken too ^[late
 ";
     let text = String::from_utf8(out).unwrap();
     let lines: Vec<_> = text.lines().map(str::trim_end).collect();
@@ -142,7 +142,7 @@ fn a_run_that_was_caught_up_says_for_which_instant() {
     assert_eq!(late(done), "catch-up of 2027-01-15 07:00:00");
     assert_eq!(late(failed()), "catch-up of 2027-01-15 07:00:00; command not found");
     // Of what did not start, the instant stands in front.
-    assert_eq!(late(missed()), "woken too ^[late");
+    assert_eq!(late(missed()), "the last at 2027-01-15 08:02:00; woken too ^[late");
 }
 
 #[test]
@@ -150,5 +150,6 @@ fn one_instant_is_not_counted() {
     let one = RunRecord { range: Some((due(0), 1)), ..missed() };
     let mut out = Vec::new();
     table(&[one], &TimeZone::UTC).write(&mut out, false, None).unwrap();
-    assert!(!String::from_utf8(out).unwrap().contains("times"));
+    let text = String::from_utf8(out).unwrap();
+    assert!(!text.contains("times") && !text.contains("the last"), "{text}");
 }

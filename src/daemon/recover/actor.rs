@@ -360,10 +360,10 @@ impl Actor {
 
     /// Says once a day which crontabs are ours.
     async fn name(&mut self) -> Result<(), StoreError> {
-        if std::mem::take(&mut self.naming.0)
-            && let Some(last) = self.keep.name().await?
-        {
-            self.last = Some(last);
+        if self.naming.0 {
+            // What is refused is to be said still: the store stands as refusing until it takes it.
+            self.last = self.keep.name().await?.or(self.last.take());
+            self.naming.0 = false;
         }
         Ok(())
     }
@@ -494,3 +494,6 @@ impl Actor {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,42 @@ impl Unheard {
 }
 
 impl Core {
+    /// Whether it is to be known whose a start is that was ended, before that is told: other replicas share it, and the store
+    /// was asked for it and has not answered. What another one has told of it by then is not written over.
+    ///
+    /// Where we end nobody waits for that: it is forgotten, and told by who finds it.
+    pub(in crate::executor) fn is_undecided(&mut self, ticket: &Arc<Ticket>) -> bool {
+        let ledger = self.ledger.as_ref().filter(|ledger| ledger.told.is_some());
+        let Some(ledger) = ledger.filter(|_| is_claimed(ticket.run())) else { return false };
+        let is_unheard = ledger.unheard.has(ticket);
+        let is_asked = ledger.asked.contains(&ticket.number);
+        if is_unheard && self.stopping {
+            self.leave_unheard(ticket);
+        }
+        is_unheard || is_asked
+    }
+
+    /// Forgets a start that was asked for without an answer, and says nothing of it.
+    fn leave_unheard(&mut self, ticket: &Arc<Ticket>) {
+        if self.starts.withdraw(ticket) {
+            self.forget(ticket.run());
+        }
+    }
+
+    /// Makes a start that may be made, or tells that it was ended before that was known.
+    pub(super) fn make_unless_ended(&mut self, ticket: &Arc<Ticket>) {
+        if ticket.is_cancelled() {
+            self.end_unmade(ticket.number);
+        } else {
+            self.make(Arc::clone(ticket));
+        }
+    }
+
+    /// Reports that a start was ended before there was a child.
+    pub(in crate::executor) fn end_unmade(&self, number: u64) {
+        self.starts.fail(number, "it was ended before its start".into(), false);
+    }
+
     /// Which of the starts that were asked for are kept until the store answers. Those that no other replica would make are
     /// made; so are all where that is how it is to be, but not what others may have taken over since it was asked for.
     pub(super) fn hold(&mut self, asked: Vec<Asked>, when_down: WhenDown) -> Vec<Asked> {
@@ -97,6 +133,10 @@ impl Core {
         let mut again = Vec::new();
         for mut asked in held {
             asked.since.get_or_insert(now);
+            if self.stopping && asked.ticket.is_cancelled() {
+                self.leave_unheard(&asked.ticket);
+                continue;
+            }
             if is_shared && asked.is_late(now) && self.starts.withdraw(&asked.ticket) {
                 asked.is_given_up = true;
                 self.forget(asked.ticket.run());

@@ -252,7 +252,7 @@ fn a_failed_run_is_reported_as_json_and_a_good_one_is_not() {
         "reason": Cause::NotFound.to_string(),
         "user_cpu_ms": 7,
         "system_cpu_ms": 0,
-        "max_rss_kib": 0,
+        "max_rss_kib": null,
         "replica": "here",
         "output_bytes": 17,
         "output": "no such database\n",

@@ -111,7 +111,7 @@ fn ended(run: &Arc<Run>, outcome: Outcome, retry: Option<Duration>) -> Event {
         at: at(64),
         duration: Duration::from_secs(3),
         worker: None,
-        usage: Usage { user: LONG, system: Duration::from_millis(2), max_rss_kib: 900 },
+        usage: Usage { user: LONG, system: Duration::from_millis(2), max_rss_kib: Some(900) },
     })
 }
 
@@ -149,7 +149,7 @@ async fn a_run_is_kept_from_its_start_to_its_end() {
     assert_eq!((record.started, record.ended), (Some(at(61)), Some(at(64))));
     assert_eq!((record.outcome, record.exit), (Some(RecordedOutcome::Failed), Some(3)));
     assert_eq!(record.reason.as_deref(), Some("failed with exit code 3"));
-    assert_eq!((record.user_cpu, record.max_rss_kib, record.output_bytes), (LONG, 900, 9));
+    assert_eq!((record.user_cpu, record.max_rss_kib, record.output_bytes), (LONG, Some(900), 9));
     assert_eq!(record.process, None);
     let output = bench.store.output(run.id, LONG).await.unwrap().unwrap();
     let lines: Vec<_> = output.head.iter().map(|line| (line.is_error, &line.bytes[..])).collect();

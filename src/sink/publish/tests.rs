@@ -171,7 +171,7 @@ pub(super) fn ended(run: &Arc<Run>, outcome: Outcome, retry: Option<Duration>) -
         at: "2026-01-01T00:00:02.75Z".parse().unwrap(),
         duration: Duration::from_millis(2500),
         worker: None,
-        usage: Usage { user, system, max_rss_kib: 5120 },
+        usage: Usage { user, system, max_rss_kib: Some(5120) },
     })
 }
 

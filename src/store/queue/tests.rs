@@ -47,7 +47,7 @@ fn run(number: u32, outcome: Option<RecordedOutcome>) -> Write {
         reason: None,
         user_cpu: Duration::ZERO,
         system_cpu: Duration::ZERO,
-        max_rss_kib: 0,
+        max_rss_kib: None,
         replica: String::new(),
         worker: None,
         output_bytes: 0,

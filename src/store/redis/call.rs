@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands as _, FromRedisValue, Pipeline, RedisResult, Script, ScriptInvocation};
+use redis::{
+    AsyncCommands as _, FromRedisValue, Pipeline, RedisError, RedisResult, Script, ScriptInvocation,
+};
 use tokio::time::Instant;
 
 use super::link::{Link, Open};
-use super::{Redis, SOON, error, script};
+use super::{Redis, SOON, error, rights, script};
 use crate::store::{SCHEMA, StoreError};
 
 /// How often several scripts are asked: the server may lack the script, and have an older schema.
@@ -41,8 +43,18 @@ impl Redis {
         }
         match answer {
             Ok(answer) => Ok(answer),
-            Err(error) => Err(link.failed(&open, &error).await),
+            Err(error) => Err(self.failed(link, &open, &error).await),
         }
+    }
+
+    /// What is wrong, with the commands that the user lacks where the server does not name them.
+    async fn failed(&self, link: &Link, open: &Open, error: &RedisError) -> StoreError {
+        let told = link.failed(open, error).await;
+        if !error::hides_command(error) {
+            return told;
+        }
+        let missing = rights::missing(open.connection.clone(), &self.key("version")).await;
+        error::may_not_run(&missing).unwrap_or(told)
     }
 
     /// Calls a script for each of these chunks, with the words that `first` gives and those of each item: all in one round
@@ -90,7 +102,7 @@ impl Redis {
                 (code, version) if code == "CRONKEEPOLDER" && tries > 0 => {
                     self.migrate(&self.soon, &open, &version).await?;
                 }
-                _ => return Err(self.soon.failed(&open, &error).await),
+                _ => return Err(self.failed(&self.soon, &open, &error).await),
             }
         }
     }
@@ -104,7 +116,7 @@ impl Redis {
             let answer: RedisResult<i64> =
                 step.key(self.key("version")).invoke_async(&mut connection).await;
             if let Err(error) = answer {
-                return Err(link.failed(open, &error).await);
+                return Err(self.failed(link, open, &error).await);
             }
         }
         Ok(())
@@ -134,7 +146,7 @@ impl Redis {
         self.check(&open, &mut connection).await?;
         match commands.query_async(&mut connection).await {
             Ok(answer) => Ok(answer),
-            Err(error) => Err(self.rest.failed(&open, &error).await),
+            Err(error) => Err(self.failed(&self.rest, &open, &error).await),
         }
     }
 

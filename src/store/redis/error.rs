@@ -11,6 +11,11 @@ const NO_PASSWORD: &str = "it asks for a password: give one in the URL, redis://
 /// What the library says where the database of the URL is not to be had, whatever the server has said.
 const NO_DATABASE: &str = "Redis server refused to switch database";
 
+/// What a server before version 7.2 says of a script that runs a command which the user may not.
+const HIDDEN: &str = "can't run this command";
+
+const NEEDS: &str = "a user of its own needs what docs/store-redis.md lists";
+
 /// What the first command was answered that was refused, of one or several: the code and the rest.
 pub(super) fn first(error: &RedisError) -> (String, String) {
     let first =
@@ -162,18 +167,45 @@ fn is_of_rights(detail: &str) -> bool {
         || detail.contains("has no permissions to")
 }
 
+/// Whether an error says that a script does what the user may not, and not what.
+pub(super) fn hides_command(error: &RedisError) -> bool {
+    first(error).1.contains(HIDDEN)
+}
+
+/// That the user of the URL may not run these commands; nothing without any.
+pub(super) fn may_not_run(commands: &[&str]) -> Option<StoreError> {
+    let (last, others) = commands.split_last()?;
+    let names = match others {
+        [] => last.to_lowercase(),
+        _ => format!("{} and {}", others.join(", "), last).to_lowercase(),
+    };
+    let rights: Vec<String> =
+        commands.iter().map(|name| format!("+{}", name.to_lowercase())).collect();
+    Some(StoreError::Refused(format!(
+        "its user may not run {names}: give it {}; {NEEDS}",
+        rights.join(" ")
+    )))
+}
+
 /// That the user of the URL may not do what is needed: which command, where the server says it.
 fn refused_to_user(detail: &str) -> StoreError {
     // Of a script it says which one and where, in numbers that say nothing to anybody.
-    let detail = detail.split_once(" script: ").map_or(detail, |(detail, _)| detail);
-    let needs = "a user of its own needs what docs/store-redis.md lists";
+    let detail = detail.rsplit_once(" script: ").map_or(detail, |(before, last)| {
+        if last.contains("@user_script") { before } else { detail }
+    });
+    let command = detail.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
+    if let Some(told) = command.and_then(|command| may_not_run(&[command])) {
+        return told;
+    }
     match detail {
-        _ if detail.contains("can't run this command") => StoreError::Refused(format!(
-            "its user may not run one of the commands of cronkeep's scripts, which are of +@read +@write +@scripting: {needs}"
+        _ if detail.contains(HIDDEN) => StoreError::Refused(format!(
+            "its user may not run one of the commands of cronkeep's scripts, which are of +@read +@write +@scripting +time: {NEEDS}"
         )),
-        _ if detail.contains("can't access") => StoreError::Refused(format!(
-            "its user may not use one of the keys of cronkeep's scripts, such as ~{{cronkeep:NAMESPACE}}:*: {needs}"
-        )),
+        _ if detail.contains("can't access") || detail.contains("access one of the keys") => {
+            StoreError::Refused(format!(
+                "its user may not use one of the keys of cronkeep's scripts, such as ~{{cronkeep:NAMESPACE}}:*: {NEEDS}"
+            ))
+        }
         _ => StoreError::Refused(format!("its user may not do what is needed: {detail}")),
     }
 }
@@ -189,6 +221,41 @@ fn down(text: &str) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_the_user_may_not_run_is_named_with_the_right_that_it_lacks() {
+        let of_script = " script: 1f898163dbe7c1e3726586f7fe4355059fcdf6d7, on @user_script:9.";
+        for (detail, part) in [
+            // Version 7.2 and later, in a script and alone; 7.0; 6.
+            (
+                &*format!(
+                    "ACL failure in script: User app has no permissions to run the 'zadd' command{of_script}"
+                ),
+                "may not run zadd: give it +zadd; ",
+            ),
+            (
+                "User app has no permissions to run the 'client|setname' command",
+                "may not run client|setname: give it +client|setname; ",
+            ),
+            ("this user has no permissions to run the 'hset' command or its subcommand", "+hset; "),
+            (
+                &*format!(
+                    "The user executing the script can't run this command or subcommand{of_script}"
+                ),
+                "one of the commands of cronkeep's scripts",
+            ),
+            (
+                &*format!(
+                    "ACL failure in script: User app has no permissions to access the 'x' key{of_script}"
+                ),
+                "access the 'x' key",
+            ),
+        ] {
+            let StoreError::Refused(text) = refused_to_user(detail) else { panic!("{detail}") };
+            assert!(text.starts_with("its user may not ") && text.contains(part), "{text}");
+            assert!(!text.contains("@user_script"), "{text}");
+        }
+    }
 
     #[test]
     fn what_is_wrong_with_a_certificate_is_told_with_a_remedy() {

@@ -11,6 +11,7 @@ mod link;
 mod orders;
 mod outbox;
 mod page;
+mod rights;
 mod script;
 mod target;
 mod write;

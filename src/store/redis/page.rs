@@ -33,7 +33,10 @@ impl Redis {
             Some(key) => self.key(&format!("runs:{}", super::job_word(key))),
             None => self.key("runs"),
         };
-        let filters = query.id_end.is_some() || !query.outcomes.is_empty();
+        let filters = query.id_end.is_some()
+            || !query.outcomes.is_empty()
+            || query.since.is_some()
+            || query.until.is_some();
         // One more tells whether there is another page.
         let step = if filters { STEP } else { limit + 1 };
         loop {
@@ -68,7 +71,7 @@ impl Redis {
         for record in records {
             let fits = query.outcomes.is_empty()
                 || record.outcome.is_some_and(|outcome| query.outcomes.contains(&outcome));
-            if !fits {
+            if !fits || !query.spans(&record) {
                 continue;
             }
             if page.runs.len() == limit {
@@ -117,7 +120,8 @@ fn name(member: &str) -> &str {
 /// Between which members the query's runs are; none: there can be no such run.
 fn span(query: &Query) -> Result<Option<Span>, StoreError> {
     let mut from = query.since.map_or_else(String::new, least);
-    let mut below = query.until.map(least);
+    // What was not started is recorded later than it was due.
+    let mut below = query.until.filter(|_| !query.wants_instants()).map(least);
     if let Some(cursor) = &query.cursor {
         let refused = || StoreError::Refused(format!("{cursor:?} is no cursor of a page of runs"));
         let (run, attempt) = cursor.split_once('-').ok_or_else(refused)?;

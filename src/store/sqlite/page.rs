@@ -30,6 +30,13 @@ enum Outcome {
     This(RecordedOutcome),
 }
 
+impl Outcome {
+    /// Whether it is one of instants that were not started.
+    fn is_of_instants(self) -> bool {
+        matches!(self, Outcome::This(outcome) if outcome.is_of_instants())
+    }
+}
+
 /// The runs between two places, the upper one not included.
 #[derive(Debug, Clone, Copy)]
 struct Span {
@@ -38,14 +45,15 @@ struct Span {
 }
 
 pub(super) fn page(connection: &Connection, query: &Query) -> Result<Page, StoreError> {
-    let Some(span) = span(query)? else { return Ok(Page::default()) };
+    let spans = (span(query, query.until)?, span(query, None)?);
     let limit = query.limit.min(LARGEST);
     if limit == 0 {
         return Ok(Page::default());
     }
     // One more tells whether there is another page.
-    let mut places = if query.job.is_none() && query.outcomes.is_empty() && query.id_end.is_none() {
-        walk(connection, query, Outcome::Any, span, limit + 1)?
+    let is_of_all = query.job.is_none() && query.outcomes.is_empty() && query.id_end.is_none();
+    let mut places = if is_of_all && query.since.is_none() && query.until.is_none() {
+        walk(connection, query, Outcome::Any, spans.0, limit + 1)?
     } else {
         let mut outcomes: Vec<_> = query.outcomes.iter().copied().map(Outcome::This).collect();
         if outcomes.is_empty() {
@@ -54,6 +62,7 @@ pub(super) fn page(connection: &Connection, query: &Query) -> Result<Page, Store
         }
         let mut places = Vec::new();
         for outcome in outcomes {
+            let span = if outcome.is_of_instants() { spans.1 } else { spans.0 };
             places.extend(walk(connection, query, outcome, span, limit + 1)?);
         }
         places.sort_unstable_by(|a, b| b.cmp(a));
@@ -66,12 +75,12 @@ pub(super) fn page(connection: &Connection, query: &Query) -> Result<Page, Store
     Ok(Page { runs: records(connection, &places)?, cursor })
 }
 
-/// Between which places the query's runs are; none: there can be no such run.
-fn span(query: &Query) -> Result<Option<Span>, StoreError> {
+/// Between which places the query's runs are that arrived before `until`; none: there can be no such run.
+fn span(query: &Query, until: Option<Timestamp>) -> Result<Option<Span>, StoreError> {
     let least = |at: Timestamp| RunId::of_bits(u128::from(milliseconds_from(at)) << 80);
     let mut from = query.since.map_or(RunId::of_bits(0), least);
     let mut below = (RunId::of_bits(u128::MAX), u32::MAX);
-    if let Some(until) = query.until {
+    if let Some(until) = until {
         below = below.min((least(until), 0));
     }
     if let Some(cursor) = &query.cursor {
@@ -102,14 +111,21 @@ fn milliseconds_from(at: Timestamp) -> u64 {
     u64::try_from(millisecond + i64::from(later)).unwrap_or(0).min((1 << 48) - 1)
 }
 
+/// The first microsecond that does not lie before an instant.
+fn micros_from(at: Timestamp) -> i64 {
+    let micros = at.as_microsecond();
+    micros + i64::from(Timestamp::from_microsecond(micros).is_ok_and(|floor| floor < at))
+}
+
 /// The newest places of those that fit.
 fn walk(
     connection: &Connection,
     query: &Query,
     outcome: Outcome,
-    span: Span,
+    span: Option<Span>,
     limit: usize,
 ) -> Result<Vec<Place>, StoreError> {
+    let Some(span) = span else { return Ok(Vec::new()) };
     let (from, below, attempt) = (span.from.to_string(), span.below.0.to_string(), span.below.1);
     let job = query.job.map(|key| (key.id.seed().cast_signed(), key.occurrence));
     let name = match outcome {
@@ -130,6 +146,12 @@ fn walk(
         && !end.is_empty()
     {
         values.extend([(":end_from", end_from as &dyn ToSql), (":end", end)]);
+    }
+    let (since, until) = (query.since.map(micros_from), query.until.map(micros_from));
+    if outcome.is_of_instants() {
+        let bounds = [(":since", &since), (":until", &until)];
+        let bounds = bounds.into_iter().filter(|(_, bound)| bound.is_some());
+        values.extend(bounds.map(|(name, bound)| (name, bound as &dyn ToSql)));
     }
     let sql = sql(query, outcome);
     let mut statement = connection.prepare(&sql).told()?;
@@ -161,6 +183,14 @@ fn sql(query: &Query, outcome: Outcome) -> String {
     }
     if query.id_end.as_ref().is_some_and(|end| !end.is_empty()) {
         sql.push_str(" AND substr(run, :end_from) = :end");
+    }
+    if outcome.is_of_instants() {
+        if query.since.is_some() {
+            sql.push_str(" AND coalesce(last_at, due_at) >= :since");
+        }
+        if query.until.is_some() {
+            sql.push_str(" AND due_at < :until");
+        }
     }
     sql.push_str(" ORDER BY run DESC, attempt DESC LIMIT :limit");
     sql
