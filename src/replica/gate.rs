@@ -1,9 +1,10 @@
 //! The gate itself: what it waits on, and in which order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -158,8 +159,9 @@ impl Gate {
                     let sent = asked.take().map_or(Duration::ZERO, |(sent, _)| sent);
                     self.notice_stop();
                     match answer {
-                        Some(Said { forgot, answer }) => {
+                        Some(Said { forgot, paused_again, answer }) => {
                             self.member.had_forgotten = forgot.unwrap_or(self.member.had_forgotten);
+                            self.keep_again(paused_again);
                             self.hear(sent, answer);
                         }
                         None => self.hear(sent, Err(StoreError::Down("its thread has ended".to_owned()))),
@@ -242,14 +244,34 @@ impl Gate {
     fn ask(&mut self) -> Asked {
         self.read_table();
         let now = self.now();
-        let (beat, marks) = self.member.beat(now, self.about.clone());
+        let (beat, asserted) = self.member.beat(now, self.about.clone());
         let (reply, answer) = oneshot::channel();
         let store = self.ports.store.clone();
         tokio::spawn(async move {
             // Without a gate nobody wants to know.
-            let _ = reply.send(member::say(store, beat, marks).await);
+            let _ = reply.send(member::say(store, beat, asserted).await);
         });
         (now, answer)
+    }
+
+    /// Has kept again what a store has lost with its data, and tells so; `paused` jobs are paused in it already.
+    fn keep_again(&self, paused: Option<usize>) {
+        let Some(paused) = paused else { return };
+        let mut began: BTreeMap<Timestamp, Vec<JobKey>> = BTreeMap::new();
+        for job in self.table.jobs() {
+            began.entry(job.since).or_default().push(job.key);
+        }
+        for (since, keys) in began {
+            self.ports.store.write(Write::Since(keys, since));
+        }
+        let paused = match paused {
+            0 => "no job was paused".to_owned(),
+            1 => "1 job is paused again".to_owned(),
+            _ => format!("{paused} jobs are paused again"),
+        };
+        self.warn(format!(
+            "the store has lost its data: {paused}, and since when each job is known is kept again; the history of runs is gone"
+        ));
     }
 
     /// Takes the answer to a sign of life.
@@ -348,7 +370,7 @@ impl Gate {
         }
     }
 
-    fn take(&mut self, fire: Fire, now: jiff::Timestamp) {
+    fn take(&mut self, fire: Fire, now: Timestamp) {
         if fire.trigger.is_of_schedule() {
             self.wait(Waits::new(fire, now));
         } else {

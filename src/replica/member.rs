@@ -38,6 +38,8 @@ pub(super) struct Member {
     /// Whether the store had forgotten what was asserted last, by this or another replica: what it has for claimed may be that
     /// by somebody's word alone.
     pub(super) had_forgotten: bool,
+    /// Which data the store had when it answered last, and which jobs were paused by it.
+    pub(super) known: Option<(String, Vec<JobKey>)>,
     /// The store's clock generation.
     pub(super) generation: u64,
     /// The scheduler's, as far as the store was told.
@@ -70,6 +72,7 @@ impl Member {
             stopped: None,
             dealt: HashMap::new(),
             had_forgotten: false,
+            known: None,
             generation: 0,
             local_generation: None,
             scheduled_in: 0,
@@ -134,15 +137,16 @@ impl Member {
     }
 
     /// The next sign of life, and what is asserted before it where a lease is asked for.
-    pub(super) fn beat(&mut self, now: Duration, about: Beat) -> (Beat, Vec<(JobKey, Mark)>) {
+    pub(super) fn beat(&mut self, now: Duration, about: Beat) -> (Beat, Asserted) {
         self.next_beat = now + BEAT;
         let alone = self.contact.is_some_and(|(at, alone)| alone && now < at + EXPIRY);
-        let marks = if self.lease.fencing == 0 {
-            self.dealt.iter().map(|(key, mark)| (*key, *mark)).collect()
+        let asserted = if self.lease.fencing == 0 {
+            let marks = self.dealt.iter().map(|(key, mark)| (*key, *mark)).collect();
+            Asserted { marks, known: self.known.clone() }
         } else {
-            Vec::new()
+            Asserted::default()
         };
-        (Beat { lease: self.lease.clone(), expiry: EXPIRY, alone, ..about }, marks)
+        (Beat { lease: self.lease.clone(), expiry: EXPIRY, alone, ..about }, asserted)
     }
 
     /// Takes the answer to a sign of life that was sent at `sent`.
@@ -154,6 +158,9 @@ impl Member {
             return self.end_lease(sent);
         }
         self.contact = Some((sent, peers.alone));
+        if !peers.origin.is_empty() {
+            self.known = Some((peers.origin.clone(), peers.paused.clone()));
+        }
         self.stopped = None;
         let is_new = self.lease.fencing != peers.lease.fencing;
         self.lease.fencing = peers.lease.fencing;
@@ -180,26 +187,44 @@ impl Member {
     }
 }
 
+/// What is asserted before a lease is asked for: the store may have lost it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Asserted {
+    /// What must not be claimed any more.
+    pub(super) marks: Vec<(JobKey, Mark)>,
+    /// Which data the store had, and which jobs were paused by it.
+    pub(super) known: Option<(String, Vec<JobKey>)>,
+}
+
 /// What comes of a sign of life.
 #[derive(Debug)]
 pub(super) struct Said {
     /// Whether the store had forgotten what this or another replica asserted; none: nothing was asserted, or not answered.
     pub(super) forgot: Option<bool>,
+    /// How many jobs were paused again, since the store had lost its data; none: it had not.
+    pub(super) paused_again: Option<usize>,
     /// The answer.
     pub(super) answer: Result<Peers, StoreError>,
 }
 
-/// Says that we live, after what must not be claimed any more was asserted.
-pub(super) async fn say(store: Handle, beat: Beat, marks: Vec<(JobKey, Mark)>) -> Said {
-    let mut forgot = None;
+/// Says that we live, after what the store may have lost was asserted.
+pub(super) async fn say(store: Handle, beat: Beat, Asserted { marks, known }: Asserted) -> Said {
+    let (mut forgot, mut paused_again) = (None, None);
+    if let Some((origin, paused)) = known {
+        let count = paused.len();
+        match store.pause_again(origin, paused, BEAT_WITHIN).await {
+            Ok(lost) => paused_again = lost.then_some(count),
+            Err(error) => return Said { forgot, paused_again, answer: Err(error) },
+        }
+    }
     if !marks.is_empty() {
         match store.assert_marks(marks, 2 * BEAT_WITHIN).await {
             Ok(found) => forgot = Some(found),
             // If it was carried out all the same, the next one is answered accordingly.
-            Err(error) => return Said { forgot, answer: Err(error) },
+            Err(error) => return Said { forgot, paused_again, answer: Err(error) },
         }
     }
-    Said { forgot, answer: store.beat(beat, BEAT_WITHIN).await }
+    Said { forgot, paused_again, answer: store.beat(beat, BEAT_WITHIN).await }
 }
 
 #[cfg(test)]
@@ -219,20 +244,25 @@ mod tests {
     #[test]
     fn a_lease_that_has_ended_is_asked_for_at_once_with_what_was_dealt_with() {
         let mut member = member(Silence::Auto);
-        let (first, marks) = member.beat(START, Beat::default());
-        assert_eq!((first.lease.fencing, marks.len()), (0, 0));
-        assert_eq!(member.heard(START, &peers(7, false)), Heard::Renewed);
+        let (first, asserted) = member.beat(START, Beat::default());
+        assert_eq!((first.lease.fencing, asserted), (0, Asserted::default()));
+        let known =
+            Some(("a".to_owned(), vec!["crondServiceTask-0123456789abcdef".parse().unwrap()]));
+        let (origin, paused) = known.clone().unwrap();
+        let answer = Peers { origin, paused, ..peers(7, false) };
+        assert_eq!(member.heard(START, &answer), Heard::Renewed);
         assert!(member.may_claim());
         let key = "crondServiceTask-0123456789abcdef".parse().unwrap();
         let mark =
             Mark { generation: 0, at: Timestamp::UNIX_EPOCH, civil: jiff::civil::DateTime::ZERO };
         member.deal(key, mark);
         let later = START + BEAT;
-        assert_eq!(member.beat(later, Beat::default()).1, []);
+        assert_eq!(member.beat(later, Beat::default()).1, Asserted::default());
         assert_eq!(member.heard(later, &peers(0, false)), Heard::Ended);
         assert!(!member.may_claim() && member.next_beat <= later);
-        let (again, marks) = member.beat(later, Beat::default());
-        assert_eq!((again.lease.fencing, marks), (0, vec![(key, mark)]));
+        let (again, asserted) = member.beat(later, Beat::default());
+        let marks = vec![(key, mark)];
+        assert_eq!((again.lease.fencing, asserted), (0, Asserted { marks, known }));
     }
 
     #[test]

@@ -337,6 +337,16 @@ impl Handle {
         self.ask(Kind::Call, within, |store| store.assert_marks(marks)).await
     }
 
+    /// [`Store::pause_again`], within a span.
+    pub async fn pause_again(
+        &self,
+        origin: String,
+        paused: Vec<JobKey>,
+        within: Duration,
+    ) -> Result<bool, StoreError> {
+        self.ask(Kind::Call, within, |store| store.pause_again(origin, paused)).await
+    }
+
     /// [`Store::step_back`], within a span.
     pub async fn step_back(
         &self,

@@ -103,6 +103,13 @@ pub trait Store: Send + Sync {
         Box::pin(std::future::ready(Ok(false)))
     }
 
+    /// Makes sure that these jobs are paused where the store has lost its data since it told [`Peers::origin`]; answers whether
+    /// it has. Where it has not, whoever resumed one of them meanwhile is right. A store that is not shared has nothing to do.
+    fn pause_again(&self, origin: String, paused: Vec<JobKey>) -> Reply<'_, bool> {
+        drop((origin, paused));
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     /// Asks for a new clock generation after this one: the clock was set back so far that instants come again. A store that
     /// is not shared grants it; whoever asks keeps it in the marks.
     fn step_back(&self, lease: Lease, from: u64) -> Reply<'_, Generation> {

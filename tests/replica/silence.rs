@@ -1,11 +1,12 @@
 //! A Redis that is killed, paused, emptied.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::cluster::{Cluster, EACH_SECOND, assert_once, assert_whole, missing, notices, status};
-use crate::harness::{Crond, Running};
+use crate::harness::{Crond, PATIENCE, Running};
 use crate::redis::{Redis, Reply};
 
 fn wait(span: Duration) {
@@ -91,6 +92,54 @@ fn a_redis_that_lost_everything_has_nothing_started_twice() {
     cluster.redis.flush();
     let ran = cluster.wait_for_more(15);
     assert_once(&ran);
+}
+
+#[test]
+fn a_redis_that_lost_everything_has_its_pauses_again() {
+    let Some(redis) = Redis::start() else { return };
+    let both = format!("{EACH_SECOND}* * * * * * echo >> {{folder}}/others\n");
+    let cluster = Cluster::new(redis, &both);
+    let mut replica = cluster.replica("a").start();
+    let job = cluster.wait_for_more(2)[0].job.clone();
+    let ask = |word: &str, replica: &Running| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
+        let output = command.args([word, &job, "--control"]).arg(replica.socket()).output();
+        assert!(output.unwrap().status.success());
+    };
+    ask("pause", &replica);
+    let others = || std::fs::read_to_string(cluster.path("others")).unwrap_or_default().len();
+    let wait_for_others = |count| {
+        let deadline = Instant::now() + 3 * PATIENCE;
+        let goal = others() + count;
+        while others() < goal {
+            assert!(Instant::now() < deadline, "nothing is started any more");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    };
+    // The store has told that it is paused by then.
+    wait_for_others(5);
+    let before = cluster.ran();
+    cluster.redis.flush();
+    replica.expect_where("crontab.notice", |event| {
+        let text = event["message"].as_str().unwrap_or_default();
+        text.starts_with("the store has lost its data: 1 job is paused again")
+    });
+    wait_for_others(5);
+    assert_eq!(cluster.ran(), before);
+    assert_eq!(cluster.redis.command(["HLEN", "{cronkeep:test}:since"]), Reply::Number(2));
+    replica.stop();
+    // A server that has its data, or has lost it before, is believed where somebody resumes a job.
+    let mut replica = cluster.replica("b").start();
+    wait_for_others(3);
+    assert_eq!(cluster.ran(), before, "the next life knows it, too");
+    ask("resume", &replica);
+    cluster.wait_for_more(4);
+    cluster.redis.flush();
+    replica.expect_where("crontab.notice", |event| {
+        let text = event["message"].as_str().unwrap_or_default();
+        text.starts_with("the store has lost its data: no job was paused")
+    });
+    cluster.wait_for_more(2);
 }
 
 #[test]

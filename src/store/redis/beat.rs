@@ -18,8 +18,16 @@ const BURST: usize = 2_000;
 const MARKS: usize = 5_000;
 
 /// Fencing, generation, others, paused jobs, orphans, records of lost runs, whether it is alone.
-type Answer =
-    (u64, u64, Vec<(String, String)>, Vec<String>, Vec<(String, String)>, Vec<Vec<u8>>, bool);
+type Answer = (
+    u64,
+    u64,
+    Vec<(String, String)>,
+    Vec<String>,
+    Vec<(String, String)>,
+    Vec<Vec<u8>>,
+    bool,
+    String,
+);
 
 /// What other replicas are told of one.
 #[derive(Serialize, Deserialize, Default)]
@@ -110,7 +118,7 @@ impl Redis {
         let about =
             About { host: beat.host, jobs_hash: beat.jobs_hash, jobs: beat.jobs, zone: beat.zone };
         let about = serde_json::to_string(&about).expect("text and numbers are JSON");
-        let (fencing, generation, others, paused, orphans, lost, alone): Answer = self
+        let (fencing, generation, others, paused, orphans, lost, alone, origin): Answer = self
             .call(&self.soon, &script::BEAT, |call| {
                 call.arg(replica_word(&beat.lease.replica)).arg(beat.lease.fencing);
                 call.arg(milliseconds(beat.expiry));
@@ -141,6 +149,7 @@ impl Redis {
             lost: lost.iter().filter_map(|json| form::record(json).ok()).collect(),
             generation,
             alone,
+            origin,
         })
     }
 
@@ -151,6 +160,20 @@ impl Redis {
         let answers: Vec<bool> =
             self.call_each(&script::ASSERT, marks.chunks(MARKS), |_| {}, each).await?;
         Ok(answers.contains(&true))
+    }
+
+    pub(super) async fn pause_all_again(
+        &self,
+        origin: String,
+        paused: Vec<JobKey>,
+    ) -> Result<bool, StoreError> {
+        self.call(&self.soon, &script::AGAIN, |call| {
+            call.arg(&origin);
+            for key in &paused {
+                call.arg(job_word(*key)).arg(self.pauses.word(*key).unwrap_or_default());
+            }
+        })
+        .await
     }
 
     pub(super) async fn step_back_from(

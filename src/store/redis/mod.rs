@@ -370,6 +370,10 @@ impl Store for Redis {
         Box::pin(self.assert_all(marks))
     }
 
+    fn pause_again(&self, origin: String, paused: Vec<JobKey>) -> Reply<'_, bool> {
+        Box::pin(self.pause_all_again(origin, paused))
+    }
+
     fn step_back(&self, lease: Lease, from: u64) -> Reply<'_, Generation> {
         Box::pin(self.step_back_from(lease, from))
     }

@@ -22,6 +22,7 @@ pub(super) static START: LazyLock<Script> = script!("record.lua", "start.lua");
 pub(super) static WRITE: LazyLock<Script> = script!("record.lua", "write.lua");
 pub(super) static BEAT: LazyLock<Script> = script!("beat.lua");
 pub(super) static ASSERT: LazyLock<Script> = script!("assert.lua");
+pub(super) static AGAIN: LazyLock<Script> = script!("again.lua");
 pub(super) static BACK: LazyLock<Script> = script!("back.lua");
 pub(super) static PUT: LazyLock<Script> = script!("put.lua");
 pub(super) static FORGET: LazyLock<Script> = script!("forget.lua");

@@ -23,6 +23,9 @@ end
 
 if fencing == '0' then
   fencing = text(call('HINCRBY', 'state', 'fence', 1))
+  if not call('HGET', 'state', 'origin') then
+    call('HSET', 'state', 'origin', me)
+  end
   local hold = now
   if #others > 0 then
     hold = now + expiry
@@ -121,4 +124,4 @@ if fencing ~= '0' then
 end
 call('HSET', 'state', 'sweep', sweep and '1' or '0')
 return { fencing, call('HGET', 'state', 'generation') or '0', others, call('SMEMBERS', 'paused'), orphans, lost,
-  #others == 0 and now >= returned + expiry and 1 or 0 }
+  #others == 0 and now >= returned + expiry and 1 or 0, call('HGET', 'state', 'origin') or '' }
