@@ -47,7 +47,9 @@ struct JobObject<'a> {
     last: Option<RunObject>,
     paused: bool,
     enabled: bool,
-    shadow: bool,
+    /// Only where it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<bool>,
 }
 
 impl Listing {
@@ -74,7 +76,7 @@ impl Listing {
             },
             paused: self.paused.contains(&job.key),
             enabled: job.policy().enabled,
-            shadow: self.shadow,
+            shadow: self.shadow.then_some(true),
         };
         // Writing to memory does not fail, and every key is text.
         let _ = serde_json::to_writer(out, &object);

@@ -249,7 +249,7 @@ mod tests {
         let known =
             Some(("a".to_owned(), vec!["crondServiceTask-0123456789abcdef".parse().unwrap()]));
         let (origin, paused) = known.clone().unwrap();
-        let answer = Peers { origin, paused, ..peers(7, false) };
+        let answer = Peers { paused, origin, ..peers(7, false) };
         assert_eq!(member.heard(START, &answer), Heard::Renewed);
         assert!(member.may_claim());
         let key = "crondServiceTask-0123456789abcdef".parse().unwrap();

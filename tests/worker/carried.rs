@@ -20,8 +20,8 @@ fn an_order_is_carried_out_and_everything_comes_back() {
     };
     let id = sender.send(&order);
     let ended = sender.end(&id);
-    assert_eq!((&*ended.outcome, ended.exit, &ended.cause), ("succeeded", Some(3), &None));
-    assert!(ended.max_rss_kib >= 300 << 10, "{ended:?}");
+    assert_eq!((&*ended.outcome, ended.exit, ended.cause), ("succeeded", Some(3), None));
+    assert!(ended.max_rss_kib >= 300 << 10, "{} KiB", ended.max_rss_kib);
     let mut reports = sender.reports(&id);
     // An order that is as old as the worker is asked for first.
     reports.retain(|news| !matches!(news, News::Asked { .. }));

@@ -16,7 +16,8 @@
 //! `SHELL` is `/bin/sh`, which mean the same as none; `PATH` and `HOME`, without which hardly a
 //! command runs, are not taken back: they stay what they are in the file, with a warning. Only a job that has none in the
 //! file, where the snapshot changed it, gets the one of the snapshot at the end of the file, with a warning: what is in
-//! force there was meant for others.
+//! force there was meant for others. So does one whose variable the snapshot changed from what means none, or comes nearest
+//! to it: with that again, nobody could tell that the file has taken it back.
 //!
 //! Merging the result again with the same snapshot and ancestor changes nothing.
 mod ambient;

@@ -258,8 +258,11 @@ impl Surroundings {
                 Choice::Stored if values[1].is_none() && is_nothing(&name, values[0], user) => {}
                 Choice::Stored => Ambient::put(&mut merged, &name, values[1]),
                 Choice::Both => {
-                    // What the job would find in force may be the ancestor's, as if the file had not changed it.
-                    if values[0].is_none() && ambient::is_permanent(&name) {
+                    // What the job would find in force, or be given for want of none, may be the ancestor's, as if the file
+                    // had not changed it.
+                    let may_be_as_before =
+                        ambient::is_permanent(&name) || is_nothing(&name, values[2], user);
+                    if values[0].is_none() && may_be_as_before {
                         Ambient::put(&mut instead, &name, values[1]);
                     }
                     let conflict = (name.clone(), values[0].cloned(), values[1].cloned());

@@ -146,8 +146,10 @@ fn text(pieces: &[Piece], ending: &str, is_ended: bool) -> Vec<u8> {
                 lines.push(format!("CRON_TZ={zone}"));
             }
             Piece::Setting(name, value) => {
-                let value = ["", "one", "' two '", "3=#%"][usize::from(*value)];
-                lines.push(format!("{}={value}", NAMES[usize::from(*name)]));
+                let name = NAMES[usize::from(*name)];
+                let value =
+                    ["", "one", "' two '", "3=#%", stand_in(name, "app")][usize::from(*value)];
+                lines.push(format!("{name}={value}"));
             }
             Piece::Broken(what) => lines.push(format!("61 * * * * root broken {what}")),
             Piece::Job(job) => {
@@ -170,6 +172,59 @@ fn text(pieces: &[Piece], ending: &str, is_ended: bool) -> Vec<u8> {
         text.push_str(ending);
     }
     text.into_bytes()
+}
+
+/// Two histories, and where they began, of a few jobs below settings that often have what comes nearest to none.
+fn bare_histories() -> impl Strategy<Value = [Content; 3]> {
+    let setting = || {
+        let value = prop_oneof![Just(0_u8), Just(1), Just(2), Just(4)];
+        (prop_oneof![Just(0_u8), Just(1), Just(3), Just(4)], value)
+            .prop_map(|(name, value)| Piece::Setting(name, value))
+    };
+    let job = || {
+        (0..4u8).prop_map(|command| {
+            Piece::Job(Model {
+                command: 1 + 3 * command,
+                input: None,
+                timeout: None,
+                description: None,
+                is_comment: false,
+            })
+        })
+    };
+    let piece = move || prop_oneof![setting(), job()];
+    let at = any::<Index>;
+    let edit = move || {
+        prop_oneof![
+            3 => (at(), piece()).prop_map(|(at, piece)| Edit::Insert(at, piece)),
+            3 => at().prop_map(Edit::Remove),
+            1 => (at(), at()).prop_map(|(from, to)| Edit::Move(from, to)),
+            3 => (at(), prop_oneof![Just(0_u8), Just(1), Just(4)])
+                .prop_map(|(at, value)| Edit::Value(at, value)),
+        ]
+    };
+    let edits = move || proptest::collection::vec(edit(), 0..4);
+    let rest = proptest::collection::vec(piece(), 0..5);
+    let first = (prop_oneof![Just(0_u8), Just(1), Just(3), Just(4)], job());
+    (first, rest, edits(), edits()).prop_map(|((name, job), rest, ours, theirs)| {
+        // The file lacks what the ancestor has as none, and the snapshot has another.
+        let above = |value: Option<u8>, edits: &[Edit]| {
+            let first = value.map(|value| Piece::Setting(name, value));
+            let base: Vec<Piece> =
+                first.into_iter().chain([job.clone()]).chain(rest.clone()).collect();
+            Content::from(text(&apply(&base, edits), "\n", true))
+        };
+        [above(None, &ours), above(Some(1), &theirs), above(Some(4), &[])]
+    })
+}
+
+/// What a job of a user has for want of none.
+fn stand_in<'a>(name: &str, user: &'a str) -> &'a str {
+    match name {
+        "MAILTO" => user,
+        "SHELL" => "/bin/sh",
+        _ => "",
+    }
 }
 
 /// Three crontabs: two histories, and where they began.
@@ -236,11 +291,12 @@ impl Seen {
     }
 
     /// Whether this is `wanted` as nearly as a crontab can say it.
-    fn is(&self, wanted: &Seen, may_lack: bool) -> bool {
+    fn is(&self, wanted: &Seen, may_lack: bool, instead: &BTreeMap<&str, String>) -> bool {
         let user = self.line.split(' ').nth(5).unwrap_or_default();
         let settings =
             NAMES.iter().all(|name| match (self.settings.get(*name), wanted.settings.get(*name)) {
                 (have, want) if have == want => true,
+                (Some(have), None) if instead.get(name) == Some(have) => true,
                 (Some(_), None) if *name == "PATH" => may_lack,
                 (Some(have), None) if *name == "MAILTO" => may_lack && have == user,
                 (Some(have), None) if *name == "SHELL" => may_lack && have == "/bin/sh",
@@ -279,6 +335,17 @@ fn three_way(file: &Seen, stored: &Seen, ancestor: &Seen) -> Seen {
     }
 }
 
+/// What a job may have of the snapshot though it has none in the file: what both sides changed from as good as none.
+fn instead(three: [&[Seen]; 3]) -> BTreeMap<&'static str, String> {
+    let [[file], [stored], [ancestor]] = three else { return BTreeMap::new() };
+    let user = file.line.split(' ').nth(5).unwrap_or_default();
+    let names = NAMES.into_iter().filter(|name| {
+        !file.settings.contains_key(*name)
+            && ancestor.settings.get(*name).is_some_and(|value| value == stand_in(name, user))
+    });
+    names.filter_map(|name| Some((name, stored.settings.get(name)?.clone()))).collect()
+}
+
 /// How many of some equal lines there are to be.
 fn count(file: usize, stored: usize, ancestor: usize) -> usize {
     match (file.cmp(&ancestor) as i8, stored.cmp(&ancestor) as i8) {
@@ -313,7 +380,13 @@ fn check(result: &[u8], texts: &[Content; 3]) -> Result<(), TestCaseError> {
             let wanted = wanted(three);
             prop_assert_eq!(found.len(), wanted.len(), "{:?} of {:?}", found, wanted);
             for (found, (wanted, may_lack)) in found.iter().zip(&wanted) {
-                prop_assert!(found.is(wanted, *may_lack), "{:?} is not {:?}", found, wanted);
+                let instead = instead(three);
+                prop_assert!(
+                    found.is(wanted, *may_lack, &instead),
+                    "{:?} is not {:?}",
+                    found,
+                    wanted
+                );
             }
             continue;
         }
@@ -346,25 +419,35 @@ fn keeps_remarks(file: &[u8], result: &[u8]) -> bool {
     before.iter().filter(|line| line.starts_with("# Remark")).all(|line| after.any(|o| o == line))
 }
 
+fn merges(texts: &[Content; 3]) -> Result<(), TestCaseError> {
+    let dialect = Dialect::system();
+    let [file, stored, ancestor] = texts.each_ref().map(|text| &text.0);
+    let result = merge_jobs(file, stored, ancestor, &dialect);
+    check(&result.text, texts)?;
+    let again = merge_jobs(&result.text, stored, ancestor, &dialect);
+    prop_assert_eq!(
+        String::from_utf8_lossy(&again.text),
+        String::from_utf8_lossy(&result.text),
+        "merged again"
+    );
+    // What was merged is the snapshot now; nothing moves any more.
+    let settled = merge_jobs(&result.text, &result.text, stored, &dialect);
+    prop_assert_eq!(&settled.text, &result.text);
+    prop_assert!(keeps_remarks(file, &result.text) || result.changed > 0);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn no_job_is_doubled_lost_or_raised_from_the_dead(texts in histories()) {
-        let dialect = Dialect::system();
-        let [file, stored, ancestor] = texts.each_ref().map(|text| &text.0);
-        let result = merge_jobs(file, stored, ancestor, &dialect);
-        check(&result.text, &texts)?;
-        let again = merge_jobs(&result.text, stored, ancestor, &dialect);
-        prop_assert_eq!(
-            String::from_utf8_lossy(&again.text),
-            String::from_utf8_lossy(&result.text),
-            "merged again"
-        );
-        // What was merged is the snapshot now; nothing moves any more.
-        let settled = merge_jobs(&result.text, &result.text, stored, &dialect);
-        prop_assert_eq!(&settled.text, &result.text);
-        prop_assert!(keeps_remarks(file, &result.text) || result.changed > 0);
+        merges(&texts)?;
+    }
+
+    #[test]
+    fn what_comes_nearest_to_none_is_merged_as_it_is_when_it_is_merged_again(texts in bare_histories()) {
+        merges(&texts)?;
     }
 
     #[test]

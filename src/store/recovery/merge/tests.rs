@@ -483,3 +483,12 @@ fn what_is_added_below_a_remark_is_not_what_it_is_about() {
         "0 0 * * * root rotate\n\n# cronkeep: name=nothing\n# the end\n\n0 2 * * * root dump\n"
     );
 }
+
+#[test]
+fn where_the_snapshot_changed_what_meant_none_its_value_holds_at_the_end() {
+    let (x, y) = ("0 1 * * * root x\n", "0 2 * * * root y\n");
+    let (image, edited) = (format!("A=\n{x}"), format!("A=1\nB=1\n{x}"));
+    let (text, warnings) = outcome(&format!("{x}A=2\n{y}"), &edited, &image);
+    assert_eq!(text, format!("A=2\n{y}A=1\nB=1\n{x}"));
+    assert!(warnings.iter().any(|text| text.contains("`1` of the snapshot holds")), "{warnings:?}");
+}

@@ -234,18 +234,19 @@ impl Writer<'_, '_> {
             if have == value {
                 continue;
             }
-            let (line, empty) = match ambient::spelling(&name, value, user) {
-                Spelling::Line(line) => (line, None),
-                Spelling::Empty(line) => (line, Some(true)),
-                Spelling::Impossible => (Vec::new(), Some(false)),
-            };
+            let other = instead.get(&name).filter(|_| value.is_none());
             if value.is_none() && !ambient::resets(&name) {
                 self.is_strained = true;
-                if have == ambient::stand_in(&name, user).as_ref() {
+                if other.is_none() && have == ambient::stand_in(&name, user).as_ref() {
                     continue;
                 }
             }
-            let other = instead.get(&name).filter(|_| empty == Some(false));
+            let (line, empty) = match (other, ambient::spelling(&name, value, user)) {
+                (Some(other), _) => (ambient::line(name.as_bytes(), other.as_bytes()), Some(false)),
+                (None, Spelling::Line(line)) => (line, None),
+                (None, Spelling::Empty(line)) => (line, Some(true)),
+                (None, Spelling::Impossible) => (Vec::new(), Some(false)),
+            };
             if let Some(empty) = empty
                 && self.resigned.insert((name.clone(), other.cloned()))
             {
@@ -255,12 +256,9 @@ impl Writer<'_, '_> {
                     Some(other) => Warning::Instead { job, name, stored: shown(other.as_bytes()) },
                 });
             }
-            let line = match other {
-                None if empty == Some(false) => continue,
-                None => line,
-                Some(_) if have == other => continue,
-                Some(other) => ambient::line(name.as_bytes(), other.as_bytes()),
-            };
+            if line.is_empty() || other.is_some_and(|other| have == Some(other)) {
+                continue;
+            }
             let given = value.or(other).cloned().or_else(|| ambient::stand_in(&name, user));
             let given = given.unwrap_or_else(|| Text::from(""));
             Ambient::set(&mut self.running, &Setting { name, value: given });
