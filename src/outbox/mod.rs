@@ -233,8 +233,8 @@ impl Outbox {
         (Outbox { orders, standing, backlog }, task)
     }
 
-    /// Has a letter kept and sent; the answer comes once it is kept, so that a kill does not lose it, and within twice what
-    /// the store may take to answer.
+    /// Has a letter kept and sent; the answer comes once it is kept, so that a kill does not lose it. In a burst it comes when
+    /// those before it are kept; while nothing is kept or answered, within twice what the store may take to answer.
     ///
     /// One whose id waits already is not kept again: it is tried again now, and its fate is that of the one before. One that
     /// was confirmed within the last hour is confirmed.

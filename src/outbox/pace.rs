@@ -43,7 +43,7 @@ pub struct Pace {
     pub first_refused: Duration,
     /// What that grows to.
     pub longest_refused: Duration,
-    /// How long the store may take to answer.
+    /// How long the store may take to answer, from its turn; it counts anew with whatever comes of what is before it.
     pub store: Duration,
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::writer::{self, Keeping, Message, Notes, Question, Starting};
 use super::{
@@ -270,7 +271,7 @@ impl Handle {
         }
     }
 
-    /// [`Store::exchange`], within a span.
+    /// [`Store::exchange`], within a span of its turn.
     pub async fn exchange(
         &self,
         done: Done,
@@ -279,7 +280,7 @@ impl Handle {
         room: Room,
         within: Duration,
     ) -> Result<Vec<Posted>, StoreError> {
-        self.ask(Kind::Call, within, move |store| {
+        self.ask_in_turn(within, move |store| {
             if done.is_empty() {
                 store.post(owner, messages, room)
             } else {
@@ -289,28 +290,28 @@ impl Handle {
         .await
     }
 
-    /// [`Store::adopt`], within a span.
+    /// [`Store::adopt`], within a span of its turn.
     pub async fn adopt(
         &self,
         owner: String,
         alive: Vec<String>,
         within: Duration,
     ) -> Result<u64, StoreError> {
-        self.ask(Kind::Call, within, |store| store.adopt(owner, alive)).await
+        self.ask_in_turn(within, |store| store.adopt(owner, alive)).await
     }
 
-    /// [`Store::waiting`], within a span.
+    /// [`Store::waiting`], within a span of its turn.
     pub async fn waiting(
         &self,
         which: Which,
         within: Duration,
     ) -> Result<Vec<Waiting>, StoreError> {
-        self.ask(Kind::Call, within, |store| store.waiting(which)).await
+        self.ask_in_turn(within, |store| store.waiting(which)).await
     }
 
-    /// [`Store::unpost`], within a span.
+    /// [`Store::unpost`], within a span of its turn.
     pub async fn unpost(&self, done: Done, within: Duration) -> Result<(), StoreError> {
-        self.ask(Kind::Call, within, |store| store.unpost(done)).await
+        self.ask_in_turn(within, |store| store.unpost(done)).await
     }
 
     /// [`Store::seed_body`], within a span.
@@ -373,21 +374,54 @@ impl Handle {
         within: Duration,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        wait(self.send(kind, question)?, within)
+        wait(self.send(kind, None, question)?, within)
             .await
             .unwrap_or_else(|Unanswered(error)| Err(error))
+    }
+
+    /// Asks what may stand behind much else: as long as it does, the span counts anew with everything that the store has kept
+    /// or answered meanwhile; then from the moment at which the store is asked.
+    async fn ask_in_turn<T: Send + 'static>(
+        &self,
+        within: Duration,
+        question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let mut answers = self.notes.answers.subscribe();
+        let (turn, mut begun) = oneshot::channel();
+        let mut answer = self.send(Kind::Call, Some(turn), question)?;
+        let mut is_asked = false;
+        loop {
+            let end = Instant::now() + within;
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.unwrap_or_else(|_| Err(gone())),
+                _ = &mut begun, if !is_asked => is_asked = true,
+                Ok(()) = answers.changed(), if !is_asked => {}
+                () = tokio::time::sleep_until(end) => {
+                    let Unanswered(error) = Unanswered::within(within);
+                    return Err(error);
+                }
+            }
+        }
     }
 
     fn send<T: Send + 'static>(
         &self,
         kind: Kind,
+        turn: Option<oneshot::Sender<()>>,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
+        let notes = Arc::clone(&self.notes);
         let is_read = matches!(kind, Kind::Read);
         let call = move |store: Arc<dyn Store>| -> writer::Call {
             Box::pin(async move {
+                // Whoever has lost interest need not be told.
+                let _ = turn.map(|turn| turn.send(()));
                 let answer = question(&*store).await;
+                if answer.is_ok() {
+                    notes.count_answer();
+                }
                 // A question that makes no sense says nothing of the store.
                 let counts =
                     |error: &&StoreError| !(is_read && matches!(error, StoreError::Refused(_)));
@@ -411,6 +445,12 @@ impl Handle {
 /// There was no answer in time.
 struct Unanswered(StoreError);
 
+impl Unanswered {
+    fn within(span: Duration) -> Self {
+        Unanswered(StoreError::Down(format!("no answer within {} ms", span.as_millis())))
+    }
+}
+
 async fn wait<T>(
     answer: oneshot::Receiver<Result<T, StoreError>>,
     within: Duration,
@@ -418,8 +458,7 @@ async fn wait<T>(
     if let Ok(answer) = tokio::time::timeout(within, answer).await {
         return Ok(answer.unwrap_or_else(|_| Err(gone())));
     }
-    let text = format!("no answer within {} ms", within.as_millis());
-    Err(Unanswered(StoreError::Down(text)))
+    Err(Unanswered::within(within))
 }
 
 fn gone() -> StoreError {

@@ -309,11 +309,6 @@ impl Writer {
         }
     }
 
-    fn is_refused(&self) -> bool {
-        let standing = self.standing.borrow();
-        matches!(&*standing, Standing::Down { error: StoreError::Refused(_), .. })
-    }
-
     fn start(&mut self, dues: Dues, call: Question) {
         for (key, due) in dues {
             self.queue.started(key, due);
@@ -385,6 +380,7 @@ impl Writer {
     }
 
     fn kept(&mut self, batch: &Batch) {
+        self.notes.count_answer();
         self.pause = PAUSE;
         self.limit = (self.limit * 2).min(ROWS);
         self.rows += batch.rows();

@@ -30,6 +30,10 @@ enum Fault {
     Run(RunId),
     /// It takes no snapshot.
     Puts(StoreError),
+    /// It takes messages one after the other, as a file on a slow disk does: so long for each.
+    Slow(Duration),
+    /// It never says whether it keeps messages.
+    Mute,
 }
 
 /// A store with faults, and the sizes of the batches that it was given.
@@ -54,7 +58,7 @@ impl Faulty {
     fn fault<T: Send + 'static>(&self) -> Option<Reply<'_, T>> {
         match &*self.fault.lock().unwrap() {
             Fault::All(error) => Some(Box::pin(std::future::ready(Err(error.clone())))),
-            Fault::None | Fault::Run(_) | Fault::Puts(_) => None,
+            Fault::None | Fault::Run(_) | Fault::Puts(_) | Fault::Slow(_) | Fault::Mute => None,
         }
     }
 }
@@ -120,6 +124,12 @@ impl Store for Faulty {
     }
 
     fn post(&self, owner: String, messages: Vec<Waiting>, room: Room) -> Reply<'_, Vec<Posted>> {
+        match *self.fault.lock().unwrap() {
+            // Its thread waits for the disk.
+            Fault::Slow(span) => std::thread::sleep(span),
+            Fault::Mute => return Box::pin(std::future::pending()),
+            _ => {}
+        }
         self.fault().unwrap_or_else(|| self.inner.post(owner, messages, room))
     }
 
@@ -424,5 +434,51 @@ fn that_a_store_has_no_bodies_of_the_service_does_not_take_it_away() {
         let answer = bench.handle.seed_body(JobId::of_mark(b"x"), LONG).await;
         assert!(matches!(answer, Err(StoreError::Refused(_))), "{answer:?}");
         assert_eq!(*bench.handle.standing().borrow(), Standing::Up);
+    });
+}
+
+/// Asks for a message to be kept, within a span.
+async fn post(handle: &Handle, number: u32, within: Duration) -> Result<Vec<Posted>, StoreError> {
+    let (owner, room) = ("me".to_owned(), Room::default());
+    let messages = vec![super::outbox::message(number, 10)];
+    handle.exchange(Done::default(), owner, messages, room, within).await
+}
+
+#[test]
+fn messages_wait_for_their_turn_longer_than_the_store_may_take_for_one() {
+    with(async |bench| {
+        bench.store.fail(Fault::Slow(Duration::from_millis(40)));
+        let within = Duration::from_millis(1_000);
+        let begun = std::time::Instant::now();
+        let posts: Vec<_> = (0..40)
+            .map(|number| {
+                let handle = bench.handle.clone();
+                tokio::spawn(async move { post(&handle, number, within).await })
+            })
+            .collect();
+        for one in posts {
+            let posted = one.await.unwrap();
+            assert!(matches!(posted.as_deref(), Ok([Posted::Kept(_)])), "{posted:?}");
+        }
+        assert!(begun.elapsed() > within, "nobody had to wait for long");
+    });
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_not_waited_for_because_it_answers_others() {
+    with(async |bench| {
+        bench.store.fail(Fault::Mute);
+        let within = Duration::from_millis(200);
+        let others = async {
+            loop {
+                bench.handle.snapshot(LONG).await.unwrap();
+            }
+        };
+        let posted = tokio::select! {
+            posted = tokio::time::timeout(LONG, post(&bench.handle, 1, within)) => posted,
+            () = others => unreachable!("it asks for ever"),
+        };
+        let error = StoreError::Down("no answer within 200 ms".to_owned());
+        assert_eq!(posted.expect("it is not waited for"), Err(error));
     });
 }

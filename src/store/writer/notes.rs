@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::Writer;
@@ -27,6 +27,15 @@ pub(in crate::store) struct Notes {
     pub(in crate::store) logbook: OnceLock<Arc<Logbook>>,
     /// How many moves of watermarks wait that a start would move on: it must not be noted before what they stand for is kept.
     pub(in crate::store) moves: AtomicU64,
+    /// How often the store has kept or answered something: who waits for his turn sees that it comes nearer.
+    pub(in crate::store) answers: watch::Sender<u64>,
+}
+
+impl Notes {
+    /// The store has kept or answered something.
+    pub(in crate::store) fn count_answer(&self) {
+        self.answers.send_modify(|count| *count += 1);
+    }
 }
 
 /// While more writes wait than so many, it is found out no more often than this which starts are kept.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::Writer;
 use crate::store::{Standing, StoreError};
 
 /// Whether an error says that the store does not take what it is asked to, however often, though it is there.
@@ -11,6 +12,14 @@ pub(super) fn is_refusal(error: &StoreError) -> bool {
         StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Newer { .. } => true,
         // A full one has a standing of its own.
         StoreError::Down(_) | StoreError::Full(_) => false,
+    }
+}
+
+impl Writer {
+    /// Whether it was refused what it wrote last.
+    pub(super) fn is_refused(&self) -> bool {
+        let standing = self.standing.borrow();
+        matches!(&*standing, Standing::Down { error: StoreError::Refused(_), .. })
     }
 }
 
