@@ -15,10 +15,12 @@ use crate::broker::Delivery;
 use crate::clock::Clock;
 use crate::crontab::directive::Await;
 use crate::event::{Cause, Outcome, Run, Stream};
-use crate::executor::occasion::occasion;
+use crate::executor::occasion::{brief, occasion};
 use crate::executor::{Carried, Lines};
 use crate::job::{Job, Policy};
-use crate::message::{Arguments, Message, Occasion, compose, is_publish, publish_words};
+use crate::message::{
+    Arguments, Message, Occasion, compose_own, is_publish, is_publish_here, publish_words,
+};
 use crate::outbox::{Letter, Outbox, Refused};
 use crate::store::{self, StoreError};
 
@@ -172,11 +174,12 @@ impl Publishing {
         arguments: &Arguments,
         body: Option<Vec<u8>>,
     ) -> Result<Message, Failure> {
-        let mut occasion = self.occasion(run);
+        let is_plain = !arguments.json && arguments.celery.is_none();
+        let mut occasion = self.occasion(run, is_plain);
         if arguments.wait {
             occasion.id = self.tasks.message_id(run, occasion.id);
         }
-        compose(arguments, &occasion, body).map_err(|error| Failure::new(error, None))
+        compose_own(arguments, occasion, body).map_err(|error| Failure::new(error, None))
     }
 
     /// What the Python service would publish.
@@ -202,12 +205,13 @@ impl Publishing {
     }
 
     /// What the message of a run tells of.
-    fn occasion(&self, run: &Run) -> Occasion {
+    fn occasion(&self, run: &Run, is_plain: bool) -> Occasion {
+        let of_run = if is_plain { brief } else { occasion };
         let expires = run.fire.job.policy().expires;
         Occasion {
             // The usual one bounds how long it is sent, not how long it may wait in a queue.
             expires: (expires != Policy::default().expires).then_some(expires),
-            ..occasion(run, &self.host, self.clock.now())
+            ..of_run(run, &self.host, self.clock.now())
         }
     }
 }
@@ -232,7 +236,7 @@ fn is_taken(job: &Job, permission: &Permission) -> bool {
     is_publish(command)
         && permission.is_given(job.user().as_bytes())
         && !ELSEWHERE.iter().any(|name| job.settings().get(name).is_some())
-        && publish_words(command).is_some()
+        && is_publish_here(command)
 }
 
 /// What became of a message of which this much was known by now: what has expired is not sent again, whatever its last try

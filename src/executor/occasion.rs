@@ -1,25 +1,38 @@
 //! What the message of a run tells of: what the run's program would be told, and a little more. Pure.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use crate::event::{Fire, Run};
 use crate::message::{self, Occasion};
 
+/// Bytes of an instant as it is told, as a rule.
+const ROOM: usize = 32;
+
 /// What the message of a run tells of, made on this host now; how long it is worth anything is not said.
 #[must_use]
 pub fn occasion(run: &Run, host: &str, now: Timestamp) -> Occasion {
     let job = &*run.fire.job;
     Occasion {
-        run: run.id.to_string(),
+        user: Some(job.user().to_string()),
+        command: Some(job.action.command().to_string()),
+        schedule: Some(job.schedule_text().to_string()),
+        ..brief(run, host, now)
+    }
+}
+
+/// The same without what only events and tasks tell of: user, command and schedule.
+#[must_use]
+pub fn brief(run: &Run, host: &str, now: Timestamp) -> Occasion {
+    let job = &*run.fire.job;
+    Occasion {
         job_id: Some(job.key.id.to_string()),
         job_name: job.name().map(ToString::to_string),
         scheduled_at: Some(scheduled_at(run)),
         attempt: Some(run.attempt),
-        user: Some(job.user().to_string()),
-        command: Some(job.action.command().to_string()),
-        schedule: Some(job.schedule_text().to_string()),
-        ..Occasion::new(message_id(run), host, now)
+        ..Occasion::of_run(run.id.to_string(), message_id(run), host, now)
     }
 }
 
@@ -41,7 +54,10 @@ pub fn message_id(run: &Run) -> String {
 pub(super) fn scheduled_at(run: &Run) -> String {
     let at = run.fire.due.at;
     let offset = run.fire.job.zone().rules().to_offset(at);
-    at.display_with_offset(offset).to_string()
+    let mut text = String::with_capacity(ROOM);
+    // Writing to a string does not fail.
+    let _ = write!(text, "{}", at.display_with_offset(offset));
+    text
 }
 
 #[cfg(test)]

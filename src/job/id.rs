@@ -6,6 +6,8 @@ use md5::{Digest as _, Md5};
 
 /// What every id begins with; the Python service chose it.
 const PREFIX: &str = "crondServiceTask-";
+/// How many digits follow it.
+const DIGITS: usize = 16;
 
 /// `crondServiceTask-` and sixteen hex digits: characters 8 to 24 of an md5.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +42,13 @@ impl JobId {
     /// The sixteen hex digits that tell this id from others.
     #[must_use]
     pub fn digits(self) -> String {
-        format!("{:016x}", self.seed())
+        String::from_utf8_lossy(&self.hex()).into_owned()
+    }
+
+    fn hex(self) -> [u8; DIGITS] {
+        // Each run tells its job's id several times.
+        let digit = |index: usize| self.0[index / 2] >> (4 * (1 - index % 2)) & 15;
+        std::array::from_fn(|index| b"0123456789abcdef"[usize::from(digit(index))])
     }
 
     /// What the values of `~` are drawn from: the same id draws the same values, always and everywhere.
@@ -69,7 +77,11 @@ impl JobKey {
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{:016x}", self.seed())
+        let mut text = [0; PREFIX.len() + DIGITS];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        digits.copy_from_slice(&self.hex());
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -42,28 +42,43 @@ pub fn compose(
     occasion: &Occasion,
     body: Option<Vec<u8>>,
 ) -> Result<Message, BadMessage> {
+    compose_own(arguments, occasion.clone(), body)
+}
+
+/// As [`compose`], of an occasion that nobody else needs.
+///
+/// # Errors
+/// There is no message of these.
+pub fn compose_own(
+    arguments: &Arguments,
+    mut occasion: Occasion,
+    body: Option<Vec<u8>>,
+) -> Result<Message, BadMessage> {
+    // Events and tasks tell more of it.
+    let is_last = !arguments.json && arguments.celery.is_none();
+    let mut told = Told { is_last };
     let mut message = Message {
-        id: occasion.id.clone(),
+        id: told.take(&mut occasion.id),
         exchange: arguments.exchange.clone(),
         routing_key: arguments.routing_key.clone(),
         mandatory: true,
         persistent: true,
         properties: Properties {
-            correlation_id: Some(occasion.run.clone()),
+            correlation_id: Some(told.take(&mut occasion.run)),
             kind: Some("cronkeep.fire".to_owned()),
             app_id: Some("cronkeep".to_owned()),
             timestamp: Some(occasion.now),
-            expires: expiry(arguments, occasion),
+            expires: expiry(arguments, &occasion),
             ..Properties::default()
         },
-        headers: about(occasion),
+        headers: about(&mut occasion, &mut told),
         body: Vec::new(),
     };
     if let Some(task) = &arguments.celery {
-        celery::fill(&mut message, task, arguments.wait, occasion, body)?;
+        celery::fill(&mut message, task, arguments.wait, &occasion, body)?;
     } else {
         let body = match body {
-            None if arguments.json => Some(cloud::data(occasion)),
+            None if arguments.json => Some(cloud::data(&occasion)),
             body => body,
         };
         message.body = body.ok_or(BadMessage::NoBody)?;
@@ -74,23 +89,38 @@ pub fn compose(
     set(&mut message, &arguments.properties)?;
     if arguments.json {
         // What the type is may have been set.
-        cloud::fill(&mut message, arguments, occasion);
+        cloud::fill(&mut message, arguments, &occasion);
     }
     check(&message)?;
     Ok(message)
 }
 
+/// Takes texts of an occasion.
+struct Told {
+    /// Whether nobody needs them any more.
+    is_last: bool,
+}
+
+impl Told {
+    fn take(&mut self, text: &mut String) -> String {
+        if self.is_last { std::mem::take(text) } else { text.clone() }
+    }
+}
+
 /// The headers of every message: what fire it tells of.
-fn about(occasion: &Occasion) -> Vec<(String, Value)> {
-    let text = |text: &Option<String>| text.clone().map(Value::Text);
+fn about(occasion: &mut Occasion, told: &mut Told) -> Vec<(String, Value)> {
+    let mut text =
+        |text: &mut Option<String>| text.as_mut().map(|text| Value::Text(told.take(text)));
     let headers = [
-        ("cronkeep-job-id", text(&occasion.job_id)),
-        ("cronkeep-job-name", text(&occasion.job_name)),
-        ("cronkeep-scheduled-at", text(&occasion.scheduled_at)),
+        ("cronkeep-job-id", text(&mut occasion.job_id)),
+        ("cronkeep-job-name", text(&mut occasion.job_name)),
+        ("cronkeep-scheduled-at", text(&mut occasion.scheduled_at)),
         ("cronkeep-attempt", occasion.attempt.map(|attempt| Value::Integer(attempt.into()))),
-        ("cronkeep-host", Some(Value::Text(occasion.host.clone()))),
+        ("cronkeep-host", Some(Value::Text(told.take(&mut occasion.host)))),
     ];
-    headers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    let mut given = Vec::with_capacity(headers.len());
+    given.extend(headers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    given
 }
 
 /// Until when the message is worth anything.

@@ -21,12 +21,12 @@ pub mod words;
 pub use answer::Answer;
 pub use arguments::{Arguments, UsageText};
 pub use bytes::Bytes;
-pub use compose::{BadMessage, compose};
+pub use compose::{BadMessage, compose, compose_own};
 pub use occasion::{Occasion, message_id, part_id};
 pub use order::Order;
 pub use report::Report;
 pub use value::Value;
-pub use words::{is_publish, publish_words};
+pub use words::{is_publish, is_publish_here, publish_words};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -43,8 +43,14 @@ impl Occasion {
     #[must_use]
     pub fn new(id: impl Into<String>, host: impl Into<String>, now: Timestamp) -> Self {
         let id = id.into();
+        Occasion::of_run(id.clone(), id, host, now)
+    }
+
+    /// What a run of this id tells of, of which nothing else is known.
+    #[must_use]
+    pub fn of_run(run: String, id: String, host: impl Into<String>, now: Timestamp) -> Self {
         Occasion {
-            run: id.clone(),
+            run,
             id,
             job_id: None,
             job_name: None,
@@ -60,15 +66,19 @@ impl Occasion {
     }
 }
 
+/// What follows the key in the id of a message, as a rule.
+const ROOM: usize = 16;
+
 /// The id of the message of a fire: the same whenever it is sent again, and on every replica.
 ///
 /// `<key>:<epoch of the instant>`, plus `-<civil time>` for a minute that a change of the clock skipped and that is made up
 /// for: several of them are due at one instant. What somebody asked for has no scheduled instant: its id is the run's.
 #[must_use]
 pub fn message_id(key: &str, at: Timestamp, made_up: Option<DateTime>) -> String {
-    let mut id = format!("{key}:{}", at.as_second());
+    let mut id = String::with_capacity(key.len() + ROOM);
+    // Writing to a string does not fail.
+    let _ = write!(id, "{key}:{}", at.as_second());
     if let Some(civil) = made_up {
-        // Writing to a string does not fail.
         let _ = write!(
             id,
             "-{}",

@@ -3,8 +3,9 @@
 //! A message is published in-process only where a shell would have done nothing but take the words apart, and every POSIX
 //! shell in the same way. Whatever could mean more to one of them makes the answer `None`: then the command runs as a program.
 
-/// What most words fit in.
+/// What most words fit in, and how many most commands have.
 const WORD: usize = 32;
+const WORDS: usize = 8;
 
 /// Bytes that mean something wherever they stand without quotes: expansions, several commands, redirections, patterns.
 const SPECIAL: &[u8] = b"\0\n$`;&|<>()*?[~";
@@ -78,21 +79,55 @@ pub fn publish_words(command: &[u8]) -> Option<Vec<Vec<u8>>> {
     Some(words)
 }
 
+/// Whether [`publish_words`] takes a command; found out without making them.
+#[must_use]
+pub fn is_publish_here(command: &[u8]) -> bool {
+    is_publish(command) && has_publish_words(command).unwrap_or_default()
+}
+
+fn has_publish_words(command: &[u8]) -> Option<bool> {
+    let mut reader = Reader::new(command);
+    let mut word = Vec::with_capacity(command.len());
+    let (mut is_publish, mut may_be_option) = (false, true);
+    while !reader.is_through() {
+        word.clear();
+        reader.word(&mut word)?;
+        match reader.count {
+            1 => {}
+            2 => is_publish = word == b"publish",
+            _ => {
+                may_be_option &= word != b"--";
+                let name = word.split(|&byte| byte == b'=').next().unwrap_or_default();
+                if may_be_option && ELSEWHERE.contains(&name) {
+                    return None;
+                }
+            }
+        }
+    }
+    Some(is_publish)
+}
+
 /// The words of a command that uses no more of a POSIX shell than blanks and quotes; none of them is a NUL byte.
 ///
 /// `None` where it uses more, or what one of the usual shells takes for more: expansions, patterns, braces, redirections,
 /// several commands, comments, assignments and reserved words at its beginning, quotes that do not end.
 #[must_use]
 pub fn words(command: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut reader = Reader { rest: command, words: Vec::new() };
-    while reader.word()? {}
-    Some(reader.words)
+    let mut reader = Reader::new(command);
+    let mut words = Vec::with_capacity(WORDS);
+    while !reader.is_through() {
+        let mut word = Vec::with_capacity(WORD);
+        reader.word(&mut word)?;
+        words.push(word);
+    }
+    Some(words)
 }
 
 /// Reads word by word.
 struct Reader<'a> {
     rest: &'a [u8],
-    words: Vec<Vec<u8>>,
+    /// How many it has read.
+    count: usize,
 }
 
 /// What of a word stands outside of quotes.
@@ -106,17 +141,24 @@ struct Bare {
     dot: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(command: &'a [u8]) -> Self {
+        Reader { rest: without_blanks(command), count: 0 }
+    }
+
+    /// Whether there are no more.
+    fn is_through(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn next(&mut self) -> Option<u8> {
         let (&byte, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(byte)
     }
 
-    /// Reads one more word; whether there was one. `None`: the command uses more of a shell.
-    fn word(&mut self) -> Option<bool> {
-        self.rest = without_blanks(self.rest);
-        let mut word = Vec::with_capacity(WORD);
+    /// Reads the next word, behind what `word` has. `None`: the command uses more of a shell.
+    fn word(&mut self, word: &mut Vec<u8>) -> Option<()> {
         let mut bare = Bare::default();
         let mut begun = false;
         while let Some(byte) = self.next() {
@@ -124,11 +166,11 @@ impl Reader<'_> {
                 b' ' | b'\t' => break,
                 b'\'' => {
                     bare.quoted = true;
-                    self.single(&mut word)?;
+                    self.single(word)?;
                 }
                 b'"' => {
                     bare.quoted = true;
-                    self.double(&mut word)?;
+                    self.double(word)?;
                 }
                 b'\\' => {
                     bare.quoted = true;
@@ -138,7 +180,7 @@ impl Reader<'_> {
                 }
                 b'#' if !begun => return None,
                 _ => {
-                    if !bare.takes(byte, self.words.is_empty()) {
+                    if !bare.takes(byte, self.count == 0) {
                         return None;
                     }
                     word.push(byte);
@@ -147,14 +189,12 @@ impl Reader<'_> {
             bare.dot = byte == b'.';
             begun = true;
         }
-        if !begun {
-            return Some(false);
-        }
-        if self.words.is_empty() && !bare.quoted && RESERVED.contains(&&word[..]) {
+        if self.count == 0 && !bare.quoted && RESERVED.contains(&&word[..]) {
             return None;
         }
-        self.words.push(word);
-        Some(true)
+        self.count += 1;
+        self.rest = without_blanks(self.rest);
+        Some(())
     }
 
     /// Up to the closing quote every byte stands for itself.
@@ -315,7 +355,11 @@ mod tests {
 
     #[test]
     fn the_words_behind_publish_are_its_arguments() {
-        let arguments = |command: &str| publish_words(command.as_bytes());
+        let arguments = |command: &str| {
+            let words = publish_words(command.as_bytes());
+            assert_eq!(is_publish_here(command.as_bytes()), words.is_some(), "{command}");
+            words
+        };
         let some =
             |words: &[&str]| Some(words.iter().map(|word| word.as_bytes().to_vec()).collect());
         assert_eq!(arguments("/bin/cronkeep publish '' q 'a b'"), some(&["", "q", "a b"]));
