@@ -48,7 +48,7 @@ pub(super) struct Actor {
     errand: Errand,
     agenda: Agenda,
     items: BTreeMap<u64, Item>,
-    places: HashMap<String, u64>,
+    places: HashMap<String, u64, Seeded>,
     next_place: u64,
     bytes: u64,
     /// Bytes of messages at hand.
@@ -60,7 +60,7 @@ pub(super) struct Actor {
     done: Done,
     /// When that is told.
     telling: Telling,
-    leaving: HashSet<String>,
+    leaving: HashSet<String, Seeded>,
     /// The ids of letters that are being kept, and are not to be.
     withdrawn: HashSet<String>,
     /// Who is alive, where what others left is to be made ours.
@@ -115,7 +115,7 @@ impl Actor {
             errand,
             agenda: Agenda::default(),
             items: BTreeMap::new(),
-            places: HashMap::new(),
+            places: HashMap::default(),
             next_place: 1,
             bytes: 0,
             at_hand: 0,
@@ -123,7 +123,7 @@ impl Actor {
             pending_bytes: 0,
             done: Done::default(),
             telling: Telling::default(),
-            leaving: HashSet::new(),
+            leaving: HashSet::default(),
             withdrawn: HashSet::new(),
             adopt,
             page: Some(0),
@@ -357,7 +357,7 @@ impl Actor {
         }
         if self.items.is_empty() {
             // What a long wait has made large is given back.
-            self.places = HashMap::new();
+            self.places = HashMap::default();
         }
         Some(item)
     }

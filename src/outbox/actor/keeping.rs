@@ -110,7 +110,7 @@ impl Actor {
             self.leaving.remove(id);
         }
         if self.leaving.is_empty() {
-            self.leaving = HashSet::new();
+            self.leaving = HashSet::default();
         }
         self.confess(None);
     }
