@@ -7,6 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::super::open::Access;
 use super::super::{StoreError, Write};
 use super::error::SqlResult as _;
+use super::prepared::Prepared;
 use super::run::Tally;
 use super::trim::Trim;
 use super::{Sqlite, job, run};
@@ -75,29 +76,31 @@ impl Sqlite {
             let mut records = 0;
             let may_owe =
                 batch.iter().any(|write| matches!(write, Write::Owe(..))) || job::owes(connection)?;
+            let mut prepared = Prepared::new(connection);
             for write in batch {
                 match write {
                     Write::Since(keys, since) => job::since(connection, keys, *since, at)?,
                     Write::Mark(key, mark) | Write::Release(key, mark) => {
-                        job::mark(connection, *key, *mark, at)?;
+                        job::mark(&mut prepared, *key, *mark, at)?;
                     }
-                    Write::Owe(key, owed) => job::owe(connection, *key, *owed, at)?,
-                    Write::Settle(key, due) if may_owe => job::settle(connection, *key, *due)?,
+                    Write::Owe(key, owed) => job::owe(&mut prepared, *key, *owed, at)?,
+                    Write::Settle(key, due) if may_owe => job::settle(&mut prepared, *key, *due)?,
                     Write::Settle(..) => {}
                     Write::Pause(key) => {
-                        job::pause(connection, *key, self.pauses.number(*key), at)?;
+                        job::pause(&mut prepared, *key, self.pauses.number(*key), at)?;
                     }
-                    Write::Resume(key) => job::pause(connection, *key, 0, at)?,
+                    Write::Resume(key) => job::pause(&mut prepared, *key, 0, at)?,
                     Write::Run(record) => {
                         records += 1;
-                        run::put(connection, record, &mut tally)?;
+                        run::put(&mut prepared, record, &mut tally)?;
                     }
                     Write::Output(run, output) => {
                         records += 1;
-                        run::put_output(connection, *run, output, &mut tally)?;
+                        run::put_output(&mut prepared, *run, output, &mut tally)?;
                     }
                 }
             }
+            drop(prepared);
             if records > 0 {
                 trim.step(connection, &self.bounds, records, at, &mut tally)?;
             }

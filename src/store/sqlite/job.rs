@@ -10,6 +10,7 @@ use super::super::seal::Seal;
 use super::super::{JobState, Loaded, Mark, Owed, StoreError};
 use super::Sqlite;
 use super::error::SqlResult as _;
+use super::prepared::Prepared;
 use super::run;
 use super::value::{civil, due_of, instant, key_of, micros, micros_of_civil, number, trigger_of};
 use crate::job::JobKey;
@@ -72,13 +73,13 @@ fn mark_of(generation: i64, at: i64, civil_time: i64) -> Option<Mark> {
 
 /// Runs a statement whose first three values are the key and the time at which it was touched.
 fn touch(
-    connection: &Connection,
-    sql: &str,
+    prepared: &mut Prepared<'_>,
+    sql: &'static str,
     key: JobKey,
     now: Timestamp,
     values: [i64; 3],
 ) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(sql).told()?;
+    let statement = prepared.get(sql)?;
     let (id, [a, b, c]) = (key.id.seed().cast_signed(), values);
     let now = now.as_second();
     match statement.parameter_count() {
@@ -110,7 +111,7 @@ pub(super) fn since(
 
 /// Moves a watermark on; one that is not later changes nothing.
 pub(super) fn mark(
-    connection: &Connection,
+    prepared: &mut Prepared<'_>,
     key: JobKey,
     mark: Mark,
     now: Timestamp,
@@ -121,7 +122,7 @@ pub(super) fn mark(
                WHERE jobs.generation IS NULL OR (jobs.generation, jobs.marked_at, jobs.marked_civil) \
                < (excluded.generation, excluded.marked_at, excluded.marked_civil)";
     let values = [number(mark.generation), micros(mark.at), micros_of_civil(mark.civil)];
-    touch(connection, sql, key, now, values)
+    touch(prepared, sql, key, now, values)
 }
 
 /// The jobs whose pauses are taken.
@@ -140,18 +141,18 @@ pub(super) fn paused(connection: &Connection, pauses: &Pauses) -> Result<Vec<Job
 
 /// What `paused` says of a job: 0 once it is resumed.
 pub(super) fn pause(
-    connection: &Connection,
+    prepared: &mut Prepared<'_>,
     key: JobKey,
     paused: i64,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO jobs (job, occurrence, touched, paused) VALUES (?1, ?2, ?3, ?4) \
                ON CONFLICT DO UPDATE SET paused = excluded.paused, touched = excluded.touched";
-    touch(connection, sql, key, now, [paused, 0, 0])
+    touch(prepared, sql, key, now, [paused, 0, 0])
 }
 
 pub(super) fn owe(
-    connection: &Connection,
+    prepared: &mut Prepared<'_>,
     key: JobKey,
     owed: Owed,
     now: Timestamp,
@@ -159,12 +160,12 @@ pub(super) fn owe(
     // What is owed is forgotten with its job, and so needs one.
     let sql = "INSERT INTO jobs (job, occurrence, touched) VALUES (?1, ?2, ?3) \
                ON CONFLICT DO UPDATE SET touched = excluded.touched";
-    touch(connection, sql, key, now, [0; 3])?;
+    touch(prepared, sql, key, now, [0; 3])?;
     let sql = "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5)";
     let (id, Due { at, civil }) = (key.id.seed().cast_signed(), owed.due);
     let values =
         params![id, key.occurrence, micros(at), micros_of_civil(civil), owed.trigger.name()];
-    connection.prepare_cached(sql).told()?.execute(values).map(drop).told()
+    prepared.get(sql)?.execute(values).map(drop).told()
 }
 
 /// Whether anything is owed.
@@ -172,11 +173,11 @@ pub(super) fn owes(connection: &Connection) -> Result<bool, StoreError> {
     connection.prepare_cached("SELECT 1 FROM owed").told()?.exists([]).told()
 }
 
-pub(super) fn settle(connection: &Connection, key: JobKey, due: Due) -> Result<(), StoreError> {
+pub(super) fn settle(prepared: &mut Prepared<'_>, key: JobKey, due: Due) -> Result<(), StoreError> {
     let sql = "DELETE FROM owed WHERE job = ?1 AND occurrence = ?2 AND at = ?3 AND civil = ?4";
     let id = key.id.seed().cast_signed();
     let values = params![id, key.occurrence, micros(due.at), micros_of_civil(due.civil)];
-    connection.prepare_cached(sql).told()?.execute(values).map(drop).told()
+    prepared.get(sql)?.execute(values).map(drop).told()
 }
 
 /// When something was last written of any job, in seconds since 1970.

@@ -20,6 +20,7 @@ use nix::unistd::geteuid;
 
 use super::super::{Mark, Start, StoreError};
 use super::error::SqlResult as _;
+use super::prepared::Prepared;
 use super::run::Tally;
 use super::value::{civil, instant, micros, micros_of_civil};
 use super::{Open, Sqlite, place, start};
@@ -208,9 +209,11 @@ impl Sqlite {
             let transaction = open.connection.transaction().told()?;
             let before = Tally::read(&transaction)?;
             let mut tally = before;
+            let mut prepared = Prepared::new(&transaction);
             for noted in &noted {
-                start::put(&transaction, &noted.start, &noted.replica, at, &mut tally)?;
+                start::put(&mut prepared, &noted.start, &noted.replica, at, &mut tally)?;
             }
+            drop(prepared);
             tally.write(&transaction, before)?;
             transaction.commit().told()?;
             logbook.keep_all();

@@ -13,6 +13,7 @@ mod orders;
 mod outbox;
 mod page;
 mod place;
+mod prepared;
 mod reader;
 mod run;
 mod salvage;
@@ -39,6 +40,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 
 use self::error::{SqlResult as _, of_file};
 use self::place::{Late, PlaceError};
+use self::prepared::Prepared;
 use self::run::Tally;
 use self::schema::Found;
 use self::space::Space;
@@ -369,8 +371,9 @@ impl Store for Sqlite {
             self.change(|connection, _| {
                 let before = Tally::read(connection)?;
                 let mut tally = before;
+                let mut prepared = Prepared::new(connection);
                 for start in &starts {
-                    start::put(connection, start, &lease.replica, at, &mut tally)?;
+                    start::put(&mut prepared, start, &lease.replica, at, &mut tally)?;
                 }
                 tally.write(connection, before)
             })
@@ -452,7 +455,7 @@ impl Store for Sqlite {
                 return Ok(());
             };
             let mut tally = Tally::read(&transaction).unwrap_or_default();
-            let _ = start::put(&transaction, &start, "", at, &mut tally);
+            let _ = start::put(&mut Prepared::new(&transaction), &start, "", at, &mut tally);
             Ok(())
         });
     }

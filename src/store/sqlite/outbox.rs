@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::super::outbox::{KNOWN, MOST_KNOWN, Owned, PAGE_BYTES};
 use super::super::{Done, Posted, Room, StoreError, Waiting, Which};
 use super::error::SqlResult as _;
+use super::prepared::Prepared;
 use super::value::{instant, key_of, micros, number};
 
 /// The columns of a message, in the order in which [`waiting_of`] reads them.
@@ -48,9 +49,11 @@ pub(super) fn post(
     forget(connection, now)?;
     let mut tally = Tally::read(connection)?;
     let mut posted = Vec::with_capacity(messages.len());
+    let mut prepared = Prepared::new(connection);
     for message in messages {
-        posted.push(put(connection, owner, message, room, &mut tally)?);
+        posted.push(put(&mut prepared, owner, message, room, &mut tally)?);
     }
+    drop(prepared);
     tally.write(connection)?;
     Ok(posted)
 }
@@ -60,9 +63,9 @@ const OUTBOX: &str = "SELECT 1 FROM outbox WHERE id = ?1";
 const CONFIRMED: &str = "SELECT 1 FROM confirmed WHERE id = ?1";
 
 /// What becomes of a message whose id is known.
-fn known(connection: &Connection, id: &str) -> Result<Option<Posted>, StoreError> {
+fn known(prepared: &mut Prepared<'_>, id: &str) -> Result<Option<Posted>, StoreError> {
     for (sql, answer) in [(OUTBOX, Posted::Waits), (CONFIRMED, Posted::Confirmed)] {
-        if connection.prepare_cached(sql).told()?.exists([id]).told()? {
+        if prepared.get(sql)?.exists([id]).told()? {
             return Ok(Some(answer));
         }
     }
@@ -70,7 +73,7 @@ fn known(connection: &Connection, id: &str) -> Result<Option<Posted>, StoreError
 }
 
 fn put(
-    connection: &Connection,
+    prepared: &mut Prepared<'_>,
     owner: &str,
     message: &Waiting,
     room: Room,
@@ -80,12 +83,14 @@ fn put(
     let bytes = tally.bytes.saturating_add(message.bytes.len() as u64);
     if tally.messages >= room.count || bytes > room.bytes {
         let full = Posted::Full { count: tally.messages, bytes: tally.bytes };
-        return Ok(known(connection, id)?.unwrap_or(full));
+        return Ok(known(prepared, id)?.unwrap_or(full));
     }
-    // Nearly all are new: one statement finds that out.
+    // Apart: what puts rows that a query makes copies each page before it changes it, for there could be several.
+    if prepared.get(CONFIRMED)?.exists([id]).told()? {
+        return Ok(known(prepared, id)?.unwrap_or(Posted::Confirmed));
+    }
     let sql = "INSERT INTO outbox (id, owner, job, occurrence, run, expires, bytes) \
-               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM confirmed WHERE id = ?1) \
-               ON CONFLICT (id) DO NOTHING";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING";
     let mut text = [0; ulid::ULID_LEN];
     let values = params![
         id,
@@ -96,11 +101,11 @@ fn put(
         micros(*expires),
         message.bytes,
     ];
-    if connection.prepare_cached(sql).told()?.execute(values).told()? == 0 {
-        return Ok(known(connection, id)?.unwrap_or(Posted::Waits));
+    if prepared.get(sql)?.execute(values).told()? == 0 {
+        return Ok(known(prepared, id)?.unwrap_or(Posted::Waits));
     }
     *tally = Tally { messages: tally.messages + 1, bytes };
-    Ok(Posted::Kept(u64::try_from(connection.last_insert_rowid()).unwrap_or(0)))
+    Ok(Posted::Kept(u64::try_from(prepared.last_place()).unwrap_or(0)))
 }
 
 /// Makes the messages of all others ours, but for those that live; how many.

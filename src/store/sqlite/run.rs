@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::super::record::RecordedOutcome;
 use super::super::{Output, RunRecord, Start, StoreError};
 use super::error::SqlResult as _;
+use super::prepared::Prepared;
 use super::value::{due_of, instant, key_of, micros, micros_of_civil, number, trigger_of};
 use crate::event::RunId;
 
@@ -113,7 +114,7 @@ pub(super) fn open(connection: &Connection) -> Result<Vec<RunRecord>, StoreError
 
 /// Records a run, as it stands.
 pub(super) fn put(
-    connection: &Connection,
+    prepared: &mut Prepared<'_>,
     record: &RunRecord,
     tally: &mut Tally,
 ) -> Result<(), StoreError> {
@@ -164,17 +165,17 @@ pub(super) fn put(
         record.worker,
     ];
     // Most are written once, with their end.
-    let inserted = connection.prepare_cached(insert).told()?.execute(values).told()?;
+    let inserted = prepared.get(insert)?.execute(values).told()?;
     tally.runs += i64::from(inserted > 0);
     if inserted == 0 {
-        connection.prepare_cached(update).told()?.execute(values).told()?;
+        prepared.get(update)?.execute(values).told()?;
     }
     Ok(())
 }
 
 /// Records a start, unless there is a record of the attempt already.
 pub(super) fn put_start(
-    connection: &Connection,
+    prepared: &mut Prepared<'_>,
     start: &Start,
     replica: &str,
     tally: &mut Tally,
@@ -195,14 +196,14 @@ pub(super) fn put_start(
         micros(start.queued),
         replica,
     ];
-    let inserted = connection.prepare_cached(sql).told()?.execute(values).told()?;
+    let inserted = prepared.get(sql)?.execute(values).told()?;
     tally.runs += i64::from(inserted > 0);
     Ok(())
 }
 
 /// Keeps what a run printed.
 pub(super) fn put_output(
-    connection: &Connection,
+    prepared: &mut Prepared<'_>,
     run: RunId,
     output: &Output,
     tally: &mut Tally,
@@ -210,11 +211,11 @@ pub(super) fn put_output(
     let mut text = [0; ulid::ULID_LEN];
     let run = run.text(&mut text);
     let sql = "SELECT length(packed) FROM outputs WHERE run = ?1";
-    let mut statement = connection.prepare_cached(sql).told()?;
+    let statement = prepared.get(sql)?;
     let before: Option<i64> = statement.query_row([run], |row| row.get(0)).optional().told()?;
     let packed = output.pack();
     let sql = "INSERT OR REPLACE INTO outputs VALUES (?1, ?2)";
-    connection.prepare_cached(sql).told()?.execute(params![run, packed]).told()?;
+    prepared.get(sql)?.execute(params![run, packed]).told()?;
     tally.output_bytes += number(packed.len() as u64) - before.unwrap_or(0);
     Ok(())
 }

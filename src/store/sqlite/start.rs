@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use rusqlite::Connection;
 
 use super::super::{Mark, Start, StoreError};
+use super::prepared::Prepared;
 use super::run::Tally;
 use super::{job, run};
 use crate::event::{RunId, Trigger};
@@ -12,17 +12,17 @@ use crate::job::{JobId, JobKey};
 
 /// Records one start.
 pub(super) fn put(
-    connection: &Connection,
+    prepared: &mut Prepared<'_>,
     start: &Start,
     replica: &str,
     now: Timestamp,
     tally: &mut Tally,
 ) -> Result<(), StoreError> {
     if start.trigger.is_of_schedule() {
-        job::mark(connection, start.key, start.mark, now)?;
+        job::mark(prepared, start.key, start.mark, now)?;
     }
-    job::settle(connection, start.key, start.mark.due())?;
-    run::put_start(connection, start, replica, tally)
+    job::settle(prepared, start.key, start.mark.due())?;
+    run::put_start(prepared, start, replica, tally)
 }
 
 /// A start that is never made, as late as one that is made now.
