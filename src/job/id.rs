@@ -42,13 +42,17 @@ impl JobId {
     /// The sixteen hex digits that tell this id from others.
     #[must_use]
     pub fn digits(self) -> String {
-        String::from_utf8_lossy(&self.hex()).into_owned()
+        String::from_utf8(self.hex().to_vec()).unwrap_or_default()
     }
 
     fn hex(self) -> [u8; DIGITS] {
         // Each run tells its job's id several times.
-        let digit = |index: usize| self.0[index / 2] >> (4 * (1 - index % 2)) & 15;
-        std::array::from_fn(|index| b"0123456789abcdef"[usize::from(digit(index))])
+        let digit = |half: u8| b"0123456789abcdef"[usize::from(half & 15)];
+        let mut digits = [0; DIGITS];
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [digit(byte >> 4), digit(byte)];
+        }
+        digits
     }
 
     /// What the values of `~` are drawn from: the same id draws the same values, always and everywhere.

@@ -7,9 +7,6 @@
 const WORD: usize = 32;
 const WORDS: usize = 8;
 
-/// Bytes that mean something wherever they stand without quotes: expansions, several commands, redirections, patterns.
-const SPECIAL: &[u8] = b"\0\n$`;&|<>()*?[~";
-
 /// Words that mean something to the grammar of a shell where they begin a command; of POSIX and of bash.
 const RESERVED: [&[u8]; 22] = [
     b"!",
@@ -227,7 +224,9 @@ impl Bare {
     /// Whether a byte outside of quotes stands for itself.
     fn takes(&mut self, byte: u8, is_first: bool) -> bool {
         match byte {
-            _ if SPECIAL.contains(&byte) => false,
+            // Expansions, several commands, redirections, patterns: wherever they stand without quotes.
+            b'\0' | b'\n' | b'$' | b'`' | b';' | b'&' | b'|' | b'<' | b'>' | b'(' | b')' | b'*'
+            | b'?' | b'[' | b'~' => false,
             // An assignment, not a command.
             b'=' => !is_first,
             // Bash makes several words of {a,b} and of {1..3}.
