@@ -93,6 +93,8 @@ pub struct Started {
     pub run: Arc<Run>,
     /// Its main process; none where it is carried out without one here.
     pub pid: Option<i32>,
+    /// When that was started, in clock ticks since the host's start, where that is known; it stands in `/proc/PID/stat`.
+    pub since: Option<u64>,
     /// Wall time of the start.
     pub at: Timestamp,
 }

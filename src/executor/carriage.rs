@@ -80,7 +80,8 @@ impl Core {
         self.made(ticket.number);
         let run = ticket.run();
         let since = self.clock.monotonic();
-        let started = Started { run: Arc::clone(run), pid: None, at: self.clock.now() };
+        let started =
+            Started { run: Arc::clone(run), pid: None, since: None, at: self.clock.now() };
         self.bus.publish(Event::RunStarted(started.clone()));
         self.lives(&started);
         let (ended, told) = oneshot::channel();

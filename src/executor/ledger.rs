@@ -421,7 +421,8 @@ fn running(started: &Started) -> RunRecord {
     let run = &started.run;
     let mut record = RunRecord::going(run);
     record.started = Some(started.at);
-    record.process = started.pid.and_then(|pid| Some((pid, process::since(Pid::from_raw(pid))?)));
+    let since = |pid| started.since.or_else(|| process::since(Pid::from_raw(pid)));
+    record.process = started.pid.and_then(|pid| Some((pid, since(pid)?)));
     record
 }
 

@@ -7,6 +7,7 @@
 mod account;
 pub mod admission;
 mod attend;
+mod birth;
 mod carriage;
 pub mod courier;
 mod deadline;

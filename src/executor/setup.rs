@@ -10,6 +10,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::sync::mpsc;
 
 use super::account::Known;
+use super::birth::Births;
 use super::mail::Envelope;
 use super::plain::Plain;
 use super::shell::{self, Base, Host};
@@ -24,6 +25,7 @@ use crate::unix::{Command, Direct, Errno, Pid, Strings, pipe};
 pub(super) struct Setup {
     pub host: Host,
     pub clock: Arc<dyn Clock>,
+    pub births: Births,
     pub reports: mpsc::UnboundedSender<Report>,
     pub null: File,
     /// A pipe at whose end nobody writes.

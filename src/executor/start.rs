@@ -104,6 +104,8 @@ pub(super) struct Begun {
     pub at: Timestamp,
     /// Elapsed time at the start.
     pub since: Duration,
+    /// When the child was made, as the system tells it of a process, where that is known.
+    pub birth: Option<u64>,
     /// The directory that it could not enter, and why: it is in `/`.
     pub astray: Option<(String, Errno)>,
     /// Where to read descriptors 1 and 2, the second if it is another pipe; non-blocking.
@@ -326,7 +328,7 @@ impl Core {
             Child::Errand(done)
         } else {
             let pid = Some(begun.pid.as_raw());
-            let started = Started { run: Arc::clone(run), pid, at: begun.at };
+            let started = Started { run: Arc::clone(run), pid, since: begun.birth, at: begun.at };
             self.bus.publish(Event::RunStarted(started.clone()));
             self.lives(&started);
             let (ended, told) = oneshot::channel();

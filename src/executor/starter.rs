@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::account::{self, Accounts, Answer, Known};
+use super::birth::Births;
 use super::setup::{Refusal, Setup};
 use super::shell::{Base, Host};
 use super::start::{Begun, Failure, Report};
@@ -125,7 +126,7 @@ impl Starter {
         let null =
             null.map_err(|error| io::Error::new(error.kind(), format!("/dev/null: {error}")))?;
         let (nothing, _) = pipe::pair()?;
-        let setup = Setup { host, clock, reports, null, nothing };
+        let setup = Setup { host, clock, births: Births::default(), reports, null, nothing };
         Ok(Starter(Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -441,12 +442,14 @@ impl Setup {
             base: (error.step == Step::Execute && prepared.streams.is_some())
                 .then(|| Arc::clone(base)),
         })?;
+        let birth = self.births.of(made.pid, since, self.clock.monotonic());
         let home = || base.home.to_string_lossy().into_owned();
         Ok(Some(Begun {
             number: ticket.number,
             pid: made.pid,
             at,
             since,
+            birth,
             astray: made.astray.map(|errno| (home(), errno)),
             output: prepared
                 .streams

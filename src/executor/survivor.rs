@@ -67,7 +67,8 @@ impl Core {
         let fire = Fire { job, due: record.due, trigger: record.trigger, generation: 0 };
         let run = Arc::new(Run { id, fire, attempt: record.attempt });
         let at = record.started.or(record.queued).unwrap_or_else(|| id.at());
-        let started = Started { run: Arc::clone(&run), pid: Some(process.0.as_raw()), at };
+        let (pid, since) = (Some(process.0.as_raw()), Some(process.1));
+        let started = Started { run: Arc::clone(&run), pid, since, at };
         self.admission.adopt(record.key, id);
         let mut life = Life::new(run);
         life.phase = Phase::Running(started);

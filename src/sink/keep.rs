@@ -81,8 +81,8 @@ impl Keep {
         let mut record = self.record(&started.run);
         record.started = Some(started.at);
         // Only what outlives this daemon is ever looked for.
-        record.process =
-            started.pid.and_then(|pid| Some((pid, process::since(Pid::from_raw(pid))?)));
+        let since = |pid| started.since.or_else(|| process::since(Pid::from_raw(pid)));
+        record.process = started.pid.and_then(|pid| Some((pid, since(pid)?)));
         self.store.write(Write::Run(Arc::new(record)));
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -50,6 +52,22 @@ pub fn members(sessions: &BTreeSet<Pid>) -> Vec<Member> {
 #[must_use]
 pub fn since(pid: Pid) -> Option<u64> {
     stat(pid).map(|member| member.since)
+}
+
+/// The clock tick in which an instant lies, as [`Member::since`] counts them, of the time since the host's start that
+/// `CLOCK_BOOTTIME` tells; none where a tick is no whole number of nanoseconds.
+#[must_use]
+pub fn tick_of(since_start: Duration) -> Option<u64> {
+    static LENGTH: OnceLock<Option<u128>> = OnceLock::new();
+    let length = LENGTH.get_or_init(|| {
+        // SAFETY: it only asks for a number.
+        #[expect(unsafe_code, reason = "sysconf has no safe wrapper among what is compiled in")]
+        let a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+        let a_second = u128::try_from(a_second).ok().filter(|&ticks| ticks > 0)?;
+        let second = Duration::from_secs(1).as_nanos();
+        second.is_multiple_of(a_second).then_some(second / a_second)
+    });
+    u64::try_from(since_start.as_nanos() / (*length)?).ok()
 }
 
 /// What `/proc/PID/stat` says; none for a zombie, and where there is none.

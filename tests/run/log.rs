@@ -27,7 +27,12 @@ fn a_log_that_nobody_reads_costs_a_bounded_amount_of_memory_and_tells_what_is_mi
             let id = RunId::new(Timestamp::UNIX_EPOCH, number);
             let run = Arc::new(Run { id, fire, attempt: 1 });
             let at = Timestamp::UNIX_EPOCH;
-            bus.publish(Event::RunStarted(Started { run: Arc::clone(&run), pid: Some(1), at }));
+            bus.publish(Event::RunStarted(Started {
+                run: Arc::clone(&run),
+                pid: Some(1),
+                since: None,
+                at,
+            }));
             bus.publish(Event::RunEnded(Ended {
                 run,
                 outcome: Outcome::Failed { exit: 1 },

@@ -105,7 +105,12 @@ impl Wired {
 
     fn start(&self, run: &Arc<Run>) {
         let at = "2026-01-01T00:00:01Z".parse().unwrap();
-        self.bus.publish(Event::RunStarted(Started { run: Arc::clone(run), pid: Some(1), at }));
+        self.bus.publish(Event::RunStarted(Started {
+            run: Arc::clone(run),
+            pid: Some(1),
+            since: None,
+            at,
+        }));
     }
 
     fn print(&self, run: &Arc<Run>, line: &str) {

@@ -99,7 +99,7 @@ fn run(attempt: u32) -> Arc<Run> {
 
 fn started(run: &Arc<Run>) -> Event {
     let pid = i32::try_from(std::process::id()).ok();
-    Event::RunStarted(Started { run: Arc::clone(run), pid, at: at(61) })
+    Event::RunStarted(Started { run: Arc::clone(run), pid, since: None, at: at(61) })
 }
 
 fn ended(run: &Arc<Run>, outcome: Outcome, retry: Option<Duration>) -> Event {
@@ -161,7 +161,12 @@ async fn a_run_is_kept_from_its_start_to_its_end() {
 async fn a_run_without_a_process_is_kept_with_why_it_failed() {
     let mut bench = Bench::new();
     let run = run(2);
-    bench.take(&Event::RunStarted(Started { run: Arc::clone(&run), pid: None, at: at(61) }));
+    bench.take(&Event::RunStarted(Started {
+        run: Arc::clone(&run),
+        pid: None,
+        since: None,
+        at: at(61),
+    }));
     let [record] = &bench.runs().await[..] else { panic!("one record") };
     assert_eq!((record.started, record.process), (Some(at(61)), None));
     assert_eq!(bench.loaded().await.open.len(), 1, "a kill is noticed");

@@ -158,7 +158,7 @@ pub(super) fn run(job: &Arc<Job>, attempt: u32) -> Arc<Run> {
 
 pub(super) fn started(run: &Arc<Run>) -> Event {
     let at = "2026-01-01T00:00:00.25Z".parse().unwrap();
-    Event::RunStarted(Started { run: Arc::clone(run), pid: Some(4711), at })
+    Event::RunStarted(Started { run: Arc::clone(run), pid: Some(4711), since: None, at })
 }
 
 pub(super) fn ended(run: &Arc<Run>, outcome: Outcome, retry: Option<Duration>) -> Event {
