@@ -25,13 +25,10 @@ impl<'c> Prepared<'c> {
         sql: &'static str,
     ) -> Result<&mut CachedStatement<'c>, StoreError> {
         let known = self.statements.iter().position(|(known, _)| std::ptr::eq(*known, sql));
-        let place = match known {
-            Some(place) => place,
-            None => {
-                self.statements.push((sql, self.connection.prepare_cached(sql).told()?));
-                self.statements.len() - 1
-            }
-        };
+        let place = known.unwrap_or(self.statements.len());
+        if known.is_none() {
+            self.statements.push((sql, self.connection.prepare_cached(sql).told()?));
+        }
         Ok(&mut self.statements[place].1)
     }
 
