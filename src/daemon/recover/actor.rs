@@ -162,11 +162,7 @@ impl Actor {
                 match outcome.inspect(|()| self.keep.nothing_to_put()) {
                     Ok(()) => break,
                     // Only what is to be kept is worth asking again where it will not help.
-                    Err(
-                        StoreError::Corrupt(_) | StoreError::Newer { .. } | StoreError::Full(_),
-                    ) if self.pending.is_empty() => {
-                        break;
-                    }
+                    Err(StoreError::Full(_)) if self.pending.is_empty() => break,
                     Err(_) if !self.rest(&mut pause, &mut accepted).await => return,
                     Err(_) => {}
                 }
