@@ -131,8 +131,8 @@ impl Actor {
                 self.mark().await;
                 // A store that is only read has said what is to be recovered.
                 if self.number == 0 {
-                    if outcome.is_err() {
-                        self.note_absence();
+                    if let Err(error) = &outcome {
+                        self.note_absence(error);
                     }
                     // Whoever has lost interest is about to end.
                     let _ = recovered.send(Recovered::default());
@@ -472,9 +472,13 @@ impl Actor {
         self.bus.publish(Event::Notice { file: None, text, warning: true });
     }
 
-    /// That the store is away is told as such, with its reason.
-    fn note_absence(&self) {
-        let text = "the crontabs are taken as they are until the store answers".to_owned();
+    /// That the store is away, or refuses it, is told as such, with its reason.
+    fn note_absence(&self, error: &StoreError) {
+        let until = match error {
+            StoreError::Down(_) | StoreError::Full(_) => "the store answers",
+            _ => "they can be recovered from the store",
+        };
+        let text = format!("the crontabs are taken as they are until {until}");
         self.bus.publish(Event::Notice { file: None, text, warning: false });
     }
 

@@ -87,7 +87,11 @@ impl Keep {
                 let (snapshot, bytes) = (Some(snapshot), found.bytes);
                 Ok(Stored { version, snapshot, bytes, ..Stored::default() })
             }
-            Err(BadDeposit::Snapshot(BadSnapshot::Newer { found })) => {
+            Err(BadDeposit::Snapshot(newer @ BadSnapshot::Newer { found })) => {
+                // The store has answered, and cannot know.
+                self.store.cannot_put(StoreError::Refused(format!(
+                    "{newer}: use a later cronkeep, or another store or namespace"
+                )));
                 Err(StoreError::Newer { found, known: SCHEMA })
             }
             Err(error) => {
