@@ -354,3 +354,20 @@ fn a_snapshot_of_a_later_version_is_told_once_and_left_as_it_is() {
         assert_eq!(String::from_utf8(bytes()).unwrap(), later);
     }
 }
+
+#[test]
+fn a_snapshot_that_is_broken_is_told_once_in_plain_words_with_the_remedy_that_there_is() {
+    let world = World::new(IMAGE);
+    world.live_and_edit(&edited());
+    let database = Connection::open(world.path("state/cronkeep.db")).unwrap();
+    let broken = br#"{"schema":1,"files":{"/etc"#;
+    database.execute("UPDATE snapshot SET bytes = ?1", [&broken[..]]).unwrap();
+    drop(database);
+    let output = world.snapshot(&["show"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.ends_with(": the snapshot cannot be read: it ends too soon\n"), "{text}");
+    let events = world.live();
+    let told = "it ends too soon: the crontabs are taken as they are, and nothing is kept until it is removed by \
+                `cronkeep snapshot forget`";
+    assert!(was_told(&events, told), "{events:#?}");
+}

@@ -319,9 +319,10 @@ impl Actor {
         let stored = stored?;
         if self.refusal != stored.refusal {
             if let Some(reason) = &stored.refusal {
+                let key = if stored.is_of_key { "can be read with --store-key, or " } else { "" };
                 self.warn(format!(
-                    "{reason}: the crontabs are taken as they are, and nothing is kept until it can be read with \
-                     --store-key, or is removed by `cronkeep snapshot forget`"
+                    "{reason}: the crontabs are taken as they are, and nothing is kept until it {key}is removed by \
+                     `cronkeep snapshot forget`"
                 ));
             }
             self.refusal.clone_from(&stored.refusal);

@@ -39,6 +39,8 @@ pub(super) struct Stored {
     pub(super) seed_rows: Option<Vec<u8>>,
     /// Why what is there is not taken.
     pub(super) refusal: Option<String>,
+    /// Whether another key may be the remedy.
+    pub(super) is_of_key: bool,
 }
 
 /// Speaks to the store of snapshots.
@@ -95,7 +97,8 @@ impl Keep {
                 Err(StoreError::Newer { found, known: SCHEMA })
             }
             Err(error) => {
-                Ok(Stored { version, refusal: Some(error.to_string()), ..Stored::default() })
+                let (refusal, is_of_key) = (Some(error.to_string()), error.is_of_key());
+                Ok(Stored { version, refusal, is_of_key, ..Stored::default() })
             }
         }
     }
