@@ -28,7 +28,7 @@ pub struct Deposit {
 pub enum BadDeposit {
     /// It was not put there by somebody who has the key.
     #[error("the snapshot is refused: {0}")]
-    Seal(#[from] BadSeal),
+    Seal(BadSeal),
     /// It is signed, and there is no key to judge it by: what is put there instead would not be.
     #[error("the snapshot is refused: it is signed, and this daemon has no --store-key")]
     Keyless,
@@ -48,6 +48,21 @@ pub enum BadDeposit {
     /// It is something else, or of a later version.
     #[error(transparent)]
     Snapshot(#[from] BadSnapshot),
+}
+
+impl BadDeposit {
+    /// Whether another key, or one at all, may be the remedy.
+    #[must_use]
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, BadDeposit::Seal(_) | BadDeposit::Keyless)
+    }
+}
+
+impl From<BadSeal> for BadDeposit {
+    fn from(error: BadSeal) -> Self {
+        // Its words are part of ours: it is no source that would be told once more.
+        BadDeposit::Seal(error)
+    }
 }
 
 /// Where the newest version is kept that was seen: one that is older may have been put back by somebody who has no key.
@@ -166,6 +181,7 @@ mod tests {
         let plain = versioned(1, deposit.to_bytes(1, None));
         let refused = Deposit::from_bytes(&plain, Some(&seal)).unwrap_err();
         assert_eq!(refused.to_string(), "the snapshot is refused: it is not signed");
+        assert!(std::error::Error::source(&refused).is_none() && refused.is_of_key());
         let sealed = versioned(3, deposit.to_bytes(2, Some(&seal)));
         assert!(matches!(Deposit::from_bytes(&sealed, Some(&seal)), Err(BadDeposit::Seal(_))));
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::writer::{self, Keeping, Message, Notes, Question, Starting};
+use super::writer::{self, Keeping, Message, Notes, Question, Starting, Topic};
 use super::{
     Beat, Claim, Done, Forgotten, Generation, Lease, Loaded, Mark, Output, Page, Peers, Permission,
     Posted, Put, PutSnapshot, Query, Reply, Room, RunRecord, Start, Store, StoreError, Tell,
@@ -66,9 +66,7 @@ pub struct NotedStart {
 #[derive(Clone, Copy)]
 enum Kind {
     /// Nothing.
-    Call,
-    /// Nothing; it puts the snapshot.
-    Put,
+    Call(Topic),
     /// What was to be written.
     Read,
 }
@@ -204,38 +202,46 @@ impl Handle {
 
     /// [`Store::snapshot`], within a span.
     pub async fn snapshot(&self, within: Duration) -> Result<Option<Versioned>, StoreError> {
-        self.ask(Kind::Call, within, |store| store.snapshot()).await
+        self.ask(Kind::Call(Topic::Snapshot), within, |store| store.snapshot()).await
     }
 
     /// [`Store::snapshot_version`], within a span.
     pub async fn snapshot_version(&self, within: Duration) -> Result<u64, StoreError> {
-        self.ask(Kind::Call, within, |store| store.snapshot_version()).await
+        self.ask(Kind::Call(Topic::Snapshot), within, |store| store.snapshot_version()).await
     }
 
-    /// [`Store::put_snapshot`], within a span. If the store refuses it, it stands as away until one is taken, whatever else it
-    /// answers, or until [nothing is to be put](Handle::nothing_to_put).
+    /// [`Store::put_snapshot`], within a span. If the store refuses it, or any other question about what is kept of crontabs,
+    /// it stands as strained until one is taken, whatever else it answers, or until
+    /// [nothing is to be put](Handle::nothing_to_put).
     pub async fn put_snapshot(
         &self,
         put: PutSnapshot,
         within: Duration,
     ) -> Result<Put, StoreError> {
-        self.ask(Kind::Put, within, |store| store.put_snapshot(put)).await
+        self.ask(Kind::Call(Topic::Put), within, |store| store.put_snapshot(put)).await
     }
 
-    /// Says that no snapshot is to be put: if the last one was refused, the store is not away any more for that.
+    /// Says that nothing is to be kept of crontabs that is not: if the store refused it, that counts no more.
     pub fn nothing_to_put(&self) {
         // Without its thread there is no store.
-        let _ = self.messages.send(Message::NothingToPut);
+        let _ = self.messages.send(Message::Crontabs(None));
+    }
+
+    /// Says that nothing can be kept of crontabs, for what the store holds of them: it stands as refusing that until a
+    /// snapshot is put, or [nothing is to be](Handle::nothing_to_put).
+    pub fn cannot_put(&self, why: StoreError) {
+        // Without its thread there is no store.
+        let _ = self.messages.send(Message::Crontabs(Some(why)));
     }
 
     /// [`Store::forget_snapshot`], within a span.
     pub async fn forget_snapshot(&self, within: Duration) -> Result<Forgotten, StoreError> {
-        self.ask(Kind::Call, within, |store| store.forget_snapshot()).await
+        self.ask(Kind::Call(Topic::Other), within, |store| store.forget_snapshot()).await
     }
 
     /// [`Store::seed_rows`], within a span.
     pub async fn seed_rows(&self, within: Duration) -> Result<Option<Vec<u8>>, StoreError> {
-        self.ask(Kind::Call, within, |store| store.seed_rows()).await
+        self.ask(Kind::Call(Topic::Snapshot), within, |store| store.seed_rows()).await
     }
 
     /// [`Store::claim`], within a span.
@@ -245,7 +251,7 @@ impl Handle {
         claims: Vec<Claim>,
         within: Duration,
     ) -> Result<Vec<Verdict>, StoreError> {
-        self.ask(Kind::Call, within, |store| store.claim(lease, claims)).await
+        self.ask(Kind::Call(Topic::Claim), within, |store| store.claim(lease, claims)).await
     }
 
     /// [`Store::start`], within a span, or the same as [`note_start`](Handle::note_start) for each; an [`Write::Owe`] of these
@@ -326,7 +332,7 @@ impl Handle {
 
     /// [`Store::beat`], within a span.
     pub async fn beat(&self, beat: Beat, within: Duration) -> Result<Peers, StoreError> {
-        self.ask(Kind::Call, within, |store| store.beat(beat)).await
+        self.ask(Kind::Call(Topic::Beat), within, |store| store.beat(beat)).await
     }
 
     /// [`Store::assert_marks`], within a span.
@@ -335,7 +341,7 @@ impl Handle {
         marks: Vec<(JobKey, Mark)>,
         within: Duration,
     ) -> Result<bool, StoreError> {
-        self.ask(Kind::Call, within, |store| store.assert_marks(marks)).await
+        self.ask(Kind::Call(Topic::Other), within, |store| store.assert_marks(marks)).await
     }
 
     /// [`Store::pause_again`], within a span.
@@ -345,7 +351,7 @@ impl Handle {
         paused: Vec<JobKey>,
         within: Duration,
     ) -> Result<bool, StoreError> {
-        self.ask(Kind::Call, within, |store| store.pause_again(origin, paused)).await
+        self.ask(Kind::Call(Topic::Other), within, |store| store.pause_again(origin, paused)).await
     }
 
     /// [`Store::step_back`], within a span.
@@ -355,7 +361,7 @@ impl Handle {
         from: u64,
         within: Duration,
     ) -> Result<Generation, StoreError> {
-        self.ask(Kind::Call, within, move |store| store.step_back(lease, from)).await
+        self.ask(Kind::Call(Topic::Other), within, move |store| store.step_back(lease, from)).await
     }
 
     /// [`Store::runs`], of what was to be written before too, within a span.
@@ -388,7 +394,7 @@ impl Handle {
     ) -> Result<T, StoreError> {
         let mut answers = self.notes.answers.subscribe();
         let (turn, mut begun) = oneshot::channel();
-        let mut answer = self.send(Kind::Call, Some(turn), question)?;
+        let mut answer = self.send(Kind::Call(Topic::Other), Some(turn), question)?;
         let mut is_asked = false;
         loop {
             let end = Instant::now() + within;
@@ -433,8 +439,7 @@ impl Handle {
         };
         let call: Question = Box::new(call);
         let message = match kind {
-            Kind::Call => Message::Call(call),
-            Kind::Put => Message::Put(call),
+            Kind::Call(topic) => Message::Call(topic, call),
             Kind::Read => Message::CallAfter(call),
         };
         self.messages.send(message).map_err(|_| gone())?;

@@ -1,12 +1,15 @@
 //! The thread that waits for a store: what is to be written is gathered, and tried again until it is.
 
 mod notes;
+mod refusals;
 mod standing;
 mod starts;
 
 pub(super) use notes::{Keeping, Notes};
+use refusals::Refusals;
+pub(super) use refusals::Topic;
 pub(super) use standing::note;
-use standing::{is_refusal, strain};
+use standing::{is_unproved, strain};
 pub(super) use starts::Starting;
 
 use std::collections::VecDeque;
@@ -52,11 +55,9 @@ type Dues = Vec<(JobKey, Due)>;
 /// What the thread is asked for; it has taken what was to be kept before when it takes one of these.
 pub(super) enum Message {
     /// Carry this out, beside everything else.
-    Call(Question),
-    /// Carry this out as well: it puts the snapshot.
-    Put(Question),
-    /// No snapshot is to be put: one that was refused is not any more.
-    NothingToPut,
+    Call(Topic, Question),
+    /// What is refused of crontabs now, as far as it is known; none: nothing any more.
+    Crontabs(Option<StoreError>),
     /// Carry this out when everything before is written, or cannot be.
     CallAfter(Question),
     /// Say whether these may be made, at once: their dues are started, and not owed any more.
@@ -105,7 +106,7 @@ pub(super) fn spawn(
                 suspects: Vec::new(),
                 limit: ROWS,
                 calls: JoinSet::new(),
-                refuses_put: None,
+                refusals: Refusals::default(),
                 ahead: 0,
                 flushes: Vec::new(),
                 after: Vec::new(),
@@ -159,10 +160,9 @@ struct Writer {
     suspects: Vec<Batch>,
     /// Rows of the next batch: fewer where one was refused, to find out which write it was.
     limit: usize,
-    /// The calls under way; of each, in the end, whether it put the snapshot and what was wrong.
-    calls: JoinSet<(bool, Option<StoreError>)>,
-    /// Whether the snapshot was refused when it was put last: as long as it is, it is no help that other things are taken.
-    refuses_put: Option<StoreError>,
+    /// The calls under way; of each, in the end, what it was about and what was wrong.
+    calls: JoinSet<(Topic, Option<StoreError>)>,
+    refusals: Refusals,
     /// Starts that were noted since the store was asked for something else.
     ahead: usize,
     flushes: Vec<(u64, oneshot::Sender<()>)>,
@@ -201,14 +201,13 @@ impl Writer {
                         self.rest = Some(self.rests_at());
                     }
                     // As long as it takes no writes, also while one is tried again, it is no help that it answers questions.
-                    if let Ok((puts, error)) = answer {
-                        // One that did not answer has not said whether it takes it.
-                        if puts && error.as_ref().is_none_or(is_refusal) {
-                            self.refuses_put.clone_from(&error);
-                        }
-                        // What it does not take of the snapshot says nothing of starts and writes.
-                        let error = error.filter(|error| !(puts && is_refusal(error)));
-                        if error.is_some() || !(self.held || self.pause > PAUSE) {
+                    if let Ok((topic, error)) = answer {
+                        // What it refuses of crontabs says nothing of starts and writes, once it was seen to take some.
+                        let strains = self.refusals.note(topic, error.as_ref())
+                            && (topic == Topic::Put || !is_unproved(&self.standing.borrow()));
+                        let error = error.filter(|_| !strains);
+                        let is_no_help = self.held || self.pause > PAUSE || self.refusals.has_others();
+                        if error.is_some() || !is_no_help {
                             self.answered(error.as_ref());
                         }
                     }
@@ -250,11 +249,10 @@ impl Writer {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Call(call) => self.call(call, false),
-            Message::Put(call) => self.call(call, true),
-            Message::NothingToPut => {
-                let was = self.refuses_put.take().is_some();
-                if was && !self.held && self.pause <= PAUSE {
+            Message::Call(topic, call) => self.call(topic, call),
+            Message::Crontabs(error) => {
+                let changes = self.refusals.set_crontabs(error);
+                if changes && !self.held && self.pause <= PAUSE {
                     self.answered(None);
                 }
             }
@@ -310,19 +308,20 @@ impl Writer {
     }
 
     fn start(&mut self, dues: Dues, call: Question) {
+        let topic = if dues.is_empty() { Topic::Other } else { Topic::Start };
         for (key, due) in dues {
             self.queue.started(key, due);
             if self.batch.owes(key, due) {
                 self.queue.push(Write::Settle(key, due));
             }
         }
-        self.call(call, false);
+        self.call(topic, call);
     }
 
-    fn call(&mut self, call: Question, puts: bool) {
+    fn call(&mut self, topic: Topic, call: Question) {
         self.ahead = 0;
         let answer = call(Arc::clone(&self.store));
-        self.calls.spawn(async move { (puts, answer.await) });
+        self.calls.spawn(async move { (topic, answer.await) });
     }
 
     /// Does not gather any longer.
@@ -480,7 +479,7 @@ impl Writer {
         }
         let (now, waiting) = (self.clock.now(), self.queue.len());
         // It takes starts, which are to be recorded, though it is not well.
-        let trouble = || self.refuses_put.clone().or_else(|| self.store.strain());
+        let trouble = || self.refusals.trouble().or_else(|| self.store.strain());
         match error.is_none().then(trouble).flatten() {
             Some(error) => strain(&self.standing, error),
             None => note(&self.standing, now, error, Some(waiting)),

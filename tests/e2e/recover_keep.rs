@@ -4,6 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
+
 use crate::client::{ask, told};
 use crate::harness::PATIENCE;
 use crate::redis::{Redis, Reply};
@@ -291,4 +293,81 @@ fn what_was_forgotten_does_not_come_back_with_the_store() {
     until("it is kept", || keeps(&world, &edited()));
     assert_eq!(kept(&world).unwrap()["base"], IMAGE);
     crond.stop();
+}
+
+#[test]
+fn a_snapshot_of_a_later_version_is_told_once_and_left_as_it_is() {
+    for is_shared in [false, true] {
+        let mut world = World::new(IMAGE);
+        let redis = if is_shared { Redis::start() } else { None };
+        if is_shared && redis.is_none() {
+            return;
+        }
+        if let Some(redis) = &redis {
+            world = world.with(&format!("--store={}", redis.url())).with("--namespace=x");
+        }
+        world.live_and_edit(&edited());
+        let key = "{cronkeep:x}:snapshot";
+        let bytes = || match &redis {
+            None => {
+                let database = Connection::open(world.path("state/cronkeep.db")).unwrap();
+                let row: Vec<u8> =
+                    database.query_row("SELECT bytes FROM snapshot", [], |row| row.get(0)).unwrap();
+                row
+            }
+            Some(redis) => match redis.command(["HGET", key, "bytes"]) {
+                Reply::Bytes(bytes) => bytes,
+                _ => panic!("no snapshot"),
+            },
+        };
+        let later = String::from_utf8(bytes()).unwrap().replace(r#""schema":1"#, r#""schema":99"#);
+        match &redis {
+            None => {
+                let database = Connection::open(world.path("state/cronkeep.db")).unwrap();
+                database.execute("UPDATE snapshot SET bytes = ?1", [later.as_bytes()]).unwrap();
+            }
+            Some(redis) => {
+                redis.command(["HSET", key, "bytes", &later]);
+            }
+        }
+        fs::remove_file(world.path("crontab")).unwrap();
+        let ticks = world.path("ticks");
+        let each_second = |word: &str| format!("* * * * * * echo {word} >> {}\n", ticks.display());
+        world.renew(&format!("# another image\n{}", each_second("tick")));
+        let mut crond = world.start();
+        let reason = "the snapshot has version 99, newer than 1";
+        until("it is told", || told(&crond, &["health"]).contains(reason));
+        assert!(was_told(&crond.seen(), "taken as they are until they can be recovered"));
+        // An edit changes nothing, nor does it that the store is asked again and again, and takes starts.
+        world.write(&each_second("tock"));
+        crond.expect("crontab.loaded");
+        until("the schedule runs", || {
+            fs::read_to_string(&ticks).is_ok_and(|text| text.matches("tock").count() >= 7)
+        });
+        let health = told(&crond, &["health"]);
+        assert!(health.starts_with("degraded") && health.contains(reason), "{health}");
+        let events = crond.stop();
+        let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+        assert_eq!((of("store.down"), of("store.up")), (1, 0), "{events:#?}");
+        let is_reason = |event: &serde_json::Value| event["reason"].to_string().contains(reason);
+        assert!(events.iter().any(is_reason), "{events:#?}");
+        assert_eq!(String::from_utf8(bytes()).unwrap(), later);
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_broken_is_told_once_in_plain_words_with_the_remedy_that_there_is() {
+    let world = World::new(IMAGE);
+    world.live_and_edit(&edited());
+    let database = Connection::open(world.path("state/cronkeep.db")).unwrap();
+    let broken = br#"{"schema":1,"files":{"/etc"#;
+    database.execute("UPDATE snapshot SET bytes = ?1", [&broken[..]]).unwrap();
+    drop(database);
+    let output = world.snapshot(&["show"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.ends_with(": the snapshot cannot be read: it ends too soon\n"), "{text}");
+    let events = world.live();
+    let told = "it ends too soon: the crontabs are taken as they are, and nothing is kept until it is removed by \
+                `cronkeep snapshot forget`";
+    assert!(was_told(&events, told), "{events:#?}");
 }

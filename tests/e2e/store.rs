@@ -142,10 +142,53 @@ fn a_cache_that_is_none_is_refused_and_the_file_runs() {
 #[test]
 fn a_key_of_another_kind_is_told_and_the_file_runs() {
     let Some(redis) = Redis::start() else { return };
-    assert_eq!(redis.command(["RPUSH", ROWS, "x"]), Reply::Number(1));
-    let crond = beside(&redis.url());
-    expect_degraded(&crond, "of another type");
+    let snapshot = "{cronkeep:default}:snapshot";
+    for key in [ROWS, snapshot] {
+        assert_eq!(redis.command(["RPUSH", key, "x"]), Reply::Number(1));
+        let mut crond = beside(&redis.url());
+        expect_degraded(&crond, "of another type");
+        expect_strained(&mut crond, "of another type");
+        assert_eq!(redis.command(["DEL", key]), Reply::Number(1));
+        crond.expect("store.up");
+        expect_kept(&redis, &crond);
+        runs(crond);
+        redis.flush();
+    }
+}
+
+#[test]
+fn a_key_that_the_user_may_not_use_is_told_once_and_the_file_runs() {
+    let Some(redis) = Redis::start() else { return };
+    let set =
+        |keys: &str| redis.command(["ACL", "SETUSER", "app", "on", ">pw", "&*", "+@all", keys]);
+    set("~{cronkeep:default}:*");
+    let mut crond = beside(&format!("redis://app:pw@127.0.0.1:{}/0", redis.port()));
+    expect_degraded(&crond, "may not use one of the keys");
+    expect_strained(&mut crond, "may not use one of the keys");
+    set("~crond-service-cronjob-cache");
+    crond.expect("store.up");
+    expect_kept(&redis, &crond);
     runs(crond);
+}
+
+/// That for some ten seconds, in which the store is asked again and again, it is told once that it refuses something.
+fn expect_strained(crond: &mut Running, part: &str) {
+    let lines = |text: &str| text.lines().count();
+    let before = lines(&crond.expect_file("ticks", |_| true));
+    crond.expect_file("ticks", |text| lines(text) >= before + 10);
+    let health = told(crond, &["health"]);
+    assert!(health.starts_with("degraded: ") && health.contains(part), "{health}");
+    let counts = (crond.count("store.down"), crond.count("store.up"));
+    assert_eq!(counts, (1, 0), "{:#?}", crond.seen());
+}
+
+/// Waits until the crontab is kept.
+fn expect_kept(redis: &Redis, crond: &Running) {
+    let deadline = Instant::now() + PATIENCE;
+    while redis.get(ROWS).is_none() {
+        assert!(Instant::now() < deadline, "{}", told(crond, &["health"]));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }
 
 /// A daemon whose schedule does not wait for the store.
@@ -241,14 +284,30 @@ fn a_redis_without_memory_is_told_and_the_schedule_runs_and_what_waits_is_writte
     // What is to be kept is offered again and again meanwhile.
     crond.expect_file("ticks", |text| text.lines().count() >= 5);
     redis.set_config("maxmemory", "0");
-    let deadline = Instant::now() + PATIENCE;
-    while redis.get(ROWS).is_none() {
-        assert!(Instant::now() < deadline, "{}", told(&crond, &["health"]));
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+    expect_kept(&redis, &crond);
     let events = runs(crond);
     told_once(&events, "no memory left");
     expect_quiet(&events);
+}
+
+#[test]
+fn a_redis_whose_memory_fills_up_is_told_once_each_time() {
+    let Some(redis) = Redis::start() else { return };
+    redis.set_config("maxmemory-policy", "noeviction");
+    let mut crond = beside(&redis.url());
+    expect_kept(&redis, &crond);
+    let lines = |text: &str| text.lines().count();
+    for number in 1..=4 {
+        let before = lines(&crond.expect_file("ticks", |_| true));
+        redis.set_config("maxmemory", "1");
+        crond.expect_file("ticks", |text| lines(text) >= before + 3);
+        expect_degraded(&crond, "no memory left");
+        assert_eq!(crond.count("store.down"), number, "{:#?}", crond.seen());
+        assert_eq!(crond.count("store.up"), number - 1, "{:#?}", crond.seen());
+        redis.set_config("maxmemory", "0");
+        crond.expect("store.up");
+    }
+    runs(crond);
 }
 
 /// How many scripts the server has refused or carried out in vain.

@@ -1,5 +1,7 @@
 //! The store on a Redis server of the test's own.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -154,6 +156,27 @@ fn a_server_that_is_asked_for_tls_and_speaks_none_is_told_as_such() {
         let answer = Scripts::new(&url, "default").load().await;
         let Err(StoreError::Down(text)) = answer else { panic!("{answer:?}") };
         assert!(text.contains("where no TLS is spoken, redis://"), "{text}");
+    });
+}
+
+#[test]
+fn what_is_no_redis_without_tls_is_told_as_such() {
+    with(started(Redis::setup().tls()), async |server| {
+        let url = format!("redis://127.0.0.1:{}/0", server.redis.port());
+        let answer = Scripts::new(&url, "default").load().await;
+        let Err(StoreError::Down(text)) = answer else { panic!("{answer:?}") };
+        assert!(text.contains("where TLS is spoken, rediss:// is the address"), "{text}");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}/0", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.read(&mut [0; 512]);
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        let answer = Scripts::new(&url, "default").load().await;
+        let Err(StoreError::Refused(text)) = answer else { panic!("{answer:?}") };
+        assert!(text.starts_with("no Redis answers there: "), "{text}");
     });
 }
 

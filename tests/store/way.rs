@@ -296,6 +296,19 @@ impl Drop for Sentinel {
 }
 
 #[test]
+fn a_sentinel_that_is_named_as_a_server_is_told_as_what_it_is() {
+    let Some(master) = Redis::start() else { return };
+    let sentinel = Sentinel::start(&master, "here");
+    sentinel.expect("+monitor");
+    let url = format!("redis://127.0.0.1:{}", sentinel.port);
+    block_on(async {
+        let answer = Scripts::new(&url, "default").load().await;
+        let Err(StoreError::Refused(text)) = answer else { panic!("{answer:?}") };
+        assert!(text.contains("it is a sentinel") && text.contains("redis+sentinel://"), "{text}");
+    });
+}
+
+#[test]
 fn a_sentinel_leads_to_the_master_and_to_the_next_one_after_a_failover() {
     let Some(mut master) = Redis::start() else { return };
     let Some(replica) = Redis::setup().replica_of(&master).start() else { return };

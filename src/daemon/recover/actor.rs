@@ -131,8 +131,8 @@ impl Actor {
                 self.mark().await;
                 // A store that is only read has said what is to be recovered.
                 if self.number == 0 {
-                    if outcome.is_err() {
-                        self.note_absence();
+                    if let Err(error) = &outcome {
+                        self.note_absence(error);
                     }
                     // Whoever has lost interest is about to end.
                     let _ = recovered.send(Recovered::default());
@@ -162,11 +162,7 @@ impl Actor {
                 match outcome.inspect(|()| self.keep.nothing_to_put()) {
                     Ok(()) => break,
                     // Only what is to be kept is worth asking again where it will not help.
-                    Err(
-                        StoreError::Corrupt(_) | StoreError::Newer { .. } | StoreError::Full(_),
-                    ) if self.pending.is_empty() => {
-                        break;
-                    }
+                    Err(StoreError::Full(_)) if self.pending.is_empty() => break,
                     Err(_) if !self.rest(&mut pause, &mut accepted).await => return,
                     Err(_) => {}
                 }
@@ -323,9 +319,10 @@ impl Actor {
         let stored = stored?;
         if self.refusal != stored.refusal {
             if let Some(reason) = &stored.refusal {
+                let key = if stored.is_of_key { "can be read with --store-key, or " } else { "" };
                 self.warn(format!(
-                    "{reason}: the crontabs are taken as they are, and nothing is kept until it can be read with \
-                     --store-key, or is removed by `cronkeep snapshot forget`"
+                    "{reason}: the crontabs are taken as they are, and nothing is kept until it {key}is removed by \
+                     `cronkeep snapshot forget`"
                 ));
             }
             self.refusal.clone_from(&stored.refusal);
@@ -476,9 +473,13 @@ impl Actor {
         self.bus.publish(Event::Notice { file: None, text, warning: true });
     }
 
-    /// That the store is away is told as such, with its reason.
-    fn note_absence(&self) {
-        let text = "the crontabs are taken as they are until the store answers".to_owned();
+    /// That the store is away, or refuses it, is told as such, with its reason.
+    fn note_absence(&self, error: &StoreError) {
+        let until = match error {
+            StoreError::Down(_) | StoreError::Full(_) => "the store answers",
+            _ => "they can be recovered from the store",
+        };
+        let text = format!("the crontabs are taken as they are until {until}");
         self.bus.publish(Event::Notice { file: None, text, warning: false });
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Stored {
     pub(super) seed_rows: Option<Vec<u8>>,
     /// Why what is there is not taken.
     pub(super) refusal: Option<String>,
+    /// Whether another key may be the remedy.
+    pub(super) is_of_key: bool,
 }
 
 /// Speaks to the store of snapshots.
@@ -87,11 +89,16 @@ impl Keep {
                 let (snapshot, bytes) = (Some(snapshot), found.bytes);
                 Ok(Stored { version, snapshot, bytes, ..Stored::default() })
             }
-            Err(BadDeposit::Snapshot(BadSnapshot::Newer { found })) => {
+            Err(BadDeposit::Snapshot(newer @ BadSnapshot::Newer { found })) => {
+                // The store has answered, and cannot know.
+                self.store.cannot_put(StoreError::Refused(format!(
+                    "{newer}: use a later cronkeep, or another store or namespace"
+                )));
                 Err(StoreError::Newer { found, known: SCHEMA })
             }
             Err(error) => {
-                Ok(Stored { version, refusal: Some(error.to_string()), ..Stored::default() })
+                let (refusal, is_of_key) = (Some(error.to_string()), error.is_of_key());
+                Ok(Stored { version, refusal, is_of_key, ..Stored::default() })
             }
         }
     }

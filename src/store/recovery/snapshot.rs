@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::error::Category;
 
 use crate::crontab::{Format, Text};
 
@@ -114,18 +115,54 @@ pub struct Marker {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Content(pub Arc<Vec<u8>>);
 
+/// What is wrong with bytes that are no snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// They are no JSON, here: a line and a column, both from 1.
+    Syntax(usize, usize),
+    /// They end before the snapshot does.
+    End,
+    /// They are JSON, which is something else from here on.
+    Shape(usize, usize),
+}
+
 /// Why the bytes are no snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum BadSnapshot {
     /// They are not what a snapshot looks like.
     #[error("the snapshot cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(Flaw),
     /// A later version of the program wrote it.
     #[error("the snapshot has version {found}, newer than {SCHEMA}, the newest that is known here")]
     Newer {
         /// Its version.
         found: u32,
     },
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Flaw::Syntax(line, column) => {
+                write!(f, "it is no JSON (line {line}, column {column})")
+            }
+            Flaw::End => write!(f, "it ends too soon"),
+            Flaw::Shape(line, column) => {
+                write!(f, "it is JSON, but no snapshot (line {line}, column {column})")
+            }
+        }
+    }
+}
+
+impl From<serde_json::Error> for BadSnapshot {
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        BadSnapshot::Unreadable(match error.classify() {
+            Category::Eof => Flaw::End,
+            Category::Data => Flaw::Shape(line, column),
+            Category::Syntax | Category::Io => Flaw::Syntax(line, column),
+        })
+    }
 }
 
 impl Default for Snapshot {
@@ -383,8 +420,21 @@ mod tests {
         let error = Snapshot::from_bytes(br#"{"schema":2,"files":7}"#).unwrap_err();
         let message = "the snapshot has version 2, newer than 1, the newest that is known here";
         assert_eq!(error.to_string(), message);
-        for bytes in [&b""[..], b"[]", b"{}", b"\xff", br#"{"schema":1,"files":[]}"#] {
-            assert!(matches!(Snapshot::from_bytes(bytes), Err(BadSnapshot::Unreadable(_))));
+        for (bytes, reason) in [
+            (&b""[..], "it ends too soon"),
+            (br#"{"schema":1,"files":{"/etc"#, "it ends too soon"),
+            (b"[]", "it is JSON, but no snapshot (line 1, column "),
+            (b"{}", "it is JSON, but no snapshot (line 1, column "),
+            (b"\xff", "it is no JSON (line 1, column "),
+            (b"no", "it is no JSON (line 1, column "),
+            (br#"{"schema":"1"}"#, "it is JSON, but no snapshot (line 1, column "),
+            (br#"{"schema":1,"files":[]}"#, "it is JSON, but no snapshot (line 1, column "),
+        ] {
+            let error = Snapshot::from_bytes(bytes).unwrap_err();
+            let wanted = format!("the snapshot cannot be read: {reason}");
+            assert!(error.to_string().starts_with(&wanted), "{error}");
+            // Whoever tells the sources as well says it once.
+            assert!(std::error::Error::source(&error).is_none());
         }
     }
 

@@ -14,6 +14,9 @@ const NO_DATABASE: &str = "Redis server refused to switch database";
 /// What a server before version 7.2 says of a script that runs a command which the user may not.
 const HIDDEN: &str = "can't run this command";
 
+/// What the library says of bytes that no Redis would send.
+const NO_PROTOCOL: &str = "Parse error";
+
 const NEEDS: &str = "a user of its own needs what docs/store-redis.md lists";
 
 /// What the first command was answered that was refused, of one or several: the code and the rest.
@@ -84,6 +87,11 @@ pub(super) fn told(error: &RedisError) -> StoreError {
         }
         _ if error.is_timeout() => down("it does not answer"),
         ErrorKind::Io => StoreError::Down(io(error)),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType
+            if error.to_string().contains(NO_PROTOCOL) =>
+        {
+            refused("no Redis answers there: what comes back is of another protocol")
+        }
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
             StoreError::Corrupt(format!("its answer makes no sense: {error}"))
         }
@@ -116,6 +124,13 @@ pub(super) fn is_of_connection(error: &RedisError) -> bool {
 /// An error of the system in words.
 fn io(error: &RedisError) -> String {
     let text = error.to_string();
+    if let Some((_, others)) = text.split_once(OTHER_NAMES) {
+        let names: Vec<&str> = others.split('"').skip(1).step_by(2).collect();
+        let names = if names.is_empty() { "other names".to_owned() } else { names.join(", ") };
+        return format!(
+            "its certificate is for {names}, and not for the name in the URL: name the server as its certificate does"
+        );
+    }
     for (part, words) in CERTIFICATES {
         if text.contains(part) {
             return words.to_owned();
@@ -128,8 +143,11 @@ fn io(error: &RedisError) -> String {
     }
 }
 
+/// What the library says before the names for which a certificate is.
+const OTHER_NAMES: &str = "certificate is only valid for ";
+
 /// What is wrong with a server's certificate, by a part of what the library says of it.
-const CERTIFICATES: [(&str, &str); 4] = [
+const CERTIFICATES: [(&str, &str); 5] = [
     (
         "CaUsedAsEndEntity",
         "its certificate is one of an authority (CA:TRUE), which no server may show: give the server one that the authority \
@@ -138,6 +156,10 @@ const CERTIFICATES: [(&str, &str); 4] = [
     (
         "UnknownIssuer",
         "its certificate is signed by nobody who is trusted (UnknownIssuer): ?ca=FILE in the URL names the authority",
+    ),
+    (
+        "NotValidForName",
+        "its certificate is not for the name in the URL: name the server as its certificate does",
     ),
     ("certificate: Expired", "its certificate has expired"),
     (
@@ -201,9 +223,13 @@ fn refused_to_user(detail: &str) -> StoreError {
         _ if detail.contains(HIDDEN) => StoreError::Refused(format!(
             "its user may not run one of the commands of cronkeep's scripts, which are of +@read +@write +@scripting +time: {NEEDS}"
         )),
-        _ if detail.contains("can't access") || detail.contains("access one of the keys") => {
+        _ if detail.contains("can't access")
+            || detail.contains("access one of the keys")
+            || detail.contains("access a key") =>
+        {
             StoreError::Refused(format!(
-                "its user may not use one of the keys of cronkeep's scripts, such as ~{{cronkeep:NAMESPACE}}:*: {NEEDS}"
+                "its user may not use one of the keys that are needed, such as ~{{cronkeep:NAMESPACE}}:* and those of the Python \
+                 service: {NEEDS}"
             ))
         }
         _ => StoreError::Refused(format!("its user may not do what is needed: {detail}")),
@@ -263,6 +289,12 @@ mod tests {
             ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "CA:TRUE"),
             ("invalid peer certificate: UnknownIssuer", "?ca=FILE"),
             ("invalid peer certificate: Expired", "has expired"),
+            ("invalid peer certificate: NotValidForName", "not for the name in the URL"),
+            (
+                "invalid peer certificate: certificate not valid for name \"127.0.0.1\"; certificate is only valid for \
+                 DnsName(\"localhost\") or DnsName(\"redis.lan\")",
+                "is for localhost, redis.lan, and not for the name in the URL",
+            ),
         ] {
             let error = std::io::Error::new(std::io::ErrorKind::InvalidData, raw);
             let StoreError::Down(text) = told(&RedisError::from(error)) else { panic!("{raw}") };

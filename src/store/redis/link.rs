@@ -27,10 +27,15 @@ pub(super) struct Link {
     target: Result<Mutex<Line>, StoreError>,
     /// Whether the URL says that TLS is spoken.
     is_tls: bool,
+    /// Whether the URL leads to a socket on this host.
+    is_local: bool,
     config: AsyncConnectionConfig,
     /// Whether the connection has carried so much at once that its buffers are large.
     is_swollen: AtomicBool,
 }
+
+/// What is said of a connection that the other side has closed.
+const CLOSED: [&str; 4] = ["reset by peer", "broken pipe", "end of file", "terminated"];
 
 struct Line {
     target: Target,
@@ -61,8 +66,8 @@ impl Link {
             .set_response_timeout(Some(answer));
         let target = Target::parse(url)
             .map(|target| Mutex::new(Line { target, open: None, used: Instant::now(), count: 0 }));
-        let (is_tls, is_swollen) = (url.starts_with("rediss:"), AtomicBool::new(false));
-        Link { target, is_tls, config, is_swollen }
+        let (is_tls, is_local) = (url.starts_with("rediss:"), url.contains("unix:"));
+        Link { target, is_tls, is_local, config, is_swollen: AtomicBool::new(false) }
     }
 
     /// From the next connection on an answer may take so long.
@@ -87,18 +92,17 @@ impl Link {
             link.open = None;
         }
         let connected = link.target.connect(&self.config, CONNECTING).await;
-        let mut connection = connected.map_err(|error| match error {
-            // What speaks no TLS waits for more, or closes the connection.
-            StoreError::Down(text) if self.is_tls && !text.contains("certificate") => {
-                StoreError::Down(format!(
-                    "{text} (where no TLS is spoken, redis:// is the address)"
-                ))
-            }
-            error => error,
-        })?;
+        let mut connection = connected.map_err(|error| self.hinted(error))?;
         let about: RedisResult<String> =
             redis::cmd("INFO").arg("server").query_async(&mut connection).await;
-        let about = about.map_err(|error| error::told(&error))?;
+        let about = about.map_err(|error| self.hinted(error::told(&error)))?;
+        if about.lines().any(|line| line.trim_end() == "redis_mode:sentinel") {
+            return Err(StoreError::Refused(
+                "it is a sentinel, which keeps nothing: redis+sentinel://HOST[:PORT]/MASTER is the address, with the name by \
+                 which it knows the master"
+                    .to_owned(),
+            ));
+        }
         let incarnation = about.lines().find_map(|line| line.strip_prefix("run_id:"));
         let incarnation = incarnation.map(|id| id.trim().to_owned()).ok_or_else(|| {
             StoreError::Refused(
@@ -110,6 +114,23 @@ impl Link {
         link.open = Some(open.clone());
         link.used = Instant::now();
         Ok(open)
+    }
+
+    /// What went wrong at the first words, with what may be the reason.
+    fn hinted(&self, error: StoreError) -> StoreError {
+        let StoreError::Down(text) = error else { return error };
+        // What speaks no TLS waits for more, or closes the connection; so does what speaks nothing else.
+        let is_closed = || CLOSED.iter().any(|part| text.contains(part));
+        let hint = match self.is_tls {
+            true if !text.contains("certificate") => {
+                " (where no TLS is spoken, redis:// is the address)"
+            }
+            false if !self.is_local && is_closed() => {
+                " (where TLS is spoken, rediss:// is the address)"
+            }
+            _ => "",
+        };
+        StoreError::Down(format!("{text}{hint}"))
     }
 
     /// Takes note of how much was carried at once.

@@ -23,6 +23,15 @@ impl Writer {
     }
 }
 
+/// Whether all that is known of the store is that it refuses something, or not even that.
+pub(super) fn is_unproved(standing: &Standing) -> bool {
+    match standing {
+        Standing::Unknown => true,
+        Standing::Down { error, .. } => is_refusal(error),
+        Standing::Up | Standing::Strained { .. } => false,
+    }
+}
+
 /// Notes that the store answered, and is not well.
 pub(super) fn strain(standing: &watch::Sender<Standing>, error: StoreError) {
     let new = Standing::Strained { error };
