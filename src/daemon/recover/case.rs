@@ -13,9 +13,11 @@ use super::{Recovered, Written, hash_of};
 use crate::crontab::{self, Origin, Source};
 use crate::daemon::reading::Ahead;
 use crate::daemon::standing::Key;
-use crate::store::legacy::{self, Unreadable, dumps, loads};
+use crate::store::legacy::{self, Unreadable, dumps, loads_with_text};
 use crate::store::recovery::table::{Legacy, recover, snapshot_after};
-use crate::store::recovery::{Case, Decision, FileSnapshot, Kinship, Mode, Notice, Row, Snapshot};
+use crate::store::recovery::{
+    Case, Decision, FileSnapshot, Kinship, Mode, Notice, Row, Snapshot, shown,
+};
 
 /// The most refused rows that are told one by one.
 const MOST_TOLD: usize = 100;
@@ -187,7 +189,7 @@ impl Cached {
     /// Has notices name rows by their places in the cache instead of those among the rows that are taken.
     fn number<'a>(&self, notices: impl Iterator<Item = &'a mut Notice>) {
         for notice in notices {
-            if let Notice::Refused { row, .. } = notice
+            if let Notice::Refused { row, .. } | Notice::Stranger { row, .. } = notice
                 && let Some(number) = self.numbers.get(*row - 1)
             {
                 *row = *number;
@@ -198,14 +200,17 @@ impl Cached {
 
 fn rows(bytes: &[u8]) -> Result<Cached, Unreadable> {
     let mut cached = Cached::default();
-    for (number, row) in (1..).zip(loads(bytes)?) {
+    for (number, row) in (1..).zip(loads_with_text(bytes)?) {
         match row {
             Ok(row) => {
                 cached.rows.push(row.0);
                 cached.numbers.push(number);
             }
-            Err(reason) => {
-                cached.refused.push(format!("row {number} of the cached jobs: {reason}"));
+            Err((reason, text)) => {
+                let text = shown(text);
+                cached.refused.push(format!(
+                    "row {number} of the cached jobs is not added: {reason}: `{text}`"
+                ));
             }
         }
     }

@@ -186,10 +186,10 @@ impl Desk<'_> {
         let seeded = add_rows(file, rows, self.finding.dialect, is_user);
         if seeded.added == 0 && seeded.disabled.is_empty() && self.finding.file.is_none() {
             let mut decision = self.first();
-            decision.notices = Notice::of_rows(&seeded);
+            decision.notices = Notice::of_rows(&seeded, rows);
             return decision;
         }
-        let notices = Notice::of_rows(&seeded);
+        let notices = Notice::of_rows(&seeded, rows);
         let text = Content::from(seeded.text);
         let mut snapshot = self.blank(Some(text.clone()));
         snapshot.undecided = seeded.disabled.iter().map(|row| row.line[..].into()).collect();

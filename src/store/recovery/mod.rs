@@ -18,6 +18,7 @@ pub mod table;
 
 pub use decide::{Case, Decision, Finding, Mode, Past, Standing, decide};
 pub use edit::{Accepted, Edited, accept};
+pub(crate) use merge::shown;
 pub use merge::{Merged, Part, Warning, Warnings, merge};
 pub use notice::Notice;
 pub use seed::{Disabled, Doubt, Refusal, Row, Seeded, add_rows};

@@ -29,6 +29,8 @@ pub struct Seeded {
     pub known: usize,
     /// Those that were added as comments.
     pub disabled: Vec<Disabled>,
+    /// Those among the added whose user there is not yet: their places among the rows, from 1.
+    pub strangers: Vec<usize>,
     /// Those that were not added: their places among the rows, from 1, and why.
     pub refused: Vec<(usize, Refusal)>,
 }
@@ -60,9 +62,6 @@ pub enum Refusal {
     /// It would be too long a line.
     #[error("it has {0} bytes, more than a line may have")]
     TooLong(usize),
-    /// No such user.
-    #[error("there is no user {0:?}")]
-    UnknownUser(String),
     /// The crontab is that of somebody else.
     #[error("it is {row:?}'s, and the crontab is {crontab:?}'s")]
     OtherUser {
@@ -81,7 +80,8 @@ pub enum Refusal {
 
 /// Adds the rows whose jobs a crontab lacks; each line ends in `# crond service` and the id.
 ///
-/// `is_user` says whether there is a user of this name.
+/// `is_user` says whether there is a user of this name. A row whose user there is not is added as any other, as a line of the
+/// crontab would stay: it runs as soon as the user exists.
 #[must_use]
 pub fn add_rows(
     file: &[u8],
@@ -106,9 +106,7 @@ pub fn add_rows(
             continue;
         }
         let user = row[5].as_str();
-        let mut known_user =
-            |user: &'_ str| *accounts.entry(&row[5]).or_insert_with(|| is_user(user));
-        let read = rendered(row, dialect, &mut known_user);
+        let read = rendered(row, dialect);
         let (canonical, line) = match read {
             Ok(read) => read,
             Err(refusal) => {
@@ -129,7 +127,12 @@ pub fn add_rows(
             row[..5].iter().all(|field| field == "*").then_some(Doubt::EveryMinute)
         };
         match doubt {
-            None => lines.push((number, id, line)),
+            None => {
+                if !*accounts.entry(user).or_insert_with(|| is_user(user)) {
+                    seeded.strangers.push(number);
+                }
+                lines.push((number, id, line));
+            }
             Some(doubt) => {
                 seeded.disabled.push(Disabled { line: out.clone(), doubt });
                 lines.push((0, id, out));
@@ -147,6 +150,7 @@ pub fn add_rows(
         let refused = lines.iter().filter(is_job).map(|line| (line.0, Refusal::Spoils));
         seeded.refused.extend(refused);
         seeded.refused.sort_by_key(|refused| refused.0);
+        seeded.strangers.clear();
         seeded.added = 0;
         let comments = lines.iter().filter(|line| line.0 == 0);
         seeded.text = appended(&table, comments.map(|(_, _, line)| &line[..]));
@@ -155,11 +159,7 @@ pub fn add_rows(
 }
 
 /// The row as a line, and what the service's parser makes of that.
-fn rendered(
-    row: &Row,
-    dialect: &Dialect,
-    is_user: &mut dyn FnMut(&str) -> bool,
-) -> Result<(Canonical, Vec<u8>), Refusal> {
+fn rendered(row: &Row, dialect: &Dialect) -> Result<(Canonical, Vec<u8>), Refusal> {
     let [fields @ .., user, command] = row;
     let length: usize = row.iter().map(|text| text.len() + 1).sum();
     if length + TAG.len() + 64 > LONGEST {
@@ -201,9 +201,6 @@ fn rendered(
         && JobId::of_entry(&line, entry, dialect) == canonical.id;
     if !faithful {
         return Err(Refusal::Unfaithful);
-    }
-    if !is_user(user) {
-        return Err(Refusal::UnknownUser(user.clone()));
     }
     Ok((canonical, line))
 }

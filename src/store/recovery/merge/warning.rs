@@ -113,7 +113,7 @@ impl Warnings {
 }
 
 /// Text as a warning shows it: on one line, and not all of it if it is long.
-pub(super) fn shown(text: &[u8]) -> String {
+pub(crate) fn shown(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let text = text.trim();
     let mut shown: String = text.chars().take(LONGEST).flat_map(escaped).collect();
