@@ -43,9 +43,16 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
     let paths: Vec<&str> = paths.map(String::as_str).collect();
     let mut told = Vec::new();
     let found = ground.find(&paths, &mut told);
-    let rows = stored.seed_rows.as_deref().map(rows);
+    let rows = stored.seed_rows.as_ref().map(|found| match found {
+        Ok(bytes) => rows(bytes).map_err(|unreadable| unreadable.to_string()),
+        Err(reason) => Err(reason.clone()),
+    });
     let legacy = rows.as_ref().and_then(|rows| rows.as_ref().ok());
-    let legacy = legacy.map(|cached| Legacy { rows: &cached.rows, is_user: &is_user });
+    let legacy = legacy.map(|cached| Legacy {
+        rows: &cached.rows,
+        is_user: &is_user,
+        is_believed: !stored.is_signed,
+    });
     let findings: Vec<_> = found.iter().map(Found::finding).collect();
     let before = stored.snapshot.as_ref();
     let mut decisions = recover(&findings, before, legacy, mode, &mut new_instance);
@@ -168,6 +175,7 @@ fn what(case: Case) -> &'static str {
     match case {
         Case::Merged => "recovered: what was edited in an earlier container is merged in",
         Case::Rows => "recovered: the jobs that the Python service cached are added",
+        Case::Since => "recovered: the jobs that the Python service has cached since are added",
         Case::Restored | Case::Unchanged | Case::First | Case::Accepted | Case::Left => {
             "recovered as it was in an earlier container"
         }

@@ -92,6 +92,8 @@ pub enum Case {
     First,
     /// The rows of the Python service.
     Rows,
+    /// Rows that the Python service has cached since the snapshot was put.
+    Since,
     /// The file gets the snapshot's text.
     Restored,
     /// The snapshot gets the file's text.

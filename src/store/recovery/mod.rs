@@ -7,6 +7,7 @@
 //! `decide` holds the cases, `merge` the three-way merge, `seed` the Python service's rows, `table` all files at once,
 //! `edit` what an accepted edit does to the snapshot while the daemon runs, `bound` how many crontabs it knows.
 
+mod absence;
 mod bound;
 pub mod decide;
 pub mod edit;

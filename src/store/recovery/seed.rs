@@ -73,6 +73,18 @@ pub enum Refusal {
     /// The line would be read as something else.
     #[error("it does not read back as itself")]
     Unfaithful,
+    /// Snapshot or base have it, and the crontab has lost it since.
+    #[error("it was removed from the crontab")]
+    Removed,
+    /// There is a key, and nobody has signed it.
+    #[error("with --store-key nothing is taken that nobody has signed")]
+    Unsigned,
+    /// `--recover never`.
+    #[error("the crontab is left as it is (--recover never)")]
+    Never,
+    /// A crontab on a mount of its own, or read-only, holds.
+    #[error("the crontab is a mount of its own or read-only, and holds")]
+    Fixed,
     /// With it the crontab would be read otherwise, or not at all.
     #[error("with it the crontab would not be read in full")]
     Spoils,
@@ -89,19 +101,62 @@ pub fn add_rows(
     dialect: &Dialect,
     is_user: &dyn Fn(&str) -> bool,
 ) -> Seeded {
+    let nothing = Known::default();
+    let terms = Terms { is_user, gone: &nothing, elsewhere: &nothing, bar: None };
+    add_rows_on(file, rows, dialect, &terms)
+}
+
+/// Jobs by which rows are known.
+#[derive(Default)]
+pub(super) struct Known {
+    ids: HashSet<JobId>,
+    /// The service's id of a row may be another than that of the line that it was made of.
+    made: HashSet<Row>,
+}
+
+impl Known {
+    /// Takes note of a crontab's jobs.
+    pub(super) fn note(&mut self, text: &[u8], dialect: &Dialect) {
+        self.note_all(&Table::of(text, dialect));
+    }
+
+    fn note_all(&mut self, table: &Table) {
+        self.ids.extend(table.jobs.iter().map(|job| job.id));
+        let readings = readings(&table.source, &table.crontab)
+            .filter(|reading| !matches!(reading.found, Found::Comment | Found::Error(_)));
+        self.made.extend(readings.filter_map(|reading| Some(reading.row?.0)));
+    }
+}
+
+/// On which terms rows are added.
+pub(super) struct Terms<'a> {
+    /// Whether there is a user of a name.
+    pub(super) is_user: &'a dyn Fn(&str) -> bool,
+    /// Jobs that were here: what the crontab has not was removed.
+    pub(super) gone: &'a Known,
+    /// Jobs of other crontabs.
+    pub(super) elsewhere: &'a Known,
+    /// Why none may be added, if so.
+    pub(super) bar: Option<Refusal>,
+}
+
+/// As [`add_rows`], on these terms.
+pub(super) fn add_rows_on(
+    file: &[u8],
+    rows: &[Row],
+    dialect: &Dialect,
+    terms: &Terms<'_>,
+) -> Seeded {
     let table = Table::of(file, dialect);
-    let mut ids: HashSet<JobId> = table.jobs.iter().map(|job| job.id).collect();
-    // The service's id of a row may be another than that of the line that it was made of.
-    let made: HashSet<Row> = readings(&table.source, &table.crontab)
-        .filter(|reading| !matches!(reading.found, Found::Comment | Found::Error(_)))
-        .filter_map(|reading| Some(reading.row?.0))
-        .collect();
+    let mut known = Known::default();
+    known.note_all(&table);
+    let Known { mut ids, made } = known;
     let (comments, commented) = comments(&table, dialect);
     let mut seeded = Seeded::default();
     let mut lines: Vec<(usize, JobId, Vec<u8>)> = Vec::new();
     let mut accounts: HashMap<&str, bool> = HashMap::new();
     for (number, row) in (1..).zip(rows) {
-        if made.contains(row) {
+        if made.contains(row) || terms.elsewhere.made.contains(row) {
             seeded.known += 1;
             continue;
         }
@@ -117,8 +172,13 @@ pub fn add_rows(
         debug_assert_eq!(canonical.user.as_bytes(), user.as_bytes());
         let id = canonical.id;
         let out = [b"# ", &line[..]].concat();
-        if !ids.insert(id) || comments.contains(&out[..]) {
+        if !ids.insert(id) || comments.contains(&out[..]) || terms.elsewhere.ids.contains(&id) {
             seeded.known += 1;
+            continue;
+        }
+        let is_gone = terms.gone.ids.contains(&id) || terms.gone.made.contains(row);
+        if let Some(refusal) = is_gone.then_some(&Refusal::Removed).or(terms.bar.as_ref()) {
+            seeded.refused.push((number, refusal.clone()));
             continue;
         }
         let doubt = if commented.contains(&canonical) {
@@ -128,7 +188,7 @@ pub fn add_rows(
         };
         match doubt {
             None => {
-                if !*accounts.entry(user).or_insert_with(|| is_user(user)) {
+                if !*accounts.entry(user).or_insert_with(|| (terms.is_user)(user)) {
                     seeded.strangers.push(number);
                 }
                 lines.push((number, id, line));

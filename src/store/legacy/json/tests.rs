@@ -182,7 +182,7 @@ fn control_characters_and_rows_that_read_back_as_others_are_refused() {
         (r##"["#0", "9", "*", "*", "*", "root", "x"]"##, "its line is a comment"),
         (r##"["# comment", "", "", "", "", "", ""]"##, "its line is a comment"),
         (r#"["5/2", "9", "*", "*", "*", "root", "x"]"#, "its line is an error: "),
-        (r#"["60", "9", "*", "*", "*", "root", "x"]"#, "its line is an error: minute 60"),
+        (r#"["60", "9", "*", "*", "*", "root", "x"]"#, "its line is an error: 60 is not a minute"),
     ] {
         let reason = refused(item).to_string();
         assert!(reason.starts_with(why), "{item}: {reason}");
