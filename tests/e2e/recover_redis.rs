@@ -243,6 +243,23 @@ fn crontabs_that_no_daemon_names_any_more_are_forgotten_where_there_are_many() {
     assert!(has("/others/crontab") && has(world.path("crontab").to_str().unwrap()));
 }
 
+#[test]
+fn of_a_snapshot_that_cannot_be_read_forget_does_not_say_how_many_crontabs_it_had() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    world.live();
+    redis.command([
+        "HSET",
+        "{cronkeep:default}:snapshot",
+        "bytes",
+        r#"{"schema":9,"tables":{"a":{}}}"#,
+    ]);
+    let output = world.snapshot(&["forget"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("forgot version ") && text.contains("cannot be read"), "{text}");
+    assert!(!text.contains(" 0 "), "{text}");
+}
+
 /// The Python service adds what it has cached once more with each start.
 #[test]
 fn three_restarts_and_three_new_containers_leave_every_byte_of_what_was_recovered() {

@@ -70,11 +70,14 @@ pub fn loads(bytes: &[u8]) -> Result<Vec<Result<Row, Reason>>, Unreadable> {
     Ok(items(bytes)?.map(judged).collect())
 }
 
+/// Why an item is refused, and its JSON.
+type Refused<'a> = (Reason, &'a [u8]);
+
 /// As [`loads`], with the JSON of each item that is refused, as it stands there: it may be long, and hold anything.
 ///
 /// # Errors
 /// It is no array, or too long.
-pub fn loads_with_text(bytes: &[u8]) -> Result<Vec<Result<Row, (Reason, &[u8])>>, Unreadable> {
+pub fn loads_with_text(bytes: &[u8]) -> Result<Vec<Result<Row, Refused<'_>>>, Unreadable> {
     let mut items = opened(bytes)?;
     let mut rows = Vec::new();
     while let Some(row) = items.next() {
