@@ -115,7 +115,11 @@ impl Outcome {
                     self.recovered.from_memory.push(memory);
                 }
             } else {
-                self.notices.push((key.clone(), what(decision.case).to_owned(), false));
+                self.notices.push((
+                    key.clone(),
+                    what(decision.case, found.kinship.as_ref()).to_owned(),
+                    false,
+                ));
                 if let Some(written @ Written { hash: None, .. }) = &mut self.recovered.written {
                     written.hash = decision.text.as_deref().map(hash_of);
                 }
@@ -171,11 +175,15 @@ fn undecided(key: &Key, lines: usize) -> Option<String> {
     }
 }
 
-fn what(case: Case) -> &'static str {
+fn what(case: Case, before: Option<&Kinship>) -> &'static str {
     match case {
         Case::Merged => "recovered: what was edited in an earlier container is merged in",
         Case::Rows => "recovered: the jobs that the Python service cached are added",
         Case::Since => "recovered: the jobs that the Python service has cached since are added",
+        // It has had it before: it is no new container.
+        Case::Restored if before.is_some_and(|kinship| kinship.common.is_some()) => {
+            "put back as it was kept last"
+        }
         Case::Restored | Case::Unchanged | Case::First | Case::Accepted | Case::Left => {
             "recovered as it was in an earlier container"
         }

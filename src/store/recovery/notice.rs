@@ -48,6 +48,10 @@ pub enum Notice {
         /// Not added.
         refused: usize,
     },
+    /// A line of the file that is not in what was kept, and is overruled.
+    Dropped(String),
+    /// So many more of those.
+    MoreDropped(usize),
     /// The file cannot be written: what it should say is in force all the same.
     FromMemory,
 }
@@ -62,6 +66,8 @@ impl Notice {
             Notice::Merge(_)
             | Notice::MoreMerges(_)
             | Notice::Refused { .. }
+            | Notice::Dropped(_)
+            | Notice::MoreDropped(_)
             | Notice::Stranger { .. } => false,
         }
     }
@@ -70,6 +76,14 @@ impl Notice {
         let warnings = &merged.warnings;
         let more = (warnings.more > 0).then_some(Notice::MoreMerges(warnings.more));
         warnings.list.iter().cloned().map(Notice::Merge).chain(more).collect()
+    }
+
+    /// What is told of these lines.
+    pub(super) fn of_dropped(lines: &[&[u8]]) -> Vec<Self> {
+        let more = lines.len().saturating_sub(MOST_ROWS);
+        let more = (more > 0).then_some(Notice::MoreDropped(more));
+        let told = lines.iter().take(MOST_ROWS).map(|line| Notice::Dropped(shown(line)));
+        told.chain(more).collect()
     }
 
     /// What is told of these rows, as the crontab got them.
@@ -138,6 +152,11 @@ impl fmt::Display for Notice {
                 "{disabled} more of the cached jobs are added as comments, {strangers} more are of users that there are not, \
                  {refused} more are not added"
             ),
+            Notice::Dropped(line) => write!(
+                f,
+                "dropped, since what was kept overrules the file (--recover always): `{line}`"
+            ),
+            Notice::MoreDropped(count) => write!(f, "{count} more lines are dropped"),
             Notice::FromMemory => {
                 f.write_str("the file cannot be written: the recovered jobs run from memory")
             }
