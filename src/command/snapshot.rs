@@ -100,10 +100,11 @@ fn forgot(
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let files = Deposit::from_bytes(found, None).map(|deposit| deposit.snapshot.files);
-    let files: Vec<String> = files.unwrap_or_default().into_keys().collect();
+    // Of a snapshot that is not read nobody knows what was in it.
+    let files = files.ok().map(|files| files.into_keys().collect::<Vec<String>>());
     if json {
         let stay = left.theirs.is_some();
-        let object = json!({ "version": found.version, "removed": files, "rows_stay": stay });
+        let object = json!({ "version": found.version, "removed": files.unwrap_or_default(), "rows_stay": stay });
         writeln!(console.out, "{object}")?;
         return Ok(ExitCode::Success);
     }
@@ -113,9 +114,16 @@ fn forgot(
             "the Redis key {key} has rows that the Python service wrote itself: it stays, and the next start adds their jobs"
         )?;
     }
-    let count = counted(files.len(), "crontab", "crontabs");
-    writeln!(console.out, "forgot version {} of {count}", found.version)?;
-    for file in files {
+    match &files {
+        Some(files) => {
+            let count = counted(files.len(), "crontab", "crontabs");
+            writeln!(console.out, "forgot version {} of {count}", found.version)?;
+        }
+        None => {
+            writeln!(console.out, "forgot version {}, which cannot be read here", found.version)?;
+        }
+    }
+    for file in files.into_iter().flatten() {
         writeln!(console.out, "{}", escape(file.as_bytes()))?;
     }
     Ok(ExitCode::Success)

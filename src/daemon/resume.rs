@@ -145,10 +145,13 @@ impl Resume {
     fn answer(&mut self, states: &States, runnable: &JobTable, from: Timestamp, now: Timestamp) {
         let past = Past::new(states, from, now);
         if past.clamped > 0 {
-            let jobs = if past.clamped == 1 { "job was" } else { "jobs were" };
+            let (jobs, schedules) = match past.clamped {
+                1 => ("job was", "its schedule goes"),
+                _ => ("jobs were", "their schedules go"),
+            };
             let text = format!(
-                "{} {jobs} last started more than five minutes ahead of the clock, which must have been set back: their \
-                 schedules go on from now",
+                "{} {jobs} last started more than five minutes ahead of the clock, which must have been set back: \
+                 {schedules} on from now",
                 past.clamped
             );
             self.bus.publish(Event::Notice { file: None, text, warning: true });

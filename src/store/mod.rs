@@ -76,6 +76,11 @@ pub trait Store: Send + Sync {
     /// shares.
     fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>>;
 
+    /// The same, but none where they are those that were put with a snapshot last: what is there is the service's own.
+    fn rows_of_others(&self) -> Reply<'_, Option<Vec<u8>>> {
+        self.seed_rows()
+    }
+
     /// Keeps all of these, or none.
     ///
     /// A watermark never goes back, whatever is written in which order; a record that has ended is not opened again.

@@ -207,6 +207,14 @@ fn recover_never_leaves_the_file_and_always_overrules_it() {
     world.write(IMAGE);
     let events = world.crond().arg("--recover=always").start().stop();
     assert_eq!((world.text(), jobs(&events)), (edited(), 3));
+    // What is overruled is named, and it is no other container.
+    world.write(&format!("{}0 6 1 1 * true six\n", edited()));
+    let events = world.crond().arg("--recover=always").start().stop();
+    assert_eq!(world.text(), edited());
+    for part in ["(--recover always): `0 6 1 1 * true six`", "put back as it was kept last"] {
+        assert!(was_told(&events, part), "{part}: {events:#?}");
+    }
+    assert!(!was_told(&events, "in an earlier container"), "{events:#?}");
 }
 
 #[test]

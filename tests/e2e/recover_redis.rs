@@ -82,6 +82,88 @@ fn where_only_the_python_service_was_its_rows_are_added_once() {
     assert_eq!(world.text(), text);
 }
 
+/// The rows that are cached, and these after them, as the Python service leaves them.
+fn add_rows(redis: &Redis, more: &[[&str; 7]]) {
+    let mut rows: Vec<[String; 7]> = serde_json::from_slice(&redis.get(ROWS).unwrap()).unwrap();
+    rows.extend(more.iter().map(|row| row.map(str::to_owned)));
+    redis.set(ROWS, serde_json::to_string(&rows).unwrap());
+}
+
+/// A job that was added while the Python service was there.
+const THEIRS: [&str; 7] = ["0", "5", "1", "1", "*", "root", "true theirs"];
+
+fn new_container(world: &World, image: &str) {
+    let _ = fs::remove_dir_all(world.path("state"));
+    world.renew(image);
+}
+
+#[test]
+fn what_the_python_service_has_cached_since_is_added_once_and_kept() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    world.live_and_edit(&edited());
+    add_rows(&redis, &[THEIRS, ["*", "*", "*", "*", "*", "root", "true boot"]]);
+    new_container(&world, IMAGE);
+    let events = world.live();
+    let text = world.text();
+    assert!(text.starts_with(&edited()), "{text}");
+    assert_eq!(text.matches("0 5 1 1 * true theirs # crond service ").count(), 1, "{text}");
+    assert_eq!(text.matches("\n# * * * * * true boot # crond service ").count(), 1, "{text}");
+    assert!(was_told(&events, "has cached since are added"), "{events:#?}");
+    assert_eq!((loads(&events), jobs(&events)), (1, 4), "{events:#?}");
+    let cached = String::from_utf8(redis.get(ROWS).unwrap()).unwrap();
+    assert!(cached.contains("true theirs"), "{cached}");
+    assert_eq!(world.stored()["text"], text);
+    for is_new in [false, true] {
+        if is_new {
+            new_container(&world, IMAGE);
+        }
+        let events = world.live();
+        assert_eq!((world.text(), jobs(&events)), (text.clone(), 4), "{is_new}");
+    }
+    // In the same container, too.
+    add_rows(&redis, &[["0", "6", "1", "1", "*", "root", "true more"]]);
+    assert_eq!(jobs(&world.live()), 5);
+    assert!(world.text().starts_with(&text) && world.text().contains("true more"));
+}
+
+#[test]
+fn what_was_removed_here_does_not_come_back_from_rows_of_the_python_service() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    world.live_and_edit(&edited());
+    let cached = redis.get(ROWS).unwrap();
+    // One of the image is removed while the daemon lives, one that was added while nobody does.
+    let (first, rest) =
+        IMAGE.rsplit_once("0 ").map(|(first, rest)| (first, format!("0 {rest}"))).unwrap();
+    world.live_and_edit(&format!("{first}{ADDED}"));
+    world.write(first);
+    redis.set(ROWS, cached);
+    add_rows(&redis, &[THEIRS]);
+    let events = world.live();
+    let text = world.text();
+    assert!(!text.contains(rest.trim()) && !text.contains(ADDED.trim()), "{text}");
+    assert!(text.starts_with(first) && text.contains("true theirs"), "{text}");
+    assert!(was_told(&events, "is not added: it was removed from the crontab: `"), "{events:#?}");
+}
+
+#[test]
+fn rows_that_may_not_be_added_are_named_before_they_are_replaced() {
+    for option in ["--store-key={dir}/key", "--recover=never"] {
+        let Some(redis) = Redis::start() else { return };
+        let world = world(&redis).with(option);
+        fs::write(world.path("key"), [7; 32]).unwrap();
+        fs::set_permissions(world.path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        world.live();
+        add_rows(&redis, &[THEIRS]);
+        let events = world.live();
+        let told = "row 3 of the cached jobs is not added: ";
+        assert!(was_told(&events, told) && was_told(&events, "true theirs"), "{events:#?}");
+        assert_eq!((world.text(), jobs(&events)), (IMAGE.to_owned(), 2), "{option}");
+    }
+}
+
 /// The rows beside the snapshot are ours, and are no Python service's when only they would be left.
 #[test]
 fn what_was_forgotten_does_not_come_back_from_the_rows_that_were_put_with_it() {
@@ -159,6 +241,23 @@ fn crontabs_that_no_daemon_names_any_more_are_forgotten_where_there_are_many() {
     let has = |path: &str| all.iter().any(|file| file["file"] == path);
     assert_eq!(all.len(), 1_000);
     assert!(has("/others/crontab") && has(world.path("crontab").to_str().unwrap()));
+}
+
+#[test]
+fn of_a_snapshot_that_cannot_be_read_forget_does_not_say_how_many_crontabs_it_had() {
+    let Some(redis) = Redis::start() else { return };
+    let world = world(&redis);
+    world.live();
+    redis.command([
+        "HSET",
+        "{cronkeep:default}:snapshot",
+        "bytes",
+        r#"{"schema":9,"tables":{"a":{}}}"#,
+    ]);
+    let output = world.snapshot(&["forget"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("forgot version ") && text.contains("cannot be read"), "{text}");
+    assert!(!text.contains(" 0 "), "{text}");
 }
 
 /// The Python service adds what it has cached once more with each start.

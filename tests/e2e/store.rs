@@ -84,13 +84,14 @@ fn bad_rows_are_refused_one_by_one_and_the_rest_is_recovered() {
         (11, "control character U+000A in the user"),
         (12, "not seven strings"),
         (13, "not seven strings"),
-        (14, rehash),
+        (14, "its line is an error: "),
         (15, rehash),
         (16, rehash),
     ] {
         let row = format!("row {number} ");
         let told: Vec<&&str> = refusals.iter().filter(|text| text.contains(&row)).collect();
         assert!(told.len() == 1 && told[0].contains(reason), "{number}: {reason}: {refusals:#?}");
+        assert!(told[0].contains(": `") && !told[0].contains("``"), "{number}: {refusals:#?}");
     }
     let health = told(&crond, &["health"]);
     assert!(!health.starts_with("unhealthy"), "{health}");
@@ -102,21 +103,25 @@ fn bad_rows_are_refused_one_by_one_and_the_rest_is_recovered() {
 }
 
 #[test]
-fn rows_of_users_that_are_not_there_are_refused_by_their_own_numbers() {
+fn rows_of_users_that_are_not_there_yet_are_added_and_told_by_their_own_numbers() {
     let Some(redis) = Redis::start() else { return };
     let world = in_default(&redis, "0 1 * * * root true here\n").with("--format=system");
     let rows = json!([
         row("0 2 * * *", "root", "true\u{7}"),
         row("0 3 * * *", "root", "true first"),
-        row("0 4 * * *", "nobody-of-this-name", "true"),
+        row("0 4 * * *", "nobody-of-this-name", "true later"),
     ]);
     redis.set(ROWS, rows.to_string());
     let mut crond = world.start();
     let events = crond.seen();
-    assert_eq!(jobs(&events), 2, "{events:#?}");
-    let told = "row 3 of the cached jobs is not added: there is no user \"nobody-of-this-name\"";
+    assert_eq!(jobs(&events), 3, "{events:#?}");
+    let told = "row 3 of the cached jobs is added, and runs as soon as there is a user \"nobody-of-this-name\": `0 4";
     assert!(was_told(&events, told), "{events:#?}");
+    assert!(world.text().contains("\n0 4 * * * nobody-of-this-name true later # crond service "));
     crond.stop();
+    // It is among the rows still, should anybody go back.
+    let after = String::from_utf8(redis.get(ROWS).unwrap()).unwrap();
+    assert!(after.contains("true later"), "{after}");
 }
 
 #[test]

@@ -256,10 +256,11 @@ impl Actor {
         recovered: &UnboundedSender<Recovered>,
     ) -> Result<bool, StoreError> {
         for _ in 0..TRIES {
-            let stored = Arc::new(self.load().await?);
+            let stored = self.load().await?;
             if stored.refusal.is_some() {
                 return Ok(false);
             }
+            let stored = Arc::new(self.keep.with_rows(stored).await?);
             let (ground, mode, theirs) = (self.ground.clone(), self.mode, Arc::clone(&stored));
             let outcome = beside(move || case::carry_out(&ground, &theirs, mode)).await;
             let Some(outcome) = outcome else { return Ok(true) };

@@ -13,9 +13,11 @@ use super::{Recovered, Written, hash_of};
 use crate::crontab::{self, Origin, Source};
 use crate::daemon::reading::Ahead;
 use crate::daemon::standing::Key;
-use crate::store::legacy::{self, Unreadable, dumps, loads};
+use crate::store::legacy::{self, Unreadable, dumps, loads_with_text};
 use crate::store::recovery::table::{Legacy, recover, snapshot_after};
-use crate::store::recovery::{Case, Decision, FileSnapshot, Kinship, Mode, Notice, Row, Snapshot};
+use crate::store::recovery::{
+    Case, Decision, FileSnapshot, Kinship, Mode, Notice, Row, Snapshot, shown,
+};
 
 /// The most refused rows that are told one by one.
 const MOST_TOLD: usize = 100;
@@ -41,9 +43,16 @@ pub(super) fn carry_out(ground: &Ground, stored: &Stored, mode: Mode) -> Outcome
     let paths: Vec<&str> = paths.map(String::as_str).collect();
     let mut told = Vec::new();
     let found = ground.find(&paths, &mut told);
-    let rows = stored.seed_rows.as_deref().map(rows);
+    let rows = stored.seed_rows.as_ref().map(|found| match found {
+        Ok(bytes) => rows(bytes).map_err(|unreadable| unreadable.to_string()),
+        Err(reason) => Err(reason.clone()),
+    });
     let legacy = rows.as_ref().and_then(|rows| rows.as_ref().ok());
-    let legacy = legacy.map(|cached| Legacy { rows: &cached.rows, is_user: &is_user });
+    let legacy = legacy.map(|cached| Legacy {
+        rows: &cached.rows,
+        is_user: &is_user,
+        is_believed: !stored.is_signed,
+    });
     let findings: Vec<_> = found.iter().map(Found::finding).collect();
     let before = stored.snapshot.as_ref();
     let mut decisions = recover(&findings, before, legacy, mode, &mut new_instance);
@@ -106,7 +115,11 @@ impl Outcome {
                     self.recovered.from_memory.push(memory);
                 }
             } else {
-                self.notices.push((key.clone(), what(decision.case).to_owned(), false));
+                self.notices.push((
+                    key.clone(),
+                    what(decision.case, found.kinship.as_ref()).to_owned(),
+                    false,
+                ));
                 if let Some(written @ Written { hash: None, .. }) = &mut self.recovered.written {
                     written.hash = decision.text.as_deref().map(hash_of);
                 }
@@ -162,10 +175,15 @@ fn undecided(key: &Key, lines: usize) -> Option<String> {
     }
 }
 
-fn what(case: Case) -> &'static str {
+fn what(case: Case, before: Option<&Kinship>) -> &'static str {
     match case {
         Case::Merged => "recovered: what was edited in an earlier container is merged in",
         Case::Rows => "recovered: the jobs that the Python service cached are added",
+        Case::Since => "recovered: the jobs that the Python service has cached since are added",
+        // It has had it before: it is no new container.
+        Case::Restored if before.is_some_and(|kinship| kinship.common.is_some()) => {
+            "put back as it was kept last"
+        }
         Case::Restored | Case::Unchanged | Case::First | Case::Accepted | Case::Left => {
             "recovered as it was in an earlier container"
         }
@@ -187,7 +205,7 @@ impl Cached {
     /// Has notices name rows by their places in the cache instead of those among the rows that are taken.
     fn number<'a>(&self, notices: impl Iterator<Item = &'a mut Notice>) {
         for notice in notices {
-            if let Notice::Refused { row, .. } = notice
+            if let Notice::Refused { row, .. } | Notice::Stranger { row, .. } = notice
                 && let Some(number) = self.numbers.get(*row - 1)
             {
                 *row = *number;
@@ -198,14 +216,17 @@ impl Cached {
 
 fn rows(bytes: &[u8]) -> Result<Cached, Unreadable> {
     let mut cached = Cached::default();
-    for (number, row) in (1..).zip(loads(bytes)?) {
+    for (number, row) in (1..).zip(loads_with_text(bytes)?) {
         match row {
             Ok(row) => {
                 cached.rows.push(row.0);
                 cached.numbers.push(number);
             }
-            Err(reason) => {
-                cached.refused.push(format!("row {number} of the cached jobs: {reason}"));
+            Err((reason, text)) => {
+                let text = shown(text);
+                cached.refused.push(format!(
+                    "row {number} of the cached jobs is not added: {reason}: `{text}`"
+                ));
             }
         }
     }

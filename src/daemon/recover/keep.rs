@@ -35,8 +35,10 @@ pub(super) struct Stored {
     pub(super) snapshot: Option<Snapshot>,
     /// As it lies there.
     pub(super) bytes: Vec<u8>,
-    /// What the Python service has cached, where there is no snapshot.
-    pub(super) seed_rows: Option<Vec<u8>>,
+    /// What the Python service has cached since ours was put, or why that cannot be had.
+    pub(super) seed_rows: Option<Result<Vec<u8>, String>>,
+    /// Whether there is a key: nobody has signed the rows.
+    pub(super) is_signed: bool,
     /// Why what is there is not taken.
     pub(super) refusal: Option<String>,
     /// Whether another key may be the remedy.
@@ -75,12 +77,7 @@ impl Keep {
     /// It does not answer, or a later version of this program has written to it.
     pub(super) async fn load(&self) -> Result<Stored, StoreError> {
         let Some(found) = self.store.snapshot(self.within).await? else {
-            // Nobody has signed the rows.
-            let seed_rows = match &self.seal {
-                None => self.store.seed_rows(self.within).await?,
-                Some(_) => None,
-            };
-            return Ok(Stored { seed_rows, ..Stored::default() });
+            return Ok(Stored::default());
         };
         let version = found.version;
         let (read, found) = self.read(found).await?;
@@ -101,6 +98,24 @@ impl Keep {
                 Ok(Stored { version, refusal, is_of_key, ..Stored::default() })
             }
         }
+    }
+
+    /// The same with the rows of the Python service.
+    ///
+    /// # Errors
+    /// The store does not answer, or there is nothing but rows and they make no sense.
+    pub(super) async fn with_rows(&self, stored: Stored) -> Result<Stored, StoreError> {
+        let seed_rows = match self.store.rows_of_others(self.within).await {
+            Ok(rows) => rows.map(Ok),
+            // What is recovered does not depend on them.
+            Err(error @ (StoreError::Corrupt(_) | StoreError::Refused(_)))
+                if stored.snapshot.is_some() =>
+            {
+                Some(Err(error.to_string()))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Stored { seed_rows, is_signed: self.seal.is_some(), ..stored })
     }
 
     /// Reads it, on a thread beside: it may be large.

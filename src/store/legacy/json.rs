@@ -70,14 +70,34 @@ pub fn loads(bytes: &[u8]) -> Result<Vec<Result<Row, Reason>>, Unreadable> {
     Ok(items(bytes)?.map(judged).collect())
 }
 
+/// Why an item is refused, and its JSON.
+type Refused<'a> = (Reason, &'a [u8]);
+
+/// As [`loads`], with the JSON of each item that is refused, as it stands there: it may be long, and hold anything.
+///
+/// # Errors
+/// It is no array, or too long.
+pub fn loads_with_text(bytes: &[u8]) -> Result<Vec<Result<Row, Refused<'_>>>, Unreadable> {
+    let mut items = opened(bytes)?;
+    let mut rows = Vec::new();
+    while let Some(row) = items.next() {
+        rows.push(row.and_then(Row::judged).map_err(|reason| (reason, items.text_of_last())));
+    }
+    Ok(rows)
+}
+
 /// The rows of a cache as they stand, for a comparison: none of them is judged, and none may become a line of a crontab.
 ///
-/// Integers stand for their digits, as they did for the service. What is no row is refused and the next one found, also
+/// What is no row is refused and the next one found, also
 /// behind text that is no JSON. Bounded: [`MOST_BYTES`], [`MOST_ROWS`], and one row at a time beside those that are taken.
 ///
 /// # Errors
 /// It is no array, or too long.
 pub fn items(bytes: &[u8]) -> Result<impl Iterator<Item = Result<Row, Reason>>, Unreadable> {
+    opened(bytes)
+}
+
+fn opened(bytes: &[u8]) -> Result<Items<'_>, Unreadable> {
     if bytes.len() > MOST_BYTES {
         return Err(Unreadable::TooLong(bytes.len()));
     }
@@ -86,12 +106,14 @@ pub fn items(bytes: &[u8]) -> Result<impl Iterator<Item = Result<Row, Reason>>, 
         let head = &bytes[start..bytes.len().min(start + 20)];
         return Err(Unreadable::NotAnArray(String::from_utf8_lossy(head).into_owned()));
     }
-    Ok(Items { bytes, at: start + 1, balanced: true, ended: false, count: 0 })
+    Ok(Items { bytes, start: start + 1, at: start + 1, balanced: true, ended: false, count: 0 })
 }
 
 /// Goes through the items of the array.
 struct Items<'a> {
     bytes: &'a [u8],
+    /// Where the last item begins.
+    start: usize,
     at: usize,
     /// Whether brackets are worth being counted: no, once they were not closed up to the end.
     balanced: bool,
@@ -108,6 +130,7 @@ impl Iterator for Items<'_> {
         }
         let blank = |byte: u8| byte.is_ascii_whitespace();
         self.at = skip(self.bytes, self.at, |byte| blank(byte) || byte == b',');
+        self.start = self.at;
         let not_json = |text: &str| Some(Err(Reason::NotJson(text.to_owned())));
         match self.bytes.get(self.at) {
             None => {
@@ -131,7 +154,12 @@ impl Iterator for Items<'_> {
     }
 }
 
-impl Items<'_> {
+impl<'a> Items<'a> {
+    /// The last item as it stands there.
+    fn text_of_last(&self) -> &'a [u8] {
+        self.bytes.get(self.start..self.at).unwrap_or_default().trim_ascii_end()
+    }
+
     /// The item that begins here; moves behind it.
     fn item(&mut self) -> Result<Row, Reason> {
         let rest = &self.bytes[self.at..];
@@ -227,7 +255,7 @@ fn skip(bytes: &[u8], at: usize, passed: impl Fn(u8) -> bool) -> usize {
 
 /// An item of the array.
 enum Shape {
-    /// Seven strings or integers.
+    /// Seven strings.
     Row(Row),
     /// Anything else, and what.
     Other(String),
@@ -239,7 +267,7 @@ impl<'de> Deserialize<'de> for Shape {
     }
 }
 
-/// A string, or an integer as its digits.
+/// A string, or what is none.
 enum Cell {
     Text(String),
     Other,
@@ -322,12 +350,12 @@ impl<'de> Visitor<'de> for CellVisitor {
         Ok(Cell::Text(text))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Cell, E> {
-        Ok(Cell::Text(number.to_string()))
+    fn visit_u64<E>(self, _: u64) -> Result<Cell, E> {
+        Ok(Cell::Other)
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Cell, E> {
-        Ok(Cell::Text(number.to_string()))
+    fn visit_i64<E>(self, _: i64) -> Result<Cell, E> {
+        Ok(Cell::Other)
     }
 
     fn visit_unit<E>(self) -> Result<Cell, E> {

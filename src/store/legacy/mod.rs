@@ -15,7 +15,7 @@ mod report;
 mod row;
 
 pub use compare::{Comparison, Difference, compare};
-pub use json::{MOST_BYTES, MOST_ROWS, dumps, items, loads};
+pub use json::{MOST_BYTES, MOST_ROWS, dumps, items, loads, loads_with_text};
 pub use meaning::Meaning;
 pub use reason::{Reason, Unreadable};
 pub use report::report;

@@ -35,6 +35,12 @@ pub enum Reason {
         /// Which.
         character: char,
     },
+    /// There is nothing where a schedule, a user or a command is to be; says which.
+    #[error("there is no {0}")]
+    Empty(&'static str),
+    /// The line would be a comment.
+    #[error("its line is a comment")]
+    Comment,
     /// The Python service would read another job, or none, from its line: its id does not re-hash.
     #[error("its line reads back as another job than {id}")]
     Rehash {

@@ -107,12 +107,31 @@ impl Row {
     pub fn judged(self) -> Result<Self, Reason> {
         for (place, text) in self.0.iter().enumerate() {
             let part = ["schedule", "user", "command"][place.saturating_sub(4)];
+            if text.is_empty() {
+                let is_comment = self.0[0].starts_with('#');
+                return Err(if is_comment { Reason::Comment } else { Reason::Empty(part) });
+            }
             if let Some(character) = text.chars().find(|&c| c.is_control() && c != '\t') {
                 return Err(Reason::Control { part, character });
             }
         }
-        let rehash = |row: &Row| Reason::Rehash { id: row.id().to_string() };
+        if self.0[0].starts_with('#') {
+            return Err(Reason::Comment);
+        }
         let line = self.recovered_line();
+        // What is an error here is told as one, whatever the service makes of it.
+        let rehash = |row: &Row| {
+            let source = Source {
+                name: "-".into(),
+                bytes: row.recovered_line().into_bytes(),
+                dialect: Dialect::system(),
+            };
+            let faults = crontab::parse(&source).faults;
+            match faults.into_iter().find(crontab::Fault::is_error) {
+                Some(fault) => Reason::Faulty(fault.message),
+                None => Reason::Rehash { id: row.id().to_string() },
+            }
+        };
         let read = Canonical::of_line(line.as_bytes(), None).ok_or_else(|| rehash(&self))?;
         let same = read.id == self.id()
             && read.user.as_bytes() == self.user().as_bytes()

@@ -18,6 +18,8 @@
 //! a common text is one of a container that has not heard of S yet, and counts as none.
 //!
 //! No file is ever removed: where S says that the file is gone from its directory, its jobs are commented out.
+use std::collections::HashSet;
+
 use crate::crontab::Dialect;
 
 use super::merge::{Merged, merge, merge_jobs};
@@ -92,6 +94,8 @@ pub enum Case {
     First,
     /// The rows of the Python service.
     Rows,
+    /// Rows that the Python service has cached since the snapshot was put.
+    Since,
     /// The file gets the snapshot's text.
     Restored,
     /// The snapshot gets the file's text.
@@ -186,10 +190,10 @@ impl Desk<'_> {
         let seeded = add_rows(file, rows, self.finding.dialect, is_user);
         if seeded.added == 0 && seeded.disabled.is_empty() && self.finding.file.is_none() {
             let mut decision = self.first();
-            decision.notices = Notice::of_rows(&seeded);
+            decision.notices = Notice::of_rows(&seeded, rows);
             return decision;
         }
-        let notices = Notice::of_rows(&seeded);
+        let notices = Notice::of_rows(&seeded, rows);
         let text = Content::from(seeded.text);
         let mut snapshot = self.blank(Some(text.clone()));
         snapshot.undecided = seeded.disabled.iter().map(|row| row.line[..].into()).collect();
@@ -208,7 +212,12 @@ impl Desk<'_> {
         let rebased = self.rebased(stored);
         match (self.mode, file) {
             (Mode::Never, _) => return self.left(stored),
-            (Mode::Always, _) => return self.restored(&rebased),
+            (Mode::Always, _) => {
+                let notices = self.dropped(stored);
+                let mut decision = self.restored(&rebased);
+                decision.notices.splice(0..0, notices);
+                return decision;
+            }
             _ if lost => return self.restored(stored),
             (_, None) => return self.accepted(stored),
             _ => {}
@@ -236,6 +245,17 @@ impl Desk<'_> {
             stored.base = self.kinship.first.clone();
         }
         stored
+    }
+
+    /// The lines that somebody has put into the file and that the snapshot's text does away with.
+    fn dropped(&self, stored: &FileSnapshot) -> Vec<Notice> {
+        let ancestor = self.kinship.common.as_ref().unwrap_or(&stored.base);
+        let known: HashSet<&[u8]> =
+            lines(stored.text.as_deref()).into_iter().chain(lines(Some(ancestor))).collect();
+        let mut own = lines(self.finding.file);
+        own.retain(|line| !line.is_empty() && !known.contains(line));
+        // Where the file is gone from its directory, its jobs are commented out.
+        if stored.text.is_some() { Notice::of_dropped(&own) } else { Vec::new() }
     }
 
     /// The file holds, and the snapshot stays.
@@ -354,6 +374,12 @@ impl Desk<'_> {
             named: None,
         }
     }
+}
+
+/// The lines of a text, without blanks around them.
+fn lines(text: Option<&[u8]>) -> Vec<&[u8]> {
+    let lines = text.unwrap_or_default().split(|&byte| byte == b'\n');
+    lines.map(<[u8]>::trim_ascii).collect()
 }
 
 /// Merges the snapshot into the file. A file that is gone from its directory takes its jobs out of this one.

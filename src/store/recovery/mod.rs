@@ -7,6 +7,7 @@
 //! `decide` holds the cases, `merge` the three-way merge, `seed` the Python service's rows, `table` all files at once,
 //! `edit` what an accepted edit does to the snapshot while the daemon runs, `bound` how many crontabs it knows.
 
+mod absence;
 mod bound;
 pub mod decide;
 pub mod edit;
@@ -18,6 +19,7 @@ pub mod table;
 
 pub use decide::{Case, Decision, Finding, Mode, Past, Standing, decide};
 pub use edit::{Accepted, Edited, accept};
+pub(crate) use merge::shown;
 pub use merge::{Merged, Part, Warning, Warnings, merge};
 pub use notice::Notice;
 pub use seed::{Disabled, Doubt, Refusal, Row, Seeded, add_rows};

@@ -1,8 +1,8 @@
 //! What is told about a recovery.
 use std::fmt;
 
-use super::merge::{Merged, Warning};
-use super::seed::{Doubt, Refusal, Seeded};
+use super::merge::{Merged, Warning, shown};
+use super::seed::{Doubt, Refusal, Row, Seeded};
 
 /// The most rows of a kind that are told one by one.
 const MOST_ROWS: usize = 100;
@@ -25,16 +25,33 @@ pub enum Notice {
     Refused {
         /// Its place among the rows, from 1.
         row: usize,
+        /// What it says.
+        text: String,
         /// Why.
         refusal: Refusal,
     },
-    /// So many more rows were added as comments, and so many more refused.
+    /// A row was added whose user there is not yet.
+    Stranger {
+        /// Its place among the rows, from 1.
+        row: usize,
+        /// What it says.
+        text: String,
+        /// Whose it is.
+        user: String,
+    },
+    /// So many more rows were added as comments, so many more of users that there are not yet, and so many more refused.
     MoreRows {
+        /// Of users that there are not.
+        strangers: usize,
         /// As comments.
         disabled: usize,
         /// Not added.
         refused: usize,
     },
+    /// A line of the file that is not in what was kept, and is overruled.
+    Dropped(String),
+    /// So many more of those.
+    MoreDropped(usize),
     /// The file cannot be written: what it should say is in force all the same.
     FromMemory,
 }
@@ -46,7 +63,12 @@ impl Notice {
         match self {
             Notice::Row { .. } | Notice::FromMemory => true,
             Notice::MoreRows { disabled, .. } => *disabled > 0,
-            Notice::Merge(_) | Notice::MoreMerges(_) | Notice::Refused { .. } => false,
+            Notice::Merge(_)
+            | Notice::MoreMerges(_)
+            | Notice::Refused { .. }
+            | Notice::Dropped(_)
+            | Notice::MoreDropped(_)
+            | Notice::Stranger { .. } => false,
         }
     }
 
@@ -56,23 +78,49 @@ impl Notice {
         warnings.list.iter().cloned().map(Notice::Merge).chain(more).collect()
     }
 
-    pub(super) fn of_rows(seeded: &Seeded) -> Vec<Self> {
-        let rows = seeded.disabled.iter().take(MOST_ROWS).map(|row| Notice::Row {
-            line: String::from_utf8_lossy(&row.line).into_owned(),
-            doubt: row.doubt,
+    /// What is told of these lines.
+    pub(super) fn of_dropped(lines: &[&[u8]]) -> Vec<Self> {
+        let more = lines.len().saturating_sub(MOST_ROWS);
+        let more = (more > 0).then_some(Notice::MoreDropped(more));
+        let told = lines.iter().take(MOST_ROWS).map(|line| Notice::Dropped(shown(line)));
+        told.chain(more).collect()
+    }
+
+    /// What is told of these rows, as the crontab got them.
+    pub(super) fn of_rows(seeded: &Seeded, all: &[Row]) -> Vec<Self> {
+        let text = |row: &usize| {
+            row.checked_sub(1)
+                .and_then(|at| all.get(at))
+                .map_or_else(String::new, |row| shown(row.join(" ").as_bytes()))
+        };
+        let user = |row: &usize| {
+            row.checked_sub(1)
+                .and_then(|at| all.get(at))
+                .map_or_else(String::new, |row| shown(row[5].as_bytes()))
+        };
+        let strangers = seeded.strangers.iter().take(MOST_ROWS).map(|row| Notice::Stranger {
+            row: *row,
+            text: text(row),
+            user: user(row),
         });
-        let refused = seeded
-            .refused
+        let rows = seeded
+            .disabled
             .iter()
             .take(MOST_ROWS)
-            .map(|(row, refusal)| Notice::Refused { row: *row, refusal: refusal.clone() });
+            .map(|row| Notice::Row { line: shown(&row.line), doubt: row.doubt });
+        let refused = seeded.refused.iter().take(MOST_ROWS).map(|(row, refusal)| Notice::Refused {
+            row: *row,
+            text: text(row),
+            refusal: refusal.clone(),
+        });
         let more = Notice::MoreRows {
+            strangers: seeded.strangers.len().saturating_sub(MOST_ROWS),
             disabled: seeded.disabled.len().saturating_sub(MOST_ROWS),
             refused: seeded.refused.len().saturating_sub(MOST_ROWS),
         };
-        let none = Notice::MoreRows { disabled: 0, refused: 0 };
+        let none = Notice::MoreRows { strangers: 0, disabled: 0, refused: 0 };
         let more = Some(more).filter(|more| *more != none);
-        rows.chain(refused).chain(more).collect()
+        rows.chain(strangers).chain(refused).chain(more).collect()
     }
 }
 
@@ -92,13 +140,23 @@ impl fmt::Display for Notice {
                 };
                 write!(f, "added as a comment: `{line}`: {why}; edit or remove the line")
             }
-            Notice::Refused { row, refusal } => {
-                write!(f, "row {row} of the cached jobs is not added: {refusal}")
+            Notice::Refused { row, text, refusal } => {
+                write!(f, "row {row} of the cached jobs is not added: {refusal}: `{text}`")
             }
-            Notice::MoreRows { disabled, refused } => write!(
+            Notice::Stranger { row, text, user } => write!(
                 f,
-                "{disabled} more of the cached jobs are added as comments, {refused} more are not added"
+                "row {row} of the cached jobs is added, and runs as soon as there is a user {user:?}: `{text}`"
             ),
+            Notice::MoreRows { strangers, disabled, refused } => write!(
+                f,
+                "{disabled} more of the cached jobs are added as comments, {strangers} more are of users that there are not, \
+                 {refused} more are not added"
+            ),
+            Notice::Dropped(line) => write!(
+                f,
+                "dropped, since what was kept overrules the file (--recover always): `{line}`"
+            ),
+            Notice::MoreDropped(count) => write!(f, "{count} more lines are dropped"),
             Notice::FromMemory => {
                 f.write_str("the file cannot be written: the recovered jobs run from memory")
             }
@@ -119,7 +177,8 @@ mod tests {
             refused: (1..=3).map(|row| (row, Refusal::Control)).collect(),
             ..Seeded::default()
         };
-        let notices = Notice::of_rows(&seeded);
+        let all = vec![["0", "1", "*", "*", "*", "root", "a\nb"].map(str::to_owned); 3];
+        let notices = Notice::of_rows(&seeded, &all);
         assert_eq!(notices.len(), MOST_ROWS + 3 + 1);
         assert_eq!(
             notices[0].to_string(),
@@ -127,10 +186,13 @@ mod tests {
         );
         assert_eq!(
             notices[MOST_ROWS].to_string(),
-            "row 1 of the cached jobs is not added: there is a control character in it"
+            "row 1 of the cached jobs is not added: there is a control character in it: `0 1 * * * root a\\nb`"
         );
-        assert_eq!(notices.last(), Some(&Notice::MoreRows { disabled: 2, refused: 0 }));
+        assert_eq!(
+            notices.last(),
+            Some(&Notice::MoreRows { strangers: 0, disabled: 2, refused: 0 })
+        );
         assert!(notices[0].degrades() && !notices[MOST_ROWS].degrades());
-        assert_eq!(Notice::of_rows(&Seeded::default()), []);
+        assert_eq!(Notice::of_rows(&Seeded::default(), &[]), []);
     }
 }

@@ -29,6 +29,8 @@ pub struct Seeded {
     pub known: usize,
     /// Those that were added as comments.
     pub disabled: Vec<Disabled>,
+    /// Those among the added whose user there is not yet: their places among the rows, from 1.
+    pub strangers: Vec<usize>,
     /// Those that were not added: their places among the rows, from 1, and why.
     pub refused: Vec<(usize, Refusal)>,
 }
@@ -60,9 +62,6 @@ pub enum Refusal {
     /// It would be too long a line.
     #[error("it has {0} bytes, more than a line may have")]
     TooLong(usize),
-    /// No such user.
-    #[error("there is no user {0:?}")]
-    UnknownUser(String),
     /// The crontab is that of somebody else.
     #[error("it is {row:?}'s, and the crontab is {crontab:?}'s")]
     OtherUser {
@@ -74,6 +73,18 @@ pub enum Refusal {
     /// The line would be read as something else.
     #[error("it does not read back as itself")]
     Unfaithful,
+    /// Snapshot or base have it, and the crontab has lost it since.
+    #[error("it was removed from the crontab")]
+    Removed,
+    /// There is a key, and nobody has signed it.
+    #[error("with --store-key nothing is taken that nobody has signed")]
+    Unsigned,
+    /// `--recover never`.
+    #[error("the crontab is left as it is (--recover never)")]
+    Never,
+    /// A crontab on a mount of its own, or read-only, holds.
+    #[error("the crontab is a mount of its own or read-only, and holds")]
+    Fixed,
     /// With it the crontab would be read otherwise, or not at all.
     #[error("with it the crontab would not be read in full")]
     Spoils,
@@ -81,7 +92,8 @@ pub enum Refusal {
 
 /// Adds the rows whose jobs a crontab lacks; each line ends in `# crond service` and the id.
 ///
-/// `is_user` says whether there is a user of this name.
+/// `is_user` says whether there is a user of this name. A row whose user there is not is added as any other, as a line of the
+/// crontab would stay: it runs as soon as the user exists.
 #[must_use]
 pub fn add_rows(
     file: &[u8],
@@ -89,26 +101,67 @@ pub fn add_rows(
     dialect: &Dialect,
     is_user: &dyn Fn(&str) -> bool,
 ) -> Seeded {
+    let nothing = Known::default();
+    let terms = Terms { is_user, gone: &nothing, elsewhere: &nothing, bar: None };
+    add_rows_on(file, rows, dialect, &terms)
+}
+
+/// Jobs by which rows are known.
+#[derive(Default)]
+pub(super) struct Known {
+    ids: HashSet<JobId>,
+    /// The service's id of a row may be another than that of the line that it was made of.
+    made: HashSet<Row>,
+}
+
+impl Known {
+    /// Takes note of a crontab's jobs.
+    pub(super) fn note(&mut self, text: &[u8], dialect: &Dialect) {
+        self.note_all(&Table::of(text, dialect));
+    }
+
+    fn note_all(&mut self, table: &Table) {
+        self.ids.extend(table.jobs.iter().map(|job| job.id));
+        let readings = readings(&table.source, &table.crontab)
+            .filter(|reading| !matches!(reading.found, Found::Comment | Found::Error(_)));
+        self.made.extend(readings.filter_map(|reading| Some(reading.row?.0)));
+    }
+}
+
+/// On which terms rows are added.
+pub(super) struct Terms<'a> {
+    /// Whether there is a user of a name.
+    pub(super) is_user: &'a dyn Fn(&str) -> bool,
+    /// Jobs that were here: what the crontab has not was removed.
+    pub(super) gone: &'a Known,
+    /// Jobs of other crontabs.
+    pub(super) elsewhere: &'a Known,
+    /// Why none may be added, if so.
+    pub(super) bar: Option<Refusal>,
+}
+
+/// As [`add_rows`], on these terms.
+pub(super) fn add_rows_on(
+    file: &[u8],
+    rows: &[Row],
+    dialect: &Dialect,
+    terms: &Terms<'_>,
+) -> Seeded {
     let table = Table::of(file, dialect);
-    let mut ids: HashSet<JobId> = table.jobs.iter().map(|job| job.id).collect();
-    // The service's id of a row may be another than that of the line that it was made of.
-    let made: HashSet<Row> = readings(&table.source, &table.crontab)
-        .filter(|reading| !matches!(reading.found, Found::Comment | Found::Error(_)))
-        .filter_map(|reading| Some(reading.row?.0))
-        .collect();
+    let mut known = Known::default();
+    known.note_all(&table);
+    let Known { mut ids, made } = known;
     let (comments, commented) = comments(&table, dialect);
     let mut seeded = Seeded::default();
     let mut lines: Vec<(usize, JobId, Vec<u8>)> = Vec::new();
     let mut accounts: HashMap<&str, bool> = HashMap::new();
     for (number, row) in (1..).zip(rows) {
-        if made.contains(row) {
+        if made.contains(row) || terms.elsewhere.made.contains(row) {
             seeded.known += 1;
             continue;
         }
         let user = row[5].as_str();
-        let mut known_user =
-            |user: &'_ str| *accounts.entry(&row[5]).or_insert_with(|| is_user(user));
-        let read = rendered(row, dialect, &mut known_user);
+        let read = rendered(row, dialect);
         let (canonical, line) = match read {
             Ok(read) => read,
             Err(refusal) => {
@@ -119,8 +172,13 @@ pub fn add_rows(
         debug_assert_eq!(canonical.user.as_bytes(), user.as_bytes());
         let id = canonical.id;
         let out = [b"# ", &line[..]].concat();
-        if !ids.insert(id) || comments.contains(&out[..]) {
+        if !ids.insert(id) || comments.contains(&out[..]) || terms.elsewhere.ids.contains(&id) {
             seeded.known += 1;
+            continue;
+        }
+        let is_gone = terms.gone.ids.contains(&id) || terms.gone.made.contains(row);
+        if let Some(refusal) = is_gone.then_some(&Refusal::Removed).or(terms.bar.as_ref()) {
+            seeded.refused.push((number, refusal.clone()));
             continue;
         }
         let doubt = if commented.contains(&canonical) {
@@ -129,7 +187,12 @@ pub fn add_rows(
             row[..5].iter().all(|field| field == "*").then_some(Doubt::EveryMinute)
         };
         match doubt {
-            None => lines.push((number, id, line)),
+            None => {
+                if !*accounts.entry(user).or_insert_with(|| (terms.is_user)(user)) {
+                    seeded.strangers.push(number);
+                }
+                lines.push((number, id, line));
+            }
             Some(doubt) => {
                 seeded.disabled.push(Disabled { line: out.clone(), doubt });
                 lines.push((0, id, out));
@@ -147,6 +210,7 @@ pub fn add_rows(
         let refused = lines.iter().filter(is_job).map(|line| (line.0, Refusal::Spoils));
         seeded.refused.extend(refused);
         seeded.refused.sort_by_key(|refused| refused.0);
+        seeded.strangers.clear();
         seeded.added = 0;
         let comments = lines.iter().filter(|line| line.0 == 0);
         seeded.text = appended(&table, comments.map(|(_, _, line)| &line[..]));
@@ -155,11 +219,7 @@ pub fn add_rows(
 }
 
 /// The row as a line, and what the service's parser makes of that.
-fn rendered(
-    row: &Row,
-    dialect: &Dialect,
-    is_user: &mut dyn FnMut(&str) -> bool,
-) -> Result<(Canonical, Vec<u8>), Refusal> {
+fn rendered(row: &Row, dialect: &Dialect) -> Result<(Canonical, Vec<u8>), Refusal> {
     let [fields @ .., user, command] = row;
     let length: usize = row.iter().map(|text| text.len() + 1).sum();
     if length + TAG.len() + 64 > LONGEST {
@@ -201,9 +261,6 @@ fn rendered(
         && JobId::of_entry(&line, entry, dialect) == canonical.id;
     if !faithful {
         return Err(Refusal::Unfaithful);
-    }
-    if !is_user(user) {
-        return Err(Refusal::UnknownUser(user.clone()));
     }
     Ok((canonical, line))
 }

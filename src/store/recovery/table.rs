@@ -1,5 +1,6 @@
 //! All crontabs at once.
-use super::decide::{Decision, Finding, Mode, Past, Standing, decide};
+use super::absence::catch_up;
+use super::decide::{Case, Decision, Finding, Mode, Past, Standing, decide};
 use super::seed::Row;
 use super::snapshot::{Instance, Snapshot};
 use crate::crontab::Format;
@@ -11,13 +12,16 @@ pub struct Legacy<'a> {
     pub rows: &'a [Row],
     /// Whether there is a user of a name.
     pub is_user: &'a dyn Fn(&str) -> bool,
+    /// Whether they may be added: nobody has signed them.
+    pub is_believed: bool,
 }
 
 /// Decides about every crontab, each by itself and in the order given.
 ///
 /// A path of the snapshot that belongs to a watched directory and was not found has to be among the findings too
-/// ([`Snapshot::members`]); a path that is not among them stays in the snapshot as it is. The rows count only where there is
-/// no snapshot, for the first crontab that has a user column or was named: the service knew of one file. `fresh` makes a
+/// ([`Snapshot::members`]); a path that is not among them stays in the snapshot as it is. The rows count for the first
+/// crontab that has a user column or was named: the service knew of one file. Beside a snapshot they are those that the
+/// service has cached since ours were put. `fresh` makes a
 /// new name for each file that has none.
 #[must_use]
 pub fn recover(
@@ -27,18 +31,28 @@ pub fn recover(
     mode: Mode,
     fresh: &mut dyn FnMut() -> Instance,
 ) -> Vec<Decision> {
-    let mut legacy = legacy.filter(|_| snapshot.is_none());
+    let mut legacy = legacy;
     let decide_one = |finding: &Finding<'_>| {
         let known = snapshot.and_then(|snapshot| snapshot.files.get(finding.path));
         let takes_rows =
             finding.dialect.format == Format::System || finding.standing == Standing::Named;
         let rows = if takes_rows { legacy.take() } else { None };
+        let is_alone = snapshot.is_none();
         let past = match (known, rows) {
             (Some(known), _) => Past::Snapshot(known),
-            (None, Some(legacy)) => Past::Rows(legacy.rows, legacy.is_user),
-            (None, None) => Past::Nothing,
+            (None, Some(legacy)) if is_alone && legacy.is_believed => {
+                Past::Rows(legacy.rows, legacy.is_user)
+            }
+            (None, _) => Past::Nothing,
         };
-        decide(finding, past, mode, &fresh())
+        let is_added = matches!(past, Past::Rows(..));
+        let decision = decide(finding, past, mode, &fresh());
+        match rows
+            .filter(|_| !is_added || decision.case != Case::Rows && decision.notices.is_empty())
+        {
+            Some(legacy) => catch_up(decision, finding, &legacy, (snapshot, findings), mode),
+            None => decision,
+        }
     };
     findings.iter().map(decide_one).collect()
 }
@@ -59,7 +73,6 @@ pub fn snapshot_after(before: Option<&Snapshot>, decisions: &[Decision]) -> Snap
 mod tests {
     use super::*;
     use crate::crontab::Dialect;
-    use crate::store::recovery::Case;
 
     const X: &str = "0 1 * * * root x\n";
     const Y: &str = "0 2 * * * root y\n";
@@ -120,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_python_services_rows_go_into_one_file_and_only_where_there_is_no_snapshot() {
+    fn the_python_services_rows_go_into_one_file() {
         let (own, system) = (Dialect::spool("app"), Dialect::system());
         let findings = [
             finding("/var/spool/cron/app", Some("0 1 * * * x\n"), Standing::Member, &own),
@@ -128,13 +141,14 @@ mod tests {
             finding("/etc/cron.d/a", Some(X), Standing::Member, &system),
         ];
         let rows = [["0", "2", "*", "*", "*", "root", "y"].map(str::to_owned)];
-        let legacy = Legacy { rows: &rows, is_user: &|_| true };
+        let legacy = Legacy { rows: &rows, is_user: &|_| true, is_believed: true };
         let cases = |snapshot: Option<&Snapshot>| {
             let decisions =
                 recover(&findings, snapshot, Some(legacy), Mode::Auto, &mut counter("a"));
             decisions.iter().map(|decision| decision.case).collect::<Vec<_>>()
         };
         assert_eq!(cases(None), [Case::First, Case::Rows, Case::First]);
-        assert_eq!(cases(Some(&Snapshot::default())), [Case::First; 3]);
+        let beside = cases(Some(&Snapshot::default()));
+        assert_eq!(beside, [Case::First, Case::Since, Case::First]);
     }
 }

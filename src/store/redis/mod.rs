@@ -296,6 +296,20 @@ impl Redis {
         let (rows,) = self.read(redis::pipe().get(&self.seed_key)).await?;
         Ok(rows)
     }
+
+    async fn others(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd("EVAL").arg(script::ROWS).arg(2).arg(self.key("version")).arg(&self.seed_key);
+        commands.arg(LARGEST_ROWS);
+        let (answer,): (Vec<redis::Value>,) = self.read(&commands).await?;
+        let rows = match &answer[..] {
+            [_, redis::Value::BulkString(rows)] => Some(rows.clone()),
+            [_, _] => None,
+            _ => return Err(StoreError::Corrupt(format!("{} is too large", self.seed_key))),
+        };
+        self.rest.carried(rows.as_ref().map_or(0, Vec::len));
+        Ok(rows)
+    }
 }
 
 /// A job as keys name it: the sixteen digits, and the number behind `#` from the second on.
@@ -348,6 +362,10 @@ impl Store for Redis {
 
     fn seed_rows(&self) -> Reply<'_, Option<Vec<u8>>> {
         Box::pin(self.rows())
+    }
+
+    fn rows_of_others(&self) -> Reply<'_, Option<Vec<u8>>> {
+        Box::pin(self.others())
     }
 
     fn write(&self, batch: Vec<Write>) -> Reply<'_, ()> {

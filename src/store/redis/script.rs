@@ -36,6 +36,9 @@ pub(super) static UNPOST: LazyLock<Script> = script!("outbox.lua", "unpost.lua")
 /// Reads, and needs no version: it was looked at.
 pub(super) const LOAD: &str = include_str!("script/load.lua");
 
+/// Reads as well.
+pub(super) const ROWS: &str = include_str!("script/rows.lua");
+
 /// What makes each version of the one before it.
 pub(super) static MIGRATIONS: [LazyLock<Script>; 2] = [
     LazyLock::new(|| Script::new(include_str!("script/migrate.lua"))),

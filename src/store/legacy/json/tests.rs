@@ -46,9 +46,16 @@ fn what_was_written_is_read() {
 }
 
 #[test]
-fn an_integer_stands_for_its_digits() {
-    let text = r#"[[0, 9, 1, 12, 5, "root", "x"]]"#;
-    assert_eq!(load(text), [Ok(row(["0", "9", "1", "12", "5", "root", "x"]))]);
+fn what_is_refused_is_shown_as_it_stands_there() {
+    let bad = [
+        r#"["4", "4", "*", "*", "*", "root", 5]"#,
+        "[cron]",
+        r#"["99", "4", "*", "*", "*", "root", "x"]"#,
+    ];
+    let text = format!("[{} , {}, {}]", bad[0], bad[1], bad[2]);
+    let found = loads_with_text(text.as_bytes()).unwrap();
+    let shown: Vec<_> = found.into_iter().map(|row| row.unwrap_err().1).collect();
+    assert_eq!(shown, bad.map(str::as_bytes));
 }
 
 #[test]
@@ -90,6 +97,9 @@ fn items_that_are_no_rows_are_refused_one_by_one() {
         (&with_command("[\"x\"]"), "an array in a row"),
         (&with_command("{\"x\": [1]}"), "an object in a row"),
         (&with_command("1.5"), "item 7 is no string"),
+        (&with_command("5"), "item 7 is no string"),
+        (&with_command("-5"), "item 7 is no string"),
+        (r#"["0", 9, "*", "*", "*", "root", "x"]"#, "item 2 is no string"),
     ] {
         assert_eq!(refused(item), Reason::NotARow(why.to_owned()), "{item}");
     }
@@ -158,18 +168,24 @@ fn control_characters_and_rows_that_read_back_as_others_are_refused() {
         r#"["0", "9", "*", "*", "0-6", "root", "x"]"#,
         r#"["0 1", "9", "*", "*", "*", "root", "x"]"#,
         r#"["0", "9", "*", "*", "*", "root x", "y"]"#,
-        r#"["0", "9", "*", "*", "*", "", "x"]"#,
-        r#"["0", "9", "*", "*", "*", "root", ""]"#,
         r#"["0", "9", "*", "*", "*", "root", " x"]"#,
         r#"["0", "9", "*", "*", "*", "root", "x # y"]"#,
         r#"["0", "9", "*", "*", "*", "root", "a\u2028b"]"#,
-        r##"["#0", "9", "*", "*", "*", "root", "x"]"##,
-        r#"["5/2", "9", "*", "*", "*", "root", "x"]"#,
-        r#"["@daily", "", "", "", "", "root", "x"]"#,
-        r#"["60", "9", "*", "*", "*", "root", "x"]"#,
         r#"["0", "9", "*", "*", "mon,1", "root", "x"]"#,
     ] {
         assert!(matches!(refused(item), Reason::Rehash { .. }), "{item}");
+    }
+    for (item, why) in [
+        (r#"["0", "9", "*", "*", "*", "", "x"]"#, "there is no user"),
+        (r#"["0", "9", "*", "*", "*", "root", ""]"#, "there is no command"),
+        (r#"["@daily", "", "", "", "", "root", "x"]"#, "there is no schedule"),
+        (r##"["#0", "9", "*", "*", "*", "root", "x"]"##, "its line is a comment"),
+        (r##"["# comment", "", "", "", "", "", ""]"##, "its line is a comment"),
+        (r#"["5/2", "9", "*", "*", "*", "root", "x"]"#, "its line is an error: "),
+        (r#"["60", "9", "*", "*", "*", "root", "x"]"#, "its line is an error: 60 is not a minute"),
+    ] {
+        let reason = refused(item).to_string();
+        assert!(reason.starts_with(why), "{item}: {reason}");
     }
     let long = with_command(&format!("\"{}\"", "x".repeat(131_072)));
     assert!(matches!(refused(&long), Reason::Faulty(message) if message.contains("131")));

@@ -32,6 +32,7 @@ pub(super) use pair::census;
 pub(super) use table::Table;
 pub(super) use write::line_ending;
 
+pub(crate) use warning::shown;
 pub use warning::{MOST_WARNINGS, Part, Warning, Warnings};
 
 use crate::crontab::{Dialect, Format};

@@ -352,7 +352,7 @@ fn what_would_spoil_the_file_is_added_as_a_comment() {
     let (text, warnings) = outcome(file, "*/5 0 1 * * * root y\n", "");
     assert_eq!(text, format!("{file}# */5 0 1 * * * root y\n"));
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("added as comments"), "{}", warnings[0]);
+    assert!(warnings[0].contains("added as a comment"), "{}", warnings[0]);
 }
 
 #[test]

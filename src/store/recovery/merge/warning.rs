@@ -113,7 +113,7 @@ impl Warnings {
 }
 
 /// Text as a warning shows it: on one line, and not all of it if it is long.
-pub(super) fn shown(text: &[u8]) -> String {
+pub(crate) fn shown(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let text = text.trim();
     let mut shown: String = text.chars().take(LONGEST).flat_map(escaped).collect();
@@ -170,6 +170,9 @@ impl fmt::Display for Warning {
                 f,
                 "{job} had no setting {name} here: `{stored}` of the snapshot holds, a crontab cannot take it back"
             ),
+            Warning::Unreadable { jobs: 1 } => f.write_str(
+                "with the job of the snapshot the file would not be read in full: it is added as a comment",
+            ),
             Warning::Unreadable { jobs } => write!(
                 f,
                 "with the {jobs} jobs of the snapshot the file would not be read in full: they are added as comments"
@@ -194,6 +197,13 @@ mod tests {
             warning.to_string(),
             "here and in the snapshot the setting PATH of crondServiceTask-8f00b204e9800998 changed: `/a` holds, not `/b`"
         );
+    }
+
+    #[test]
+    fn one_job_is_no_jobs() {
+        let text = |jobs| Warning::Unreadable { jobs }.to_string();
+        assert!(text(1).starts_with("with the job of the snapshot "), "{}", text(1));
+        assert!(text(2).starts_with("with the 2 jobs of the snapshot "), "{}", text(2));
     }
 
     #[test]
