@@ -246,7 +246,7 @@ impl Handle {
 
     /// [`Store::rows_of_others`], within a span.
     pub async fn rows_of_others(&self, within: Duration) -> Result<Option<Vec<u8>>, StoreError> {
-        self.ask(Kind::Call, within, |store| store.rows_of_others()).await
+        self.ask(Kind::Call(Topic::Snapshot), within, |store| store.rows_of_others()).await
     }
 
     /// [`Store::claim`], within a span.
