@@ -205,7 +205,7 @@ complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l prefetch -d
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l timeout -d 'How long a command may take, whatever its entry says [default: as long as that]' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l stop-grace -d 'How long commands may go on when the worker is told to stop, before they are ended' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l state-dir -d 'Where it is kept which orders were taken [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]' -r -F
-complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l control -d 'Where it is asked for its `health` [default: as the first process of a container the daemon\'s socket, else nowhere]' -r -F
+complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l control -d 'Where it is asked for its `health` [default: as the first process of a container where a daemon is, else nowhere]' -r -F
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l store -d 'A Redis where workers of several hosts keep which orders were taken: redis://HOST, rediss://HOST, unix://SOCKET, redis+sentinel://HOST,HOST/MASTER' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l namespace -d 'Whose orders those are, in that Redis: workers of one queue say the same' -r
 complete -c cronkeep -n "__fish_cronkeep_using_subcommand worker" -l log-format -d 'How the log is written' -r -f -a "text\t'For people'

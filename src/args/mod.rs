@@ -333,8 +333,14 @@ impl Cli {
         let command = without_empty_variables(command, &is_empty);
         let mut matches = command.try_get_matches_from(arguments)?;
         let is_by_environment = matches.value_source("state_dir") == Some(ValueSource::EnvVariable);
+        let is_workers_by_environment = matches
+            .subcommand_matches("worker")
+            .is_some_and(|worker| worker.value_source("control") == Some(ValueSource::EnvVariable));
         let mut cli = Cli::from_arg_matches_mut(&mut matches)?;
         cli.daemon.state_dir_by_environment = is_by_environment;
+        if let Some(Command::Worker(worker)) = &mut cli.command {
+            worker.control_by_environment = is_workers_by_environment;
+        }
         match cli.misplaced_command() {
             None => Ok(cli),
             Some(name) => Err(Cli::command().error(

@@ -72,9 +72,14 @@ pub struct WorkerArgs {
     /// Where it is kept which orders were taken [default: /var/lib/cronkeep for root, else `$XDG_STATE_HOME/cronkeep`]
     #[arg(long, value_name = "DIRECTORY", env = "CRONKEEP_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
-    /// Where it is asked for its `health` [default: as the first process of a container the daemon's socket, else nowhere]
+    /// Where it is asked for its `health` [default: as the first process of a container where a daemon is, else nowhere]
+    ///
+    /// The variable counts for the first process of a container alone: elsewhere it names a daemon's.
     #[arg(long, value_name = "PATH", env = "CRONKEEP_CONTROL", hide_env_values = true)]
     pub control: Option<PathBuf>,
+    /// Whether the environment says so.
+    #[arg(skip)]
+    pub control_by_environment: bool,
     /// The URL of the Redis.
     #[arg(long, value_name = "URL", env = "CRONKEEP_STORE", hide_env_values = true)]
     #[arg(help = STORE, long_help = STORE_AND_SECRETS)]

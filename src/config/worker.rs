@@ -64,12 +64,19 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Where the options say. Else, as the first process of a container, which has no daemon then, where a daemon would:
-    /// there the container's engine asks.
-    fn new(named: Option<PathBuf>, host: &Host) -> Option<Self> {
-        let found = |path, is_named| Listening { path, is_named };
-        let of_container = || (host.pid == 1).then(|| found(default_control(host), false));
-        named.map(|path| found(path, true)).or_else(of_container)
+    /// Where the option says. Else, as the first process of a container, which has no daemon then, where a daemon would:
+    /// there the container's engine asks. Elsewhere a variable of the environment is there for a daemon, which must not find
+    /// its place taken.
+    fn new(args: &WorkerArgs, host: &Host) -> Option<Self> {
+        let WorkerArgs { control, control_by_environment, .. } = args;
+        match control.clone() {
+            Some(path) if !control_by_environment => Some(Listening { path, is_named: true }),
+            _ if host.pid != 1 => None,
+            found => {
+                let path = found.unwrap_or_else(|| default_control(host));
+                Some(Listening { path, is_named: false })
+            }
+        }
     }
 }
 
@@ -130,7 +137,7 @@ impl WorkerConfig {
             orders: state_dir.join(FILE),
             store,
             always_shell: args.always_shell,
-            listening: Listening::new(args.control.clone(), host),
+            listening: Listening::new(args, host),
             uid: host.uid,
             log: LogConfig { format: args.log_format.into(), level: args.log_level.into() },
             zone,
@@ -172,15 +179,22 @@ mod tests {
 
     #[test]
     fn a_worker_listens_where_it_is_told_to_and_for_its_container() {
-        let listening = |pid, named: Option<&str>| {
-            let host = Host { uid: 0, pid, ..Host::of_process() };
-            Listening::new(named.map(PathBuf::from), &host)
+        let listening = |pid, control: Option<&str>, control_by_environment| {
+            let words = ["cronkeep", "worker", "--queue", "q"];
+            let cli = Cli::try_parse_from(words).unwrap();
+            let Some(Command::Worker(args)) = cli.command else { panic!("no worker") };
+            let control = control.map(PathBuf::from);
+            let args = WorkerArgs { control, control_by_environment, ..args };
+            Listening::new(&args, &Host { uid: 0, pid, ..Host::of_process() })
         };
-        assert_eq!(listening(2, None), None);
-        let named = Listening { path: "/tmp/w.sock".into(), is_named: true };
-        assert_eq!(listening(2, Some("/tmp/w.sock")), Some(named.clone()));
-        assert_eq!(listening(1, Some("/tmp/w.sock")), Some(named));
-        let found = listening(1, None).unwrap();
+        let (path, place) = (PathBuf::from("/tmp/w.sock"), Some("/tmp/w.sock"));
+        let named = Some(Listening { path: path.clone(), is_named: true });
+        assert_eq!(listening(2, place, false), named);
+        assert_eq!(listening(1, place, false), named);
+        assert_eq!(listening(2, None, false), None);
+        assert_eq!(listening(2, place, true), None, "it is a daemon's");
+        assert_eq!(listening(1, place, true), Some(Listening { path, is_named: false }));
+        let found = listening(1, None, false).unwrap();
         assert!(found.path.ends_with("control.sock") && !found.is_named, "{found:?}");
     }
 

@@ -91,6 +91,9 @@ pub struct Switched {
     pub changed: bool,
 }
 
+/// The kind of refusal of a worker, whose socket answers for its health alone.
+pub const OF_WORKER: &str = "worker";
+
 /// Why something is not done, as a client sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {

@@ -117,8 +117,9 @@ impl Floor {
     fn is_below(&mut self, kib: u64, peak: impl FnOnce() -> Option<u64>) -> bool {
         let is_above = |floor: u64| kib > floor.saturating_add(BLUR);
         if is_above(self.peak) {
-            // Where it cannot be read nobody knows whose the size is.
-            self.peak = peak().map_or(u64::MAX, |peak| self.peak.max(peak));
+            // Where it cannot be read nobody knows whose this size is.
+            let Some(peak) = peak() else { return false };
+            self.peak = self.peak.max(peak);
         }
         is_above(self.peak)
     }
@@ -192,6 +193,7 @@ mod tests {
         assert!(floor.is_below(90_000, || Some(7_000)), "above what was read once");
         assert!(!floor.is_below(9_000, unread), "it has not fallen for that");
         assert!(!floor.is_below(90_000, || None), "without an answer nothing is known");
+        assert!(floor.is_below(90_000, || Some(9_000)), "of this child alone");
     }
 
     #[test]

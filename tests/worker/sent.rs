@@ -27,7 +27,7 @@ use crate::rabbit::{Rabbit, Vhost};
 pub const QUEUE: &str = "batch";
 
 /// The queue of reports.
-const BACK: &str = "back";
+pub const BACK: &str = "back";
 
 /// Where what is refused goes.
 pub const DEAD: &str = "dead";

@@ -15,6 +15,7 @@ use crate::control::client::{Client, Error};
 use crate::control::publish::{
     Attempt, NO_BROKER, PATIENCE, Publication, Published, TAKEN, UNSURE,
 };
+use crate::control::request::OF_WORKER;
 use crate::control::socket::for_everybody;
 use crate::exit::{ExitCode, UsageError};
 use crate::message::{Arguments, Message, compose};
@@ -129,7 +130,9 @@ fn ask(client: &Client, publication: &Publication) -> Result<Published, Error> {
 fn is_nobody(error: &Error) -> bool {
     match error {
         Error::Nobody { .. } | Error::Denied { .. } => true,
-        Error::Refused { refusal } => refusal.error == NO_BROKER || refusal.error == "unknown",
+        Error::Refused { refusal } => {
+            [NO_BROKER, OF_WORKER, "unknown"].contains(&refusal.error.as_str())
+        }
         _ => false,
     }
 }

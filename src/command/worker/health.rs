@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::broker::{Consuming, Standing};
 use crate::config::Listening;
+use crate::control::request::OF_WORKER;
 use crate::control::shape::Health;
 use crate::control::{Access, Refusal, Server, Socket};
 use crate::event::{Bus, Event};
@@ -76,7 +77,7 @@ fn readiness(health: &Health) -> Response {
 
 fn nothing_else() -> Response {
     let message = "a worker listens here, which keeps no schedule";
-    Refusal::new(StatusCode::NOT_FOUND, "worker", message)
+    Refusal::new(StatusCode::NOT_FOUND, OF_WORKER, message)
         .help("ask it for its `health`; --control names a daemon's socket")
         .into_response()
 }

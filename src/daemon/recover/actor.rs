@@ -359,9 +359,10 @@ impl Actor {
     /// Says once a day which crontabs are ours.
     async fn name(&mut self) -> Result<(), StoreError> {
         if self.naming.0 {
-            // What is refused is to be said still: the store stands as refusing until it takes it.
-            self.last = self.keep.name().await?.or(self.last.take());
-            self.naming.0 = false;
+            let named = self.keep.name().await;
+            // What is refused is to be said still, what there is no room for another day: a full store answers all else.
+            self.naming.0 = matches!(&named, Err(error) if !matches!(error, StoreError::Full(_)));
+            self.last = named?.or(self.last.take());
         }
         Ok(())
     }
@@ -420,14 +421,8 @@ impl Actor {
                 edits.extend(others.filter(|it| !pending.contains_key(&it.key)).filter_map(|it| {
                     let text = Some(it.kinship.as_ref()?.common.as_ref()?.to_vec());
                     let accepted = Accepted { text, before: None, is_from_memory: false };
-                    let dialect = ground.dialect(&it.key);
-                    Some(Edit {
-                        key: it.key,
-                        path: it.path,
-                        accepted,
-                        kinship: it.kinship,
-                        dialect,
-                    })
+                    let (dialect, kinship) = (ground.dialect(&it.key), it.kinship);
+                    Some(Edit { key: it.key, path: it.path, accepted, kinship, dialect })
                 }));
             }
             for (key, accepted) in pending {
