@@ -3,6 +3,7 @@
 //! The rows that we put last are known by their hash; these are others, and hold them, too, as far as the service has taken
 //! them over. Added, as where only rows are known, is what crontab and snapshot lack. What snapshot or base have and the crontab
 //! does not was removed here: that stays away, and is told.
+
 use crate::crontab::Dialect;
 
 use super::decide::{Case, Decision, Finding, Mode};

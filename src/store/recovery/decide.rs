@@ -17,7 +17,11 @@
 //! The first text is what the file said when this container first started: C, where there is no marker. A marker without
 //! a common text is one of a container that has not heard of S yet, and counts as none.
 //!
+//! Where the Python service has cached other rows since S was put, the decision gets the jobs that it lacks
+//! ([`absence`](super::absence)).
+//!
 //! No file is ever removed: where S says that the file is gone from its directory, its jobs are commented out.
+
 use std::collections::HashSet;
 
 use crate::crontab::Dialect;
