@@ -18,7 +18,7 @@
 //! a common text is one of a container that has not heard of S yet, and counts as none.
 //!
 //! Where the Python service has cached other rows since S was put, the decision gets the jobs that it lacks
-//! ([`absence`](super::absence)).
+//! (`absence.rs`).
 //!
 //! No file is ever removed: where S says that the file is gone from its directory, its jobs are commented out.
 
