@@ -24,6 +24,7 @@ const COMMANDS: [(&str, &[&str]); 29] = [
     ("SMEMBERS", &[]),
     ("SREM", &["m"]),
     ("SSCAN", &["0"]),
+    ("STRLEN", &[]),
     ("TIME", &[]),
     ("ZADD", &["0", "m"]),
     ("ZCARD", &[]),
