@@ -4,7 +4,7 @@ use redis::Value;
 use redis::aio::MultiplexedConnection;
 
 /// The commands of the scripts, with words that each takes behind a key.
-const COMMANDS: [(&str, &[&str]); 29] = [
+const COMMANDS: [(&str, &[&str]); 30] = [
     ("DEL", &[]),
     ("EXISTS", &[]),
     ("GET", &[]),
