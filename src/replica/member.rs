@@ -38,8 +38,6 @@ pub(super) struct Member {
     /// Whether the store had forgotten what was asserted last, by this or another replica: what it has for claimed may be that
     /// by somebody's word alone.
     pub(super) had_forgotten: bool,
-    /// Which data the store had when it answered last, and which jobs were paused by it.
-    pub(super) known: Option<(String, Vec<JobKey>)>,
     /// The store's clock generation.
     pub(super) generation: u64,
     /// The scheduler's, as far as the store was told.
@@ -72,7 +70,6 @@ impl Member {
             stopped: None,
             dealt: HashMap::new(),
             had_forgotten: false,
-            known: None,
             generation: 0,
             local_generation: None,
             scheduled_in: 0,
@@ -142,7 +139,7 @@ impl Member {
         let alone = self.contact.is_some_and(|(at, alone)| alone && now < at + EXPIRY);
         let asserted = if self.lease.fencing == 0 {
             let marks = self.dealt.iter().map(|(key, mark)| (*key, *mark)).collect();
-            Asserted { marks, known: self.known.clone() }
+            Asserted { marks, pauses: self.has_answered() }
         } else {
             Asserted::default()
         };
@@ -158,9 +155,6 @@ impl Member {
             return self.end_lease(sent);
         }
         self.contact = Some((sent, peers.alone));
-        if !peers.origin.is_empty() {
-            self.known = Some((peers.origin.clone(), peers.paused.clone()));
-        }
         self.stopped = None;
         let is_new = self.lease.fencing != peers.lease.fencing;
         self.lease.fencing = peers.lease.fencing;
@@ -192,8 +186,8 @@ impl Member {
 pub(super) struct Asserted {
     /// What must not be claimed any more.
     pub(super) marks: Vec<(JobKey, Mark)>,
-    /// Which data the store had, and which jobs were paused by it.
-    pub(super) known: Option<(String, Vec<JobKey>)>,
+    /// Whether those jobs are to be paused that the store knew to be.
+    pub(super) pauses: bool,
 }
 
 /// What comes of a sign of life.
@@ -208,12 +202,11 @@ pub(super) struct Said {
 }
 
 /// Says that we live, after what the store may have lost was asserted.
-pub(super) async fn say(store: Handle, beat: Beat, Asserted { marks, known }: Asserted) -> Said {
+pub(super) async fn say(store: Handle, beat: Beat, Asserted { marks, pauses }: Asserted) -> Said {
     let (mut forgot, mut paused_again) = (None, None);
-    if let Some((origin, paused)) = known {
-        let count = paused.len();
-        match store.pause_again(origin, paused, BEAT_WITHIN).await {
-            Ok(lost) => paused_again = lost.then_some(count),
+    if pauses {
+        match store.pause_again(BEAT_WITHIN).await {
+            Ok(again) => paused_again = again,
             Err(error) => return Said { forgot, paused_again, answer: Err(error) },
         }
     }
@@ -246,11 +239,7 @@ mod tests {
         let mut member = member(Silence::Auto);
         let (first, asserted) = member.beat(START, Beat::default());
         assert_eq!((first.lease.fencing, asserted), (0, Asserted::default()));
-        let known =
-            Some(("a".to_owned(), vec!["crondServiceTask-0123456789abcdef".parse().unwrap()]));
-        let (origin, paused) = known.clone().unwrap();
-        let answer = Peers { paused, origin, ..peers(7, false) };
-        assert_eq!(member.heard(START, &answer), Heard::Renewed);
+        assert_eq!(member.heard(START, &peers(7, false)), Heard::Renewed);
         assert!(member.may_claim());
         let key = "crondServiceTask-0123456789abcdef".parse().unwrap();
         let mark =
@@ -262,7 +251,7 @@ mod tests {
         assert!(!member.may_claim() && member.next_beat <= later);
         let (again, asserted) = member.beat(later, Beat::default());
         let marks = vec![(key, mark)];
-        assert_eq!((again.lease.fencing, asserted), (0, Asserted { marks, known }));
+        assert_eq!((again.lease.fencing, asserted), (0, Asserted { marks, pauses: true }));
     }
 
     #[test]

@@ -350,13 +350,8 @@ impl Handle {
     }
 
     /// [`Store::pause_again`], within a span.
-    pub async fn pause_again(
-        &self,
-        origin: String,
-        paused: Vec<JobKey>,
-        within: Duration,
-    ) -> Result<bool, StoreError> {
-        self.ask(Kind::Call(Topic::Other), within, |store| store.pause_again(origin, paused)).await
+    pub async fn pause_again(&self, within: Duration) -> Result<Option<usize>, StoreError> {
+        self.ask(Kind::Call(Topic::Other), within, |store| store.pause_again()).await
     }
 
     /// [`Store::step_back`], within a span.

@@ -108,11 +108,12 @@ pub trait Store: Send + Sync {
         Box::pin(std::future::ready(Ok(false)))
     }
 
-    /// Makes sure that these jobs are paused where the store has lost its data since it told [`Peers::origin`]; answers whether
-    /// it has. Where it has not, whoever resumed one of them meanwhile is right. A store that is not shared has nothing to do.
-    fn pause_again(&self, origin: String, paused: Vec<JobKey>) -> Reply<'_, bool> {
-        drop((origin, paused));
-        Box::pin(std::future::ready(Ok(false)))
+    /// Makes sure that the jobs are paused that were by the last answer to a [`Beat`] and what was written here since, where the
+    /// store has lost its data; answers how many, none where it has not. Who was not answered is told so by the next answer.
+    /// Whoever resumed one of them meanwhile is right where the store has not lost its data, or where others have
+    /// found none for longer than [`claim::EXPIRY`]. A store that is not shared has nothing to do.
+    fn pause_again(&self) -> Reply<'_, Option<usize>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     /// Asks for a new clock generation after this one: the clock was set back so far that instants come again. A store that

@@ -143,6 +143,36 @@ fn a_redis_that_lost_everything_has_its_pauses_again() {
 }
 
 #[test]
+fn a_job_that_is_resumed_just_after_redis_lost_everything_runs() {
+    let Some(redis) = Redis::start() else { return };
+    let cluster = Cluster::new(redis, EACH_SECOND);
+    let mut replica = cluster.replica("a").start();
+    let job = cluster.wait_for_more(2)[0].job.clone();
+    let ask = |word: &str, replica: &Running| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
+        let output = command.args([word, &job, "--control"]).arg(replica.socket()).output();
+        assert!(output.unwrap().status.success());
+    };
+    ask("pause", &replica);
+    let paused = ["SCARD", "{cronkeep:test}:paused"];
+    let deadline = Instant::now() + PATIENCE;
+    while cluster.redis.command(paused) != Reply::Number(1) {
+        assert!(Instant::now() < deadline, "it is not paused");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    // An answer has told of it.
+    wait(Duration::from_secs(3));
+    cluster.redis.flush();
+    ask("resume", &replica);
+    replica.expect_where("crontab.notice", |event| {
+        let text = event["message"].as_str().unwrap_or_default();
+        text.starts_with("the store has lost its data: no job was paused")
+    });
+    assert_eq!(cluster.redis.command(paused), Reply::Number(0));
+    cluster.wait_for_more(2);
+}
+
+#[test]
 fn a_paused_redis_holds_and_nothing_is_started_twice() {
     let Some(redis) = Redis::start() else { return };
     let cluster = Cluster::new(redis, EACH_SECOND);

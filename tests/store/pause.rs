@@ -1,18 +1,20 @@
 //! Pauses that are signed, and pauses that are not.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cronkeep::event::Trigger;
 use cronkeep::store::open::Access;
+use cronkeep::store::redis::Redis as Scripts;
 use cronkeep::store::seal::Seal;
 use cronkeep::store::sqlite::Sqlite;
 use cronkeep::store::{Address, Beat, Claim, Lease, Store, Verdict, Write};
 
 use super::embedded::Folder;
 use super::harness::{block_on, key, mark, write};
-use super::redis::Reply;
-use super::server::{server, with};
+use super::redis::{Redis, Reply};
+use super::server::{Server, server, started, with};
 
 fn seal(end: &str) -> Seal {
     Seal::new(format!("the key of {end} tests").as_bytes(), "default").unwrap()
@@ -83,6 +85,84 @@ fn of_a_redis_only_signed_pauses_are_taken_where_there_is_a_key() {
         assert_eq!(told.lock().unwrap().len(), 3, "{told:?}");
         let left = server.redis.command(["SCARD", "{cronkeep:default}:paused"]);
         assert_eq!(left, Reply::Number(0));
+    });
+}
+
+/// A replica that knows that the first two jobs are paused, at a time that stands for the server's clock.
+async fn knowing(server: &Server, time: &Arc<AtomicI64>) -> Scripts {
+    let store = server.store("default").with_time(Arc::clone(time));
+    write(&store, [Write::Pause(key(1)), Write::Pause(key(2))]).await;
+    assert_eq!(store.pause_again().await.unwrap(), None, "it knows of no data yet");
+    assert_eq!(store.beat(beat()).await.unwrap().paused.len(), 2);
+    store
+}
+
+fn clock() -> Arc<AtomicI64> {
+    Arc::new(AtomicI64::new(1_000_000))
+}
+
+#[test]
+fn what_was_paused_and_resumed_since_the_last_answer_is_put_again_so_after_a_loss() {
+    with(server(), async |server| {
+        let store = knowing(&server, &clock()).await;
+        // The one is lost with the data, the other finds none.
+        write(&store, [Write::Pause(key(3))]).await;
+        server.redis.flush();
+        write(&store, [Write::Resume(key(1))]).await;
+        assert_eq!(store.pause_again().await.unwrap(), Some(2));
+        assert_eq!(paused(&store).await, [2, 3]);
+        // Where nothing was lost, whoever resumed a job is right.
+        write(&server.store("default"), [Write::Resume(key(2))]).await;
+        assert_eq!(store.pause_again().await.unwrap(), None);
+        assert_eq!(paused(&store).await, [3]);
+    });
+}
+
+#[test]
+fn a_loss_is_told_of_until_its_answer_has_been_heard() {
+    with(server(), async |server| {
+        let store = knowing(&server, &clock()).await;
+        server.redis.flush();
+        assert_eq!(store.pause_again().await.unwrap(), Some(2));
+        // As if that answer had come too late: no lease was asked for.
+        assert_eq!(store.pause_again().await.unwrap(), Some(2));
+        store.beat(beat()).await.unwrap();
+        assert_eq!(store.pause_again().await.unwrap(), None);
+    });
+}
+
+#[test]
+fn pauses_of_old_are_not_put_into_a_store_that_others_have_lived_with_since() {
+    with(server(), async |server| {
+        let time = clock();
+        for (later, is_put) in [(5_999, true), (6_000, false)] {
+            server.redis.flush();
+            let old = knowing(&server, &time).await;
+            server.redis.flush();
+            let new = server.store("default").with_time(Arc::clone(&time));
+            let lease = Lease { replica: "web-2.k8".into(), fencing: 0 };
+            new.beat(Beat { lease, ..beat() }).await.unwrap();
+            time.fetch_add(later, Ordering::SeqCst);
+            assert_eq!(old.pause_again().await.unwrap(), is_put.then_some(2), "{later}");
+            assert_eq!(paused(&new).await.is_empty(), !is_put, "{later}");
+        }
+    });
+}
+
+#[test]
+fn a_server_that_has_just_returned_with_its_data_has_no_pauses_put_again() {
+    with(started(Redis::setup().durable()), async |mut server| {
+        let store = knowing(&server, &clock()).await;
+        write(&server.store("default"), [Write::Resume(key(1))]).await;
+        server.redis.restart();
+        let mut answer = store.pause_again().await;
+        while answer.is_err() {
+            // The connection broke; the next one is made.
+            tokio::task::yield_now().await;
+            answer = store.pause_again().await;
+        }
+        assert_eq!(answer.unwrap(), None);
+        assert_eq!(paused(&store).await, [2]);
     });
 }
 

@@ -13,8 +13,8 @@
 //! 1. **Join.** A [`Beat`] with `fencing` 0. The answer's `lease` is ours from now on; `alone` says that an answer less
 //!    than [`EXPIRY`] old had `Peers::alone` (false at the first start). Before it, [`Store::assert_marks`](super::Store::assert_marks) with
 //!    the last mark of each job that *this process* started or dealt with (nothing at the first start): a store that lost
-//!    its data must not have them claimed again; and [`Store::pause_again`](super::Store::pause_again) with the jobs that were
-//!    paused by its last answer: nor must it have these run. Afterwards `Write::Run` once more for each run that is going.
+//!    its data must not have them claimed again; and [`Store::pause_again`](super::Store::pause_again): nor must it have
+//!    those run that are paused. Afterwards `Write::Run` once more for each run that is going.
 //! 2. **Beat** every [`BEAT`], with an expiry of [`EXPIRY`]. If the answer's `fencing` is 0, or any answer is
 //!    [`Verdict::Fenced`] or [`Permission::Fenced`], our lease has ended (we were stopped, or the store was): nothing that
 //!    was granted may be started any more. Go to 1, then claim again what was granted and not started, and what is due.
@@ -223,8 +223,6 @@ pub struct Peers {
     pub lost: Vec<RunRecord>,
     /// The clock generation.
     pub generation: u64,
-    /// What tells the store's data apart from what it has once it has lost it all; empty where it is not shared.
-    pub origin: String,
 }
 
 /// What a backward step of the clock led to.

@@ -17,7 +17,7 @@ const BURST: usize = 2_000;
 /// Marks that are asserted at once.
 const MARKS: usize = 5_000;
 
-/// Fencing, generation, others, paused jobs, orphans, records of lost runs, whether it is alone.
+/// Fencing, generation, others, paused jobs, orphans, records of lost runs, whether it is alone, what tells the data apart.
 type Answer = (
     u64,
     u64,
@@ -118,6 +118,7 @@ impl Redis {
         let about =
             About { host: beat.host, jobs_hash: beat.jobs_hash, jobs: beat.jobs, zone: beat.zone };
         let about = serde_json::to_string(&about).expect("text and numbers are JSON");
+        let number = self.known.beat();
         let (fencing, generation, others, paused, orphans, lost, alone, origin): Answer = self
             .call(&self.soon, &script::BEAT, |call| {
                 call.arg(replica_word(&beat.lease.replica)).arg(beat.lease.fencing);
@@ -141,7 +142,7 @@ impl Redis {
         let orphan = |(job, mark): &(String, String)| {
             job.parse::<JobKey>().ok().zip(mark.parse::<Mark>().ok())
         };
-        Ok(Peers {
+        let peers = Peers {
             lease: Lease { replica: beat.lease.replica, fencing },
             others: others.into_iter().map(other).collect(),
             paused: self.paused(&paused),
@@ -149,8 +150,9 @@ impl Redis {
             lost: lost.iter().filter_map(|json| form::record(json).ok()).collect(),
             generation,
             alone,
-            origin,
-        })
+        };
+        self.known.heard(number, origin, &peers);
+        Ok(peers)
     }
 
     pub(super) async fn assert_all(&self, marks: Vec<(JobKey, Mark)>) -> Result<bool, StoreError> {
@@ -160,20 +162,6 @@ impl Redis {
         let answers: Vec<bool> =
             self.call_each(&script::ASSERT, marks.chunks(MARKS), |_| {}, each).await?;
         Ok(answers.contains(&true))
-    }
-
-    pub(super) async fn pause_all_again(
-        &self,
-        origin: String,
-        paused: Vec<JobKey>,
-    ) -> Result<bool, StoreError> {
-        self.call(&self.soon, &script::AGAIN, |call| {
-            call.arg(&origin);
-            for key in &paused {
-                call.arg(job_word(*key)).arg(self.pauses.word(*key).unwrap_or_default());
-            }
-        })
-        .await
     }
 
     pub(super) async fn step_back_from(

@@ -3,6 +3,7 @@
 //! All keys begin with `{cronkeep:NAMESPACE}:`, so that they lie in one slot; `docs/store-redis.md` describes them. What must
 //! happen together is a script, which begins with a look at the version and at which life of the server it is.
 
+mod again;
 mod beat;
 mod call;
 mod error;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use self::again::Known;
 use self::link::Link;
 use super::pause::Pauses;
 use super::seal::Seal;
@@ -90,6 +92,8 @@ pub struct Redis {
     /// Whether nothing is changed, whatever is asked for.
     reads: bool,
     pauses: Pauses,
+    /// What is put again where it was lost.
+    known: Known,
 }
 
 /// Whether a URL can be used at all, as far as its text says.
@@ -126,6 +130,7 @@ impl Redis {
             local: None,
             reads: false,
             pauses: Pauses::default(),
+            known: Known::default(),
         }
     }
 
@@ -388,8 +393,8 @@ impl Store for Redis {
         Box::pin(self.assert_all(marks))
     }
 
-    fn pause_again(&self, origin: String, paused: Vec<JobKey>) -> Reply<'_, bool> {
-        Box::pin(self.pause_all_again(origin, paused))
+    fn pause_again(&self) -> Reply<'_, Option<usize>> {
+        Box::pin(self.pause_all_again())
     }
 
     fn step_back(&self, lease: Lease, from: u64) -> Reply<'_, Generation> {

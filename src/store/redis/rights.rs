@@ -4,7 +4,7 @@ use redis::Value;
 use redis::aio::MultiplexedConnection;
 
 /// The commands of the scripts, with words that each takes behind a key.
-const COMMANDS: [(&str, &[&str]); 29] = [
+const COMMANDS: [(&str, &[&str]); 30] = [
     ("DEL", &[]),
     ("EXISTS", &[]),
     ("GET", &[]),
@@ -24,6 +24,7 @@ const COMMANDS: [(&str, &[&str]); 29] = [
     ("SMEMBERS", &[]),
     ("SREM", &["m"]),
     ("SSCAN", &["0"]),
+    ("STRLEN", &[]),
     ("TIME", &[]),
     ("ZADD", &["0", "m"]),
     ("ZCARD", &[]),

@@ -14,15 +14,23 @@ impl Redis {
             return Ok(());
         }
         self.rest.carried(batch.iter().map(size).sum());
-        self.call::<i64>(&self.rest, &script::WRITE, |call| {
+        // Without signs of life nobody asks for it.
+        let known = self.local.is_none().then_some(&self.known);
+        if let Some(known) = known {
+            known.begin(&batch);
+        }
+        let answer = self.call::<i64>(&self.rest, &script::WRITE, |call| {
             self.add_bounds(call);
             call.arg(milliseconds(self.bounds.forgotten).max(1)).arg(self.bounds.jobs);
             for write in &batch {
                 self.add(call, write);
             }
-        })
-        .await
-        .map(drop)
+        });
+        let answer = answer.await;
+        if let Some(known) = known {
+            known.end(&batch);
+        }
+        answer.map(drop)
     }
 
     fn add(&self, call: &mut ScriptInvocation<'_>, write: &Write) {

@@ -24,7 +24,7 @@ end
 if fencing == '0' then
   fencing = text(call('HINCRBY', 'state', 'fence', 1))
   if not call('HGET', 'state', 'origin') then
-    call('HSET', 'state', 'origin', me)
+    call('HSET', 'state', 'origin', me, 'origin_at', text(now))
   end
   local hold = now
   if #others > 0 then
