@@ -327,9 +327,12 @@ impl Core {
     /// Tells that a fire is to be claimed anew: to be started, or, if it was ended, to be told by whoever has it then.
     fn tell_returned(&self, ticket: &Ticket) {
         let run = ticket.run();
-        let what = || match ticket.is_cancelled() {
-            true => Settlement::Ended(run.fire.clone(), run.id),
-            false => Settlement::Returned(run.fire.clone()),
+        let what = || {
+            if ticket.is_cancelled() {
+                Settlement::Ended(run.fire.clone(), run.id)
+            } else {
+                Settlement::Returned(run.fire.clone())
+            }
         };
         if let Some(ledger) = &self.ledger {
             ledger.tell(what, &run.fire);
