@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::RunId;
 use crate::job::Job;
 use crate::schedule::Due;
 
@@ -31,6 +32,9 @@ pub enum Settlement {
     Passed(Fire),
     /// It was not started, for the store did not permit it: another replica may have, or is to.
     Returned(Fire),
+    /// As [`Returned`](Settlement::Returned), and its run was ended meanwhile: nobody is to start it, and nothing was told of
+    /// it yet.
+    Ended(Fire, RunId),
 }
 
 /// Why a fire happened.

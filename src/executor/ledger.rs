@@ -290,11 +290,7 @@ impl Core {
                         // It may have been recorded, and then nobody but us starts it: the next lease tells.
                         held.push(asked);
                     } else if asked.is_given_up {
-                        self.tell_returned(ticket.run());
-                    } else if ticket.is_cancelled() && permission == Permission::Fenced {
-                        // Nobody has recorded it, and nobody is to make it.
-                        self.tell_started(ticket.run());
-                        self.end_unmade(ticket.number);
+                        self.tell_returned(ticket);
                     } else {
                         self.give_back(ticket);
                     }
@@ -325,13 +321,21 @@ impl Core {
             return;
         }
         self.forget(ticket.run());
-        self.tell_returned(ticket.run());
+        self.tell_returned(ticket);
     }
 
-    /// Tells that a fire is to be claimed anew.
-    fn tell_returned(&self, run: &Run) {
+    /// Tells that a fire is to be claimed anew: to be started, or, if it was ended, to be told by whoever has it then.
+    fn tell_returned(&self, ticket: &Ticket) {
+        let run = ticket.run();
+        let what = || {
+            if ticket.is_cancelled() {
+                Settlement::Ended(run.fire.clone(), run.id)
+            } else {
+                Settlement::Returned(run.fire.clone())
+            }
+        };
         if let Some(ledger) = &self.ledger {
-            ledger.tell(|| Settlement::Returned(run.fire.clone()), &run.fire);
+            ledger.tell(what, &run.fire);
         }
     }
 

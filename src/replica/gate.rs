@@ -404,13 +404,16 @@ impl Gate {
                 self.member.deal(fire.job.key, mark);
                 self.ports.store.write(Write::Release(fire.job.key, mark));
             }
-            Settlement::Returned(fire) => {
-                let mark = Mark::of(fire.due, fire.generation);
-                self.out.remove(&(mark, fire.job.key));
-                let at = fire.due.at;
-                self.waiting.add(Waits { was_granted: true, ..Waits::new(fire, at) });
-            }
+            Settlement::Returned(fire) => self.take_back(fire, Aim::Start),
+            Settlement::Ended(fire, run) => self.take_back(fire, Aim::End(run)),
         }
+    }
+
+    /// Has what was handed on claimed again.
+    fn take_back(&mut self, fire: Fire, aim: Aim) {
+        self.out.remove(&(Mark::of(fire.due, fire.generation), fire.job.key));
+        let at = fire.due.at;
+        self.waiting.add(Waits { aim, was_granted: true, ..Waits::new(fire, at) });
     }
 
     /// Hands a fire on.

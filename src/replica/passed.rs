@@ -6,19 +6,31 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::waiting::{Aim, Waits};
-use crate::event::{Event, Fire, Trigger};
+use crate::event::{Event, Fire, RunId, Trigger};
 use crate::job::Job;
 use crate::schedule::Due;
 
 /// Instants of a range that are asked for one by one.
 const WALKED: usize = 10_000;
 
-/// An instant that nobody started: for which reason, and whether by choice.
+/// An instant that nobody started: for which reason, whether by choice, and whose run it was if it had come to be one.
 #[derive(Debug, Clone)]
 pub(super) struct Passed {
     pub(super) fire: Fire,
     pub(super) reason: Arc<str>,
     pub(super) is_skipped: bool,
+    pub(super) run: Option<RunId>,
+}
+
+impl Passed {
+    /// What it was claimed for.
+    pub(super) fn aim(&self) -> Aim {
+        match self.run {
+            Some(run) => Aim::End(run),
+            None if self.is_skipped => Aim::Skip(Arc::clone(&self.reason)),
+            None => Aim::Miss(Arc::clone(&self.reason)),
+        }
+    }
 }
 
 /// The instants of a range that was missed or skipped, each to be claimed for being listed; nothing of other events.
@@ -57,7 +69,7 @@ pub(super) fn events(passed: Vec<Passed>) -> Vec<Event> {
         let Fire { job, due, trigger, generation } = &next.fire;
         let (due, reason) = (*due, Arc::clone(&next.reason));
         let place = places
-            .entry((job.key, *generation, trigger.name(), reason, next.is_skipped))
+            .entry((job.key, *generation, trigger.name(), reason, next.is_skipped, next.run))
             .or_insert(usize::MAX);
         match ranges.get_mut(*place) {
             Some((_, last, count)) if job.next_after(*last) == Some(due) => {
@@ -73,9 +85,9 @@ pub(super) fn events(passed: Vec<Passed>) -> Vec<Event> {
     ranges.into_iter().map(|(first, last, count)| event(first, last, count)).collect()
 }
 
-fn event(Passed { fire, reason, is_skipped }: Passed, last: Due, count: u64) -> Event {
+fn event(Passed { fire, reason, is_skipped, run }: Passed, last: Due, count: u64) -> Event {
     let Fire { job, due: first, trigger, generation } = fire;
-    let (reason, run) = (reason.to_string(), None);
+    let reason = reason.to_string();
     if is_skipped {
         Event::RunSkipped { job, first, last, count, reason, generation, trigger, run }
     } else {

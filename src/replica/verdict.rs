@@ -7,7 +7,7 @@ use super::gate::Gate;
 use super::passed::{self, Passed};
 use super::waiting::{Aim, Place, Waits};
 use crate::crontab::directive::Overlap;
-use crate::event::{Fire, MAX_INSTANCES};
+use crate::event::{Fire, MAX_INSTANCES, RunId};
 use crate::store::{Generation, Mark, StoreError, Verdict, Write};
 
 /// How long the store may take to answer claims.
@@ -17,13 +17,14 @@ const WITHIN: Duration = Duration::from_millis(500);
 const PAUSED: &str = "paused";
 /// Why fires are missed.
 const LATE: &str = "claimed by a replica that died, and not started in time";
+const ENDED: &str = "it was ended before its start";
 const FORGOTTEN: &str = "claimed here, and lost by the store before it was started";
 
 /// What a round of claims came to.
 #[derive(Default)]
-struct Round {
-    granted: Vec<Fire>,
-    passed: Vec<Passed>,
+pub(super) struct Round {
+    pub(super) granted: Vec<Fire>,
+    pub(super) passed: Vec<Passed>,
     taken_over: Vec<Fire>,
 }
 
@@ -63,7 +64,7 @@ impl Gate {
         self.list(passed);
     }
 
-    fn heed(&mut self, place: Place, verdict: &Verdict, round: &mut Round) {
+    pub(super) fn heed(&mut self, place: Place, verdict: &Verdict, round: &mut Round) {
         let now = self.now();
         match verdict {
             Verdict::Granted => {
@@ -78,26 +79,28 @@ impl Gate {
                         round.granted.push(fire);
                     }
                     Aim::Miss(reason) => {
-                        round.passed.push(Passed { fire, reason, is_skipped: false });
+                        round.passed.push(Passed { fire, reason, is_skipped: false, run: None });
                     }
                     Aim::Skip(reason) => {
-                        round.passed.push(Passed { fire, reason, is_skipped: true });
+                        round.passed.push(Passed { fire, reason, is_skipped: true, run: None });
                     }
+                    Aim::End(run) => round.passed.push(ended(fire, run)),
                 }
             }
             Verdict::Taken => {
                 let Some(waits) = self.waiting.remove(&place) else { return };
                 let (mark, key) = place;
-                if waits.aim != Aim::Start {
-                    return;
-                }
                 let asserted = self.member.dealt.get(&key).is_some_and(|dealt| *dealt >= mark);
-                if !waits.was_granted {
-                    self.suppressed += usize::from(asserted);
-                } else if asserted && self.member.had_forgotten {
-                    // It may be that only our own word keeps it from us.
-                    let (fire, reason) = (waits.fire, FORGOTTEN.into());
-                    round.passed.push(Passed { fire, reason, is_skipped: false });
+                // It may be that only our own word keeps it from us.
+                let is_own_word = waits.was_granted && asserted && self.member.had_forgotten;
+                match waits.aim {
+                    Aim::Start if !waits.was_granted => self.suppressed += usize::from(asserted),
+                    Aim::Start if is_own_word => {
+                        let (fire, reason) = (waits.fire, FORGOTTEN.into());
+                        round.passed.push(Passed { fire, reason, is_skipped: false, run: None });
+                    }
+                    Aim::End(run) if is_own_word => round.passed.push(ended(waits.fire, run)),
+                    _ => {}
                 }
             }
             Verdict::Belongs(_) => {
@@ -128,9 +131,10 @@ impl Gate {
             Aim::Renew => return,
             Aim::Miss(reason) => (reason, false),
             Aim::Skip(reason) => (reason, true),
+            Aim::End(run) => return round.passed.push(ended(fire, run)),
             Aim::Start => (Arc::from(reason), is_skipped),
         };
-        round.passed.push(Passed { fire, reason, is_skipped });
+        round.passed.push(Passed { fire, reason, is_skipped, run: None });
     }
 
     async fn carry_out(&mut self, round: Round) {
@@ -155,9 +159,9 @@ impl Gate {
             // We were stopped since: another may have taken it over, and started it.
             let now = self.ports.clock.now();
             let is_claimed = |passed: &mut Passed| *passed.reason != *FORGOTTEN;
-            for Passed { fire, reason, is_skipped } in passed.extract_if(.., is_claimed) {
-                let aim = if is_skipped { Aim::Skip(reason) } else { Aim::Miss(reason) };
-                self.waiting.add(Waits { aim, ..Waits::new(fire, now) });
+            for passed in passed.extract_if(.., is_claimed) {
+                let aim = passed.aim();
+                self.waiting.add(Waits { aim, ..Waits::new(passed.fire, now) });
             }
         }
         let marks: Vec<_> =
@@ -206,6 +210,11 @@ impl Gate {
         self.member.local_generation = Some(scheduled_in);
         self.waiting.stamp_after(told, generation);
     }
+}
+
+/// What was claimed for telling that its run was ended before its start.
+fn ended(fire: Fire, run: RunId) -> Passed {
+    Passed { fire, reason: ENDED.into(), is_skipped: true, run: Some(run) }
 }
 
 fn mark(fire: &Fire) -> Mark {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::crontab::directive::Overlap;
-use crate::event::Fire;
+use crate::event::{Fire, RunId};
 use crate::job::{Job, JobKey};
 use crate::store::{Claim, Mark};
 
@@ -19,6 +19,8 @@ pub(super) enum Aim {
     Miss(Arc<str>),
     /// To be listed as skipped, for this reason.
     Skip(Arc<str>),
+    /// To be listed as skipped: its run was ended before its start.
+    End(RunId),
     /// The executor has it already, under a lease that has ended.
     Renew,
 }
@@ -127,7 +129,7 @@ impl Waiting {
             Some(known) => {
                 known.ready = true;
                 known.was_granted |= waits.was_granted;
-                if known.aim == Aim::Renew {
+                if known.aim == Aim::Renew || matches!(waits.aim, Aim::End(_)) {
                     known.aim = waits.aim;
                 }
             }

@@ -1,9 +1,12 @@
 //! Starts that the store has recorded, and whose answer nobody heard.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use cronkeep::store::RunRecord;
 use cronkeep::store::record::RecordedOutcome;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::cluster::{Cluster, EACH_SECOND, assert_once, assert_whole, missing};
 use crate::harness::{PATIENCE, Running};
@@ -111,4 +114,63 @@ fn a_start_that_redis_recorded_and_did_not_answer_stays_lost_once_another_has_to
         assert!(Instant::now() < deadline, "neither started nor lost: {told:?}");
         wait(Duration::from_millis(100));
     }
+}
+
+/// What a client prints that asks this daemon.
+fn ask(daemon: &Running, words: &[&str]) -> String {
+    let mut client = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
+    let output = client.args(words).env("CRONKEEP_CONTROL", daemon.socket()).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The run that is about to be started, once there is one.
+fn starting(daemon: &Running) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status: Value = serde_json::from_str(&ask(daemon, &["status", "--json"])).unwrap();
+        if let Some(run) = status["waiting"][0]["run"].as_str() {
+            return run.to_owned();
+        }
+        assert!(Instant::now() < deadline, "nothing is about to be started: {status}");
+        wait(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_start_that_was_never_asked_for_and_was_stopped_meanwhile_is_told_and_not_made() {
+    let Some(redis) = Redis::setup().durable().start() else { return };
+    let mut cluster = Cluster::new(redis, "*/20 * * * * * {write}\n");
+    cluster = cluster.fault("replica-linger-3000").args(&HOLD);
+    let mut replica = cluster.replica("a").start();
+    assert!(sees_one(&cluster.redis, "c ", 3 * PATIENCE), "nothing is claimed");
+    cluster.redis.kill();
+    let killed = Instant::now();
+    let run = starting(&replica);
+    ask(&replica, &["stop", &run]);
+    // Until its lease has ended: the next one is not heeded at once.
+    wait(Duration::from_secs(7).saturating_sub(killed.elapsed()));
+    cluster.redis.restart();
+    let ended = "it was ended before its start";
+    replica.expect_where("run.skipped", |event| event["reason"] == ended);
+    let told = |records: &[RunRecord]| {
+        let is_it = |record: &&RunRecord| record.run.to_string() == run;
+        records.iter().find(is_it).map(|record| record.due.at)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let at = loop {
+        if let Some(at) = told(&records(&cluster.redis.url(), "test")) {
+            break at;
+        }
+        assert!(Instant::now() < deadline, "it is not recorded");
+        wait(Duration::from_millis(20));
+    };
+    // Were it started, then before the next.
+    let ran = cluster.wait_for("the next instant", |ran| ran.iter().any(|ran| ran.at > at));
+    assert!(ran.iter().all(|ran| ran.at != at), "{ran:?}");
+    let records = records(&cluster.redis.url(), "test").into_iter();
+    let of_it: Vec<_> = records.filter(|record| record.due.at == at).collect();
+    assert_eq!(of_it.len(), 1, "{of_it:?}");
+    assert_eq!(of_it[0].outcome, Some(RecordedOutcome::Skipped));
+    assert_eq!(of_it[0].reason.as_deref(), Some(ended));
 }

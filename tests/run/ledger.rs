@@ -260,8 +260,14 @@ fn a_start_that_was_not_answered_and_was_ended_is_left_to_what_another_says_of_i
         let asked = shelf.starts().len();
         until(|| shelf.starts().len() > asked + 1).await;
         assert!(!has_ended(&mut daemon), "it may be another's by now");
+        let run = shelf.starts()[0][0].run;
         shelf.permit(Permission::Taken);
-        assert!(matches!(settled.recv().await, Some(Settlement::Returned(_))));
+        // It may be that nobody has it: whoever claims it then is to tell it, and not to start it.
+        let settlement = settled.recv().await;
+        assert!(
+            matches!(settlement, Some(Settlement::Ended(_, ended)) if ended == run),
+            "{settlement:?}"
+        );
         assert!(daemon.handle.state().await.starting.is_empty());
         assert!(!has_ended(&mut daemon));
         daemon.finish().await;
@@ -285,19 +291,58 @@ fn a_start_that_was_not_answered_and_was_ended_is_told_once_it_is_known_to_be_ou
 #[test]
 fn a_start_that_is_ended_while_the_store_is_first_asked_is_told_with_its_answer() {
     alone(async {
-        for answer in [Permission::Granted, Permission::Fenced] {
+        let shelf = Shelf::shut();
+        let (ledger, _) = shelf.ledger(LONG, WhenDown::Hold);
+        let (told, _settled) = mpsc::unbounded_channel();
+        let mut daemon = daemon(ledger.with_claims(told));
+        daemon.fire(under(Policy { grace: LONG, ..Policy::default() }, job("true")));
+        until(|| shelf.starts().len() == 1).await;
+        end_waiting(&daemon).await;
+        daemon.handle.state().await;
+        assert!(!has_ended(&mut daemon), "it may not be ours");
+        shelf.answer(1_000);
+        assert!(matches!(daemon.end().await.outcome, Outcome::CouldNotStart { .. }));
+        daemon.finish().await;
+    });
+}
+
+#[test]
+fn a_start_that_is_ended_and_refused_is_told_by_whoever_claims_it_next() {
+    alone(async {
+        for answer in [Permission::Taken, Permission::Fenced] {
             let shelf = Shelf::shut();
             shelf.permit(answer);
             let (ledger, _) = shelf.ledger(LONG, WhenDown::Hold);
-            let (told, _settled) = mpsc::unbounded_channel();
+            let (told, mut settled) = mpsc::unbounded_channel();
             let mut daemon = daemon(ledger.with_claims(told));
-            daemon.fire(under(Policy { grace: LONG, ..Policy::default() }, job("true")));
+            let policy = Policy { grace: LONG, overlap: Overlap::Skip, ..Policy::default() };
+            let one = under(policy, job("true"));
+            daemon.fire(one.clone());
             until(|| shelf.starts().len() == 1).await;
-            end_waiting(&daemon).await;
-            daemon.handle.state().await;
-            assert!(!has_ended(&mut daemon), "it may not be ours");
+            // The store is asked for this one after it has answered for that one.
+            daemon.fire(under(Policy { grace: LONG, ..Policy::default() }, job("exit 7")));
+            while daemon.handle.state().await.starting.len() < 2 {}
+            let runs: Vec<_> =
+                daemon.handle.state().await.starting.iter().map(|run| run.id).collect();
+            for run in &runs {
+                assert!(daemon.handle.end(*run).await);
+            }
             shelf.answer(1_000);
-            assert!(matches!(daemon.end().await.outcome, Outcome::CouldNotStart { .. }));
+            let mut ended = Vec::new();
+            for _ in 0..2 {
+                match settled.recv().await {
+                    Some(Settlement::Ended(_, run)) => ended.push(run),
+                    other => panic!("{other:?}"),
+                }
+            }
+            ended.sort_unstable();
+            assert_eq!(ended, runs);
+            assert!(daemon.handle.state().await.starting.is_empty());
+            assert!(!has_ended(&mut daemon), "it is not told here, too");
+            // Nothing of it is left that a later run would have to wait for.
+            shelf.permit(Permission::Granted);
+            daemon.fire(one);
+            assert!(daemon.end().await.outcome.is_success());
             daemon.finish().await;
         }
     });

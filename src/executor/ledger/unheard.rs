@@ -60,14 +60,16 @@ impl Unheard {
 
 impl Core {
     /// Whether it is to be known whose a start is that was ended, before that is told: other replicas share it, and the store
-    /// was asked for it and has not answered. What another one has told of it by then is not written over.
+    /// has not answered for it. What another one has told of it by then is not written over, and none starts what was told.
     ///
     /// Where we end nobody waits for that: it is forgotten, and told by who finds it.
     pub(in crate::executor) fn is_undecided(&mut self, ticket: &Arc<Ticket>) -> bool {
         let ledger = self.ledger.as_ref().filter(|ledger| ledger.told.is_some());
         let Some(ledger) = ledger.filter(|_| is_claimed(ticket.run())) else { return false };
         let is_unheard = ledger.unheard.has(ticket);
-        let is_asked = ledger.asked.contains(&ticket.number);
+        let mut unasked = ledger.waiting.iter().chain(&ledger.aside);
+        let is_asked = ledger.asked.contains(&ticket.number)
+            || (!self.stopping && unasked.any(|other| other.number == ticket.number));
         if is_unheard && self.stopping {
             self.leave_unheard(ticket);
         }
@@ -146,10 +148,7 @@ impl Core {
                 ledger.unheard.keep(&asked);
             }
         }
-        if let Some(ledger) = &mut self.ledger {
-            again.append(&mut ledger.aside);
-        }
-        if again.is_empty() {
+        if again.is_empty() && self.ledger.as_ref().is_none_or(|ledger| ledger.aside.is_empty()) {
             return;
         }
         let reports = self.starts.reports();
@@ -161,10 +160,11 @@ impl Core {
     }
 
     /// Asks again for starts that were held.
-    pub(in crate::executor) fn ask_again(&mut self, held: Vec<Arc<Ticket>>) {
+    pub(in crate::executor) fn ask_again(&mut self, mut held: Vec<Arc<Ticket>>) {
         let mut late = Vec::new();
         let now = self.clock.now();
         if let Some(ledger) = &mut self.ledger {
+            held.append(&mut ledger.aside);
             for ticket in held {
                 // Nobody has asked for it yet, and it is not ours to judge what others have made of it.
                 let is_late = ledger.told.is_some()
