@@ -57,9 +57,12 @@ fn history(daemon: &Running) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// A broker that was away for long is asked for again after this at the latest.
+const BACK_OFF: Duration = Duration::from_secs(30);
+
 /// Waits until the outcomes of the job's history, newest first, are these.
 pub fn expect_history(daemon: &Running, outcomes: &[&str]) -> Vec<Value> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE + BACK_OFF;
     loop {
         let found = history(daemon);
         if found
