@@ -94,6 +94,21 @@ fn a_redis_that_lost_everything_has_nothing_started_twice() {
     assert_once(&ran);
 }
 
+/// Pauses a job, or resumes it.
+fn switch(replica: &Running, word: &str, job: &str) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
+    let output = command.args([word, job, "--control"]).arg(replica.socket()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Waits until a replica has told that the store lost its data, and what came of it.
+fn expect_loss(replica: &mut Running, what: &str) {
+    let wanted = format!("the store has lost its data: {what}");
+    replica.expect_where("crontab.notice", |event| {
+        event["message"].as_str().is_some_and(|text| text.starts_with(&wanted))
+    });
+}
+
 #[test]
 fn a_redis_that_lost_everything_has_its_pauses_again() {
     let Some(redis) = Redis::start() else { return };
@@ -101,12 +116,7 @@ fn a_redis_that_lost_everything_has_its_pauses_again() {
     let cluster = Cluster::new(redis, &both);
     let mut replica = cluster.replica("a").start();
     let job = cluster.wait_for_more(2)[0].job.clone();
-    let ask = |word: &str, replica: &Running| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
-        let output = command.args([word, &job, "--control"]).arg(replica.socket()).output();
-        assert!(output.unwrap().status.success());
-    };
-    ask("pause", &replica);
+    switch(&replica, "pause", &job);
     let others = || std::fs::read_to_string(cluster.path("others")).unwrap_or_default().len();
     let wait_for_others = |count| {
         let deadline = Instant::now() + 3 * PATIENCE;
@@ -120,10 +130,7 @@ fn a_redis_that_lost_everything_has_its_pauses_again() {
     wait_for_others(5);
     let before = cluster.ran();
     cluster.redis.flush();
-    replica.expect_where("crontab.notice", |event| {
-        let text = event["message"].as_str().unwrap_or_default();
-        text.starts_with("the store has lost its data: 1 job is paused again")
-    });
+    expect_loss(&mut replica, "1 job is paused again");
     wait_for_others(5);
     assert_eq!(cluster.ran(), before);
     assert_eq!(cluster.redis.command(["HLEN", "{cronkeep:test}:since"]), Reply::Number(2));
@@ -132,13 +139,10 @@ fn a_redis_that_lost_everything_has_its_pauses_again() {
     let mut replica = cluster.replica("b").start();
     wait_for_others(3);
     assert_eq!(cluster.ran(), before, "the next life knows it, too");
-    ask("resume", &replica);
+    switch(&replica, "resume", &job);
     cluster.wait_for_more(4);
     cluster.redis.flush();
-    replica.expect_where("crontab.notice", |event| {
-        let text = event["message"].as_str().unwrap_or_default();
-        text.starts_with("the store has lost its data: no job was paused")
-    });
+    expect_loss(&mut replica, "no job was paused");
     cluster.wait_for_more(2);
 }
 
@@ -148,12 +152,7 @@ fn a_job_that_is_resumed_just_after_redis_lost_everything_runs() {
     let cluster = Cluster::new(redis, EACH_SECOND);
     let mut replica = cluster.replica("a").start();
     let job = cluster.wait_for_more(2)[0].job.clone();
-    let ask = |word: &str, replica: &Running| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cronkeep"));
-        let output = command.args([word, &job, "--control"]).arg(replica.socket()).output();
-        assert!(output.unwrap().status.success());
-    };
-    ask("pause", &replica);
+    switch(&replica, "pause", &job);
     let paused = ["SCARD", "{cronkeep:test}:paused"];
     let deadline = Instant::now() + PATIENCE;
     while cluster.redis.command(paused) != Reply::Number(1) {
@@ -163,11 +162,8 @@ fn a_job_that_is_resumed_just_after_redis_lost_everything_runs() {
     // An answer has told of it.
     wait(Duration::from_secs(3));
     cluster.redis.flush();
-    ask("resume", &replica);
-    replica.expect_where("crontab.notice", |event| {
-        let text = event["message"].as_str().unwrap_or_default();
-        text.starts_with("the store has lost its data: no job was paused")
-    });
+    switch(&replica, "resume", &job);
+    expect_loss(&mut replica, "no job was paused");
     assert_eq!(cluster.redis.command(paused), Reply::Number(0));
     cluster.wait_for_more(2);
 }
