@@ -289,7 +289,8 @@ impl Actor {
                 None => {
                     let Stored { snapshot, bytes, .. } =
                         Arc::into_inner(stored).unwrap_or_default();
-                    let last = beside(move || Last::new(version, &bytes));
+                    let known = snapshot.clone();
+                    let last = beside(move || Last::new(version, &bytes, known.as_ref()));
                     (snapshot.unwrap_or_default(), last.await)
                 }
                 Some(snapshot) => {
@@ -390,7 +391,7 @@ impl Actor {
             let version = stored.version;
             let last = if stored.snapshot.as_ref() == Some(&taken.snapshot) {
                 self.seen.note(&taken.snapshot);
-                beside(move || Last::new(version, &stored.bytes)).await
+                beside(move || Last::new(version, &stored.bytes, stored.snapshot.as_ref())).await
             } else {
                 let rows = self.seed_rows(&taken.snapshot).await;
                 let put = self.keep.put(version, 0, taken.snapshot, rows).await?;

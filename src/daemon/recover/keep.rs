@@ -203,7 +203,7 @@ impl Keep {
             // Beside: it may be large.
             let written = beside(move || {
                 let bytes = deposit.to_bytes(next, seal.as_deref());
-                let last = Last::new(next, &bytes);
+                let last = Last::new(next, &bytes, Some(&deposit.snapshot));
                 (deposit, bytes, last)
             });
             let Some((written, bytes, last)) = written.await else { return Ok(None) };

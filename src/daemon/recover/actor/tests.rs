@@ -46,7 +46,7 @@ async fn actor(folder: &Path) -> (Actor, Handle) {
     let handle = Handle::start(|| store::open(opening), Arc::new(SystemClock), tell).unwrap();
     let deposit = Deposit { at: None, host: "here".to_owned(), snapshot: snapshot(&crontab) };
     let bytes = deposit.to_bytes(1, None);
-    let last = Last::new(1, &bytes);
+    let last = Last::new(1, &bytes, Some(&deposit.snapshot));
     let put = PutSnapshot { expected: 0, after: 0, bytes, seed_rows: None };
     handle.put_snapshot(put, WITHIN).await.unwrap();
     let store = format!("--store=sqlite:{}", path.display());
