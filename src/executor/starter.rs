@@ -69,6 +69,8 @@ struct State {
     ended: u64,
     threads: usize,
     idle: usize,
+    /// Of those that are idle, how many look whether the starts under way get on.
+    watchers: usize,
     closed: bool,
 }
 
@@ -110,6 +112,12 @@ impl State {
     fn is_busy(&self) -> bool {
         self.active.iter().filter(|active| !active.hangs).count() >= ABREAST
     }
+
+    /// Whether somebody idle is to come to a ticket that waits. Not where those that make starts will, and somebody sees to it
+    /// that they do: to be woken in vain costs as much as a good part of a start.
+    fn needs_another(&self) -> bool {
+        !self.is_busy() || self.watchers == 0
+    }
 }
 
 impl Starter {
@@ -143,8 +151,11 @@ impl Starter {
         let mut state = self.0.state();
         state.queue.push_back(ticket);
         if state.idle > 0 {
+            let is_needed = state.needs_another();
             drop(state);
-            self.0.changed.notify_one();
+            if is_needed {
+                self.0.changed.notify_one();
+            }
             return Ok(());
         }
         let joined = self.0.join(&mut state);
@@ -233,6 +244,8 @@ impl Shared {
             if held.idle == 0 && !held.queue.is_empty() {
                 // Without one more, a start that hangs holds up the others; nothing worse.
                 let _ = self.join(&mut held);
+            } else if !held.queue.is_empty() && held.needs_another() {
+                self.changed.notify_one();
             }
             let is_alone = held.active.is_empty();
             drop(held);
@@ -297,7 +310,9 @@ impl Shared {
                 return Some((Task::Rehearse(job), state));
             }
             let ended = state.ended;
+            let watches = usize::from(next.is_some());
             state.idle += 1;
+            state.watchers += watches;
             let timeout = match (next.is_none(), state.idle) {
                 (true, 1) => None,
                 (true, _) => Some(STAYS),
@@ -316,6 +331,7 @@ impl Shared {
                 }
             };
             state.idle -= 1;
+            state.watchers -= watches;
             if timed_out && timeout == Some(STAYS) && next.is_none() && state.idle > 0 {
                 break;
             }
