@@ -93,7 +93,8 @@ impl Core {
             courier,
             reports: self.starts.reports(),
             is_heard,
-            mail: (is_heard && mailer.is_on()).then(|| (mailer, self.starts.base_of(run))),
+            mail: (is_heard && mailer.is_on())
+                .then(|| (mailer, self.starts.starter().base_of(run))),
             ended: told,
             untold: self.untold(run),
         };

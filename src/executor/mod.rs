@@ -76,6 +76,10 @@ const TOGETHER: usize = 32;
 /// How long it may take until other replicas know of a pause that somebody asked us for.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// For how long what happens is gathered while many starts are still to be made: each event by itself would take a core
+/// from them.
+const GATHERING: Duration = Duration::from_millis(2);
+
 /// When so many runs were alive at once, what they held is given back to the system once all have ended.
 const CROWD: usize = 64;
 
@@ -296,7 +300,7 @@ impl Executor {
                     self.core.warm();
                     // Nothing is looked up for what needs no process.
                     if !self.core.is_carried(&job) {
-                        self.core.starts.rehearse(job);
+                        self.core.starts.starter().rehearse(job);
                     }
                 }
             }
@@ -311,6 +315,9 @@ impl Executor {
             } else if keeps && now < CROWD / 2 {
                 keeps = false;
                 unix::memory::return_large_blocks();
+            }
+            if alive >= CROWD && self.fires.is_empty() && self.core.has_taken_all() {
+                self.core.starts.starter().wait_for_few(GATHERING);
             }
             if crowd >= CROWD && !self.core.is_engaged() {
                 crowd = 0;
@@ -328,6 +335,11 @@ impl Core {
             || !self.lives.is_empty()
             || !self.put_off.is_empty()
             || !self.admission.is_idle()
+    }
+
+    /// Whether nothing that was reported waits to be taken.
+    fn has_taken_all(&self) -> bool {
+        self.reports.is_empty() && self.told_ends.is_empty()
     }
 
     /// Takes the end of every run whose main process has ended.

@@ -24,7 +24,6 @@ use super::ticket::{Ticket, What};
 use crate::clock::Clock;
 use crate::crontab::Seeded;
 use crate::event::{Bus, Ended, Event, Outcome, Run, RunId, Started, Stream, Usage};
-use crate::job::Job;
 use crate::store::{Permission, StoreError};
 use crate::unix::{self, Errno, Pid, Signal, Status, process};
 
@@ -204,10 +203,9 @@ impl Starts {
         ticket
     }
 
-    /// What mails need about a run that was carried out without a process here: to be called where the user database may
-    /// take its time.
-    pub(super) fn base_of(&self, run: &Arc<Run>) -> impl FnOnce() -> Option<Base> + Send + use<> {
-        self.starter.base_of(run)
+    /// What makes the starts.
+    pub(super) fn starter(&self) -> &Starter {
+        &self.starter
     }
 
     /// What sends mails.
@@ -228,11 +226,6 @@ impl Starts {
     /// Forgets a start that was not made; false if it has ended already.
     pub(super) fn withdraw(&mut self, ticket: &Ticket) -> bool {
         self.pending.remove(&ticket.number).is_some()
-    }
-
-    /// Makes ready for a start of this job that is due in a moment.
-    pub(super) fn rehearse(&self, job: Arc<Job>) {
-        self.starter.rehearse(job);
     }
 
     /// Has a start made that was begun, unless it was given up meanwhile.

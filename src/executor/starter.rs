@@ -5,7 +5,8 @@
 //! made on threads of their own. One or two of them are enough as long as all is well; where none gets on while work waits
 //! another joins them, and leaves when there is nothing left to do.
 
-use std::collections::{HashMap, VecDeque};
+mod state;
+
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
@@ -26,19 +27,11 @@ use crate::clock::Clock;
 use crate::event::{Fire, Run, RunId, Trigger};
 use crate::job::Job;
 use crate::schedule::Due;
-use crate::unix::{Account, Errno, Pid, Spawner, Step, pipe};
-
-/// Starts that are made side by side as long as none hangs.
-const ABREAST: usize = 2;
+use crate::unix::{Errno, Pid, Spawner, Step, pipe};
+use state::{Active, FEW, State, Task};
 
 /// Threads at most, however many starts hang.
 const MOST: usize = 64;
-
-/// Starts of one user's that are made side by side, however many of his hang: he may be the reason.
-const OF_ONE: usize = 16;
-
-/// Starts of all users but the daemon's own that are.
-const OF_OTHERS: usize = 56;
 
 /// When work has waited so long and no start has ended meanwhile, those under way hang, and others are made beside them.
 const HANGS: Duration = Duration::from_millis(50);
@@ -54,70 +47,10 @@ pub(super) struct Starter(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Told when no more than [`FEW`] tickets wait any longer.
+    drained: Condvar,
     accounts: Mutex<Accounts>,
     setup: Setup,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    queue: VecDeque<Arc<Ticket>>,
-    /// What is to be made ready, and whether that is being done.
-    rehearsal: Option<Arc<Job>>,
-    rehearses: bool,
-    active: Vec<Active>,
-    /// How many starts have ended, well or not.
-    ended: u64,
-    threads: usize,
-    idle: usize,
-    /// Of those that are idle, how many look whether the starts under way get on.
-    watchers: usize,
-    closed: bool,
-}
-
-/// What a thread is to do.
-enum Task {
-    Start(Arc<Ticket>),
-    Rehearse(Arc<Job>),
-}
-
-/// A start that is being made.
-#[derive(Debug)]
-struct Active {
-    ticket: Arc<Ticket>,
-    /// Whether it was found to hang, and so does not count among those that are made side by side.
-    hangs: bool,
-}
-
-impl State {
-    /// Where in the queue the next ticket stands that may be taken: the first of those whose users have not too many starts
-    /// under way.
-    fn next_place(&self, own: &Account) -> Option<usize> {
-        if self.active.len() < OF_ONE {
-            return (!self.queue.is_empty()).then_some(0);
-        }
-        let mut busy: HashMap<&[u8], usize> = HashMap::new();
-        let tickets = self.active.iter().map(|active| &active.ticket);
-        for ticket in tickets.filter(|ticket| !own.is(ticket.user())) {
-            *busy.entry(ticket.user()).or_default() += 1;
-        }
-        let is_full = busy.values().sum::<usize>() >= OF_OTHERS;
-        self.queue.iter().position(|ticket| {
-            let user = ticket.user();
-            let has_room = || !is_full && busy.get(user).is_none_or(|&count| count < OF_ONE);
-            own.is(user) || has_room()
-        })
-    }
-
-    /// Whether as many starts get on side by side as may.
-    fn is_busy(&self) -> bool {
-        self.active.iter().filter(|active| !active.hangs).count() >= ABREAST
-    }
-
-    /// Whether somebody idle is to come to a ticket that waits. Not where those that make starts will, and somebody sees to it
-    /// that they do: to be woken in vain costs as much as a good part of a start.
-    fn needs_another(&self) -> bool {
-        !self.is_busy() || self.watchers == 0
-    }
 }
 
 impl Starter {
@@ -138,6 +71,7 @@ impl Starter {
         Ok(Starter(Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
+            drained: Condvar::new(),
             accounts: Mutex::default(),
             setup,
         })))
@@ -165,6 +99,17 @@ impl Starter {
             return joined;
         }
         Ok(())
+    }
+
+    /// Waits until few starts are left to be made, but not for longer than `longest`; not at all if that is so.
+    ///
+    /// For whoever is told of what becomes of each, in a burst: to be woken for all of it at once leaves the cores to the
+    /// starts.
+    pub(super) fn wait_for_few(&self, longest: Duration) {
+        let state = self.0.state();
+        let are_many = |state: &mut State| state.queue.len() > FEW;
+        // Whichever it was, there is work again.
+        let _ = self.0.drained.wait_timeout_while(state, longest, are_many);
     }
 
     /// Makes ready for a start of this job, which is due in a moment: finds out whom it runs as and what it is given, and
@@ -302,6 +247,9 @@ impl Shared {
             if !state.is_busy()
                 && let Some(ticket) = next.and_then(|place| state.queue.remove(place))
             {
+                if state.queue.len() == FEW {
+                    self.drained.notify_all();
+                }
                 state.active.push(Active { ticket: Arc::clone(&ticket), hangs: false });
                 return Some((Task::Start(ticket), state));
             }
@@ -483,4 +431,40 @@ impl Setup {
 
 fn words(program: &CStr, errno: Errno) -> String {
     format!("{}: {}", program.to_string_lossy(), errno.desc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::unix::Account;
+
+    #[test]
+    fn who_waits_for_few_starts_goes_on_as_soon_as_few_are_left() {
+        let (reports, _told) = mpsc::unbounded_channel();
+        let host = Host::new(Account::current(), []);
+        let starter = Starter::new(host, Arc::new(SystemClock), reports).unwrap();
+        let forever = Duration::from_secs(24 * 60 * 60);
+        starter.wait_for_few(forever);
+        for _ in 0..10 * FEW {
+            // Given up: it goes through everything, and nothing is executed.
+            let ticket = Ticket::of_nothing();
+            assert_eq!(ticket.pid_or_cancel(), None);
+            starter.submit(Arc::new(ticket)).unwrap();
+        }
+        starter.wait_for_few(forever);
+        assert!(starter.0.state().queue.len() <= FEW);
+    }
+
+    #[test]
+    fn who_waits_for_few_starts_waits_no_longer_than_he_wants() {
+        let (reports, _told) = mpsc::unbounded_channel();
+        let host = Host::new(Account::current(), []);
+        let starter = Starter::new(host, Arc::new(SystemClock), reports).unwrap();
+        let tickets = (0..=FEW).map(|_| Arc::new(Ticket::of_nothing()));
+        starter.0.state().queue.extend(tickets);
+        starter.wait_for_few(Duration::from_millis(1));
+        assert!(starter.0.state().queue.len() > FEW, "nobody was there to start them");
+        starter.0.state().queue.clear();
+    }
 }

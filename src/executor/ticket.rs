@@ -188,17 +188,17 @@ impl Ticket {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use jiff::civil::DateTime;
+impl Ticket {
+    /// Of a run of `true`.
+    pub(super) fn of_nothing() -> Self {
+        use jiff::Timestamp;
+        use jiff::civil::DateTime;
 
-    use super::*;
-    use crate::crontab::{Dialect, Options, Source, parse};
-    use crate::event::{Fire, RunId, Trigger};
-    use crate::job::JobTable;
-    use crate::schedule::{Due, Zone};
+        use crate::crontab::{Dialect, Options, Source, parse};
+        use crate::event::{Fire, RunId, Trigger};
+        use crate::job::JobTable;
+        use crate::schedule::{Due, Zone};
 
-    fn ticket() -> Ticket {
         let bytes = b"* * * * * true\n".to_vec();
         let source = Source { name: "crontab".into(), bytes, dialect: Dialect::user("root") };
         let crontab = parse(&source);
@@ -209,6 +209,15 @@ mod tests {
         let fire =
             Fire { job: table.jobs()[0].clone(), due, trigger: Trigger::Schedule, generation: 0 };
         Ticket::new(1, What::Run(Arc::new(Run { id: RunId::new(now, 1), fire, attempt: 1 })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket() -> Ticket {
+        Ticket::of_nothing()
     }
 
     #[test]
