@@ -57,6 +57,8 @@ class Daemon:
         self.lines = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
         while state_of(self.pid) != "T":
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} did not come to its start; is it installed?")
             time.sleep(0.001)
         self.cpu_before = cpu_ns(self.pid)
         self.started = time.monotonic_ns()

@@ -1,7 +1,7 @@
 //! Decides when a job is due, on a thread of its own.
 //!
 //! Receives job tables over a watch channel, hands on [`Fire`]s in order of their instants. Layer 6. It sleeps
-//! until the next instant and never wakes in between, but once shortly before it, to say that it comes; it does no
+//! until the next instant and never wakes in between, but twice shortly before it, to say that it comes; it does no
 //! I/O, never waits for a sink, an executor or a store, and a panic in it is caught, told and survived.
 
 pub mod due;
@@ -31,8 +31,13 @@ use step::{DRIFT, Look, Shift, Tide};
 /// The pause after a panic, so that a panic that repeats is no storm.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
-/// How long before an instant it is announced: some times what a start takes that finds everything cold.
-pub const LEAD: SignedDuration = SignedDuration::from_millis(10);
+/// How long before an instant it is announced, each time.
+///
+/// First some times what a start takes that finds everything cold. Then once more, so that whoever starts it finds the core
+/// awake: one that has slept for longer takes its time, thrice on the way of a start. Not later: who has worked a moment ago is
+/// the last to get a core of a busy machine.
+pub const LEADS: [SignedDuration; 2] =
+    [SignedDuration::from_millis(10), SignedDuration::from_micros(500)];
 
 /// What the scheduler is connected to.
 pub struct Scheduler {
@@ -48,7 +53,7 @@ pub struct Scheduler {
     pub fires: mpsc::UnboundedSender<Fire>,
     /// Where instants that are not started are told, if other replicas may have started them; none: on the bus.
     pub missed: Option<mpsc::UnboundedSender<Event>>,
-    /// Where the first job of an instant is announced, [`LEAD`] before it; none: nowhere. It may not become due after
+    /// Where the first job of an instant is announced, [`LEADS`] before it; none: nowhere. It may not become due after
     /// all: the table may change until then, and the clock may be set.
     pub ahead: Option<mpsc::UnboundedSender<Arc<Job>>>,
     /// Where it tells what it noticed.
@@ -149,23 +154,24 @@ impl Scheduler {
         true
     }
 
-    /// Sleeps until shortly before `next` and announces its first job; false if something else has ended the sleep.
+    /// Sleeps until shortly before `next` and announces its first job, as often as [`LEADS`] says; false if something else has ended the sleep.
     ///
     /// No look at the clock's tide comes of it: whatever happens, the turn that follows is as if nobody had woken up.
     fn announce(&mut self, agenda: &Agenda, next: Option<Timestamp>) -> bool {
         let (Some(ahead), Some(next)) = (&self.ahead, next) else { return true };
-        let (Some(job), Ok(early)) = (agenda.first_at(next), next.checked_sub(LEAD)) else {
-            return true;
-        };
-        // Too late to be of use.
-        if early <= self.clock.now() {
-            return true;
+        let Some(job) = agenda.first_at(next) else { return true };
+        for lead in LEADS {
+            let Ok(early) = next.checked_sub(lead) else { continue };
+            // Too late to be of use.
+            if early <= self.clock.now() {
+                continue;
+            }
+            if self.alarm.wait_until(Some(early)) != Wake::Due {
+                return false;
+            }
+            // Whoever does not listen is not told.
+            let _ = ahead.send(Arc::clone(job));
         }
-        if self.alarm.wait_until(Some(early)) != Wake::Due {
-            return false;
-        }
-        // Whoever does not listen is not told.
-        let _ = ahead.send(Arc::clone(job));
         true
     }
 
