@@ -64,7 +64,7 @@ use control::{About, Control, Desk};
 use lock::Locks;
 use notify::Notify;
 use outbox::Drawer;
-use reading::Ahead;
+use reading::{Ahead, Defaults};
 use reboot::Reboot;
 use recover::Recovery;
 use reload::{News, Reload};
@@ -88,6 +88,10 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     if std::process::id() == 1 {
         unix::signals::hold_back().context("failed to hold back signals")?;
     }
+    unix::memory::keep_large_blocks();
+    // As soon as it is known what: it takes as long as all the rest. The thread leaves signals to those that are received.
+    let reading = (!config.shadow)
+        .then(|| unix::signals::sheltered(|| Ahead::begin(&config.sources, Defaults::of(&config))));
     // Who runs nothing and writes nothing is in nobody's way.
     let locks = if config.shadow { Locks::default() } else { Locks::take(&mut config)? };
     let Launch { pending, output, pid_file, warnings } = launch;
@@ -98,7 +102,6 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
     unix::spawn::seal_descriptors()
         .context("failed to seal the descriptors that were inherited")?;
     unix::process::set_umask(0o022);
-    unix::memory::keep_large_blocks();
     if config.subreaper {
         unix::process::adopt_orphans().context("failed to adopt orphans")?;
     }
@@ -108,7 +111,8 @@ pub fn run(mut config: Config, launch: Launch) -> anyhow::Result<ExitCode> {
         .build()
         .context("failed to start the runtime")?;
     let (told, all_told) = std_mpsc::sync_channel(1);
-    let outside = Outside { notify: Notify::new(pending), locks, output };
+    let reading = reading.flatten();
+    let outside = Outside { notify: Notify::new(pending), locks, output, reading };
     let code = if config.shadow {
         runtime.block_on(shadow::serve(config, outside, told))
     } else {
@@ -133,6 +137,8 @@ struct Outside {
     notify: Notify,
     locks: Locks,
     output: Option<Arc<Syslog>>,
+    /// The crontab that is being read already.
+    reading: Option<Ahead>,
 }
 
 /// What the daemon's task waits on.
@@ -169,11 +175,10 @@ async fn serve(
     outside: Outside,
     told: std_mpsc::SyncSender<()>,
 ) -> anyhow::Result<ExitCode> {
-    let Outside { notify, locks, output } = outside;
+    let Outside { notify, locks, output, reading } = outside;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Signals first: one that comes while the rest starts is kept.
     let signals = Signals::new(&unix::signals::CONTROL).context("failed to receive signals")?;
-    let reading = Ahead::begin(&config.sources);
     let mut bus = Bus::builder();
     let events = bus.subscribe_bounded();
     let hook_events = bus.subscribe();

@@ -6,9 +6,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use super::standing::Key;
-use crate::config::PlaceSpec;
-use crate::crontab::{self, Crontab, Dialect, Source};
-use crate::job::Ids;
+use crate::config::{Config, PlaceSpec};
+use crate::crontab::{self, Crontab, Dialect, Options, Source};
+use crate::job::{Ids, Roster};
+use crate::schedule::Zone;
 use crate::watch::{self, Shape, Surveyed, content_hash};
 
 /// From this size on a text is worth a second thread.
@@ -21,6 +22,27 @@ pub(super) struct Reading {
     pub(super) crontab: Crontab,
     /// The ids of its lines, where they were found already.
     pub(super) ids: Option<Ids>,
+    /// Its jobs if it is the only crontab, where they were made already.
+    pub(super) roster: Option<Roster>,
+}
+
+/// What holds for entries that say nothing of it.
+#[derive(Debug, Clone)]
+pub(super) struct Defaults {
+    zone: Zone,
+    options: Options,
+}
+
+impl Defaults {
+    /// As the daemon was told.
+    pub(super) fn of(config: &Config) -> Self {
+        Defaults { zone: config.zone.clone(), options: config.defaults.clone() }
+    }
+
+    /// The jobs of crontabs, with the ids of their lines where those were found already.
+    pub(super) fn roster(&self, crontabs: &[(&Source, &Crontab, Option<&Ids>)]) -> Roster {
+        Roster::of(crontabs, &self.zone, &self.options)
+    }
 }
 
 impl Reading {
@@ -29,7 +51,7 @@ impl Reading {
     pub(super) fn of(source: Source) -> Self {
         if source.bytes.len() < LARGE {
             let crontab = crontab::parse(&source);
-            return Reading { source, crontab, ids: None };
+            return Reading { source, crontab, ids: None, roster: None };
         }
         let (crontab, ids) = thread::scope(|scope| {
             let builder = thread::Builder::new().name("cronkeep-ids".to_owned());
@@ -38,7 +60,12 @@ impl Reading {
             // Without them, for lack of a thread, the table finds them itself.
             (crontab, ids.ok().and_then(|ids| ids.join().ok()))
         });
-        Reading { source, crontab, ids }
+        Reading { source, crontab, ids, roster: None }
+    }
+
+    /// What jobs are made of.
+    pub(super) fn parts(&self) -> (&Source, &Crontab, Option<&Ids>) {
+        (&self.source, &self.crontab, self.ids.as_ref())
     }
 }
 
@@ -64,7 +91,7 @@ impl Ahead {
     /// Begins with the first of the places that is a large file, if there is one; none where no place is a file.
     ///
     /// Returns at once, also where a file system does not answer.
-    pub(super) fn begin(places: &[PlaceSpec]) -> Option<Self> {
+    pub(super) fn begin(places: &[PlaceSpec], defaults: Defaults) -> Option<Self> {
         let files = places.iter().enumerate().filter(|(_, spec)| spec.place.shape != Shape::Folder);
         let files: Vec<(Candidate, Surveyed)> = files
             .filter_map(|(index, spec)| {
@@ -80,29 +107,38 @@ impl Ahead {
             let found = fs::metadata(&file.path);
             found.is_ok_and(|found| found.is_file() && found.len() >= LARGE as u64)
         };
-        Ahead::of(move || {
+        Ahead::of(defaults, move || {
             let (candidate, file) = files.into_iter().find(|(_, file)| is_large(file))?;
             Some((candidate, watch::read_once(&file).ok()?))
         })
     }
 
     /// Begins with a crontab that was just written and is about to be found; none if it is small.
-    pub(super) fn of_written(places: &[PlaceSpec], (key, text): (Key, Vec<u8>)) -> Option<Self> {
+    pub(super) fn of_written(
+        places: &[PlaceSpec],
+        defaults: Defaults,
+        (key, text): (Key, Vec<u8>),
+    ) -> Option<Self> {
         if text.len() < LARGE {
             return None;
         }
         let candidate = Candidate::of(places, key)?;
-        Ahead::of(move || Some((candidate, text)))
+        Ahead::of(defaults, move || Some((candidate, text)))
     }
 
-    fn of(find: impl FnOnce() -> Option<(Candidate, Vec<u8>)> + Send + 'static) -> Option<Self> {
+    fn of(
+        defaults: Defaults,
+        find: impl FnOnce() -> Option<(Candidate, Vec<u8>)> + Send + 'static,
+    ) -> Option<Self> {
         let (told, found) = sync_channel(1);
         let (done, reading) = sync_channel(1);
         let work = move || {
             let Some((Candidate { key, name, dialect }, bytes)) = find() else { return };
             // Where nobody asks any more, nobody is told.
             let _ = told.send((key, content_hash(&bytes)));
-            let _ = done.send(Reading::of(Source { name, bytes, dialect }));
+            let mut reading = Reading::of(Source { name, bytes, dialect });
+            reading.roster = Some(defaults.roster(&[reading.parts()]));
+            let _ = done.send(reading);
         };
         let thread = thread::Builder::new().name("cronkeep-ahead".to_owned());
         thread.spawn(work).ok().map(|_| Ahead { found, known: None, reading })
@@ -135,10 +171,12 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use jiff::Timestamp;
 
     use super::*;
     use crate::args::Cli;
-    use crate::config::{Config, Host};
+    use crate::config::Host;
+    use crate::job::JobTable;
 
     fn read(lines: usize) -> Reading {
         let text = "0 0 * * * true\n".repeat(lines);
@@ -161,9 +199,11 @@ mod tests {
         let text = "0 0 * * * true\n".repeat(lines);
         fs::write(&path, &text).unwrap();
         let key = (0, Arc::from(path.as_path()));
-        let cli = Cli::try_parse_from(["cronkeep".as_ref(), path.as_os_str()]).unwrap();
+        let words = ["cronkeep".as_ref(), "--tz=UTC".as_ref(), path.as_os_str()];
+        let cli = Cli::try_parse_from(words).unwrap();
         let config = Config::new(&cli.daemon, &Host::of_process()).unwrap();
-        (folder, Ahead::begin(&config.sources), key, text.into())
+        let ahead = Ahead::begin(&config.sources, Defaults::of(&config));
+        (folder, ahead, key, text.into())
     }
 
     /// Waits until it has the text: it is not waited for otherwise.
@@ -184,6 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn jobs_that_are_made_ahead_are_those_that_are_made_at_the_load() {
+        let (_folder, ahead, _, text) = ahead(10_000);
+        let reading = has_text(ahead.unwrap()).take(&text).unwrap();
+        let (zone, options) = (Zone::utc(), Options::default());
+        let (none, now) = (JobTable::default(), Timestamp::UNIX_EPOCH);
+        let made = [(&reading.source, &reading.crontab)];
+        let (expected, ..) = JobTable::build(&made, &zone, &options, &none, now);
+        let (table, diff, faults) = reading.roster.unwrap().settle(&none, now, &|_| None);
+        assert!(table.jobs() == expected.jobs(), "they differ");
+        assert_eq!((diff.added.len(), faults.len()), (10_000, 0));
+    }
+
+    #[test]
     fn a_small_file_is_not_read_ahead() {
         let (_folder, ahead, key, _) = ahead(10);
         assert!(!has_text(ahead.unwrap()).is_of(&key));
@@ -195,7 +248,10 @@ mod tests {
         let path = folder.path().join("crontab");
         let cli = Cli::try_parse_from(["cronkeep".as_ref(), path.as_os_str()]).unwrap();
         let config = Config::new(&cli.daemon, &Host::of_process()).unwrap();
-        let begin = |text: &[u8]| Ahead::of_written(&config.sources, (key.clone(), text.into()));
+        let defaults = Defaults::of(&config);
+        let begin = |text: &[u8]| {
+            Ahead::of_written(&config.sources, defaults.clone(), (key.clone(), text.into()))
+        };
         let ahead = has_text(begin(&text).unwrap());
         assert!(ahead.take(&text).is_some());
         assert!(begin(b"0 0 * * * true\n").is_none());

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::Daemon;
-use super::reading::{Ahead, Reading};
+use super::reading::{Ahead, Defaults, Reading};
 use super::restore::ANSWER;
 use super::resume::{Resume, States};
 use super::standing::{Accepted, Key, Standings, Told};
@@ -18,10 +18,9 @@ use crate::command::check::expiry;
 use crate::command::check::lookup::{self, HostLookup};
 use crate::config::{Config, PlaceSpec};
 use crate::crontab::directive::Executor;
-use crate::crontab::{Fault, Options, Source};
+use crate::crontab::{Fault, Source};
 use crate::event::{Bus, Event, Loaded};
 use crate::job::{Diff, Job, JobTable, Policy, Terms};
-use crate::schedule::Zone;
 use crate::sink::hook::Permission;
 use crate::unix::{self, Account, memory};
 use crate::watch::{Change, Edit, Notice, Occasion, Text};
@@ -31,9 +30,7 @@ pub(super) struct Reload {
     places: Vec<PlaceSpec>,
     /// By place and path, in the order in which they are read.
     files: BTreeMap<Key, Accepted>,
-    zone: Zone,
-    /// The options of entries that say nothing of their own.
-    defaults: Options,
+    defaults: Defaults,
     hooks: Permission,
     /// Whether there is a broker, and a key for what is sent to workers.
     has_broker: bool,
@@ -75,8 +72,7 @@ impl Reload {
         Reload {
             places: config.sources.clone(),
             files: BTreeMap::new(),
-            zone: config.zone.clone(),
-            defaults: config.defaults.clone(),
+            defaults: Defaults::of(config),
             has_broker: !config.broker.addresses.is_empty(),
             has_worker_key: config.broker.worker_key.is_some(),
             hooks: Permission { account: account.clone(), everybody: config.allow_user_hooks },
@@ -194,7 +190,7 @@ impl Reload {
             return;
         }
         let changed: BTreeSet<_> = read.keys().cloned().collect();
-        let crontabs: Vec<(Key, Reading)> = self
+        let mut crontabs: Vec<(Key, Reading)> = self
             .files
             .iter()
             .filter_map(|(key, accepted)| {
@@ -205,7 +201,7 @@ impl Reload {
                 Some((key.clone(), reading))
             })
             .collect();
-        self.put_in_force(files, &crontabs, now, put);
+        self.put_in_force(files, &mut crontabs, now, put);
         // Asking the host takes time that an edit need not wait for.
         self.look_up(&crontabs, &changed, now);
         for (key, Reading { source, .. }) in crontabs {
@@ -294,19 +290,21 @@ impl Reload {
     fn put_in_force(
         &mut self,
         files: Vec<Arc<str>>,
-        crontabs: &[(Key, Reading)],
+        crontabs: &mut [(Key, Reading)],
         now: Timestamp,
         put: impl Put,
     ) {
-        let readings: Vec<_> = crontabs
-            .iter()
-            .map(|(_, Reading { source, crontab, ids })| (source, crontab, ids.as_ref()))
-            .collect();
+        let roster = match &mut *crontabs {
+            [(_, alone)] => alone.roster.take(),
+            _ => None,
+        };
+        let roster = roster.unwrap_or_else(|| {
+            let readings = crontabs.iter().map(|(_, reading)| reading.parts());
+            self.defaults.roster(&readings.collect::<Vec<_>>())
+        });
         let states = self.resume.recall(now, ANSWER);
         let known = |key| states.as_ref()?.get(&key)?.since;
-        let (zone, defaults, before) = (&self.zone, &self.defaults, &self.table);
-        let (table, diff, across) =
-            JobTable::build_identified(&readings, zone, defaults, before, now, &known);
+        let (table, diff, across) = roster.settle(&self.table, now, &known);
         let mut across_files: HashMap<&str, Vec<&Fault>> = HashMap::new();
         for (file, fault) in &across {
             across_files.entry(file).or_default().push(fault);

@@ -43,40 +43,92 @@ pub(super) fn line_of<'a>(source: &'a Source, crontab: &Crontab, place: usize) -
     source.bytes.get(crontab.lines[place].span.clone()).unwrap_or_default()
 }
 
-/// See [`JobTable::build_identified`].
-pub(super) fn build(
-    crontabs: &[(&Source, &Crontab, Option<&Ids>)],
-    zone: &Zone,
-    defaults: &Options,
+/// The jobs of crontabs as these have them, while it is not known yet which of them there were before, and since when.
+///
+/// The larger part of what a table takes, and the part that nothing has to be known for but the crontabs.
+#[derive(Debug)]
+pub struct Roster {
+    jobs: Vec<Job>,
+    /// Places in `jobs`, by key; none where some candidates are no jobs.
+    by_key: Option<Vec<u32>>,
+    /// Whether some have names, or may wait for one that has.
+    is_related: bool,
+    policies: HashSet<Arc<Policy>>,
+    faults: Vec<(Arc<str>, Fault)>,
+}
+
+impl Roster {
+    /// Makes the jobs of `crontabs`, in order, runnable; with the ids of a crontab's lines where they were found beforehand.
+    ///
+    /// `zone` is that of entries which name none, `defaults` are the options that the daemon was given.
+    #[must_use]
+    pub fn of(
+        crontabs: &[(&Source, &Crontab, Option<&Ids>)],
+        zone: &Zone,
+        defaults: &Options,
+    ) -> Self {
+        let mut faults = Vec::new();
+        let (mut candidates, by_key) = identify(crontabs, &mut faults);
+        // Most tables have none, and looking at each entry waits for memory.
+        let is_related = crontabs.iter().any(|(_, crontab, _)| crontab.is_related);
+        if is_related {
+            relation::check(&mut candidates, &mut faults);
+        }
+        let mut shared = Shared::new(zone, defaults);
+        let mut jobs = Vec::with_capacity(candidates.len());
+        let taken = candidates.iter().filter(|candidate| !candidate.refused);
+        jobs.extend(taken.map(|candidate| shared.job(candidate)));
+        let by_key = (jobs.len() == candidates.len()).then_some(by_key);
+        Roster { jobs, by_key, is_related, policies: shared.policies, faults }
+    }
+
+    /// The table of these jobs, what became of each since `previous`, and the faults that no file shows alone: names and ids
+    /// taken twice, `@after` that leads nowhere or in a circle.
+    ///
+    /// Jobs unchanged from `previous` keep their `since`, also where they only moved to another line; so do those that changed
+    /// in something other than schedule and zone. Of those that are not in it, `known` says when an earlier life of the daemon
+    /// first loaded them. All others start at `now`.
+    #[must_use]
+    pub fn settle(
+        self,
+        previous: &JobTable,
+        now: Timestamp,
+        known: &dyn Fn(JobKey) -> Option<Timestamp>,
+    ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
+        let mut diff = Diff::default();
+        diff.policies.extend(self.policies);
+        let jobs = settle(self.jobs, &mut diff, previous, now, known);
+        let table = match self.by_key {
+            Some(by_key) => JobTable::of_ordered(jobs, by_key, self.is_related),
+            None => JobTable::of(jobs),
+        };
+        (table, diff, self.faults)
+    }
+}
+
+/// Says since when each job is there, and what became of it since `previous`.
+fn settle(
+    jobs: Vec<Job>,
+    diff: &mut Diff,
     previous: &JobTable,
     now: Timestamp,
     known: &dyn Fn(JobKey) -> Option<Timestamp>,
-) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
-    let mut faults = Vec::new();
-    let (mut candidates, by_key) = identify(crontabs, &mut faults);
-    // Most tables have none, and looking at each entry waits for memory.
-    let is_related = crontabs.iter().any(|(_, crontab, _)| crontab.is_related);
-    if is_related {
-        relation::check(&mut candidates, &mut faults);
-    }
-
-    let mut shared = Shared::new(zone, defaults);
+) -> Vec<Arc<Job>> {
     let mut kept = SameTerms::default();
-    let mut diff = Diff::default();
-    let mut jobs = Vec::with_capacity(candidates.len());
+    let mut settled = Vec::with_capacity(jobs.len());
     let mut gone: HashMap<JobKey, &Arc<Job>, BuildHasherDefault<IdHasher>> =
         previous.jobs().iter().map(|job| (job.key, job)).collect();
     if gone.is_empty() {
-        diff.added.reserve_exact(candidates.len());
+        diff.added.reserve_exact(jobs.len());
     }
-    for candidate in candidates.iter().filter(|candidate| !candidate.refused) {
-        let mut job = shared.job(candidate, now);
+    for mut job in jobs {
+        job.since = now;
         let before = if gone.is_empty() { None } else { gone.remove(&job.key) };
         let Some(before) = before else {
             job.since = known(job.key).unwrap_or(now);
             let job = Arc::new(job);
             diff.added.push(job.clone());
-            jobs.push(job);
+            settled.push(job);
             continue;
         };
         let same_timing = Arc::ptr_eq(&job.timing, &before.timing) || job.timing == before.timing;
@@ -96,19 +148,13 @@ pub(super) fn build(
         } else {
             diff.changed.push(job.clone());
         }
-        jobs.push(job);
+        settled.push(job);
     }
-    diff.policies.extend(shared.policies);
-    let table = if jobs.len() == candidates.len() {
-        JobTable::of_ordered(jobs, by_key, is_related)
-    } else {
-        JobTable::of(jobs)
-    };
     if !gone.is_empty() {
         let is_gone = |job: &&Arc<Job>| gone.contains_key(&job.key);
         diff.removed = previous.jobs().iter().filter(is_gone).cloned().collect();
     }
-    (table, diff, faults)
+    settled
 }
 
 /// Gives each entry its key, and warns of lines that differ but share an id. With them their places, by key.
@@ -203,7 +249,8 @@ impl<'a> Shared<'a> {
         }
     }
 
-    fn job(&mut self, candidate: &'a Candidate<'a>, now: Timestamp) -> Job {
+    /// A job of which it is not known yet since when it is there.
+    fn job(&mut self, candidate: &'a Candidate<'a>) -> Job {
         let entry = candidate.entry;
         let timing = self.timing(entry, candidate.key.id);
         let terms = self.terms(candidate, &timing.schedule);
@@ -217,7 +264,7 @@ impl<'a> Shared<'a> {
             action: Action::of_command(&entry.command),
             terms,
             naming,
-            since: now,
+            since: Timestamp::MIN,
             flags: entry.flags,
         }
     }

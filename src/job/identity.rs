@@ -36,7 +36,7 @@ impl Ids {
 mod tests {
     use super::*;
     use crate::crontab::{Dialect, Options, parse};
-    use crate::job::JobTable;
+    use crate::job::{JobTable, Roster};
     use crate::schedule::Zone;
 
     #[test]
@@ -52,8 +52,7 @@ mod tests {
             assert_eq!(ids.0.len(), crontab.lines.len());
             let (one, ..) = JobTable::build(&[(&source, &crontab)], &zone, &options, &none, now);
             let read = [(&source, &crontab, Some(&ids))];
-            let (other, ..) =
-                JobTable::build_identified(&read, &zone, &options, &none, now, &|_| None);
+            let (other, ..) = Roster::of(&read, &zone, &options).settle(&none, now, &|_| None);
             assert!(one.len() > 4);
             assert_eq!(one.jobs(), other.jobs());
         }

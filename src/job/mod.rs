@@ -13,6 +13,7 @@ mod relation;
 pub mod table;
 
 pub use action::Action;
+pub use build::Roster;
 pub use canonical::Canonical;
 pub use id::{JobId, JobKey};
 pub use identity::Ids;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Ids, Job, JobKey, Policy, build};
+use super::{Job, JobKey, Policy, Roster};
 use crate::crontab::{Crontab, Fault, Options, Source};
 use crate::schedule::{Schedule, Zone};
 
@@ -54,12 +54,7 @@ impl Diff {
 }
 
 impl JobTable {
-    /// Makes the jobs of `crontabs`, in order, runnable.
-    ///
-    /// `zone` is that of entries which name none, `defaults` are the options that the daemon was given. Jobs
-    /// unchanged from `previous` keep their `since`, also where they only moved to another line; so do those
-    /// that changed in something other than schedule and zone. All others start at `now`. The faults are those
-    /// that no file shows alone: names and ids taken twice, `@after` that leads nowhere or in a circle.
+    /// Makes the jobs of `crontabs`, in order, runnable: a [`Roster`] of them, [settled](Roster::settle).
     #[must_use]
     pub fn build(
         crontabs: &[(&Source, &Crontab)],
@@ -70,22 +65,7 @@ impl JobTable {
     ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
         let crontabs: Vec<_> =
             crontabs.iter().map(|(source, crontab)| (*source, *crontab, None)).collect();
-        build::build(&crontabs, zone, defaults, previous, now, &|_| None)
-    }
-
-    /// Like [`build`](Self::build), with the ids of a crontab's lines where they were found beforehand.
-    ///
-    /// Of jobs that are not in `previous`, `known` says when an earlier life of the daemon first loaded them.
-    #[must_use]
-    pub fn build_identified(
-        crontabs: &[(&Source, &Crontab, Option<&Ids>)],
-        zone: &Zone,
-        defaults: &Options,
-        previous: &JobTable,
-        now: Timestamp,
-        known: &dyn Fn(JobKey) -> Option<Timestamp>,
-    ) -> (JobTable, Diff, Vec<(Arc<str>, Fault)>) {
-        build::build(crontabs, zone, defaults, previous, now, known)
+        Roster::of(&crontabs, zone, defaults).settle(previous, now, &|_| None)
     }
 
     /// The same jobs, of which some were first loaded at another time.

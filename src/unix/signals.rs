@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use signal_hook::iterator::backend::{Pending, SignalDelivery};
 use signal_hook::iterator::exfiltrator::SignalOnly;
 use tokio::net::UnixStream as Readable;
@@ -26,6 +26,19 @@ pub const CONTROL: [Signal; 6] = [
 /// None that a thread which exists would see.
 pub fn hold_back() -> io::Result<()> {
     Ok(CONTROL.into_iter().collect::<SigSet>().thread_block()?)
+}
+
+/// Does something while no signal that steers the daemon is delivered to this thread; threads that it starts leave them to
+/// others for good. So may a thread be started before all [`Signals`] are received.
+pub fn sheltered<T>(work: impl FnOnce() -> T) -> T {
+    let held: SigSet = CONTROL.into_iter().collect();
+    // Neither fails on a thread that exists.
+    let before = held.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let done = work();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    done
 }
 
 /// Signals that arrive from now on, one after the other.
@@ -100,6 +113,15 @@ mod tests {
     use nix::sys::signal::raise;
 
     use super::*;
+
+    #[test]
+    fn a_thread_that_is_started_in_shelter_leaves_signals_to_others() {
+        let before = SigSet::thread_get_mask().unwrap();
+        let mask = || SigSet::thread_get_mask().unwrap();
+        let inside = sheltered(|| std::thread::spawn(mask)).join().unwrap();
+        assert!(CONTROL.iter().all(|&signal| inside.contains(signal)));
+        assert_eq!(SigSet::thread_get_mask().unwrap(), before);
+    }
 
     #[tokio::test]
     async fn a_signal_that_comes_while_nobody_waits_is_kept() {

@@ -81,8 +81,7 @@ impl Actor {
         let within = if options.address.is_shared() { SHARED } else { EMBEDDED };
         let newest = Newest::new(&config.state_dir, &options.namespace);
         let (standing, doubts) = (store.standing(), store.doubts());
-        let places = config.sources.clone().into();
-        let ground = Ground { places, state_dir: config.state_dir.clone() };
+        let ground = Ground::new(config);
         let keep = Keep::new(store, seal_of(config)?, newest, within, ground.clone());
         let mode = match options.recover {
             RecoverArg::Auto => Mode::Auto,

@@ -11,7 +11,6 @@ use super::marker::new_instance;
 use super::memory::FromMemory;
 use super::{Recovered, Written, hash_of};
 use crate::crontab::{self, Origin, Source};
-use crate::daemon::reading::Ahead;
 use crate::daemon::standing::Key;
 use crate::store::legacy::{self, Unreadable, dumps, loads_with_text};
 use crate::store::recovery::table::{Legacy, recover, snapshot_after};
@@ -103,7 +102,7 @@ impl Outcome {
         if decision.write {
             if let (None, Some(text)) = (&self.recovered.written, &decision.text) {
                 // Whether it can be written or not, it is in force: it is read while the disk is waited for.
-                let ahead = Ahead::of_written(&ground.places, (key.clone(), text.to_vec()));
+                let ahead = ground.read_ahead(key, text);
                 self.recovered.written = Some(Written { hash: None, ahead });
             }
             if let Err(error) = ground.write(found, decision, stored) {

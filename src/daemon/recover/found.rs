@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::marker::Spot;
 use super::site::{NotWritten, Site, is_fixed};
-use crate::config::PlaceSpec;
+use crate::config::{Config, PlaceSpec};
 use crate::crontab::Dialect;
+use crate::daemon::reading::{Ahead, Defaults};
 use crate::daemon::standing::Key;
 use crate::store::recovery::decide::Standing;
 use crate::store::recovery::{Access, Content, Decision, FileSnapshot, Finding, Kinship, Marker};
@@ -48,12 +49,26 @@ struct Candidate {
 pub(super) struct Ground {
     pub(super) places: Arc<[PlaceSpec]>,
     pub(super) state_dir: PathBuf,
+    /// What holds for entries that say nothing of it.
+    defaults: Arc<Defaults>,
 }
 
 /// What is to be told of a crontab.
 pub(super) type Told = (Key, String);
 
 impl Ground {
+    pub(super) fn new(config: &Config) -> Self {
+        let places = config.sources.clone().into();
+        let defaults = Arc::new(Defaults::of(config));
+        Ground { places, state_dir: config.state_dir.clone(), defaults }
+    }
+
+    /// Begins to read the text of a crontab, which is about to be written; none if it is small.
+    pub(super) fn read_ahead(&self, key: &Key, text: &[u8]) -> Option<Ahead> {
+        let defaults = Defaults::clone(&self.defaults);
+        Ahead::of_written(&self.places, defaults, (key.clone(), text.to_vec()))
+    }
+
     /// Looks at the crontabs, and at those that a snapshot has in their directories: `stored`, by their paths.
     ///
     /// One that is refused or unreadable is left alone: the watch tells of it.

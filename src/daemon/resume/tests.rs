@@ -5,6 +5,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::*;
 use crate::clock::SystemClock;
 use crate::crontab::{Dialect, Options, Source, parse};
+use crate::job::Roster;
 use crate::schedule::{Due, Zone};
 use crate::store::open::{Access, Opening};
 use crate::store::{self, Address, Mark};
@@ -33,8 +34,7 @@ fn load(now: Timestamp, states: Option<&States>) -> (JobTable, Diff) {
     let known = |key| states?.get(&key)?.since;
     let readings = [(&source, &crontab, None)];
     let zone = Zone::utc();
-    let (table, diff, _) =
-        JobTable::build_identified(&readings, &zone, &options, &before, now, &known);
+    let (table, diff, _) = Roster::of(&readings, &zone, &options).settle(&before, now, &known);
     (table, diff)
 }
 
