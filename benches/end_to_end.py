@@ -183,8 +183,9 @@ def lone_second_and_idle(quick, folder):
     idlers = [program(folder / f"idle-{program.__name__}", idle_text(1)) for program in ALL]
     for idler in idlers:
         idler.settle()
-    # What follows a start, the second slow look and the first full minute for all, is over.
-    time.sleep(2 if quick else 20)
+    # What follows a start is over: the second slow look, the first full minute for all, and after a minute the store's being told
+    # which jobs there are.
+    time.sleep(2 if quick else 65)
     files, limits = {"cronkeep": folder / "second-cronkeep"}, []
     before, begin = [daemon.switches(idler.pid) for idler in idlers], time.monotonic()
     cpu_before = [idler.cpu() for idler in idlers]

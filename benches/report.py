@@ -217,11 +217,14 @@ def message_verdicts(results, out):
     bare = [row for row in rates if row["what"] == "lapin alone"]
     for row in rates:
         if row["what"] == "cronkeep":
-            best = max(other["a_second"] for other in bare)
-            # A rate: what is more is better.
-            met = "yes" if row["a_second"] >= 0.8 * best else "**no**"
-            words = ", ".join(f"{ratio_words(row['a_second'] / other['a_second'])}× lapin alone, {other['window']} under way" for other in bare)
-            out.rows.append(("confirmed messages a second, a burst", "0.8× lapin alone", number(row["a_second"]), words, met))
+            for other in bare:
+                # A rate: what is more is better.
+                met = "yes" if row["a_second"] >= 0.8 * other["a_second"] else "**no**"
+                words = f"{ratio_words(row['a_second'] / other['a_second'])}× lapin alone"
+                # The loop that the library's own examples have waits for each confirm before it goes on.
+                loop = "that awaits each confirm" if other["window"] == 1 else f"with {other['window']} under way"
+                what = f"confirmed messages a second, a burst, beside a lapin loop {loop}"
+                out.rows.append((what, "0.8× lapin alone", number(row["a_second"]), words, met))
     kib = {what: median([row["pss_kib"] for row in found.get("memory", []) if row.get("what") == what]) for what in ("without a broker", "connected")}
     if kib["connected"] is not None:
         beside = [("without a broker", kib["without a broker"] / 1024)]
