@@ -342,7 +342,10 @@ fn without_a_daemon_one_line_names_the_socket_and_a_remedy() {
 #[test]
 fn logs_show_what_a_job_and_a_run_printed() {
     let mut crond = Crond::new().crontab(TWO).start();
-    assert_eq!(told(&crond, &["logs", "backup"]), "");
+    let silent = ask(&crond, &["logs", "backup"]);
+    assert!(silent.status.success() && silent.stdout.is_empty(), "{silent:?}");
+    let text = String::from_utf8(silent.stderr).unwrap();
+    assert!(text.contains("nothing that backup has printed is known"), "{text}");
     let waited = ask(&crond, &["run", "--wait", "backup"]);
     let run = String::from_utf8(waited.stdout).unwrap().trim().to_owned();
     crond.expect("run.ended");
