@@ -11,6 +11,9 @@ mod generated;
 mod help;
 mod manual;
 mod next;
+#[expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test waits for its programs")]
+#[path = "../support/program.rs"]
+mod program;
 mod publish;
 mod supercronic;
 mod vectors;
