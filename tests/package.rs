@@ -252,3 +252,18 @@ fn systemd_runs_the_unit_and_leaves_the_jobs_alone() {
         .unwrap();
     assert!(text(&output).contains("\nall is well\n"), "{}", text(&output));
 }
+
+#[test]
+fn the_unit_tells_systemd_when_it_is_ready_and_restricts_no_job() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd/cronkeep.service");
+    let unit = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = unit.lines().filter(|line| !line.starts_with('#')).collect();
+    for needed in ["Type=notify", "NotifyAccess=main", "Delegate=yes", "KillMode=process"] {
+        assert!(lines.contains(&needed), "{needed}");
+    }
+    // Whatever confines the daemon confines the jobs of all users.
+    let words = "Protect Private Restrict NoNewPrivileges Capability System ReadOnly Inaccessible User= Group= Limit Memory CPU";
+    for line in lines {
+        assert!(!words.split(' ').any(|word| line.starts_with(word)), "{line}");
+    }
+}

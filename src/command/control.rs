@@ -1,19 +1,23 @@
 //! What the commands share that speak to a daemon: its socket, its jobs' names, its times.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Console, span_text};
 use crate::args::ControlArgs;
-use crate::config::default_control;
+use crate::config::{ROOTS_CONTROL, default_control};
 use crate::control::client::Client;
 use crate::control::shape::RunObject;
 use crate::sink::record::escape;
 
 /// The client for the daemon that `args` mean.
 pub(super) fn client(args: &ControlArgs, console: &Console<'_>) -> Client {
-    Client::new(&path(args, console))
+    let client = Client::new(&path(args, console));
+    match &args.control {
+        None if console.host.uid != 0 => client.hint(Path::new(ROOTS_CONTROL)),
+        _ => client,
+    }
 }
 
 /// The socket of the daemon that `args` mean.

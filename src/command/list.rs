@@ -1,5 +1,6 @@
 //! `cronkeep list`: the jobs in force.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -93,8 +94,12 @@ fn last(run: &RunObject, now: Timestamp) -> Cell {
     Cell::new(format!("{word}{ago}"), if is_good { Tint::Good } else { Tint::Bad })
 }
 
-/// Text for people; what is not UTF-8 is named.
+/// Text for people; what is not UTF-8 is shown as in the log.
 fn text(value: &Value) -> String {
+    let coded = value.get("b64").and_then(Value::as_str);
+    if let Some(bytes) = coded.and_then(|coded| BASE64_STANDARD.decode(coded).ok()) {
+        return escape(&bytes);
+    }
     match value {
         Value::String(text) => escape(text.as_bytes()),
         Value::Null => String::new(),
@@ -126,7 +131,7 @@ mod tests {
             }),
             serde_json::json!({
                 "key": "crondServiceTask-aa112233445566ff#2", "user": "root",
-                "schedule": "@reboot", "command": { "b64": "/w==" }, "enabled": true,
+                "schedule": "@reboot", "command": { "b64": "ZWNobyD/" }, "enabled": true,
             }),
             serde_json::json!({
                 "key": "crondServiceTask-bb112233445566ff", "name": "quiet", "user": "root",
@@ -137,7 +142,7 @@ mod tests {
         let expected = "\
 JOB                 SCHEDULE    NEXT       LAST                COMMAND
 backup              30 2 * * *  in 2h 30m  exit 3 21h 29m ago  /usr/local/bin/b…
-aa112233445566ff#2  @reboot     -                              {\"b64\":\"/w==\"}
+aa112233445566ff#2  @reboot     -                              echo \\377
 quiet               * * * * *   paused     ok 1m ago           true
 ";
         assert_eq!(shown(&jobs), expected);

@@ -54,17 +54,23 @@ pub(super) fn run(args: &LogsArgs, console: &mut Console<'_>) -> anyhow::Result<
         return Ok(ExitCode::Success);
     }
     reader.is_away = told.is_err();
-    match (told, kept(args, &mut reader, console)) {
+    let what = escape(args.what.as_bytes());
+    let more = match (told, kept(args, &mut reader, console)) {
+        (_, Ok(1..)) => return Ok(ExitCode::Success),
+        (_, Ok(0)) => format!("; `cronkeep history {what}` lists its runs"),
         // If it is only the daemon that knows the job, nobody holds anything that it has printed.
-        (_, Ok(())) | (Ok(()), Err(_)) => Ok(ExitCode::Success),
+        (Ok(()), Err(_)) => String::new(),
         // A mistake in what was asked for, which it can name best.
-        (Err(refused @ Error::Refused { .. }), Err(_)) => Err(refused.into()),
-        (Err(away), Err(error)) => Err(error.context(away)),
-    }
+        (Err(refused @ Error::Refused { .. }), Err(_)) => return Err(refused.into()),
+        (Err(away), Err(error)) => return Err(error.context(away)),
+    };
+    // Whoever sees nothing would not know whether there is nothing.
+    writeln!(console.err, "cronkeep: nothing that {what} has printed is known{more}")?;
+    Ok(ExitCode::Success)
 }
 
-/// Prints what the store has kept of the job or the run.
-fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyhow::Result<()> {
+/// Prints what the store has kept of the job or the run; says of how many runs.
+fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyhow::Result<usize> {
     let archive = Archive::open(&args.store, console.host)?;
     let zone = default_zone(None, console.host).map_err(UsageError::from)?.zone;
     let of_jobs = |jobs: &[_]| anyhow::Ok((archive.runs(jobs, &everything(LOOKED_AT))?.0, false));
@@ -97,7 +103,7 @@ fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyh
             reader.read(told.to_string().as_bytes(), console.out)?;
         }
     }
-    Ok(())
+    Ok(found.len())
 }
 
 /// Whether a run may have printed what nobody has kept: it had started, and its daemon died.

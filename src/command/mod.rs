@@ -79,8 +79,11 @@ pub fn run(command: &Command, host: &Host) -> anyhow::Result<ExitCode> {
         host,
     };
     let code = run_on(command, &mut console)?;
-    console.out.flush()?;
-    Ok(code)
+    match console.out.flush() {
+        // A reader that left early has what it wanted; the code is the answer's all the same.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
+        flushed => Ok(flushed.map(|()| code)?),
+    }
 }
 
 /// Carries a command out on `console`.

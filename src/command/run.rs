@@ -18,9 +18,13 @@ pub(super) fn run(args: &RunArgs, console: &mut Console<'_>) -> anyhow::Result<E
     client.post_lines(&target, |line| {
         let run: RunObject = serde_json::from_slice(line)?;
         if last.is_none() {
-            writeln!(console.out, "{}", run.run)?;
             // Whoever waits for the end wants to know at once what it waits for.
-            console.out.flush()?;
+            let written = writeln!(console.out, "{}", run.run).and_then(|()| console.out.flush());
+            // The end is waited for even where nobody wants to know the id.
+            written.or_else(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Ok(()),
+                _ => Err(error),
+            })?;
         }
         last = Some(run);
         Ok(())

@@ -124,8 +124,10 @@ fn source_text(source: &SourceObject, now: Timestamp) -> String {
         .chain(since(source.loaded.as_deref(), now).map(|age| format!("loaded {age} ago")))
         .chain(counts.map(|(count, one, many)| counted(count, one, many)))
         .collect();
-    let trouble = source.trouble.as_ref().map(|trouble| format!(" {}", escape(trouble.as_bytes())));
-    parts.join(", ") + &trouble.unwrap_or_default()
+    let text = parts.join(", ");
+    let Some(trouble) = &source.trouble else { return text };
+    let comma = if parts.len() > 1 { "," } else { "" };
+    format!("{text}{comma} {}", escape(trouble.as_bytes()))
 }
 
 #[cfg(test)]
@@ -152,6 +154,13 @@ mod tests {
                 SourceObject {
                     file: "/srv/jobs".into(),
                     trouble: Some("is gone".into()),
+                    ..SourceObject::default()
+                },
+                SourceObject {
+                    file: "/srv/more".into(),
+                    hash: Some("0123456789abcdef".into()),
+                    loaded: Some("2025-12-31T22:00:00Z".into()),
+                    trouble: Some("is missing".into()),
                     ..SourceObject::default()
                 },
             ],
@@ -181,6 +190,7 @@ mod tests {
             "jobs      3, 2 paused, 1 more cannot run here, next in 30s",
             "crontabs  /etc/crontab 0123456789abcdef, loaded 2h ago, 1 error",
             "          /srv/jobs is gone",
+            "          /srv/more 0123456789abcdef, loaded 2h ago, is missing",
             "watch     inotify",
             "active    01K9 backup pid 42 for 5m",
             "store     memory",

@@ -63,6 +63,9 @@ pub fn default_state_dir(host: &Host) -> PathBuf {
     host.state_home.clone().unwrap_or_else(home).join("cronkeep")
 }
 
+/// Where the socket of root's daemon is, as a rule.
+pub const ROOTS_CONTROL: &str = "/run/cronkeep/control.sock";
+
 /// Where the control socket is unless the options say otherwise.
 ///
 /// In a container whose root file system is read-only that is in `/dev/shm`, which every container has. Daemon and clients
@@ -70,7 +73,7 @@ pub fn default_state_dir(host: &Host) -> PathBuf {
 #[must_use]
 pub fn default_control(host: &Host) -> PathBuf {
     let folder = match &host.runtime_dir {
-        _ if host.uid == 0 => PathBuf::from("/run/cronkeep"),
+        _ if host.uid == 0 => PathBuf::from(ROOTS_CONTROL.trim_end_matches("/control.sock")),
         Some(folder) => folder.join("cronkeep"),
         None => default_state_dir(host),
     };

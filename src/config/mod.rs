@@ -20,7 +20,7 @@ use crate::schedule::Zone;
 use crate::sink::record;
 
 pub use broker::{BrokerConfig, addresses};
-pub use host::{Host, default_control, default_state_dir};
+pub use host::{Host, ROOTS_CONTROL, default_control, default_state_dir};
 pub use source::{CRON_D, DEFAULT_CRONTAB, PlaceSpec, SPOOLS, SourceSpec, dialect, sources};
 use source::{Strictness, drop_repeated, places};
 pub use store::{Located, StoreChoice, StoreConfig};

@@ -22,7 +22,10 @@ pub struct FoundZone {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ZoneError {
     /// The name is no zone.
-    #[error("{origin}: {unknown}{}", similar(unknown))]
+    #[error(
+        "{origin}: {unknown}{}; write an IANA name such as Europe/Berlin, or a POSIX string such as CET-1",
+        similar(unknown)
+    )]
     Unknown {
         /// The option or variable that named it.
         origin: &'static str,

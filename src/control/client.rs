@@ -26,6 +26,8 @@ const LINE: usize = 16 << 20;
 pub struct Client {
     path: PathBuf,
     patience: Duration,
+    /// Where root's daemon would listen, for callers who are not root.
+    roots: Option<PathBuf>,
 }
 
 /// Why there is no answer.
@@ -33,12 +35,15 @@ pub struct Client {
 pub enum Error {
     /// Nobody listens.
     #[error(
-        "no daemon listens at {}: start one (`cronkeep`), or name its socket with --control",
-        path.display()
+        "no daemon listens at {}: start one (`cronkeep`), or name its socket with --control{}",
+        path.display(),
+        roots.as_ref().map_or_else(String::new, |roots| format!("; root's is at {}, which root may ask", roots.display()))
     )]
     Nobody {
         /// The socket.
         path: PathBuf,
+        /// The socket of root's daemon, if there is one that the caller may have meant.
+        roots: Option<PathBuf>,
     },
     /// The socket is somebody else's.
     #[error(
@@ -72,7 +77,7 @@ pub enum Error {
         reason: String,
     },
     /// What came cannot be handed on.
-    #[error(transparent)]
+    #[error("the daemon's answer is lost")]
     Io(#[from] io::Error),
 }
 
@@ -88,7 +93,14 @@ impl Client {
     /// Asks the daemon that listens at `path`, once a method is called.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Client { path: path.to_owned(), patience: PATIENCE }
+        Client { path: path.to_owned(), patience: PATIENCE, roots: None }
+    }
+
+    /// The same; where nobody listens it names root's daemon, if there is a socket at `roots`.
+    #[must_use]
+    pub fn hint(mut self, roots: &Path) -> Self {
+        self.roots = Some(roots.to_owned());
+        self
     }
 
     /// The same, with another time that the daemon may take to begin its answer.
@@ -253,7 +265,10 @@ impl Client {
     fn no_connection(&self, error: &io::Error) -> Error {
         let path = self.path.clone();
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::Nobody { path },
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                let roots = self.roots.clone().filter(|roots| *roots != path && roots.exists());
+                Error::Nobody { path, roots }
+            }
             io::ErrorKind::PermissionDenied => Error::Denied { path },
             io::ErrorKind::WouldBlock => self.silent(),
             _ => self.broken(error),
@@ -309,5 +324,17 @@ mod tests {
         let error = Client::new(Path::new("/nonexistent/x.sock")).get::<()>("/").unwrap_err();
         let text = error.to_string();
         assert!(text.contains("/nonexistent/x.sock") && text.contains("--control"), "{text}");
+    }
+
+    #[test]
+    fn where_nobody_listens_the_daemon_of_root_is_named_if_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = folder.path().join("control.sock");
+        let client = Client::new(&folder.path().join("own.sock")).hint(&roots);
+        let text = || client.get::<()>("/").unwrap_err().to_string();
+        assert!(!text().contains("root"), "{}", text());
+        std::fs::write(&roots, "").unwrap();
+        let text = text();
+        assert!(text.contains(&format!("root's is at {}", roots.display())), "{text}");
     }
 }

@@ -192,7 +192,9 @@ pub(super) fn read(line: &[u8], from: usize, searches: &mut Searches) -> Directi
             Err(mut refusal) => {
                 if key.vital {
                     directive.blocks = true;
-                    refusal.help.push_str("; until then the entry does not run");
+                    let joint = if refusal.help.ends_with('?') { " " } else { "; " };
+                    refusal.help.push_str(joint);
+                    refusal.help.push_str("until then the entry does not run");
                 }
                 if directive.mistakes.len() < MOST_MISTAKES {
                     directive.mistakes.push(refusal.at(Code::E031, span, searches));
@@ -467,6 +469,9 @@ mod tests {
         {
             assert!(blocks(text), "{text}");
         }
+        let read = read(b"overlap=Skip", 0, &mut Searches::default());
+        let help = read.mistakes[0].help.as_deref();
+        assert_eq!(help, Some("did you mean skip? until then the entry does not run"));
     }
 
     #[test]

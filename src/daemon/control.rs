@@ -419,11 +419,7 @@ impl Desk {
                 reasons.push("no crontab is loaded yet".to_owned());
             }
             Some(loaded) if loaded.errors > 0 => {
-                let lines = if loaded.errors == 1 { "error" } else { "errors" };
-                reasons.push(format!(
-                    "{} {lines} in the crontabs; `cronkeep check` shows them",
-                    loaded.errors
-                ));
+                reasons.push(self.standings.borrow().errors_text(loaded.errors));
             }
             Some(_) => {}
         }

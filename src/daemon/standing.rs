@@ -17,6 +17,9 @@ pub(super) type Told = u64;
 /// Faults of one file that are kept to be asked for.
 const SHOWN: usize = 5;
 
+/// Files with errors that a text names.
+const NAMED: usize = 3;
+
 /// From this size on a text is kept packed.
 const LARGE: usize = 16 << 10;
 
@@ -83,6 +86,22 @@ impl Standing {
                 self.faults.push(fault.clone());
             }
         }
+    }
+}
+
+impl Standings {
+    /// What is said of `count` errors: where they are, and how to see them. The files are named, since those that the
+    /// daemon was given are not those that the command looks at by itself.
+    pub(super) fn errors_text(&self, count: usize) -> String {
+        let faulty = self.files.iter().filter(|standing| standing.errors > 0);
+        let names: Vec<&str> = faulty.map(|standing| &*standing.file).collect();
+        let shown: String = names.iter().take(NAMED).flat_map(|name| [" ", name]).collect();
+        let (errors, which) = match (count, names.len() > NAMED) {
+            (1, _) => ("error", "it"),
+            (_, false) => ("errors", "them"),
+            (_, true) => ("errors", "the first of them"),
+        };
+        format!("{count} {errors} in the crontabs; `cronkeep check{shown}` shows {which}")
     }
 }
 
@@ -202,6 +221,33 @@ mod tests {
         assert_eq!(accepted.standing.trouble.as_deref(), Some("refused"));
         accepted.take(2, Timestamp::UNIX_EPOCH);
         assert_eq!(accepted.standing.trouble, None);
+    }
+
+    #[test]
+    fn errors_are_told_with_the_files_that_have_them() {
+        let standing = |name: &str, errors| {
+            let mut standing = Accepted::new(name.into()).standing;
+            standing.errors = errors;
+            standing
+        };
+        let told = |files: &[(&str, usize)]| {
+            let files: Vec<_> =
+                files.iter().map(|&(name, errors)| standing(name, errors)).collect();
+            let count = files.iter().map(|standing| standing.errors).sum();
+            Standings { files, ..Standings::default() }.errors_text(count)
+        };
+        assert_eq!(
+            told(&[("good", 0), ("bad", 1)]),
+            "1 error in the crontabs; `cronkeep check bad` shows it"
+        );
+        assert_eq!(
+            told(&[("a", 1), ("b", 2)]),
+            "3 errors in the crontabs; `cronkeep check a b` shows them"
+        );
+        assert_eq!(
+            told(&[("a", 1), ("b", 1), ("c", 1), ("d", 1)]),
+            "4 errors in the crontabs; `cronkeep check a b c` shows the first of them"
+        );
     }
 
     #[test]

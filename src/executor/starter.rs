@@ -429,8 +429,38 @@ impl Setup {
     }
 }
 
+/// Why a shell cannot be executed; where its own text is to blame, what belongs there. The error's words come last: mails
+/// have them as cronie does.
 fn words(program: &CStr, errno: Errno) -> String {
-    format!("{}: {}", program.to_string_lossy(), errno.desc())
+    let shown = program.to_string_lossy();
+    let shown = match program.to_bytes() {
+        [] => "SHELL is empty".into(),
+        _ if errno != Errno::ENOENT => shown,
+        [b'/', rest @ ..] if rest.contains(&b' ') => {
+            format!("{shown} (SHELL is a path alone, without options)").into()
+        }
+        [b'/', ..] => shown,
+        _ => format!("{shown} (SHELL needs its full path)").into(),
+    };
+    format!("{shown}: {}", errno.desc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_that_cannot_be_one_is_told_what_belongs_there() {
+        let missing = |shell, said: &str| {
+            let expected = format!("{said}: No such file or directory");
+            assert_eq!(words(shell, Errno::ENOENT), expected);
+        };
+        missing(c"", "SHELL is empty");
+        missing(c"/bin/bash -x", "/bin/bash -x (SHELL is a path alone, without options)");
+        missing(c"bash", "bash (SHELL needs its full path)");
+        missing(c"/no/such", "/no/such");
+        assert_eq!(words(c"/etc", Errno::EACCES), "/etc: Permission denied");
+    }
 }
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ impl Hooks {
                     self.alive.entry(line.run.id).or_default().add(&line.bytes);
                 }
                 Event::RunEnded(end) if self.concerns(&end.run) => self.end(end),
+                Event::Stopping { .. } => self.posts.hurry(),
                 Event::Stopped { .. } => return,
                 _ => {}
             }

@@ -47,7 +47,7 @@ impl Machine {
         fs::write(folder.path().join("passwd"), users).unwrap();
         // A copy in a folder that everybody may enter, under the name that makes it crontab.
         let copy = folder.path().join("bin/crontab");
-        fs::copy(cargo_bin!("cronkeep"), copy).unwrap();
+        crate::program::copy(cargo_bin!("cronkeep"), copy);
         Machine { folder }
     }
 

@@ -11,6 +11,9 @@ mod generated;
 mod help;
 mod manual;
 mod next;
+#[expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test waits for its programs")]
+#[path = "../support/program.rs"]
+mod program;
 mod publish;
 mod supercronic;
 mod vectors;
@@ -109,7 +112,9 @@ fn a_variable_stands_for_its_option_and_an_empty_one_for_nothing() {
 #[test]
 fn a_zone_variable_that_names_no_zone_is_told() {
     let outcome = cronkeep(&["explain", "@daily"]).env("TZ", "Europe/Berln").assert().code(2);
-    assert!(stderr(&outcome).contains("Europe/Berlin"), "{}", stderr(&outcome));
+    assert!(stderr(&outcome).contains("did you mean Europe/Berlin?"), "{}", stderr(&outcome));
+    let outcome = cronkeep(&["explain", "@daily"]).env("TZ", "Nowhere/X").assert().code(2);
+    assert!(stderr(&outcome).contains("write an IANA name"), "{}", stderr(&outcome));
 }
 
 #[test]

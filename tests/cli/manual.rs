@@ -56,6 +56,14 @@ fn crontab_5_has_every_option_and_no_other() {
 }
 
 #[test]
+fn crontab_5_has_each_setting_of_the_schedule() {
+    let page = page("crontab.5");
+    for name in ["CRON_TZ", "RANDOM_DELAY", "CRONKEEP_FIELDS"] {
+        assert!(page.contains(&format!("\n\\fB{name}\\fR\n")), "{name}");
+    }
+}
+
+#[test]
 fn every_value_that_crontab_5_shows_is_taken() {
     for (name, values) in documented() {
         for value in values {

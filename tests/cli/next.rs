@@ -114,7 +114,21 @@ fn an_expression_that_cannot_be_read_is_pointed_at() {
 fn what_never_fires_says_so() {
     let outcome = cronkeep(&["next", "--expr", "0 0 31 2 *"]).assert().success();
     assert_eq!(stdout(&outcome), "");
-    assert!(stderr(&outcome).contains("nothing fires"));
+    assert!(stderr(&outcome).ends_with("nothing fires in this span\n"));
+    for timeless in ["@reboot", "@after dump"] {
+        let outcome = cronkeep(&["next", "--expr", timeless]).assert().success();
+        assert!(stderr(&outcome).contains("no times of their own"), "{}", stderr(&outcome));
+    }
+}
+
+#[test]
+fn a_span_that_ends_before_it_begins_is_a_usage_error() {
+    let span = ["--from", "2026-01-02", "--until", "2026-01-01", "--expr", "@daily"];
+    let outcome = cronkeep(&[&["next"], &span[..]].concat()).assert().code(2);
+    assert!(stderr(&outcome).contains("--until is before --from"), "{}", stderr(&outcome));
+    let past = ["--until", "2020-01-01", "--expr", "@daily"];
+    let outcome = cronkeep(&[&["next"], &past[..]].concat()).assert().code(2);
+    assert!(stderr(&outcome).contains("give --from, too"), "{}", stderr(&outcome));
 }
 
 #[test]

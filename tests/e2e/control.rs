@@ -259,6 +259,8 @@ fn a_broken_crontab_is_degraded_and_no_failure() {
     let mut crond = Crond::new().crontab("61 * * * * no such minute\n0 0 1 1 * true\n").start();
     let text = told(&crond, &["health"]);
     assert!(text.starts_with("degraded: ") && text.contains("1 error"), "{text}");
+    let remedy = format!("`cronkeep check {}` shows it", crond.path("crontab").display());
+    assert!(text.contains(&remedy), "{text}");
     crond.replace("0 0 1 1 * true\n");
     crond.expect_where("crontab.loaded", |event| event["errors"] == 0);
     assert_eq!(told(&crond, &["health"]), "healthy\n");
@@ -340,7 +342,10 @@ fn without_a_daemon_one_line_names_the_socket_and_a_remedy() {
 #[test]
 fn logs_show_what_a_job_and_a_run_printed() {
     let mut crond = Crond::new().crontab(TWO).start();
-    assert_eq!(told(&crond, &["logs", "backup"]), "");
+    let silent = ask(&crond, &["logs", "backup"]);
+    assert!(silent.status.success() && silent.stdout.is_empty(), "{silent:?}");
+    let text = String::from_utf8(silent.stderr).unwrap();
+    assert!(text.contains("nothing that backup has printed is known"), "{text}");
     let waited = ask(&crond, &["run", "--wait", "backup"]);
     let run = String::from_utf8(waited.stdout).unwrap().trim().to_owned();
     crond.expect("run.ended");
@@ -381,5 +386,27 @@ fn logs_follow_a_run_until_it_ends() {
     stdout.read_to_string(&mut text).unwrap();
     assert!(following.wait().unwrap().success());
     assert!(text.contains("two\n") && text.contains("succeeded"), "{text}");
+    crond.stop();
+}
+
+#[test]
+fn whoever_stops_reading_ends_the_command_quietly() {
+    let mut crond =
+        Crond::new().crontab("# cronkeep: name=two\n0 0 1 1 * echo x; exit 3\n").start();
+    told(&crond, &["run", "two"]);
+    crond.expect("run.ended");
+    for (arguments, code) in [
+        (&["logs", "-f", "two"][..], 0),
+        (&["list", "--json"], 0),
+        (&["run", "two"], 0),
+        (&["run", "--wait", "two"], 3),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = client(&crond, arguments).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!text.contains("error"), "{arguments:?}: {text}");
+    }
     crond.stop();
 }

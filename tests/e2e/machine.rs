@@ -57,7 +57,7 @@ impl Machine {
             format!("root:x:0:0:root:/root:/bin/sh\nalice:x:{ALICE}:{ALICE}::/tmp:/bin/sh\n");
         fs::write(folder.path().join("passwd"), users).unwrap();
         let binary = folder.path().join("bin/cronkeep");
-        fs::copy(env!("CARGO_BIN_EXE_cronkeep"), &binary).unwrap();
+        crate::program::copy(env!("CARGO_BIN_EXE_cronkeep"), &binary);
         for name in ["crond", "cron", "crontab"] {
             fs::hard_link(&binary, folder.path().join("bin").join(name)).unwrap();
         }

@@ -26,6 +26,8 @@ mod memory;
 mod outbox;
 mod pid1;
 mod policy;
+#[path = "../support/program.rs"]
+mod program;
 mod publish;
 #[expect(dead_code, reason = "not all of it is of use here")]
 #[path = "../support/rabbit.rs"]

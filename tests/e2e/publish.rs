@@ -430,7 +430,7 @@ fn open_to_all(url: &str, users: Option<&str>) -> Option<Running> {
         crond = crond.arg(format!("--publish-users={users}"));
     }
     let program = crond.folder().join("cronkeep");
-    fs::copy(PROGRAM, program).unwrap();
+    crate::program::copy(PROGRAM, program);
     let text = "# cronkeep: name=job\n0 0 1 1 * nobody {dir}/cronkeep publish '' q of nobody\n";
     let crond = crond.crontab(&text.replace("of nobody", "'of nobody'")).start();
     crond.wait_for_socket();

@@ -145,3 +145,34 @@ fn a_variable_that_sets_no_option_is_told_once_and_what_a_run_has_is_none() {
     assert!(!about[0].contains("JOB_ID") && !about[0].contains("TEST"), "{}", about[0]);
     crond.stop();
 }
+
+#[test]
+fn a_clean_environment_has_the_names_that_are_allowed_and_no_other() {
+    let mut crond = Crond::new()
+        .arg("--clean-env")
+        .arg("--env-allow")
+        .arg("BAR,BAZ")
+        .env("BAR", "1")
+        .env("BAZ", "2")
+        .env("FOO", "3")
+        .crontab("* * * * * * echo \"$BAR$BAZ$FOO.\"\n")
+        .start();
+    assert_eq!(crond.expect("run.output")["line"], "12.");
+    crond.stop();
+}
+
+#[test]
+fn a_subreaper_becomes_the_parent_of_what_jobs_leave_behind() {
+    let orphan = "s=/proc/$$/status; : > up; while grep -q \"^PPid:.$PPID$\" $s; do sleep 0.02; done; sed -n s/^PPid:.//p $s";
+    let mut crond = Crond::new()
+        .arg("--subreaper")
+        .crontab(&format!(
+            "0 0 1 1 * cd {{dir}}; sh -c '{orphan}' & while [ ! -e up ]; do sleep 0.02; done\n"
+        ))
+        .start();
+    let job = crate::client::objects(&crate::client::told(&crond, &["list", "--json"])).remove(0);
+    crate::client::told(&crond, &["run", job["id"].as_str().unwrap()]);
+    let parent = crond.expect("run.output")["line"].clone();
+    assert_eq!(parent, crond.pid().to_string());
+    crond.stop();
+}

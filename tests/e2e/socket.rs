@@ -44,7 +44,7 @@ fn other_users_are_refused_by_the_file_system_and_by_the_daemon() {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let program = crond.path("cronkeep");
-    fs::copy(env!("CARGO_BIN_EXE_cronkeep"), &program).unwrap();
+    crate::program::copy(env!("CARGO_BIN_EXE_cronkeep"), &program);
     let asking = || {
         let mut command = Command::new(&program);
         command.args(["list", "--control"]).arg(crond.socket()).current_dir("/");

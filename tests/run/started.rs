@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use cronkeep::unix::{Account, Signal, process, spawn};
 use nix::sys::signal::SigSet;
 
-use crate::harness::{alone, job, job_with, reader, start, start_with};
+use crate::harness::{Daemon, alone, job, job_with, reader, start, start_with};
 
 #[test]
 fn a_run_leads_a_session_and_a_group_of_its_own() {
@@ -152,5 +152,36 @@ fn standard_input_need_not_be_read() {
         let large = "0123456789abcde\n".repeat(1 << 16);
         assert!(daemon.run(reader("true", &large)).await.end.outcome.is_success());
         assert_eq!(daemon.run(reader("head -n 1", &large)).await.stdout(), ["0123456789abcde"]);
+    });
+}
+
+/// The least time that a start and its end have taken, of many: what others do to the machine only adds to it.
+async fn least(daemon: &mut Daemon, command: &str) -> std::time::Duration {
+    let mut least = std::time::Duration::MAX;
+    for _ in 0..40 {
+        let begun = tokio::time::Instant::now();
+        assert!(daemon.run(job(command)).await.end.outcome.is_success());
+        least = least.min(begun.elapsed());
+    }
+    least
+}
+
+#[test]
+fn starts_take_no_longer_when_the_daemon_has_grown() {
+    alone(async {
+        let mut daemon = start();
+        let commands = ["true", "true; true"];
+        let mut small = Vec::new();
+        for command in commands {
+            small.push(least(&mut daemon, command).await);
+        }
+        // Copying the tables of so many pages takes a fork some 20 ms.
+        let ballast = vec![1_u8; 512 << 20];
+        for (command, small) in commands.into_iter().zip(small) {
+            let grown = least(&mut daemon, command).await;
+            assert!(grown < small + std::time::Duration::from_millis(2), "{small:?}, {grown:?}");
+        }
+        assert_eq!(std::hint::black_box(&ballast).len(), 512 << 20);
+        daemon.finish().await;
     });
 }

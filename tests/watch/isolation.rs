@@ -1,4 +1,5 @@
 //! What needs a namespace or another user: each test runs itself again inside one.
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -109,6 +110,40 @@ fn a_file_mounted_by_itself_into_a_directory_is_told_once() {
         // Written in place: the directory's watch is not told of it, the slow look finds it.
         seen.expect_only_sentinel().await;
         assert_eq!(seen.notices.len(), 1, "{:?}", seen.notices);
+    });
+}
+
+/// As in a container whose crontab came with its image: the first edit makes another file of it.
+#[test]
+fn a_file_of_an_image_is_followed_when_its_first_edit_copies_it_up() {
+    if !inside() {
+        return in_namespace(
+            "isolation::a_file_of_an_image_is_followed_when_its_first_edit_copies_it_up",
+        );
+    }
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        run("mount", &["-t".as_ref(), "tmpfs".as_ref(), "none".as_ref(), folder.path().as_ref()]);
+        let [lower, upper, work, root] =
+            ["lower", "upper", "work", "root"].map(|name| folder.path().join(name));
+        for made in [&lower, &upper, &work, &root] {
+            fs::create_dir(made).unwrap();
+        }
+        fs::write(lower.join("crontab"), BEFORE).unwrap();
+        let [lower_at, upper_at, work_at] = [&lower, &upper, &work].map(|path| path.display());
+        let layers = format!("lowerdir={lower_at},upperdir={upper_at},workdir={work_at}");
+        let mounted = ["-t", "overlay", "-o", &layers, "none"].map(OsStr::new);
+        run("mount", &[&mounted[..], &[root.as_ref()]].concat());
+        let path = root.join("crontab");
+        let mut seen = Watched::on(&path);
+        seen.expect_start(&[BEFORE]).await;
+        // The slow look comes later than this is waited for.
+        fs::write(&path, AFTER).unwrap();
+        assert!(upper.join("crontab").exists());
+        seen.expect_change(AFTER).await;
+        fs::write(root.join("new"), "* * * * * root third\n").unwrap();
+        fs::rename(root.join("new"), &path).unwrap();
+        seen.expect_change("* * * * * root third\n").await;
     });
 }
 

@@ -51,8 +51,10 @@ impl Lookup for HostLookup {
         if let Some(known) = self.users.borrow().get(name) {
             return *known;
         }
-        let found = std::str::from_utf8(name)
-            .map_or(Some(false), |name| User::from_name(name).ok().map(|user| user.is_some()));
+        // A number needs no account: it is a uid where nobody has it as a name (row 57).
+        let found = std::str::from_utf8(name).map_or(Some(false), |name| {
+            User::from_name(name).ok().map(|user| user.is_some() || is_uid(name))
+        });
         self.users.borrow_mut().insert(name.to_vec(), found);
         found
     }
@@ -71,6 +73,10 @@ impl Lookup for HostLookup {
         let path = std::env::var_os("PATH").filter(|path| !path.is_empty());
         path.map_or_else(|| DEFAULT_PATH.to_vec(), |path| path.as_bytes().to_vec())
     }
+}
+
+fn is_uid(name: &str) -> bool {
+    name.parse().is_ok_and(|number: u32| number.to_string() == name)
 }
 
 /// The warnings about users and commands that this host does not have, and about what is asked of our own.
@@ -198,6 +204,15 @@ mod tests {
     fn an_unknown_user_is_pointed_at() {
         assert_eq!(found("0 0 * * * bob true\n"), [(Code::W007, 1, 11, 14)]);
         assert_eq!(found("0 0 * * * root true\n"), []);
+    }
+
+    #[test]
+    fn row_57_a_number_is_a_user_whether_it_has_an_account_or_not() {
+        let host = HostLookup::default();
+        assert_eq!(host.user_exists(b"3999999999"), Some(true));
+        for name in [&b"03999999999"[..], b"+1", b"4294967296", b"no-such-user", b"\xff"] {
+            assert_eq!(host.user_exists(name), Some(false), "{name:?}");
+        }
     }
 
     #[test]

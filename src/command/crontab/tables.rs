@@ -109,7 +109,7 @@ impl Tables {
     /// Where nobody listens: what would have been needed, too.
     fn explained(&self, error: Error) -> anyhow::Error {
         match (self, error) {
-            (Tables::Daemon { instead_of, .. }, Error::Nobody { path }) => anyhow::anyhow!(
+            (Tables::Daemon { instead_of, .. }, Error::Nobody { path, .. }) => anyhow::anyhow!(
                 "{instead_of}, and no daemon of root's listens at {} that would write there",
                 path.display()
             ),

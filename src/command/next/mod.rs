@@ -93,6 +93,10 @@ impl Span {
         };
         let from = read("--from", &args.from)?;
         let until = read("--until", &args.until)?;
+        if until.is_some_and(|until| until < from.unwrap_or(now)) {
+            let from = if from.is_some() { "--from" } else { "now: give --from, too" };
+            return Err(UsageError(format!("--until is before {from}")));
+        }
         let default_count = if until.is_some() { usize::MAX } else { DEFAULT_COUNT };
         Ok(Span {
             anchor: from.unwrap_or(now),
@@ -328,7 +332,14 @@ fn write_table(
         writeln!(console.out, "{}", row.trim_end())?;
     }
     if !any {
-        writeln!(console.err, "cronkeep: nothing fires in this span")?;
+        let is_timeless =
+            |target: &Target| matches!(target.schedule(), Schedule::Reboot | Schedule::After(_));
+        let why = if targets.iter().any(is_timeless) {
+            "; @reboot and @after have no times of their own"
+        } else {
+            ""
+        };
+        writeln!(console.err, "cronkeep: nothing fires in this span{why}")?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use super::Flags;
 use crate::crontab::expression;
-use crate::crontab::field::{self, FieldKind};
+use crate::crontab::field;
 use crate::crontab::grammar::token;
 use crate::crontab::{Code, Compat, Dialect, FieldCount, Format};
 
@@ -95,11 +95,7 @@ impl Reading {
                     return Reading { weekday, ..sure(5) };
                 }
                 let seventh = &line[tokens.ranges[6].clone()];
-                let four = seventh.first_chunk::<4>();
-                let years = seventh == b"*"
-                    || four.is_some_and(|four| four.iter().all(u8::is_ascii_digit))
-                        && field::parse(FieldKind::Year, seventh).is_ok();
-                let count = if years { 7 } else { 6 };
+                let count = if seventh == b"*" || are_years(seventh) { 7 } else { 6 };
                 if !runs(count) {
                     return sure(5);
                 }
@@ -123,6 +119,17 @@ fn parses(line: &[u8], tokens: &Tokens, count: usize, compat: Compat) -> bool {
 fn may_be_field(token: &[u8]) -> bool {
     token.first().is_some_and(|&first| first != b'/')
         && token.iter().all(|byte| byte.is_ascii_alphanumeric() || b"*,-/~?#".contains(byte))
+}
+
+/// Whether a token is four-digit years, with ranges, steps and commas. That no schedule reaches one of them is its mistake,
+/// and makes it no command.
+fn are_years(token: &[u8]) -> bool {
+    let are_digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    token.split(|&byte| byte == b',').all(|item| {
+        let mut parts = item.splitn(2, |&byte| byte == b'/');
+        let mut years = parts.next().unwrap_or_default().split(|&byte| byte == b'-');
+        years.all(|year| year.len() == 4 && are_digits(year)) && parts.next().is_none_or(are_digits)
+    })
 }
 
 fn may_be_weekdays(token: &[u8]) -> bool {

@@ -40,6 +40,23 @@ fn six_fields_are_judged_by_what_they_are() {
 }
 
 #[test]
+fn years_that_no_schedule_reaches_are_a_mistake_and_no_command() {
+    for years in ["2100", "1969", "2030-2020", "2099,2100", "2090-2100/2"] {
+        let crontab = user(format!("0 0 5 1 1 * {years} x\n"));
+        assert_eq!(
+            (codes(&crontab), crontab.entries().count()),
+            (vec!["E007".into()], 0),
+            "{years}"
+        );
+    }
+    for command in ["20301", "2030-x", "2030/", "2030/x", "203"] {
+        let crontab = user(format!("0 0 5 1 1 * {command} x\n"));
+        let texts: Vec<_> = crontab.entries().map(|entry| entry.command.to_string()).collect();
+        assert_eq!(texts, [format!("{command} x")]);
+    }
+}
+
+#[test]
 fn the_number_of_fields_can_be_said() {
     let crontab = user(
         "CRONKEEP_FIELDS=5\n0 0 5 * * 1 x\nCRONKEEP_FIELDS=6\n0 0 5 1 1 sun x\nCRONKEEP_FIELDS=7\n0 0 0 1 1 * 2030-2040/2 x\n",

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use ureq::http::{StatusCode, Uri};
@@ -64,7 +66,9 @@ impl Body {
 /// Hands requests to the threads.
 #[derive(Debug)]
 pub(super) struct Posts {
-    threads: [Option<SyncSender<Request>>; THREADS],
+    threads: [Option<(SyncSender<Request>, Thread)>; THREADS],
+    /// Whether the daemon is about to end: what waits has no time for delays.
+    hurried: Arc<AtomicBool>,
     bus: Bus,
     patience: Patience,
     done: SyncSender<()>,
@@ -73,7 +77,17 @@ pub(super) struct Posts {
 
 impl Posts {
     pub(super) fn new(bus: Bus, patience: Patience, done: SyncSender<()>) -> Self {
-        Posts { threads: Default::default(), bus, patience, done, told: Warned::default() }
+        let hurried = Arc::default();
+        Posts { threads: Default::default(), hurried, bus, patience, done, told: Warned::default() }
+    }
+
+    /// From now on whoever did not answer well is asked again at once: a server's other requests wait behind that one, and
+    /// the daemon ends soon.
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+        for (_, thread) in self.threads.iter().flatten() {
+            thread.unpark();
+        }
     }
 
     /// Hands a request to the thread of its server. Never blocks; where too many wait, it is dropped with a warning.
@@ -81,7 +95,7 @@ impl Posts {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(server(&request.url));
         let place = usize::from(hash.to_le_bytes()[0]) % THREADS;
         let (job, shown) = (request.job.clone(), server(&request.url));
-        let thread = match &self.threads[place] {
+        let (thread, _) = match &self.threads[place] {
             Some(thread) => thread,
             None => match self.spawn() {
                 Ok(thread) => self.threads[place].insert(thread),
@@ -96,19 +110,20 @@ impl Posts {
         }
     }
 
-    fn spawn(&self) -> std::io::Result<SyncSender<Request>> {
+    fn spawn(&self) -> std::io::Result<(SyncSender<Request>, Thread)> {
         let (sender, requests) = sync_channel(WAITING);
         let (bus, patience, done) = (self.bus.clone(), self.patience, self.done.clone());
-        thread::Builder::new().name("hook".into()).spawn(move || {
-            work(&requests, &bus, patience);
+        let hurried = Arc::clone(&self.hurried);
+        let worker = thread::Builder::new().name("hook".into()).spawn(move || {
+            work(&requests, &bus, patience, &hurried);
             drop(done);
         })?;
-        Ok(sender)
+        Ok((sender, worker.thread().clone()))
     }
 }
 
 /// Answers requests until the last sender is gone.
-fn work(requests: &Receiver<Request>, bus: &Bus, patience: Patience) {
+fn work(requests: &Receiver<Request>, bus: &Bus, patience: Patience, hurried: &AtomicBool) {
     let mut told = Warned::default();
     let (plain, secure) = (agent(patience, false), agent(patience, true));
     while let Ok(request) = requests.recv() {
@@ -122,6 +137,7 @@ fn work(requests: &Receiver<Request>, bus: &Bus, patience: Patience) {
                     told.warn(bus, &request.job, &server(&request.url), &refusal.reason);
                     break;
                 }
+                Err(_) if hurried.load(Ordering::Acquire) => {}
                 Err(_) => thread::park_timeout(delay),
             }
             delay *= 2;

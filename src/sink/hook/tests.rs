@@ -87,15 +87,16 @@ struct Wired {
 
 impl Wired {
     fn new(user: &str, everybody: bool) -> Self {
+        Self::with_delay(user, everybody, Duration::from_millis(5))
+    }
+
+    /// With this long from one attempt to the next.
+    fn with_delay(user: &str, everybody: bool, delay: Duration) -> Self {
         let mut bus = Bus::builder();
         let (events, told) = (bus.subscribe(), bus.subscribe());
         let bus = bus.build();
         let account = Account { name: user.into(), ..Account::current() };
-        let patience = Patience {
-            timeout: Duration::from_millis(300),
-            retries: 2,
-            delay: Duration::from_millis(5),
-        };
+        let patience = Patience { timeout: Duration::from_millis(300), retries: 2, delay };
         let (done, all_done) = mpsc::sync_channel(1);
         let permission = Permission { account, everybody };
         let hooks = Hooks::new(permission, "here".into(), bus.clone(), patience, done);
@@ -276,6 +277,20 @@ fn a_server_that_answers_500_is_asked_three_times_and_told_of_once() {
     let expected = format!("hook of dump: http://{} was not told: it answered 500", server.address);
     assert_eq!(wired.warnings(), [expected]);
     assert_eq!(server.rest().len(), 6);
+}
+
+#[test]
+fn at_the_end_of_the_daemon_nothing_waits_for_the_next_attempt_of_another() {
+    let server = Server::new(&[500, 500, 500, 200]);
+    let wired = Wired::with_delay("root", false, Duration::from_hours(1));
+    wired.end(&pinging(server.address, 1), Outcome::Failed { exit: 1 }, None);
+    assert_eq!(server.get().0, "GET /uuid/1 HTTP/1.1");
+    wired.end(&pinging(server.address, 2), DONE, None);
+    wired.bus.publish(Event::Stopping { running: 0 });
+    for expected in ["GET /uuid/1 HTTP/1.1", "GET /uuid/1 HTTP/1.1", "GET /uuid HTTP/1.1"] {
+        assert_eq!(server.get().0, expected);
+    }
+    assert_eq!(wired.warnings().len(), 1);
 }
 
 #[test]
