@@ -355,6 +355,24 @@ async fn a_missing_exchange_is_told_once_with_what_to_do_and_tried_slowly() {
 }
 
 #[tokio::test]
+async fn what_the_broker_does_not_allow_is_told_with_what_to_do_about_that() {
+    for (text, remedy) in [
+        ("ACCESS_REFUSED - write access to exchange", "allow the daemon's user at the broker"),
+        ("PRECONDITION_FAILED - message size 203 is larger", "change what it names, at the broker"),
+    ] {
+        let fake = Fake::new(move |_| Some(Delivery::Forbidden { text: text.into() }));
+        let wired = Wired::new(&fake, Bound::default(), QUICK);
+        tell(&wired.bus, 1);
+        fake.until("tries", |fake| fake.sent().len() > 2).await;
+        fake.turn(|_| Some(Delivery::Confirmed));
+        fake.until("a confirm", |fake| fake.confirmed().len() == 1).await;
+        let told = wired.stop().await;
+        let [warning] = &told[..] else { panic!("{told:?}") };
+        assert!(warning.contains(text) && warning.contains(remedy), "{warning}");
+    }
+}
+
+#[tokio::test]
 async fn a_broker_that_is_back_is_tried_at_once() {
     let never = Duration::from_secs(3600);
     let patience = Patience { soon: never, late: never, refused: never, ..QUICK };
