@@ -211,8 +211,14 @@ async fn what_a_job_prints_and_what_only_the_log_tells_is_not_published() {
     wired.bus.publish(started(&run));
     let permit = wired.bus.room_for(6).await;
     let bytes = b"secret".to_vec();
-    let line =
-        Line { run: Arc::clone(&run), stream: Stream::Stdout, bytes, detached: false, permit };
+    let line = Line {
+        run: Arc::clone(&run),
+        stream: Stream::Stdout,
+        bytes,
+        detached: false,
+        left_out: (0, 0),
+        permit,
+    };
     wired.bus.publish(Event::RunOutput(line));
     wired.bus.publish(Event::Notice { file: None, text: "note".into(), warning: true });
     wired.bus.publish(Event::Stopping { running: 1 });
