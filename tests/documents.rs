@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use cronkeep::broker::PARAMETERS;
 use cronkeep::event::Cause;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -174,6 +175,17 @@ fn each_reason_why_a_message_is_not_sent_stands_in_the_table_of_reasons_as_it_is
     told.sort_unstable();
     expected.sort_unstable();
     assert_eq!(told, expected);
+}
+
+#[test]
+fn each_parameter_of_a_brokers_url_stands_in_the_table_of_parameters() {
+    let text = read("docs/messaging.md");
+    let (_, text) = text.split_once("| parameter | what it says |\n|---|---|\n").unwrap();
+    let rows = text.lines().take_while(|line| line.starts_with("| "));
+    let told: Vec<&str> = rows
+        .flat_map(|row| row.split(" | ").next().unwrap().split('`').skip(1).step_by(2))
+        .collect();
+    assert_eq!(told, PARAMETERS);
 }
 
 #[test]

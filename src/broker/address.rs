@@ -7,11 +7,26 @@ use std::time::Duration;
 /// What a virtual host is called where none is named.
 const DEFAULT_VHOST: &str = "/";
 
+/// The parameters that a URL may have; those of TLS, with `amqps` alone, come last.
+pub const PARAMETERS: [&str; 8] = [
+    "heartbeat",
+    "connection_timeout",
+    "auth_mechanism",
+    "cacertfile",
+    "certfile",
+    "keyfile",
+    "server_name_indication",
+    "verify",
+];
+
+/// From where on [`PARAMETERS`] are of TLS.
+const OF_TLS: usize = 3;
+
 /// The URL of a broker, `amqp://` or `amqps://`; what is printed of it has no secrets.
 ///
 /// `amqp[s]://[USER[:PASSWORD]@]HOST[:PORT][/VIRTUAL-HOST][?PARAMETER=VALUE&…]`, each part percent-encoded where it must be.
 /// Without a user it is `guest` with the password `guest`, as RabbitMQ takes it from its own host; without a virtual host it
-/// is `/`. Parameters: `heartbeat` in seconds, `connection_timeout` in milliseconds, `auth_mechanism` (`plain`, `external`)
+/// is `/`. [Parameters](PARAMETERS): `heartbeat` in seconds, `connection_timeout` in milliseconds, `auth_mechanism` (`plain`, `external`)
 /// and, with `amqps`, `cacertfile`, `certfile`, `keyfile`, `server_name_indication` and `verify=verify_peer`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -63,6 +78,8 @@ impl Address {
         let (tls, rest) = match text.split_once("://") {
             Some(("amqp", rest)) => (false, rest),
             Some(("amqps", rest)) => (true, rest),
+            // Celery's name of it.
+            Some(("pyamqp", _)) => return bad("pyamqp:// is written amqp:// here"),
             _ => return bad("a broker's URL begins with amqp:// or amqps://"),
         };
         if rest.contains('#') {
@@ -180,11 +197,7 @@ fn read_query(query: &str, tls: bool) -> Result<Parameters, BadAddress> {
         let Some(value) = decode(value).filter(|value| !value.is_empty()) else {
             return bad(format!("the parameter {name} of a broker's URL has no value"));
         };
-        let of_tls = matches!(
-            name,
-            "cacertfile" | "certfile" | "keyfile" | "server_name_indication" | "verify"
-        );
-        if of_tls && !tls {
+        if PARAMETERS.iter().skip(OF_TLS).any(|of_tls| *of_tls == name) && !tls {
             return bad(format!("the parameter {name} is for amqps://"));
         }
         match (name, value.as_str()) {
@@ -210,7 +223,10 @@ fn read_query(query: &str, tls: bool) -> Result<Parameters, BadAddress> {
             ("verify", _) => {
                 return bad("verify is verify_peer: cacertfile names who is trusted");
             }
-            _ => return bad(format!("a broker's URL has no parameter {name}")),
+            _ => {
+                let known = PARAMETERS.join(", ");
+                return bad(format!("a broker's URL has no parameter {name}: it may have {known}"));
+            }
         }
     }
     if parameters.certfile.is_some() != parameters.keyfile.is_some() {

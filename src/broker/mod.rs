@@ -20,7 +20,7 @@ mod reason;
 mod tls;
 mod wire;
 
-pub use address::{Address, BadAddress};
+pub use address::{Address, BadAddress, PARAMETERS};
 pub use client::Broker;
 pub use consume::{Consuming, Deliveries, Queue, Receipt, Received, Stale};
 pub use delivery::{Delivery, REFUSED};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use nix::unistd::User;
+
 use super::{
     FoundZone, Host, Located, LogConfig, addresses, default_control, default_state_dir,
     default_zone,
@@ -113,6 +115,7 @@ impl WorkerConfig {
         }
         let own = || vec![host.user.clone(), host.uid.to_string()];
         let users = if args.users.is_empty() { own() } else { args.users.clone() };
+        warnings.extend(args.users.iter().filter_map(|user| trouble(user, host)));
         let processors = available_parallelism().map_or(1, std::num::NonZero::get);
         let state_dir = args.state_dir.clone().unwrap_or_else(|| default_state_dir(host));
         let (store, namespace) = (args.store.as_deref(), args.namespace.as_deref());
@@ -144,6 +147,21 @@ impl WorkerConfig {
             warnings,
         })
     }
+}
+
+/// Why nothing can be run as a user, who is named; none if it can, or where that cannot be told.
+fn trouble(user: &str, host: &Host) -> Option<String> {
+    if user == host.user || user == host.uid.to_string() {
+        return None;
+    }
+    let why = if host.uid != 0 {
+        format!("only root runs commands as {user}, and we are {}", host.user)
+    } else if matches!(User::from_name(user), Ok(None)) {
+        format!("this host has no user {user}")
+    } else {
+        return None;
+    };
+    Some(format!("--users: {why}: what is sent for him could not start"))
 }
 
 #[cfg(test)]
@@ -202,6 +220,26 @@ mod tests {
     fn a_worker_runs_commands_as_its_own_user_unless_others_are_named() {
         assert_eq!(with(&["--insecure"]).unwrap().users, ["alice", "1000"]);
         assert_eq!(with(&["--insecure", "--users", "a,b"]).unwrap().users, ["a", "b"]);
+    }
+
+    #[test]
+    fn users_as_which_nothing_can_run_here_are_warned_of() {
+        let told = |host: &Host, users: &str| {
+            let words = ["cronkeep", "worker", "--tz", "UTC", "--insecure", "--users", users];
+            let cli = Cli::try_parse_from(words.iter().chain(&BROKER)).unwrap();
+            let Some(Command::Worker(args)) = cli.command else { panic!("no worker") };
+            let warnings = WorkerConfig::new(&args, host).unwrap().warnings.into_iter();
+            warnings.filter(|text| text.starts_with("--users")).collect::<Vec<_>>()
+        };
+        let root = Host { user: "root".to_owned(), uid: 0, ..Host::of_process() };
+        assert_eq!(told(&root, "root,0"), [""; 0]);
+        let expected =
+            "--users: this host has no user nobody-here: what is sent for him could not start";
+        assert_eq!(told(&root, "nobody-here,root"), [expected]);
+        let alice = Host { user: "alice".to_owned(), uid: 1000, ..root };
+        assert_eq!(told(&alice, "alice,1000"), [""; 0]);
+        let expected = "--users: only root runs commands as root, and we are alice: what is sent for him could not start";
+        assert_eq!(told(&alice, "alice,root"), [expected]);
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub async fn hand_over(
         match timeout(PATIENCE, to_bytes(body, LARGEST)).await {
             Ok(Ok(bytes)) => serde_json::from_slice::<Publication>(&bytes),
             Ok(Err(_)) => {
-                let text = "the message is too large, or did not come to its end";
+                let text = "the message did not come to its end, or is larger than may be sent: at most 16 MiB";
                 let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "large", text);
                 return refusal.into_response();
             }

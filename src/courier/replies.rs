@@ -299,10 +299,10 @@ impl Replies {
         match news {
             News::Output { left_out, lines } => {
                 if run.id.at() < self.began && self.shelf().begin(&order) {
-                    self.print(&run, Stream::Stdout, CUT.into()).await;
+                    self.print(&run, (Stream::Stdout, CUT.into(), (0, 0))).await;
                 }
-                for (stream, bytes) in told(left_out, lines) {
-                    self.print(&run, stream, bytes).await;
+                for line in told(left_out, lines) {
+                    self.print(&run, line).await;
                 }
             }
             News::Ended(ended) => {
@@ -310,7 +310,7 @@ impl Replies {
                 // Nobody has lines that were all told to an earlier life, unless that has ended the run.
                 let is_cut = run.id.at() < self.began && !has_begun && ended.printed != Some(false);
                 if is_cut && !self.leaves.is_withdrawn(&order).await {
-                    self.print(&run, Stream::Stdout, CUT.into()).await;
+                    self.print(&run, (Stream::Stdout, CUT.into(), (0, 0))).await;
                 }
                 self.bus.publish(Event::RunAmended(report::late(run, &worker, &ended)));
             }
@@ -325,10 +325,11 @@ impl Replies {
     }
 
     /// Tells a line of a run of which nobody waits for anything.
-    async fn print(&self, run: &Arc<Run>, stream: Stream, bytes: Vec<u8>) {
+    async fn print(&self, run: &Arc<Run>, (stream, bytes, left_out): Told) {
         let permit = self.bus.room_for(bytes.len()).await;
         let (run, detached) = (Arc::clone(run), false);
-        self.bus.publish(Event::RunOutput(Line { run, stream, bytes, detached, permit }));
+        let line = Line { run, stream, bytes, detached, left_out, permit };
+        self.bus.publish(Event::RunOutput(line));
     }
 
     /// Whether somebody waits for an order of this attempt.
@@ -429,15 +430,16 @@ fn is_of(order: &str, first: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
+/// A line as it is told: where, and how many lines and bytes are missing in its place.
+type Told = (Stream, Vec<u8>, (u64, u64));
+
 /// The lines of a report as they are told, with one that says how many are missing before them.
-pub(super) fn told(
-    (lines, bytes): (u64, u64),
-    printed: Vec<Printed>,
-) -> impl Iterator<Item = (Stream, Vec<u8>)> {
-    let first =
-        (lines > 0).then(|| (Stream::Stdout, Count { lines, bytes }.to_string().into_bytes()));
+pub(super) fn told(left_out: (u64, u64), printed: Vec<Printed>) -> impl Iterator<Item = Told> {
+    let (lines, bytes) = left_out;
+    let count = || Count { lines, bytes }.to_string().into_bytes();
+    let first = (lines > 0).then(|| (Stream::Stdout, count(), left_out));
     let rest = printed.into_iter().map(|Printed(is_error, line)| {
-        (if is_error { Stream::Stderr } else { Stream::Stdout }, line.0)
+        (if is_error { Stream::Stderr } else { Stream::Stdout }, line.0, (0, 0))
     });
     first.into_iter().chain(rest)
 }

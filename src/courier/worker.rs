@@ -367,8 +367,8 @@ impl Inner {
             News::Started { .. } => progress.started = Some(worker),
             News::Asked { .. } | News::Running => {}
             News::Output { left_out, lines: printed } => {
-                for (stream, line) in told(left_out, printed) {
-                    lines.tell(stream, line).await;
+                for (stream, line, left_out) in told(left_out, printed) {
+                    lines.tell_or_count(stream, line, left_out).await;
                 }
             }
             // Of an order that another has started: it has refused its copy.

@@ -130,6 +130,8 @@ pub struct Line {
     pub bytes: Vec<u8>,
     /// Whether the run had already ended: a background process of its prints on.
     pub detached: bool,
+    /// Lines, and their bytes with the ends, that are missing, and in whose place this one stands; none: it was printed.
+    pub left_out: (u64, u64),
     /// Room on the bus, given back when the last sink has dropped the line.
     pub permit: Permit,
 }

@@ -338,7 +338,7 @@ async fn tell(
             }
             line = lines.recv() => match line {
                 Some(line) if is_heard => {
-                    relay.tell(line.0, &line.1).await;
+                    relay.tell(line.0, &line.1, line.2).await;
                     is_told = true;
                 }
                 Some(_) => {}

@@ -67,8 +67,8 @@ struct Way {
     reader: Mutex<Option<oneshot::Sender<mpsc::Receiver<Handed>>>>,
 }
 
-/// A line, and where it goes; boxed, since room for several is made.
-pub(super) type Handed = Box<(Stream, Vec<u8>)>;
+/// A line, where it goes, and what is missing in its place; boxed, since room for several is made.
+pub(super) type Handed = Box<(Stream, Vec<u8>, (u64, u64))>;
 
 /// Lines that may wait to be told before whoever tells them has to wait.
 const WAITING: usize = 16;
@@ -83,6 +83,17 @@ impl Lines {
 
     /// Tells a line; waits while there is no room for it.
     pub async fn tell(&self, stream: Stream, line: impl Into<Vec<u8>>) {
+        self.tell_or_count(stream, line, (0, 0)).await;
+    }
+
+    /// Tells a line, or one in whose place so many lines, and bytes with their ends, are missing; waits while there is no room
+    /// for it.
+    pub async fn tell_or_count(
+        &self,
+        stream: Stream,
+        line: impl Into<Vec<u8>>,
+        left_out: (u64, u64),
+    ) {
         let sender = self.0.sender.get_or_init(|| {
             let (sender, lines) = mpsc::channel(WAITING);
             let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -90,6 +101,6 @@ impl Lines {
             let _ = reader.map(|reader| reader.send(lines));
             sender
         });
-        let _ = sender.send(Box::new((stream, line.into()))).await;
+        let _ = sender.send(Box::new((stream, line.into(), left_out))).await;
     }
 }

@@ -220,7 +220,11 @@ fn collision(first: &Candidate, second: &Candidate) -> Option<(Arc<str>, Fault)>
             one.line, first.source.name, second.key.id
         ),
     )
-    .with_help(format!("both run, this one as {}; give it a name to tell them apart", second.key));
+    .with_help(match two.options.name {
+        // The id is what messages and records bear, whatever it is called.
+        Some(_) => format!("both run, this one as {}", second.key),
+        None => format!("both run, this one as {}; give it a name to tell them apart", second.key),
+    });
     Some(second.fault(second.place, mistake))
 }
 

@@ -90,6 +90,17 @@ fn lines_that_differ_but_share_an_id_are_warned_of_and_equal_ones_are_not() {
 }
 
 #[test]
+fn a_name_is_not_asked_for_where_there_is_one() {
+    let help = |text: &str| {
+        let (_, _, faults) = Files::of(&[text]).build(&JobTable::default(), at(0));
+        faults.into_iter().find_map(|fault| fault.help).unwrap()
+    };
+    assert!(help("0 2 * * * root x%1\n0 2 * * * root x%2\n").contains("give it a name"));
+    let named = help("0 2 * * * root x%1\n# cronkeep: name=two\n0 2 * * * root x%2\n");
+    assert!(named.ends_with("#2"), "{named}");
+}
+
+#[test]
 fn an_untouched_job_stays_the_very_same() {
     let (first, second, diff) = edit("0 2 * * * root x\n", "0 2 * * * root x\n1 2 * * * root y\n");
     assert!(Arc::ptr_eq(&first.jobs()[0], &second.jobs()[0]));

@@ -203,15 +203,17 @@ impl Agenda {
         let all = self.rests.iter().map(|(_, place)| *place).filter(is_of_broker);
         for place in all.collect::<Vec<_>>() {
             self.nudge(place);
+            if let Some(slot) = self.slots.get_mut(&place) {
+                slot.failures = 0;
+            }
         }
     }
 
-    /// One may be sent at once, as if it had not failed.
+    /// One may be sent at once; if that fails, too, it rests as long as after any other failure.
     pub(super) fn nudge(&mut self, place: u64) {
-        if let Some(slot) = self.slots.get_mut(&place)
+        if let Some(slot) = self.slots.get(&place)
             && let State::Resting(until) = slot.state
         {
-            slot.failures = 0;
             self.rests.remove(&(until, place));
             self.rouse(place);
         }

@@ -194,6 +194,9 @@ impl Events {
         if self.pace.is_first_refusal() && failure.is_refusal() {
             let what = match failure {
                 Delivery::NoExchange { .. } => "declare it as a durable exchange of type topic",
+                Delivery::Forbidden { text } if !text.starts_with("ACCESS_REFUSED") => {
+                    "change what it names, at the broker"
+                }
                 _ => "allow the daemon's user at the broker to write to it",
             };
             let text = format!("events are not published at {}: {failure}; {what}", self.exchange);

@@ -42,6 +42,8 @@ pub struct Printed {
     pub detached: bool,
     /// The line without its end, not escaped.
     pub bytes: Arc<[u8]>,
+    /// Lines that are missing, and in whose place it stands; 0: it was printed.
+    pub left_out: u64,
 }
 
 /// What is known of a run's output.
@@ -219,9 +221,10 @@ impl Book {
         RUN_COST + self.costs[0] + self.costs[1]
     }
 
-    fn add(&mut self, printed: Printed) {
+    /// Adds a line, which is or stands for so many bytes that were printed.
+    fn add(&mut self, printed: Printed, bytes: u64) {
         let cost = cost(&printed);
-        self.bytes += u64::try_from(printed.bytes.len()).unwrap_or(0);
+        self.bytes += bytes;
         if self.tail.is_empty() && self.left_out == 0 && self.costs[0] + cost <= HEAD {
             self.costs[0] += cost;
             return self.head.push(printed);
@@ -232,7 +235,8 @@ impl Book {
             && let Some(oldest) = self.tail.pop_front()
         {
             self.costs[1] -= self::cost(&oldest);
-            self.left_out += 1;
+            // What it told of goes with it.
+            self.left_out += oldest.left_out.max(1);
         }
     }
 }
@@ -251,8 +255,12 @@ struct Shelf {
 
 impl Shelf {
     fn print(&mut self, line: &Line) {
-        let printed =
-            Printed { stream: line.stream, detached: line.detached, bytes: line.bytes[..].into() };
+        let printed = Printed {
+            stream: line.stream,
+            detached: line.detached,
+            bytes: line.bytes[..].into(),
+            left_out: line.left_out.0,
+        };
         let length = printed.bytes.len();
         self.tell(&line.run, &|| News::Printed(Arc::clone(&line.run), printed.clone()), length);
         let found = self.books.iter().rposition(|book| book.run.id == line.run.id);
@@ -271,7 +279,9 @@ impl Shelf {
         });
         let book = &mut self.books[place];
         let before = book.cost();
-        book.add(printed);
+        let (lines, missing) = line.left_out;
+        let is_printed = line.left_out == (0, 0);
+        book.add(printed, if is_printed { length as u64 } else { missing.saturating_sub(lines) });
         self.bytes = self.bytes + book.cost() - before;
         while self.books.len() > RUNS || self.bytes > ALL {
             self.drop_one();

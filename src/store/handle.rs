@@ -69,6 +69,20 @@ enum Kind {
     Call(Topic),
     /// What was to be written.
     Read,
+    /// That, too, and what is read is not ours: that it cannot be read says nothing of the store.
+    ReadOfOthers,
+}
+
+impl Kind {
+    /// Whether an error says something of how the store stands.
+    fn counts(self, error: &StoreError) -> bool {
+        match self {
+            Kind::Call(_) => true,
+            // A question that makes no sense does not.
+            Kind::Read => !matches!(error, StoreError::Refused(_)),
+            Kind::ReadOfOthers => !matches!(error, StoreError::Refused(_) | StoreError::Corrupt(_)),
+        }
+    }
 }
 
 impl std::fmt::Debug for Handle {
@@ -291,7 +305,7 @@ impl Handle {
         room: Room,
         within: Duration,
     ) -> Result<Vec<Posted>, StoreError> {
-        self.ask_in_turn(within, move |store| {
+        self.ask_in_turn(Topic::Post, within, move |store| {
             if done.is_empty() {
                 store.post(owner, messages, room)
             } else {
@@ -308,7 +322,7 @@ impl Handle {
         alive: Vec<String>,
         within: Duration,
     ) -> Result<u64, StoreError> {
-        self.ask_in_turn(within, |store| store.adopt(owner, alive)).await
+        self.ask_in_turn(Topic::Adopt, within, |store| store.adopt(owner, alive)).await
     }
 
     /// [`Store::waiting`], within a span of its turn.
@@ -317,12 +331,12 @@ impl Handle {
         which: Which,
         within: Duration,
     ) -> Result<Vec<Waiting>, StoreError> {
-        self.ask_in_turn(within, |store| store.waiting(which)).await
+        self.ask_in_turn(Topic::Waiting, within, |store| store.waiting(which)).await
     }
 
     /// [`Store::unpost`], within a span of its turn.
     pub async fn unpost(&self, done: Done, within: Duration) -> Result<(), StoreError> {
-        self.ask_in_turn(within, |store| store.unpost(done)).await
+        self.ask_in_turn(Topic::Unpost, within, |store| store.unpost(done)).await
     }
 
     /// [`Store::seed_body`], within a span.
@@ -331,8 +345,7 @@ impl Handle {
         job: JobId,
         within: Duration,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        // That a store has none of them says nothing of how it stands.
-        self.ask(Kind::Read, within, move |store| store.seed_body(job)).await
+        self.ask(Kind::ReadOfOthers, within, move |store| store.seed_body(job)).await
     }
 
     /// [`Store::beat`], within a span.
@@ -389,12 +402,13 @@ impl Handle {
     /// or answered meanwhile; then from the moment at which the store is asked.
     async fn ask_in_turn<T: Send + 'static>(
         &self,
+        topic: Topic,
         within: Duration,
         question: impl for<'a> FnOnce(&'a dyn Store) -> Reply<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let mut answers = self.notes.answers.subscribe();
         let (turn, mut begun) = oneshot::channel();
-        let mut answer = self.send(Kind::Call(Topic::Other), Some(turn), question)?;
+        let mut answer = self.send(Kind::Call(topic), Some(turn), question)?;
         let mut is_asked = false;
         loop {
             let end = Instant::now() + within;
@@ -419,7 +433,6 @@ impl Handle {
     ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let notes = Arc::clone(&self.notes);
-        let is_read = matches!(kind, Kind::Read);
         let call = move |store: Arc<dyn Store>| -> writer::Call {
             Box::pin(async move {
                 // Whoever has lost interest need not be told.
@@ -428,9 +441,7 @@ impl Handle {
                 if answer.is_ok() {
                     notes.count_answer();
                 }
-                // A question that makes no sense says nothing of the store.
-                let counts =
-                    |error: &&StoreError| !(is_read && matches!(error, StoreError::Refused(_)));
+                let counts = |error: &&StoreError| kind.counts(error);
                 let error = answer.as_ref().err().filter(counts).cloned();
                 // Whoever has lost interest need not be told.
                 let _ = reply.send(answer);
@@ -440,7 +451,7 @@ impl Handle {
         let call: Question = Box::new(call);
         let message = match kind {
             Kind::Call(topic) => Message::Call(topic, call),
-            Kind::Read => Message::CallAfter(call),
+            Kind::Read | Kind::ReadOfOthers => Message::CallAfter(call),
         };
         self.messages.send(message).map_err(|_| gone())?;
         Ok(answer)

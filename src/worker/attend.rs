@@ -72,8 +72,8 @@ pub(super) struct Context {
 /// What the one who attends an order is told.
 #[derive(Debug)]
 pub(super) enum Word {
-    /// The run printed a line.
-    Line(Stream, Vec<u8>),
+    /// The run printed a line; or so many lines and bytes are missing where it stands.
+    Line(Stream, Vec<u8>, (u64, u64)),
     /// The run ended, or could not start.
     Ended(Box<Ended>),
     /// The run is not started, for this reason.
@@ -279,9 +279,9 @@ impl Attendant {
             tokio::select! {
                 biased;
                 word = self.words.recv() => match word {
-                    Some(Word::Line(stream, bytes)) => {
+                    Some(Word::Line(stream, bytes, left_out)) => {
                         has_printed = true;
-                        printed.push(stream, &bytes);
+                        printed.push(stream, &bytes, left_out);
                         if printed.is_waiting() && gathered.is_none() {
                             gathered = Some(Instant::now() + GATHER);
                         }

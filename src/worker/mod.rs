@@ -309,7 +309,7 @@ impl Worker {
     fn pass_on(&self, event: &Event) {
         let (run, word) = match event {
             Event::RunOutput(line) if !line.detached => {
-                (line.run.id, Word::Line(line.stream, line.bytes.clone()))
+                (line.run.id, Word::Line(line.stream, line.bytes.clone(), line.left_out))
             }
             Event::RunEnded(ended) => (ended.run.id, Word::Ended(Box::new(ended.clone()))),
             Event::RunSkipped { run: Some(run), reason, .. }

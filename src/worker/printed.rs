@@ -25,15 +25,16 @@ pub(super) struct Printed {
     waiting: VecDeque<Line>,
     /// How much was taken to go out as soon as can be.
     first: usize,
-    last: VecDeque<Line>,
+    /// Each with the lines and bytes that are missing in its place, if it tells of some.
+    last: VecDeque<(Line, (u64, u64))>,
     last_bytes: usize,
     /// Lines and bytes between those.
     left_out: (u64, u64),
 }
 
 impl Printed {
-    /// A line was printed.
-    pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
+    /// A line was printed; or it tells of so many lines and bytes that are missing in its place.
+    pub(super) fn push(&mut self, stream: Stream, bytes: &[u8], left_out: (u64, u64)) {
         let line = Line(stream == Stream::Stderr, Bytes::from(bytes));
         let size = cost(&line);
         if self.last.is_empty() && self.left_out.0 == 0 && self.first + size <= FIRST {
@@ -42,13 +43,15 @@ impl Printed {
             return;
         }
         self.last_bytes += size;
-        self.last.push_back(line);
+        self.last.push_back((line, left_out));
         while self.last_bytes > LAST
-            && let Some(line) = self.last.pop_front()
+            && let Some((line, told)) = self.last.pop_front()
         {
             self.last_bytes -= cost(&line);
-            self.left_out.0 += 1;
-            self.left_out.1 += line.1.0.len() as u64 + 1;
+            // What it told of goes with it.
+            let (lines, bytes) = if told == (0, 0) { (1, line.1.0.len() as u64 + 1) } else { told };
+            self.left_out.0 += lines;
+            self.left_out.1 += bytes;
         }
     }
 
@@ -62,7 +65,7 @@ impl Printed {
         let mut left_out = (0, 0);
         if self.waiting.is_empty() && end {
             left_out = std::mem::take(&mut self.left_out);
-            self.waiting = std::mem::take(&mut self.last);
+            self.waiting = self.last.drain(..).map(|(line, _)| line).collect();
         }
         let mut lines = Vec::new();
         let mut size = 0;
@@ -102,8 +105,8 @@ mod tests {
     fn a_little_is_reported_as_it_came() {
         let mut printed = Printed::default();
         assert_eq!(printed.next(true), None);
-        printed.push(Stream::Stdout, b"one");
-        printed.push(Stream::Stderr, b"\xff");
+        printed.push(Stream::Stdout, b"one", (0, 0));
+        printed.push(Stream::Stderr, b"\xff", (0, 0));
         assert!(printed.is_waiting());
         let lines = vec![Line(false, "one".into()), Line(true, b"\xff"[..].into())];
         assert_eq!(printed.next(false), Some(News::Output { left_out: (0, 0), lines }));
@@ -115,7 +118,7 @@ mod tests {
         let mut printed = Printed::default();
         let line = |number: u32| format!("line {number}");
         for number in 0..100_000 {
-            printed.push(Stream::Stdout, line(number).as_bytes());
+            printed.push(Stream::Stdout, line(number).as_bytes(), (0, 0));
         }
         let (lines, left_out) = all(&mut printed);
         assert_eq!(lines.len() as u64 + left_out, 100_000);
@@ -127,11 +130,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_line_told_to_be_missing_is_counted_where_that_line_is_missing() {
+        let mut printed = Printed::default();
+        for number in 0..100_000 {
+            let left_out = if number == 60_000 { (7_000_000, 9_000_000) } else { (0, 0) };
+            printed.push(Stream::Stdout, b"line", left_out);
+        }
+        let (lines, left_out) = all(&mut printed);
+        assert_eq!(lines.len() as u64 + left_out, 99_999 + 7_000_000);
+    }
+
+    #[test]
     fn a_line_longer_than_a_report_has_one_of_its_own() {
         let mut printed = Printed::default();
-        printed.push(Stream::Stdout, b"short");
-        printed.push(Stream::Stdout, &vec![b'x'; BATCH + 1]);
-        printed.push(Stream::Stdout, b"short");
+        printed.push(Stream::Stdout, b"short", (0, 0));
+        printed.push(Stream::Stdout, &vec![b'x'; BATCH + 1], (0, 0));
+        printed.push(Stream::Stdout, b"short", (0, 0));
         let mut sizes = Vec::new();
         while let Some(News::Output { lines, .. }) = printed.next(true) {
             sizes.push(lines.len());
@@ -152,7 +166,7 @@ mod tests {
             for (number, length) in lengths.into_iter().enumerate() {
                 let mut line = number.to_string().into_bytes();
                 line.resize(line.len() + length, b' ');
-                printed.push(Stream::Stdout, &line);
+                printed.push(Stream::Stdout, &line, (0, 0));
                 if takes.get(number).copied().unwrap_or(false)
                     && let Some(News::Output { lines, .. }) = printed.next(false)
                 {

@@ -91,6 +91,21 @@ fn a_message_for_which_the_outbox_has_no_room_is_said_not_to_be_kept() {
 }
 
 #[test]
+fn a_message_that_is_too_large_is_told_how_large_one_may_be() {
+    let crond = with_broker("amqp://127.0.0.1:1", &entry("job", "true"));
+    // The first is more than the daemon reads, the second more than the outbox takes.
+    for size in [20 << 20, 16 << 20] {
+        let file = crond.path("large");
+        std::fs::File::create(&file).unwrap().set_len(size).unwrap();
+        let mut command = client(&crond, &["publish", "", "q", "-"]);
+        let output = command.stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("at most 16 MiB") || text.contains("at most 16777216"), "{text}");
+    }
+}
+
+#[test]
 fn messages_of_one_command_have_ids_of_their_own_and_the_same_at_each_try() {
     let Some(rabbit) = rabbit::shared() else { return };
     let vhost = rabbit.vhost();

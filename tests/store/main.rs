@@ -24,6 +24,7 @@ mod run;
 mod server;
 mod snapshot;
 mod start;
+mod strained;
 mod way;
 mod writer;
 

@@ -17,11 +17,11 @@ use super::embedded::Folder;
 use super::harness::{a_start, all, block_on, due, key, mark, record, run_id};
 
 /// How long anything may take here.
-const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(30);
 
 /// What is wrong with a store.
 #[derive(Debug, Clone, Default)]
-enum Fault {
+pub(super) enum Fault {
     #[default]
     None,
     /// It answers nothing but this.
@@ -30,6 +30,8 @@ enum Fault {
     Run(RunId),
     /// It takes no snapshot.
     Puts(StoreError),
+    /// It takes no messages, and has no bodies of the service.
+    Outbox(StoreError),
     /// It takes messages one after the other, as a file on a slow disk does: so long for each.
     Slow(Duration),
     /// It never says whether it keeps messages.
@@ -38,7 +40,7 @@ enum Fault {
 
 /// A store with faults, and the sizes of the batches that it was given.
 #[derive(Clone)]
-struct Faulty {
+pub(super) struct Faulty {
     inner: Arc<dyn Store>,
     fault: Arc<Mutex<Fault>>,
     batches: Arc<Mutex<Vec<usize>>>,
@@ -51,14 +53,19 @@ impl Faulty {
         Faulty { inner, fault: Arc::default(), batches: Arc::default(), asked: Arc::default() }
     }
 
-    fn fail(&self, fault: Fault) {
+    pub(super) fn fail(&self, fault: Fault) {
         *self.fault.lock().unwrap() = fault;
     }
 
     fn fault<T: Send + 'static>(&self) -> Option<Reply<'_, T>> {
         match &*self.fault.lock().unwrap() {
             Fault::All(error) => Some(Box::pin(std::future::ready(Err(error.clone())))),
-            Fault::None | Fault::Run(_) | Fault::Puts(_) | Fault::Slow(_) | Fault::Mute => None,
+            Fault::None
+            | Fault::Run(_)
+            | Fault::Puts(_)
+            | Fault::Outbox(_)
+            | Fault::Slow(_)
+            | Fault::Mute => None,
         }
     }
 }
@@ -125,10 +132,11 @@ impl Store for Faulty {
 
     #[expect(clippy::disallowed_methods, reason = "a disk that is slow is what is waited for")]
     fn post(&self, owner: String, messages: Vec<Waiting>, room: Room) -> Reply<'_, Vec<Posted>> {
-        match *self.fault.lock().unwrap() {
+        match &*self.fault.lock().unwrap() {
             // Its thread waits for the disk.
-            Fault::Slow(span) => std::thread::sleep(span),
+            Fault::Slow(span) => std::thread::sleep(*span),
             Fault::Mute => return Box::pin(std::future::pending()),
+            Fault::Outbox(error) => return Box::pin(std::future::ready(Err(error.clone()))),
             _ => {}
         }
         self.fault().unwrap_or_else(|| self.inner.post(owner, messages, room))
@@ -151,19 +159,22 @@ impl Store for Faulty {
     }
 
     fn seed_body(&self, job: JobId) -> Reply<'_, Option<Vec<u8>>> {
+        if let Fault::Outbox(error) = &*self.fault.lock().unwrap() {
+            return Box::pin(std::future::ready(Err(error.clone())));
+        }
         self.fault().unwrap_or_else(|| self.inner.seed_body(job))
     }
 }
 
 /// A handle to a store in a file, the store itself with its faults, and what was told.
-struct Bench {
+pub(super) struct Bench {
     folder: Folder,
-    store: Faulty,
-    handle: Handle,
+    pub(super) store: Faulty,
+    pub(super) handle: Handle,
     told: Arc<Mutex<Vec<String>>>,
 }
 
-fn with(test: impl AsyncFnOnce(&Bench)) {
+pub(super) fn with(test: impl AsyncFnOnce(&Bench)) {
     let folder = Folder::new();
     let store = Faulty::new(folder.store(Access::Owned));
     let told = Arc::<Mutex<Vec<String>>>::default();
@@ -178,7 +189,7 @@ fn with(test: impl AsyncFnOnce(&Bench)) {
 
 impl Bench {
     /// Waits until the store stands so.
-    async fn stands(&self, wanted: impl FnMut(&Standing) -> bool) -> Standing {
+    pub(super) async fn stands(&self, wanted: impl FnMut(&Standing) -> bool) -> Standing {
         self.handle.standing().wait_for(wanted).await.unwrap().clone()
     }
 
@@ -392,54 +403,12 @@ fn nothing_is_written_before_what_was_kept_is_read() {
     });
 }
 
-#[test]
-fn a_store_that_refuses_the_snapshot_is_strained_whatever_it_answers_until_it_takes_one() {
-    with(async |bench| {
-        let handle = &bench.handle;
-        // Starts are recorded before they are made: it is there for them.
-        let is_strained = |standing: &Standing| matches!(standing, Standing::Strained { .. });
-        let put = |expected| {
-            let (bytes, seed_rows) = (b"x".to_vec(), None);
-            handle.put_snapshot(PutSnapshot { expected, after: 0, bytes, seed_rows }, LONG)
-        };
-        let no_memory = StoreError::Refused("no memory".to_owned());
-        bench.store.fail(Fault::Puts(no_memory.clone()));
-        assert!(put(0).await.is_err());
-        bench.stands(is_strained).await;
-        let mut told = handle.standing();
-        told.mark_unchanged();
-        for _ in 0..3 {
-            // Each is taken note of before the next is asked.
-            handle.snapshot(LONG).await.unwrap();
-            handle.write(Write::Mark(key(1), mark(10)));
-            assert!(handle.flush(LONG).await);
-            assert!(put(0).await.is_err());
-        }
-        assert!(!told.has_changed().unwrap(), "{:?}", *told.borrow());
-        bench.store.fail(Fault::None);
-        put(0).await.unwrap();
-        bench.stands(|standing| *standing == Standing::Up).await;
-        // It is not to be put any more: it may have been an edit that was taken back.
-        bench.store.fail(Fault::Puts(no_memory));
-        assert!(put(1).await.is_err());
-        bench.stands(is_strained).await;
-        handle.nothing_to_put();
-        bench.stands(|standing| *standing == Standing::Up).await;
-    });
-}
-
-#[test]
-fn that_a_store_has_no_bodies_of_the_service_does_not_take_it_away() {
-    with(async |bench| {
-        bench.handle.load(LONG).await.unwrap();
-        let answer = bench.handle.seed_body(JobId::of_mark(b"x"), LONG).await;
-        assert!(matches!(answer, Err(StoreError::Refused(_))), "{answer:?}");
-        assert_eq!(*bench.handle.standing().borrow(), Standing::Up);
-    });
-}
-
 /// Asks for a message to be kept, within a span.
-async fn post(handle: &Handle, number: u32, within: Duration) -> Result<Vec<Posted>, StoreError> {
+pub(super) async fn post(
+    handle: &Handle,
+    number: u32,
+    within: Duration,
+) -> Result<Vec<Posted>, StoreError> {
     let (owner, room) = ("me".to_owned(), Room::default());
     let messages = vec![super::outbox::message(number, 10)];
     handle.exchange(Done::default(), owner, messages, room, within).await

@@ -33,7 +33,13 @@ impl Relay {
     }
 
     /// Tells a line, or several, without the last end, as soon as there is room on the bus.
-    pub(in crate::executor) async fn tell(&mut self, stream: Stream, bytes: &[u8]) {
+    /// `left_out`: what is missing, if the line tells of that.
+    pub(in crate::executor) async fn tell(
+        &mut self,
+        stream: Stream,
+        bytes: &[u8],
+        left_out: (u64, u64),
+    ) {
         let now = Instant::now();
         if self.silent_since.is_some() && self.meter.has_room(now) {
             self.speak_again(stream).await;
@@ -54,7 +60,7 @@ impl Relay {
                 self.silent_since = Some(self.kept.total().without(left));
                 return self.lines.begin_anew(false);
             }
-            self.publish(stream, line).await;
+            self.publish(stream, line, left_out).await;
         }
     }
 
@@ -62,7 +68,7 @@ impl Relay {
     async fn speak_again(&mut self, stream: Stream) {
         if let Some(since) = self.silent_since.take() {
             let missing = self.kept.total().without(since);
-            self.publish(stream, missing.to_string().into_bytes()).await;
+            self.publish_missing(stream, missing).await;
         }
     }
 
@@ -84,18 +90,25 @@ impl Relay {
         }
         if !complete {
             let stream = told.first().map_or(Stream::Stdout, |&(stream, _)| stream);
-            self.publish(stream, missing.to_string().into_bytes()).await;
+            self.publish_missing(stream, missing).await;
         }
         for (stream, line) in told {
-            self.publish(stream, line).await;
+            self.publish(stream, line, (0, 0)).await;
         }
     }
 
+    /// Publishes what stands for lines that are missing.
+    async fn publish_missing(&self, stream: Stream, missing: Count) {
+        let left_out = (missing.lines, missing.bytes);
+        self.publish(stream, missing.to_string().into_bytes(), left_out).await;
+    }
+
     /// Publishes a line as soon as there is room for it.
-    async fn publish(&self, stream: Stream, bytes: Vec<u8>) {
+    async fn publish(&self, stream: Stream, bytes: Vec<u8>, left_out: (u64, u64)) {
         let permit = self.bus.room_for(bytes.len()).await;
         let run = Arc::clone(&self.run);
-        self.bus.publish(Event::RunOutput(Line { run, stream, bytes, detached: false, permit }));
+        let line = Line { run, stream, bytes, detached: false, left_out, permit };
+        self.bus.publish(Event::RunOutput(line));
     }
 }
 
@@ -137,8 +150,8 @@ mod tests {
     #[tokio::test]
     async fn several_lines_in_one_are_told_one_by_one() {
         let (mut relay, mut events) = relay();
-        relay.tell(Stream::Stderr, b"one\ntwo").await;
-        relay.tell(Stream::Stdout, b"").await;
+        relay.tell(Stream::Stderr, b"one\ntwo", (0, 0)).await;
+        relay.tell(Stream::Stdout, b"", (0, 0)).await;
         relay.finish().await;
         assert_eq!(told(&mut events), ["one", "two", ""]);
         assert_eq!(relay.kept().total(), Count { lines: 3, bytes: 9 });
@@ -147,8 +160,8 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_is_too_long_is_cut() {
         let (mut relay, mut events) = relay();
-        relay.tell(Stream::Stdout, &vec![b'x'; 1 << 20]).await;
-        relay.tell(Stream::Stdout, b"y").await;
+        relay.tell(Stream::Stdout, &vec![b'x'; 1 << 20], (0, 0)).await;
+        relay.tell(Stream::Stdout, b"y", (0, 0)).await;
         relay.finish().await;
         let told = told(&mut events);
         assert!(told[0].ends_with(" [line goes on]"), "{}", told[0].len());
@@ -162,7 +175,7 @@ mod tests {
         let lines: Vec<String> = (0..40_000).map(|number| format!("line {number}")).collect();
         let many = lines.join("\n");
         let relaying = async {
-            relay.tell(Stream::Stdout, many.as_bytes()).await;
+            relay.tell(Stream::Stdout, many.as_bytes(), (0, 0)).await;
             relay.finish().await;
             // With it the bus goes.
             drop(relay);
@@ -191,13 +204,13 @@ mod tests {
     async fn after_a_silence_it_is_told_how_much_is_missing() {
         let (mut relay, mut events) = relay();
         for number in 0..20 {
-            relay.tell(Stream::Stdout, format!("line {number}").as_bytes()).await;
+            relay.tell(Stream::Stdout, format!("line {number}").as_bytes(), (0, 0)).await;
         }
         let silent = told(&mut events).len();
         while !relay.meter.has_room(Instant::now()) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        relay.tell(Stream::Stdout, b"again").await;
+        relay.tell(Stream::Stdout, b"again", (0, 0)).await;
         relay.finish().await;
         let told = told(&mut events);
         assert!(told[0].starts_with(&format!("… {} lines, ", 20 - silent)), "{told:?}");

@@ -149,7 +149,7 @@ impl Teller {
             reader.lines.begin_anew(begun);
         }
         self.silent_since = None;
-        self.tell(missing.to_string().into_bytes(), which, detached).await;
+        self.tell_missing(missing, which, detached).await;
     }
 
     /// After a silence, when nothing follows: tells how much was left out, and the end.
@@ -178,18 +178,36 @@ impl Teller {
         }
         if !complete {
             let which = lines.first().map_or(0, |&(which, _)| which);
-            self.tell(missing.to_string().into_bytes(), which, detached).await;
+            self.tell_missing(missing, which, detached).await;
         }
         for (which, line) in lines {
             self.tell(line, which, detached).await;
         }
     }
 
-    /// Publishes a line as soon as there is room for it.
+    /// Publishes a line that was printed.
     async fn tell(&self, bytes: Vec<u8>, which: usize, detached: bool) {
+        self.publish_line(bytes, (0, 0), which, detached).await;
+    }
+
+    /// Publishes what stands for lines that are missing.
+    async fn tell_missing(&self, missing: Count, which: usize, detached: bool) {
+        let left_out = (missing.lines, missing.bytes);
+        self.publish_line(missing.to_string().into_bytes(), left_out, which, detached).await;
+    }
+
+    /// Publishes a line as soon as there is room for it.
+    async fn publish_line(
+        &self,
+        bytes: Vec<u8>,
+        left_out: (u64, u64),
+        which: usize,
+        detached: bool,
+    ) {
         let permit = self.bus.room_for(bytes.len()).await;
         let (run, stream) = (Arc::clone(&self.run), STREAMS[which]);
-        self.bus.publish(Event::RunOutput(Line { run, stream, bytes, detached, permit }));
+        let line = Line { run, stream, bytes, detached, left_out, permit };
+        self.bus.publish(Event::RunOutput(line));
     }
 }
 

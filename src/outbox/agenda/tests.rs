@@ -299,3 +299,28 @@ fn failures_that_follow_one_another_rest_longer_and_longer() {
     }
     assert_eq!(last, Duration::from_secs(150));
 }
+
+#[test]
+fn one_that_is_asked_for_again_and_again_rests_no_shorter_for_it() {
+    let (rests, now, mut agenda) = (Pace::default(), begin(), Agenda::default());
+    agenda.add(1, None, 1, NEVER, true);
+    let mut delays = Vec::new();
+    for _ in 0..4 {
+        agenda.nudge(1);
+        assert_eq!(agenda.take(1, 1), Some(1));
+        delays.push(agenda.failed(1, true, now, &rests, 0).as_millis());
+    }
+    assert_eq!(delays, [2_500, 5_000, 10_000, 20_000]);
+    // That the broker is back says nothing of what somebody has to mend, and all of what waited for it.
+    agenda.returned();
+    assert_eq!(agenda.take(1, 1), None);
+    agenda.nudge(1);
+    assert_eq!(agenda.take(1, 1), Some(1));
+    let rests = Pace { first: Duration::from_secs(1), ..rests };
+    for _ in 0..3 {
+        let delay = agenda.failed(1, false, now, &rests, 999_999);
+        assert_eq!(delay.as_millis(), 999);
+        agenda.returned();
+        assert_eq!(agenda.take(1, 1), Some(1));
+    }
+}

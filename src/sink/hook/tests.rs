@@ -121,6 +121,7 @@ impl Wired {
             stream: Stream::Stdout,
             bytes: line.into(),
             detached: false,
+            left_out: (0, 0),
             permit,
         }));
     }

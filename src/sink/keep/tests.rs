@@ -47,6 +47,7 @@ impl Bench {
             stream,
             bytes,
             detached,
+            left_out: (0, 0),
             permit,
         }));
     }

@@ -211,8 +211,14 @@ async fn what_a_job_prints_and_what_only_the_log_tells_is_not_published() {
     wired.bus.publish(started(&run));
     let permit = wired.bus.room_for(6).await;
     let bytes = b"secret".to_vec();
-    let line =
-        Line { run: Arc::clone(&run), stream: Stream::Stdout, bytes, detached: false, permit };
+    let line = Line {
+        run: Arc::clone(&run),
+        stream: Stream::Stdout,
+        bytes,
+        detached: false,
+        left_out: (0, 0),
+        permit,
+    };
     wired.bus.publish(Event::RunOutput(line));
     wired.bus.publish(Event::Notice { file: None, text: "note".into(), warning: true });
     wired.bus.publish(Event::Stopping { running: 1 });
@@ -352,6 +358,24 @@ async fn a_missing_exchange_is_told_once_with_what_to_do_and_tried_slowly() {
     let told = wired.stop().await;
     let [warning] = &told[..] else { panic!("{told:?}") };
     assert!(warning.contains("cronkeep.events") && warning.contains("declare"), "{warning}");
+}
+
+#[tokio::test]
+async fn what_the_broker_does_not_allow_is_told_with_what_to_do_about_that() {
+    for (text, remedy) in [
+        ("ACCESS_REFUSED - write access to exchange", "allow the daemon's user at the broker"),
+        ("PRECONDITION_FAILED - message size 203 is larger", "change what it names, at the broker"),
+    ] {
+        let fake = Fake::new(move |_| Some(Delivery::Forbidden { text: text.into() }));
+        let wired = Wired::new(&fake, Bound::default(), QUICK);
+        tell(&wired.bus, 1);
+        fake.until("tries", |fake| fake.sent().len() > 2).await;
+        fake.turn(|_| Some(Delivery::Confirmed));
+        fake.until("a confirm", |fake| fake.confirmed().len() == 1).await;
+        let told = wired.stop().await;
+        let [warning] = &told[..] else { panic!("{told:?}") };
+        assert!(warning.contains(text) && warning.contains(remedy), "{warning}");
+    }
 }
 
 #[tokio::test]

@@ -32,10 +32,19 @@ fn run(number: u8) -> Arc<Run> {
 }
 
 async fn print(recent: &Recent, run: &Arc<Run>, line: impl Into<Vec<u8>>) {
+    print_or_count(recent, run, line, (0, 0)).await;
+}
+
+async fn print_or_count(
+    recent: &Recent,
+    run: &Arc<Run>,
+    line: impl Into<Vec<u8>>,
+    left_out: (u64, u64),
+) {
     let bytes = line.into();
     let permit = Bus::builder().build().room_for(bytes.len()).await;
     let (run, stream) = (Arc::clone(run), Stream::Stdout);
-    recent.take(&Event::RunOutput(Line { run, stream, bytes, detached: false, permit }));
+    recent.take(&Event::RunOutput(Line { run, stream, bytes, detached: false, left_out, permit }));
 }
 
 fn end(recent: &Recent, run: &Arc<Run>) {
@@ -93,6 +102,23 @@ async fn of_much_output_the_beginning_and_the_end_are_kept() {
     let kept = found.head.len() + found.tail.len();
     assert_eq!(usize::try_from(found.left_out).unwrap() + kept, 100_000);
     assert!(recent.shelf().bytes <= HEAD + TAIL + RUN_COST);
+}
+
+#[tokio::test]
+async fn what_a_line_told_to_be_missing_is_counted_where_that_line_is_not_kept() {
+    let recent = Recent::default();
+    let run = run(1);
+    for number in 0..100_000 {
+        let left_out = if number == 60_000 { (7_000_000, 9_000_000) } else { (0, 0) };
+        print_or_count(&recent, &run, format!("line {number}"), left_out).await;
+    }
+    let [found] = &recent.look(Of::All)[..] else { panic!("one run") };
+    let kept = found.head.len() + found.tail.len();
+    assert_eq!(usize::try_from(found.left_out).unwrap() + kept, 99_999 + 7_000_000);
+    // Line feeds are not counted.
+    let printed: usize = (0..100_000).map(|number| format!("line {number}").len()).sum();
+    let told = "line 60000".len();
+    assert_eq!(usize::try_from(found.bytes).unwrap(), printed - told + 2_000_000);
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ use crate::store::StoreError;
 
 /// For so long a refusal counts of what need not be asked again.
 const COUNTS: Duration = Duration::from_secs(30);
+/// For so long one of the outbox does, which is not asked for anything as long as nobody publishes.
+const COUNTS_OF_OUTBOX: Duration = Duration::from_secs(10 * 60);
 
 /// What a question is about, as far as its answer tells more than that the store is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +27,25 @@ pub(in crate::store) enum Topic {
     Start,
     /// It is said that a replica lives.
     Beat,
+    /// Messages for the broker are kept.
+    Post,
+    /// They are kept no longer.
+    Unpost,
+    /// They are taken over.
+    Adopt,
+    /// They are read.
+    Waiting,
 }
 
 impl Topic {
     /// Whether it is about crontabs: a store that refuses that may take starts and writes all the same.
     fn is_of_crontabs(self) -> bool {
         matches!(self, Topic::Snapshot | Topic::Put)
+    }
+
+    /// Whether it is about messages that wait for the broker: so it is there.
+    fn is_of_outbox(self) -> bool {
+        matches!(self, Topic::Post | Topic::Unpost | Topic::Adopt | Topic::Waiting)
     }
 }
 
@@ -41,10 +56,25 @@ pub(super) struct Refusals {
     crontabs: Option<StoreError>,
     /// Of the rest, and when it was: until the same is taken, or was not asked for long.
     others: Vec<(Topic, StoreError, Instant)>,
+    /// Of messages for the broker, likewise.
+    outbox: Vec<(Topic, StoreError, Instant)>,
+}
+
+/// Takes note of what is refused of a topic, if it is; one that did not answer has not said whether it takes it.
+fn note_among(
+    refusals: &mut Vec<(Topic, StoreError, Instant)>,
+    topic: Topic,
+    refusal: Option<&StoreError>,
+    is_taken: bool,
+) {
+    if refusal.is_some() || is_taken {
+        refusals.retain(|(other, ..)| *other != topic);
+        refusals.extend(refusal.map(|error| (topic, error.clone(), Instant::now())));
+    }
 }
 
 impl Refusals {
-    /// Takes note of an answer: whether all that it says is that something of crontabs is refused.
+    /// Takes note of an answer: whether all that it says is that something of crontabs or of the outbox is refused.
     pub(super) fn note(&mut self, topic: Topic, error: Option<&StoreError>) -> bool {
         let refusal = error.filter(|error| is_refusal(error));
         if topic.is_of_crontabs() {
@@ -54,10 +84,12 @@ impl Refusals {
             }
             return refusal.is_some();
         }
-        // One that did not answer has not said whether it takes it.
-        if topic != Topic::Other && (refusal.is_some() || error.is_none()) {
-            self.others.retain(|(other, ..)| *other != topic);
-            self.others.extend(refusal.map(|error| (topic, error.clone(), Instant::now())));
+        if topic.is_of_outbox() {
+            note_among(&mut self.outbox, topic, refusal, error.is_none());
+            return refusal.is_some();
+        }
+        if topic != Topic::Other {
+            note_among(&mut self.others, topic, refusal, error.is_none());
         }
         false
     }
@@ -78,7 +110,8 @@ impl Refusals {
     /// What is refused still.
     pub(super) fn trouble(&mut self) -> Option<StoreError> {
         self.has_others();
-        let others = self.others.first().map(|(_, error, _)| error);
+        self.outbox.retain(|(.., at)| at.elapsed() < COUNTS_OF_OUTBOX);
+        let others = self.others.iter().chain(&self.outbox).next().map(|(_, error, _)| error);
         self.crontabs.as_ref().or(others).cloned()
     }
 }
@@ -119,6 +152,22 @@ mod tests {
         assert!(refusals.has_others());
         let at = &mut refusals.others[0].2;
         *at = at.checked_sub(COUNTS).unwrap();
+        assert_eq!(refusals.trouble(), None);
+    }
+
+    #[test]
+    fn what_is_refused_of_messages_strains_and_is_no_reason_to_wait_for_the_store() {
+        let mut refusals = Refusals::default();
+        assert!(refusals.note(Topic::Post, Some(&refused("no"))));
+        assert!(!refusals.note(Topic::Waiting, None) && !refusals.note(Topic::Beat, None));
+        assert!(!refusals.note(Topic::Post, Some(&StoreError::Down("away".to_owned()))));
+        assert_eq!(refusals.trouble(), Some(refused("no")));
+        assert!(!refusals.has_others());
+        assert!(!refusals.note(Topic::Post, None));
+        assert_eq!(refusals.trouble(), None);
+        refusals.note(Topic::Adopt, Some(&refused("no")));
+        let at = &mut refusals.outbox[0].2;
+        *at = at.checked_sub(COUNTS_OF_OUTBOX).unwrap();
         assert_eq!(refusals.trouble(), None);
     }
 }
