@@ -107,7 +107,7 @@ impl Ahead {
             let found = fs::metadata(&file.path);
             found.is_ok_and(|found| found.is_file() && found.len() >= LARGE as u64)
         };
-        Ahead::of(defaults, move || {
+        Ahead::of(places, defaults, move || {
             let (candidate, file) = files.into_iter().find(|(_, file)| is_large(file))?;
             Some((candidate, watch::read_once(&file).ok()?))
         })
@@ -123,21 +123,29 @@ impl Ahead {
             return None;
         }
         let candidate = Candidate::of(places, key)?;
-        Ahead::of(defaults, move || Some((candidate, text)))
+        Ahead::of(places, defaults, move || Some((candidate, text)))
     }
 
     fn of(
+        places: &[PlaceSpec],
         defaults: Defaults,
         find: impl FnOnce() -> Option<(Candidate, Vec<u8>)> + Send + 'static,
     ) -> Option<Self> {
+        // Of several crontabs the jobs are made together.
+        let is_file = |spec: &PlaceSpec| spec.place.shape != Shape::Folder;
+        let alone = matches!(places, [only] if is_file(only)).then_some(defaults);
         let (told, found) = sync_channel(1);
         let (done, reading) = sync_channel(1);
         let work = move || {
             let Some((Candidate { key, name, dialect }, bytes)) = find() else { return };
             // Where nobody asks any more, nobody is told.
-            let _ = told.send((key, content_hash(&bytes)));
+            if told.send((key, content_hash(&bytes))).is_err() {
+                return;
+            }
             let mut reading = Reading::of(Source { name, bytes, dialect });
-            reading.roster = Some(defaults.roster(&[reading.parts()]));
+            if let Some(defaults) = alone {
+                reading.roster = Some(defaults.roster(&[reading.parts()]));
+            }
             let _ = done.send(reading);
         };
         let thread = thread::Builder::new().name("cronkeep-ahead".to_owned());

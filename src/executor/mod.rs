@@ -43,6 +43,7 @@ pub use state::{Counts, Rest, State, Waits};
 pub use stop::{Stop, Stopped};
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
@@ -256,6 +257,7 @@ impl Executor {
         let mut crowd = 0;
         // Whether the heap is kept, since there are so many.
         let mut keeps = false;
+        let mut alive = 0;
         while fires_open || orders_open || self.core.is_engaged() {
             tokio::select! {
                 // What has ended counts as such before anything new is judged.
@@ -303,10 +305,16 @@ impl Executor {
                         self.core.starts.starter().rehearse(job);
                     }
                 }
+                // Nothing is to be done at the moment.
+                () = ready(()), if alive >= CROWD && self.core.starts.starter().has_many() => {
+                    self.core.starts.starter().wait_for_few(GATHERING);
+                    // What has happened meanwhile is seen by the runtime.
+                    tokio::task::yield_now().await;
+                }
             }
             self.core.pump();
             self.core.record(!self.fires.is_empty());
-            let alive = self.core.reaper.children().len() + self.core.starts.len();
+            alive = self.core.reaper.children().len() + self.core.starts.len();
             let now = alive + self.core.carried.len();
             crowd = crowd.max(now);
             if !keeps && now >= CROWD {
@@ -315,9 +323,6 @@ impl Executor {
             } else if keeps && now < CROWD / 2 {
                 keeps = false;
                 unix::memory::return_large_blocks();
-            }
-            if alive >= CROWD && self.fires.is_empty() && self.core.has_taken_all() {
-                self.core.starts.starter().wait_for_few(GATHERING);
             }
             if crowd >= CROWD && !self.core.is_engaged() {
                 crowd = 0;
@@ -335,11 +340,6 @@ impl Core {
             || !self.lives.is_empty()
             || !self.put_off.is_empty()
             || !self.admission.is_idle()
-    }
-
-    /// Whether nothing that was reported waits to be taken.
-    fn has_taken_all(&self) -> bool {
-        self.reports.is_empty() && self.told_ends.is_empty()
     }
 
     /// Takes the end of every run whose main process has ended.

@@ -101,15 +101,22 @@ impl Starter {
         Ok(())
     }
 
-    /// Waits until few starts are left to be made, but not for longer than `longest`; not at all if that is so.
+    /// Whether more than a few starts are left to be made, and they get on.
+    pub(super) fn has_many(&self) -> bool {
+        self.0.state().has_many()
+    }
+
+    /// Waits until few starts are left to be made, but not for longer than `longest`; not at all if that is so, or if none has
+    /// ended since that was waited for in vain.
     ///
     /// For whoever is told of what becomes of each, in a burst: to be woken for all of it at once leaves the cores to the
     /// starts.
     pub(super) fn wait_for_few(&self, longest: Duration) {
         let state = self.0.state();
-        let are_many = |state: &mut State| state.queue.len() > FEW;
-        // Whichever it was, there is work again.
-        let _ = self.0.drained.wait_timeout_while(state, longest, are_many);
+        let ended = state.ended;
+        let waited = self.0.drained.wait_timeout_while(state, longest, |state| state.has_many());
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waited_at = (state.ended == ended).then_some(ended);
     }
 
     /// Makes ready for a start of this job, which is due in a moment: finds out whom it runs as and what it is given, and
@@ -446,55 +453,4 @@ fn words(program: &CStr, errno: Errno) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_that_cannot_be_one_is_told_what_belongs_there() {
-        let missing = |shell, said: &str| {
-            let expected = format!("{said}: No such file or directory");
-            assert_eq!(words(shell, Errno::ENOENT), expected);
-        };
-        missing(c"", "SHELL is empty");
-        missing(c"/bin/bash -x", "/bin/bash -x (SHELL is a path alone, without options)");
-        missing(c"bash", "bash (SHELL needs its full path)");
-        missing(c"/no/such", "/no/such");
-        assert_eq!(words(c"/etc", Errno::EACCES), "/etc: Permission denied");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-    use crate::unix::Account;
-
-    #[test]
-    fn who_waits_for_few_starts_goes_on_as_soon_as_few_are_left() {
-        let (reports, _told) = mpsc::unbounded_channel();
-        let host = Host::new(Account::current(), []);
-        let starter = Starter::new(host, Arc::new(SystemClock), reports).unwrap();
-        let forever = Duration::from_secs(24 * 60 * 60);
-        starter.wait_for_few(forever);
-        for _ in 0..10 * FEW {
-            // Given up: it goes through everything, and nothing is executed.
-            let ticket = Ticket::of_nothing();
-            assert_eq!(ticket.pid_or_cancel(), None);
-            starter.submit(Arc::new(ticket)).unwrap();
-        }
-        starter.wait_for_few(forever);
-        assert!(starter.0.state().queue.len() <= FEW);
-    }
-
-    #[test]
-    fn who_waits_for_few_starts_waits_no_longer_than_he_wants() {
-        let (reports, _told) = mpsc::unbounded_channel();
-        let host = Host::new(Account::current(), []);
-        let starter = Starter::new(host, Arc::new(SystemClock), reports).unwrap();
-        let tickets = (0..=FEW).map(|_| Arc::new(Ticket::of_nothing()));
-        starter.0.state().queue.extend(tickets);
-        starter.wait_for_few(Duration::from_millis(1));
-        assert!(starter.0.state().queue.len() > FEW, "nobody was there to start them");
-        starter.0.state().queue.clear();
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ mod ahead;
 mod attempt;
 mod carried;
 mod courier;
+mod crowd;
 mod ended;
 mod harness;
 mod hung;

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) threads: usize,
     /// How many of them wait.
     pub(super) idle: usize,
+    /// What `ended` was when few tickets were waited for, and it stayed the same.
+    pub(super) waited_at: Option<u64>,
     /// Of those that are idle, how many look whether the starts under way get on.
     pub(super) watchers: usize,
     /// Whether they are to end.
@@ -77,6 +79,11 @@ impl State {
     /// Whether as many starts get on side by side as may.
     pub(super) fn is_busy(&self) -> bool {
         self.active.iter().filter(|active| !active.hangs).count() >= ABREAST
+    }
+
+    /// Whether more than a few tickets wait, and the starts before them get on.
+    pub(super) fn has_many(&self) -> bool {
+        self.queue.len() > FEW && self.waited_at != Some(self.ended)
     }
 
     /// Whether somebody idle is to come to a ticket that waits. Not where those that make starts will, and somebody sees to it
