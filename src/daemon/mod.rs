@@ -313,6 +313,8 @@ async fn serve(
     let reading = written.map_or(reading, |written| written.ahead);
     let places = config.sources.iter().map(|source| source.place.clone());
     let watcher = Watcher::start_after(places, hash).context("failed to watch the crontabs")?;
+    // Its first look has a thread of its own, while the sockets are made here.
+    tokio::task::yield_now().await;
     let permission = publishing.as_ref().map(|publishing| publishing.permission.clone());
     let control = Control::start(&config, &account, &bus, permission).await;
     let about = Arc::new(About::new(&config, &account, &*clock));
