@@ -86,7 +86,9 @@ fn kept(args: &LogsArgs, reader: &mut Reader, console: &mut Console<'_>) -> anyh
         }
     };
     // The last attempt of each run tells how it ended.
-    runs.retain(|record| record.attempt > 0 && (is_run || record.started.is_some()));
+    // One that goes on may be recorded a moment before it is known to have started.
+    let is_worth = |record: &RunRecord| record.started.is_some() || record.outcome.is_none();
+    runs.retain(|record| record.attempt > 0 && (is_run || is_worth(record)));
     runs.dedup_by_key(|record| record.run);
     let mut found = Vec::new();
     for record in runs {
