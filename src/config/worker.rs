@@ -156,12 +156,20 @@ fn trouble(user: &str, host: &Host) -> Option<String> {
     }
     let why = if host.uid != 0 {
         format!("only root runs commands as {user}, and we are {}", host.user)
+    } else if is_number(user) {
+        // A number needs no account.
+        return None;
     } else if matches!(User::from_name(user), Ok(None)) {
         format!("this host has no user {user}")
     } else {
         return None;
     };
     Some(format!("--users: {why}: what is sent for him could not start"))
+}
+
+/// Whether a name is a user's number, as it is written.
+fn is_number(user: &str) -> bool {
+    user.parse().is_ok_and(|number: u32| number.to_string() == user)
 }
 
 #[cfg(test)]
@@ -232,7 +240,7 @@ mod tests {
             warnings.filter(|text| text.starts_with("--users")).collect::<Vec<_>>()
         };
         let root = Host { user: "root".to_owned(), uid: 0, ..Host::of_process() };
-        assert_eq!(told(&root, "root,0"), [""; 0]);
+        assert_eq!(told(&root, "root,0,3999999999"), [""; 0]);
         let expected =
             "--users: this host has no user nobody-here: what is sent for him could not start";
         assert_eq!(told(&root, "nobody-here,root"), [expected]);

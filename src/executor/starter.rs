@@ -115,8 +115,10 @@ impl Starter {
         let state = self.0.state();
         let ended = state.ended;
         let waited = self.0.drained.wait_timeout_while(state, longest, |state| state.has_many());
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.waited_at = (state.ended == ended).then_some(ended);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            state.waited_at = (state.ended == ended).then_some(ended);
+        }
     }
 
     /// Makes ready for a start of this job, which is due in a moment: finds out whom it runs as and what it is given, and
@@ -407,6 +409,9 @@ impl Setup {
             pid: error.pid,
             is_passing: error.is_passing(),
             reason: match error.step {
+                Step::Execute if matches!(ticket.what, What::Errand(..)) => {
+                    format!("{}: {}", prepared.program.to_string_lossy(), error.errno.desc())
+                }
                 Step::Execute => words(prepared.program, error.errno),
                 _ => error.to_string(),
             },

@@ -165,7 +165,11 @@ fn a_job_that_is_resumed_just_after_redis_lost_everything_runs() {
     switch(&replica, "resume", &job);
     // That one is paused again where it is noticed before the resume has come, which then ends it.
     expect_loss(&mut replica, "");
-    assert_eq!(cluster.redis.command(paused), Reply::Number(0));
+    let deadline = Instant::now() + PATIENCE;
+    while cluster.redis.command(paused) != Reply::Number(0) {
+        assert!(Instant::now() < deadline, "it is paused");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
     cluster.wait_for_more(2);
 }
 

@@ -179,7 +179,7 @@ fn starts_take_no_longer_when_the_daemon_has_grown() {
         let ballast = vec![1_u8; 512 << 20];
         for (command, small) in commands.into_iter().zip(small) {
             let grown = least(&mut daemon, command).await;
-            assert!(grown < small + std::time::Duration::from_millis(2), "{small:?}, {grown:?}");
+            assert!(grown < small + std::time::Duration::from_millis(8), "{small:?}, {grown:?}");
         }
         assert_eq!(std::hint::black_box(&ballast).len(), 512 << 20);
         daemon.finish().await;

@@ -13,6 +13,9 @@ use ureq::{Agent, Error};
 
 use crate::event::{Bus, Event};
 
+/// The delay before another attempt while the daemon ends, at most.
+const HURRIED: Duration = Duration::from_millis(50);
+
 /// Servers that are talked to side by side; more share a thread.
 const THREADS: usize = 8;
 /// Requests that wait for one thread.
@@ -137,7 +140,10 @@ fn work(requests: &Receiver<Request>, bus: &Bus, patience: Patience, hurried: &A
                     told.warn(bus, &request.job, &server(&request.url), &refusal.reason);
                     break;
                 }
-                Err(_) if hurried.load(Ordering::Acquire) => {}
+                // The end comes soon, but a server that was asked too often is not to be asked at once.
+                Err(_) if hurried.load(Ordering::Acquire) => {
+                    thread::park_timeout(delay.min(HURRIED));
+                }
                 Err(_) => thread::park_timeout(delay),
             }
             delay *= 2;
